@@ -1,0 +1,41 @@
+# The front door: `make report` and `make test` from a fresh clone, as root or with sudo.
+# Both set up what is missing first; the second time that takes a second.
+
+SHELL := /bin/bash
+VENV ?= $(CURDIR)/.venv
+BIN := $(VENV)/bin
+QTRACE := $(BIN)/qtrace
+RUN ?=
+PLAN ?= quick
+
+# The one list of Debian packages. Kernels, headers and QEMU's source are unpacked into the cache by
+# qtrace itself and are not installed.
+DEBIAN_PACKAGES := \
+	qemu-system-x86 python3-bpfcc python3-venv \
+	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux \
+	dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
+
+.PHONY: help setup report test check lint unit index clean
+
+help:
+	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
+	@echo 'make test     set up what is missing, run every test'
+	@echo 'make check    lint and types only'
+	@echo 'make setup    only what the others need'
+
+setup:
+	@DEBIAN_PACKAGES="$(DEBIAN_PACKAGES)" VENV="$(VENV)" .ci/setup
+
+report: setup
+	@$(QTRACE) index
+	@$(QTRACE) bench $(PLAN) --report reports/$(PLAN)
+
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy -p qtrace
+
+test: check
+	@$(BIN)/python -m pytest
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache *.egg-info

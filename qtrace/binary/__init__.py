@@ -1,0 +1,1 @@
+"""An ELF file becomes addresses: symbols, and recovery for stripped binaries."""

@@ -1,0 +1,73 @@
+"""Where downloads and derived files live, and the lock that lets two of us share it.
+
+Everything under `cache_dir()` can be deleted at any time and is made again. `XDG_CACHE_HOME` moves
+it; so does `QTRACE_CACHE`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from qtrace.errors import MissingPrerequisite
+
+__all__ = ["atomic_dir", "cache_dir", "locked", "need_space"]
+
+
+def cache_dir(*parts: str) -> Path:
+    """The folder `parts` inside the cache, made if it is not there."""
+    root = os.environ.get("QTRACE_CACHE") or platformdirs.user_cache_dir("qtrace")
+    path = Path(root, *parts)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise MissingPrerequisite(
+            f"cannot make the cache folder {path}: {exc.strerror}",
+            hint="set QTRACE_CACHE to a folder you can write to",
+        ) from exc
+    return path
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the cache's lock `name`; a second process waits. Freed by the kernel if we die."""
+    path = cache_dir("locks") / f"{name}.lock"
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def atomic_dir(target: Path) -> Iterator[Path]:
+    """A folder to fill that becomes `target` if the block ends well, and is removed if not.
+
+    So `target` is either complete or absent, whatever happens half way.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    work.chmod(0o755)
+    try:
+        yield work
+        if target.exists():
+            shutil.rmtree(target)
+        work.rename(target)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def need_space(path: Path, megabytes: int, what: str) -> None:
+    """Raise MissingPrerequisite unless `path`'s file system has `megabytes` free for `what`."""
+    free = shutil.disk_usage(path).free // 2**20
+    if free < megabytes:
+        raise MissingPrerequisite(
+            f"{path} has {free} MB free; {what} needs {megabytes} MB",
+            hint="free some space, or set QTRACE_CACHE to a folder on a larger disk",
+        )

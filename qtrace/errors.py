@@ -1,0 +1,62 @@
+"""Every error that a user can cause. `qtrace.cli` turns them into one message and exit status 1.
+
+A message says what is wrong and where; `hint` says what to do next. Libraries raise, only the
+command line prints.
+"""
+
+__all__ = [
+    "BinaryError",
+    "CellError",
+    "LabError",
+    "MissingPrerequisite",
+    "NoPath",
+    "QtraceError",
+    "SourceError",
+    "StoreError",
+    "TargetError",
+    "TraceError",
+]
+
+
+class QtraceError(Exception):
+    """Base of all: `str(error)` is the message, `error.hint` the next step (may be empty)."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class MissingPrerequisite(QtraceError):
+    """Something this machine lacks: a package, a privilege, a kernel feature, disk space."""
+
+
+class SourceError(QtraceError):
+    """A source tree that cannot be prepared, parsed or understood."""
+
+
+class NoPath(QtraceError):
+    """There is no path between this NIC and this netdev; the message gives the reason."""
+
+
+class BinaryError(QtraceError):
+    """An ELF file that is not what it was taken for."""
+
+
+class StoreError(QtraceError):
+    """An index or a run on disk that cannot be read or written."""
+
+
+class TargetError(QtraceError):
+    """A process that cannot be traced: not QEMU, gone, out of reach."""
+
+
+class TraceError(QtraceError):
+    """A probe that could not be compiled, attached or read."""
+
+
+class LabError(QtraceError):
+    """A namespace, guest or lab machine that did not come up, or died."""
+
+
+class CellError(QtraceError):
+    """One cell of a plan failed; the others go on."""

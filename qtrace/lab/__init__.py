@@ -1,0 +1,1 @@
+"""Experiments: namespaces, links, guest image, QEMU process, workload, lab machine."""

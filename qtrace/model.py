@@ -1,0 +1,221 @@
+"""The nouns of the project, as frozen dataclasses that every layer may use.
+
+The central one is `Path`: (NIC, netdev, direction) as an ordered list of steps, some of which are
+stages. The source index finds it, the walk shows it, the tracer times it, the report draws it.
+Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = [
+    "STAGE_ORDER",
+    "Boundary",
+    "CallSite",
+    "Cell",
+    "Direction",
+    "Evidence",
+    "Location",
+    "Path",
+    "Probe",
+    "Role",
+    "Step",
+    "Symbol",
+    "path_from_json",
+]
+
+
+class Direction(enum.StrEnum):
+    """Seen from the guest; the two are never averaged together."""
+
+    TX = "tx"  # guest to host
+    RX = "rx"  # host to guest
+
+
+class Role(enum.StrEnum):
+    """A stage by role, not by function name: a boundary that every path has in some form."""
+
+    KICK = "kick"  # the guest writes the doorbell
+    DEQUEUE = "dequeue"  # the NIC takes the frame off its ring
+    HOST = "host"  # system call, library call or kernel hand-off
+    SEND = "send"  # qemu_send*_packet*
+    DELIVER = "deliver"  # the peer's NetClientInfo.receive*
+    ENQUEUE = "enqueue"  # the frame lands in guest memory
+    COMPLETE = "complete"  # the descriptor is given back
+    INTERRUPT = "interrupt"  # the guest is told
+
+
+# The order in which a frame meets its stages.
+STAGE_ORDER: dict[Direction, tuple[Role, ...]] = {
+    Direction.TX: (
+        Role.KICK,
+        Role.DEQUEUE,
+        Role.SEND,
+        Role.DELIVER,
+        Role.HOST,
+        Role.COMPLETE,
+        Role.INTERRUPT,
+    ),
+    Direction.RX: (Role.HOST, Role.SEND, Role.DELIVER, Role.ENQUEUE, Role.INTERRUPT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a source tree; `file` is relative to the tree, `line` counts from 1."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why an indirect call goes where the index says: one place and one reason."""
+
+    file: str
+    line: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallSite:
+    """How the previous step reaches this one.
+
+    `kind` is `direct`, `table` (a function pointer in a static table or class field), `argument`
+    (a function passed along and stored), `async` (bottom half, timer, fd handler, poll ...),
+    `hardware` (the guest's access enters the device model) or `kernel`.
+    """
+
+    file: str
+    line: int
+    kind: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One function on a path. `call` is None on the first step; `stage` is None between stages.
+
+    `file` is relative to the QEMU tree; for a kernel function it is relative to Linux's tree and
+    `line` is 0.
+    """
+
+    function: str
+    file: str
+    line: int
+    stage: Role | None = None
+    call: CallSite | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Where the path leaves QEMU: `kind` is `syscall`, `library` or `kernel`."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The way of a frame through QEMU for one NIC, netdev and direction.
+
+    `netdev` is the QAPI name (`tap`); `datapath` is `qemu`, or `vhost-net` where the kernel carries
+    the frames. `steps` are in the order in which a frame meets them.
+    """
+
+    nic: str
+    netdev: str
+    datapath: str
+    direction: Direction
+    steps: tuple[Step, ...]
+    boundary: Boundary
+
+    @property
+    def stages(self) -> tuple[Step, ...]:
+        """The steps that have a role, in order."""
+        return tuple(step for step in self.steps if step.stage is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict; `path_from_json` is its inverse."""
+        return asdict(self)
+
+
+def path_from_json(data: dict[str, Any]) -> Path:
+    """Rebuild a `Path`. Raises KeyError, TypeError or ValueError on data of another shape."""
+    steps = []
+    for raw in data["steps"]:
+        call = raw["call"]
+        site = None
+        if call is not None:
+            evidence = tuple(Evidence(**item) for item in call["evidence"])
+            site = CallSite(call["file"], int(call["line"]), call["kind"], evidence)
+        stage = Role(raw["stage"]) if raw["stage"] is not None else None
+        steps.append(Step(raw["function"], raw["file"], int(raw["line"]), stage, site))
+    return Path(
+        nic=data["nic"],
+        netdev=data["netdev"],
+        datapath=data["datapath"],
+        direction=Direction(data["direction"]),
+        steps=tuple(steps),
+        boundary=Boundary(**data["boundary"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One eBPF attach point that measures one stage of one path.
+
+    `kind`: `uprobe`, `uretprobe`, `kprobe` or `tracepoint`. `binary` and `offset` (file offset, not
+    virtual address) place a uprobe; a kprobe or tracepoint leaves them empty and names the kernel's
+    symbol (`tun_sendmsg`) or event (`net:netif_receive_skb`) in `function`.
+
+    `rule` says how one hit is turned into frames and bytes; the handlers of `qtrace.probes` know:
+    `calls` (a hit is a call, no bytes), `buffer` (frame length in an argument), `iovec` (pointer and
+    count in arguments), `virtqueue-out`, `virtqueue-in` (an element of that direction returned).
+    `position` orders the probes of one direction as the frame meets them.
+    """
+
+    direction: Direction
+    stage: Role
+    function: str
+    position: int
+    kind: str
+    binary: str = ""
+    offset: int = 0
+    rule: str = "calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """Where a function is in a binary and how that is known.
+
+    `address` is the ELF virtual address, `offset` the file offset that a uprobe wants. `how` is
+    `symtab`, `dynsym`, `debug-file` or `table`.
+    """
+
+    name: str
+    file: str
+    address: int
+    offset: int
+    how: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One combination in a plan. `direction` is None for a round trip, which uses both."""
+
+    nic: str
+    netdev: str
+    datapath: str
+    direction: Direction | None
+    workload: str
+
+    @property
+    def id(self) -> str:
+        """A name that is unique in its plan and safe as a file name."""
+        way = self.direction.value if self.direction else "both"
+        return "+".join((self.nic, self.netdev, self.datapath, way, self.workload))

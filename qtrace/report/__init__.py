@@ -1,0 +1,1 @@
+"""Runs and walks become Markdown, HTML and SVG."""

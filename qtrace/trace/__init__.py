@@ -1,0 +1,1 @@
+"""A process becomes counts and times: prerequisites, attach, decode, ledger."""

@@ -1,0 +1,41 @@
+"""What tests may need, and what happens where it is missing.
+
+A test that needs root, bcc, a QEMU tree or the lab machine asks for it with `needs(...)`; where it is
+missing the test is skipped with the reason. `QTRACE_NO_SKIP=1` (CI sets it) turns every such skip into
+a failure.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+def _missing(what: str) -> str | None:
+    """Why `what` is not to be had here, or None where it is."""
+    if what == "root":
+        return None if os.geteuid() == 0 else "needs root"
+    if what == "bcc":
+        return None if importlib.util.find_spec("bcc") else "needs bcc (python3-bpfcc)"
+    if what == "tun":
+        return None if Path("/dev/net/tun").exists() else "needs /dev/net/tun"
+    return None if shutil.which(what) else f"needs the program {what}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*what): root, bcc, tun, or the name of a program")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for what in mark.args:
+            reason = _missing(what)
+            if reason is None:
+                continue
+            if os.environ.get("QTRACE_NO_SKIP"):
+                pytest.fail(f"{reason} (QTRACE_NO_SKIP is set)", pytrace=False)
+            pytest.skip(reason)
