@@ -29,12 +29,14 @@ def test_one_line_and_deb822_sources_are_both_read(tmp_path: Path) -> None:
     parts.mkdir()
     (tmp_path / "sources.list").write_text(
         "# deb http://deb.debian.org/debian old main\n"
-        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror.example/d bookworm main # x\n"
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
+        " http://mirror.example/d bookworm main # x\n"
         "deb http://third.example/party stable main\n"
     )
     (parts / "more.sources").write_text(
         "Types: deb\n# a comment\nURIs: http://deb.debian.org/debian\nSuites: bookworm bookworm-updates\n"
-        "Components: main\n\nEnabled: no\nTypes: deb\nURIs: http://off.example/debian\nSuites: x\nComponents: main\n"
+        "Components: main\n\n"
+        "Enabled: no\nTypes: deb\nURIs: http://off.example/debian\nSuites: x\nComponents: main\n"
     )
     (parts / "ignored.save").write_text("deb http://deb.debian.org/debian saved main\n")
     entries = debian._debian_entries(tmp_path)
