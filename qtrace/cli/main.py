@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -29,13 +31,6 @@ class _Verbs(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except QtraceError as exc:
-            message = str(exc) + (f"\n{exc.hint}" if exc.hint else "")
-            raise click.ClickException(message) from exc
-
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="qtrace")
@@ -43,10 +38,31 @@ def _group() -> None:
     """Read a packet's path out of QEMU's source, then measure it on a running QEMU."""
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
-    """Entry point. Exit status: 0 done, 1 refused or failed with one message, 2 wrong usage."""
+    """Entry point. Exit status: 0 done, 1 refused or failed with one message, 2 wrong usage, 130 Ctrl-C.
+
+    A request to end (SIGTERM, a closed terminal) is taken like Ctrl-C, so that everything that was
+    started is ended.
+    """
+    for request in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(request) is signal.SIG_DFL:
+            signal.signal(request, _interrupt)
     try:
-        _group.main(standalone_mode=True)
+        status = _group.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except QtraceError as exc:
+        click.echo(f"qtrace: {exc}" + (f"\n        {exc.hint}" if exc.hint else ""), err=True)
+        sys.exit(1)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nqtrace: interrupted", err=True)
+        sys.exit(130)
     except BrokenPipeError:  # `qtrace map | head`
         sys.stderr.close()
         sys.exit(0)

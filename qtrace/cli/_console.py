@@ -1,0 +1,73 @@
+"""What the verbs share: progress on stderr, JSON on stdout, text stripped of control characters."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import threading
+from typing import Any
+
+import click
+
+__all__ = ["ConsoleProgress", "echo_json", "plain"]
+
+
+def plain(text: str) -> str:
+    """`text` without control characters: names may come from a guest or from a file."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
+
+
+def echo_json(data: Any) -> None:
+    """One JSON document, alone on stdout."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+class ConsoleProgress:
+    """`qtrace.progress.Progress` on stderr.
+
+    On a terminal a step is a line that the next one replaces; elsewhere every step is a line of its
+    own. What was found stays in both.
+    """
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._pending = False
+        self._lock = threading.Lock()
+
+    def step(self, text: str) -> None:
+        """Something is begun or goes on."""
+        with self._lock:
+            if self._live:
+                width = shutil.get_terminal_size().columns
+                line = plain(text).replace("\n", " ")
+                line = line if len(line) < width - 4 else line[: width - 5] + "…"
+                click.echo(f"\r\x1b[K  … {line}", nl=False, err=True)
+                self._pending = True
+            else:
+                click.echo(f"    {plain(text)}", err=True)
+
+    def done(self, text: str) -> None:
+        """Something is finished; `text` says what it found."""
+        self._line(click.style("ok", fg="green"), text)
+
+    def warn(self, text: str) -> None:
+        """Something the user should know; the work goes on."""
+        self._line(click.style("!!", fg="yellow"), text)
+
+    def close(self) -> None:
+        """Leave the cursor at the start of a line."""
+        with self._lock:
+            self._clear()
+
+    def _line(self, mark: str, text: str) -> None:
+        with self._lock:
+            self._clear()
+            click.echo(f"{mark}  {plain(text)}", err=True)
+
+    def _clear(self) -> None:
+        if self._pending:
+            click.echo("\r\x1b[K", nl=False, err=True)
+            self._pending = False
