@@ -1,0 +1,213 @@
+"""The run format: one recorded campaign as a folder of JSON and Parquet (docs/design.md).
+
+Every file is written beside its place and renamed, so what was recorded stays readable whenever the
+writer dies. Everything read back is checked: a run may come from anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qtrace.errors import StoreError
+
+__all__ = ["FORMAT", "SCHEMAS", "STATUSES", "RunReader", "RunWriter", "Tables"]
+
+FORMAT = 1
+STATUSES = ("running", "complete", "interrupted", "partial")
+# Table name -> rows without the key columns.
+Tables = dict[str, list[dict[str, Any]]]
+
+_LARGEST_JSON = 64 * 2**20
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_KEY = [("cell", pa.string()), ("rep", pa.int32()), ("probed", pa.bool_())]
+_TEXT, _COUNT, _REAL = pa.string(), pa.int64(), pa.float64()
+
+
+def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+    return pa.schema([*_KEY, *columns.items()])
+
+
+_DEVICE_COUNTERS = ("rx_packets", "rx_bytes", "rx_dropped", "tx_packets", "tx_bytes", "tx_dropped")
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "results": _schema(
+        dict.fromkeys(("nic", "netdev", "datapath", "direction", "workload"), _TEXT)
+        | {"order": pa.int32(), "started": _REAL, "seconds": _REAL}
+        | {"metric": _TEXT, "value": _REAL, "unit": _TEXT, "status": _TEXT, "reason": _TEXT}
+    ),
+    "stages": _schema(
+        {"direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT, "how": _TEXT}
+        | {"attached": pa.bool_(), "calls": _COUNT, "frames": _COUNT, "bytes": _COUNT, "note": _TEXT}
+    ),
+    "edges": _schema(
+        dict.fromkeys(("direction", "from_stage", "from_function", "to_stage", "to_function"), _TEXT)
+        | {"slot": pa.int32(), "count": _COUNT}
+    ),
+    "syscalls": _schema(
+        {"thread": _TEXT, "tid": pa.int32(), "name": _TEXT, "fd": _TEXT}
+        | {"calls": _COUNT, "errors": _COUNT, "bytes": _COUNT}
+    ),
+    "threads": _schema(
+        {"thread": _TEXT, "tid": pa.int32(), "seconds": _REAL, "voluntary": _COUNT, "involuntary": _COUNT}
+    ),
+    "devices": _schema({"device": _TEXT, "side": _TEXT} | dict.fromkeys(_DEVICE_COUNTERS, _COUNT)),
+    "ledger": _schema({"kind": _TEXT, "item": _TEXT, "count": _COUNT, "note": _TEXT}),
+}
+
+
+class RunWriter:
+    """Records a run. Use as a context manager: leaving it by an error marks the run `interrupted`."""
+
+    def __init__(self, path: Path, meta: dict[str, Any]) -> None:
+        self.path = path
+        self._meta = meta
+
+    @classmethod
+    def create(cls, path: Path, meta: Mapping[str, Any]) -> RunWriter:
+        """Begin a run in the folder `path`, which must be absent or empty. Raises StoreError."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise StoreError(f"{path} is not empty", hint="choose another folder for the run")
+        except OSError as exc:
+            raise StoreError(f"cannot make the run folder {path}: {exc.strerror}") from exc
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        head = {"format": FORMAT, "id": path.name, "created": now, "finished": None, "status": "running"}
+        writer = cls(path, {**head, **meta})
+        writer._save()
+        return writer
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if self._meta["status"] == "running":
+            self.finish("interrupted" if kind else "complete")
+
+    def add(
+        self,
+        cell: str,
+        rep: int,
+        probed: bool,
+        tables: Mapping[str, Sequence[Mapping[str, Any]]],
+        raw: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record one measurement: rows by table (without the key columns) and raw documents by name."""
+        measurement = f"{_safe(cell)}.{rep}.{'probed' if probed else 'plain'}"
+        for name, document in (raw or {}).items():
+            folder = self.path / "raw" / measurement
+            _write(folder / f"{_safe(name)}.json", json.dumps(document, indent=1).encode())
+        key = {"cell": cell, "rep": rep, "probed": probed}
+        for table, rows in tables.items():
+            schema = SCHEMAS[table]
+            for row in rows:
+                if extra := row.keys() - set(schema.names):
+                    raise StoreError(f"table {table!r} has no column {', '.join(sorted(extra))}")
+            if rows:
+                sink = pa.BufferOutputStream()
+                pq.write_table(pa.Table.from_pylist([key | row for row in rows], schema=schema), sink)
+                folder = self.path / "data" / table / f"cell={cell}"
+                _write(folder / f"{measurement}.parquet", sink.getvalue().to_pybytes())
+
+    def update(self, **meta: Any) -> None:
+        """Change entries of run.json."""
+        self._meta |= meta
+        self._save()
+
+    def finish(self, status: str) -> None:
+        """Close the run as `complete`, `partial` (cells failed) or `interrupted`."""
+        if status not in STATUSES:
+            raise ValueError(status)
+        self.update(status=status, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def _save(self) -> None:
+        _write(self.path / "run.json", json.dumps(self._meta, indent=1, ensure_ascii=False).encode())
+
+
+class RunReader:
+    """A run on disk. `damaged` names the files that could not be read; the rest still can."""
+
+    def __init__(self, path: Path, meta: dict[str, Any]) -> None:
+        self.path = path
+        self.meta = meta
+        self.damaged: list[str] = []
+
+    @classmethod
+    def open(cls, path: Path) -> RunReader:
+        """Read and check `path`/run.json. Raises StoreError."""
+        file = path / "run.json"
+        try:
+            if file.stat().st_size > _LARGEST_JSON:
+                raise StoreError(f"{file} is too large to be a run's metadata")
+            meta = json.loads(file.read_text(encoding="utf-8"))
+        except OSError as exc:
+            raise StoreError(
+                f"{path} is not a run: {file.name}: {exc.strerror}",
+                hint="give the folder that 'qtrace bench' or 'qtrace record' wrote",
+            ) from exc
+        except (ValueError, RecursionError) as exc:
+            raise StoreError(f"{file} is damaged: {exc}") from exc
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+            said = meta.get("format") if isinstance(meta, dict) else None
+            raise StoreError(f"{file}: format {said!r} is not known (this qtrace reads {FORMAT})")
+        for key, kind in (
+            ("id", str),
+            ("status", str),
+            ("venue", str),
+            ("conditions", dict),
+            ("paths", list),
+        ):
+            if not isinstance(meta.get(key), kind):
+                raise StoreError(f"{file}: {key!r} is missing or not a {kind.__name__}")
+        return cls(path, meta)
+
+    def table(self, name: str) -> pa.Table:
+        """All measurements' rows of one table, with the key columns; empty if there are none."""
+        schema = SCHEMAS[name]
+        parts: list[pa.Table] = []
+        for file in sorted(self.path.glob(f"data/{name}/cell=*/*.parquet")):
+            if file.is_symlink():
+                continue
+            try:
+                # ParquetFile and not read_table: the folder's name would be read as a column too.
+                part = pq.ParquetFile(file).read()
+                parts.append(part.select(schema.names).cast(schema))
+            except (OSError, pa.ArrowException, KeyError, ValueError) as exc:
+                entry = f"{file.relative_to(self.path)}: {str(exc).splitlines()[0]}"
+                if entry not in self.damaged:
+                    self.damaged.append(entry)
+        return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _safe(name: str) -> str:
+    if not _SAFE.fullmatch(name):
+        raise StoreError(f"{name!r} cannot be part of a file name")
+    return name
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write beside and rename, so that `file` is never half there."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{file.name[:60]}.", dir=file.parent)
+        beside = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as out:
+                out.write(content)
+            beside.chmod(0o644)
+            beside.replace(file)
+        except BaseException:
+            beside.unlink()
+            raise
+    except OSError as exc:
+        raise StoreError(f"cannot write {file}: {exc.strerror}") from exc
