@@ -28,6 +28,8 @@ STATUSES = ("running", "complete", "interrupted", "partial")
 Tables = dict[str, list[dict[str, Any]]]
 
 _LARGEST_JSON = 64 * 2**20
+# One measurement's table has some hundred rows; anything near this size is not ours.
+_LARGEST_TABLE = 64 * 2**20
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _KEY = [("cell", pa.string()), ("rep", pa.int32()), ("probed", pa.bool_())]
 _TEXT, _COUNT, _REAL = pa.string(), pa.int64(), pa.float64()
@@ -115,7 +117,7 @@ class RunWriter:
                     raise StoreError(f"table {table!r} has no column {', '.join(sorted(extra))}")
             if rows:
                 sink = pa.BufferOutputStream()
-                pq.write_table(pa.Table.from_pylist([key | row for row in rows], schema=schema), sink)
+                pq.write_table(pa.Table.from_pylist([{**key, **row} for row in rows], schema=schema), sink)
                 folder = self.path / "data" / table / f"cell={cell}"
                 _write(folder / f"{measurement}.parquet", sink.getvalue().to_pybytes())
 
@@ -176,9 +178,8 @@ class RunReader:
         schema = SCHEMAS[name]
         parts: list[pa.Table] = []
         for file in sorted(self.path.glob(f"data/{name}/cell=*/*.parquet")):
-            if file.is_symlink():
-                continue
             try:
+                _inside(file, self.path)
                 # ParquetFile and not read_table: the folder's name would be read as a column too.
                 part = pq.ParquetFile(file).read()
                 parts.append(part.select(schema.names).cast(schema))
@@ -187,6 +188,14 @@ class RunReader:
                 if entry not in self.damaged:
                     self.damaged.append(entry)
         return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _inside(file: Path, folder: Path) -> None:
+    """Raise ValueError if `file` leads out of the run, or is too large to be a measurement's."""
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise ValueError("leads out of the run's folder")
+    if file.stat().st_size > _LARGEST_TABLE:
+        raise ValueError("too large to be one measurement's table")
 
 
 def _safe(name: str) -> str:
