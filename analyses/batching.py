@@ -1,0 +1,53 @@
+"""How many packets one system call carries, from probed measurements."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from qtrace.analyses.data import CELL, Data
+from qtrace.analyses.frames import carried
+
+__all__ = ["COLUMNS", "QUESTION", "analyse"]
+
+QUESTION = "How many packets does one system call carry?"
+COLUMNS = (
+    *(*CELL, "direction", "n", "stage", "function", "frames"),
+    *("calls", "frames_per_call", "all_calls", "frames_per_any_call"),
+)
+# The calls that move packets, by the direction they move them in.
+_MOVES = {
+    "tx": ("write", "writev", "pwritev", "sendto", "sendmsg", "sendmmsg"),
+    "rx": ("read", "readv", "preadv", "recvfrom", "recvmsg", "recvmmsg"),
+}
+_FDS = ("tap", "socket")
+
+
+def analyse(data: Data) -> pd.DataFrame:
+    """`calls`: those on the tap or a socket that move this direction's data; `all_calls`: every one.
+
+    Both directions share `all_calls`. A ratio is null where there was no call (the kernel carries).
+    """
+    calls = data.table("syscalls")
+    traced = set(zip(calls["cell"], calls["rep"], strict=True))
+    frames = carried(data)
+    known = [pair in traced for pair in zip(frames["cell"], frames["rep"], strict=True)]
+    frames = frames[pd.Series(known, index=frames.index, dtype=bool)]
+    rows = []
+    for key, part in frames.groupby([*CELL, "cell", "direction"], sort=True):
+        labels = [str(item) for item in key]
+        cell, direction = labels[-2:]
+        mine = calls[(calls["cell"] == cell) & calls["rep"].isin(list(part["rep"]))]
+        moving = mine[mine["fd"].isin(_FDS) & mine["name"].isin(_MOVES.get(direction, ()))]
+        moved, carrying, everything = (
+            int(part["frames"].sum()),
+            int(moving["calls"].sum()),
+            int(mine["calls"].sum()),
+        )
+        rows.append(
+            dict(zip(CELL, labels, strict=False))
+            | {"direction": direction, "n": len(part), "frames": moved}
+            | {"stage": part["stage"].iloc[0], "function": part["function"].iloc[0]}
+            | {"calls": carrying, "frames_per_call": moved / carrying if carrying else None}
+            | {"all_calls": everything, "frames_per_any_call": moved / everything if everything else None}
+        )
+    return pd.DataFrame(rows, columns=list(COLUMNS))

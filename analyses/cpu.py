@@ -1,0 +1,48 @@
+"""CPU time of each QEMU thread and of the vhost worker for a gigabyte of payload (10^9 bytes)."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from qtrace.analyses.data import CELL, Data
+from qtrace.analyses.frames import with_payload
+from qtrace.analyses.stats import estimate
+
+__all__ = ["COLUMNS", "QUESTION", "analyse", "thread_kind"]
+
+QUESTION = "How many CPU seconds does each thread spend on a GB?"
+COLUMNS = (*CELL, "thread", "n", "seconds", "payload", "s_per_gb", "low", "high", "switches")
+
+
+def thread_kind(name: str) -> str:
+    """A thread's name without what changes from guest to guest: the pid in `vhost-1234`, a number."""
+    if re.fullmatch(r"vhost-\d+", name):
+        return "vhost worker"
+    return re.sub(r"^(worker|pool|pool-.*?)[-/ ]?\d*$", r"worker", name) or "unnamed"
+
+
+def analyse(data: Data) -> pd.DataFrame:
+    """From unprobed measurements; the interval is over repetitions, `switches` are of both kinds."""
+    threads = with_payload(data, data.table("threads"), probed=False)
+    threads = threads[~threads["probed"].astype(bool)].copy()
+    threads["thread"] = [thread_kind(str(name)) for name in threads["thread"]]
+    sums = ["seconds", "voluntary", "involuntary"]
+    rows = []
+    for key, cell in threads.groupby(CELL, sort=True):
+        payload = cell.drop_duplicates("rep").set_index("rep")["payload"]
+        for thread, part in cell.groupby("thread"):
+            by_rep = part.groupby("rep")[sums].sum().reindex(payload.index, fill_value=0)
+            found = estimate([float(value) for value in by_rep["seconds"] / (payload / 1e9)])
+            row: dict[str, object] = dict(zip(CELL, key, strict=True))
+            row |= {"thread": thread, "n": found.n, "seconds": float(by_rep["seconds"].sum())}
+            row |= {
+                "payload": int(payload.sum()),
+                "s_per_gb": found.mean,
+                "low": found.low,
+                "high": found.high,
+            }
+            row["switches"] = int(by_rep["voluntary"].sum() + by_rep["involuntary"].sum())
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,76 @@
+"""What an analysis is given: a run's tables as DataFrames, with the cell's parts as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from qtrace.errors import StoreError
+
+__all__ = ["CELL", "Data", "merge"]
+
+# A cell id taken apart; `way` is the direction of the payload (`tx`, `rx`) or `both` for a round trip.
+CELL = ["nic", "netdev", "datapath", "way", "workload"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The tables of one run (or of several of one venue), by name (docs/design.md, the run format).
+
+    `baseline` is the (netdev, datapath) that ratios are taken against.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    venue: str
+    baseline: tuple[str, str] = ("tap", "qemu")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A copy of a table with the columns `CELL`, taken from the cell's id, in front."""
+        frame = self.tables[name].copy()
+        for column in frame.columns:  # a missing name is an empty one, so that groups keep it
+            if frame[column].dtype == object or isinstance(frame[column].dtype, pd.StringDtype):
+                frame[column] = frame[column].fillna("")
+        parts = [_parts(str(cell)) for cell in frame["cell"]]
+        for position, column in enumerate(CELL):
+            frame[column] = pd.Series([part[position] for part in parts], index=frame.index, dtype="object")
+        rest = [column for column in frame.columns if column not in CELL]
+        return frame[[*CELL, *rest]]
+
+    def metric(self, metric: str, *, probed: bool) -> pd.DataFrame:
+        """The measurements of one metric that went well: `CELL`, cell, rep, value."""
+        frame = self.table("results")
+        keep = (frame["metric"] == metric) & (frame["status"] == "ok") & (frame["probed"] == probed)
+        return frame.loc[keep & frame["value"].notna(), [*CELL, "cell", "rep", "value"]]
+
+
+def merge(parts: Sequence[Data]) -> Data:
+    """Several runs as one. Raises StoreError unless all were taken in one venue."""
+    venues = sorted({part.venue for part in parts})
+    if len(venues) != 1:
+        raise StoreError(
+            f"runs of different venues cannot be compared: {', '.join(venues)}",
+            hint="compare runs that were all taken in one venue",
+        )
+    if len({part.baseline for part in parts}) != 1:
+        raise StoreError("runs with different baselines cannot be compared")
+    names = parts[0].tables.keys()
+    # A repetition of one run is not the same numbered one of another: keep them apart.
+    shift = 0
+    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
+    for part in parts:
+        highest = 0
+        for name in names:
+            frame = part.tables[name].copy()
+            highest = max([highest, *(int(rep) for rep in frame["rep"])])
+            frame["rep"] = frame["rep"] + shift
+            frames[name].append(frame)
+        shift += highest
+    tables = {name: pd.concat(found, ignore_index=True) for name, found in frames.items()}
+    return Data(tables, venues[0], parts[0].baseline)
+
+
+def _parts(cell: str) -> list[str]:
+    parts = cell.split("+")
+    return parts if len(parts) == len(CELL) else [cell, "", "", "", ""]

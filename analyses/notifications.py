@@ -1,0 +1,46 @@
+"""Kicks (guest to device) and interrupts (device to guest) for each packet, from probed measurements."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from qtrace.analyses.data import CELL, Data
+from qtrace.analyses.frames import carried
+
+__all__ = ["COLUMNS", "QUESTION", "analyse"]
+
+QUESTION = "How many kicks and interrupts does a packet cost?"
+COLUMNS = (
+    *(*CELL, "direction", "n", "frames", "kicks", "kicks_per_frame", "kick_function"),
+    *("interrupts", "interrupts_per_frame", "interrupt_function"),
+)
+
+
+def analyse(data: Data) -> pd.DataFrame:
+    """Calls of the kick and interrupt stages over the frames of the same direction.
+
+    Null where the stage could not be probed, or does not exist (rx has no kick).
+    """
+    stages = data.table("stages")
+    stages = stages[stages["attached"].astype(bool)]
+    rows = []
+    for key, part in carried(data).groupby([*CELL, "cell", "direction"], sort=True):
+        labels = [str(item) for item in key]
+        cell, direction = labels[-2:]
+        frames = int(part["frames"].sum())
+        row: dict[str, object] = dict(zip(CELL, labels, strict=False))
+        row |= {"direction": direction, "n": len(part), "frames": frames}
+        mine = stages[(stages["cell"] == cell) & (stages["direction"] == direction)]
+        for stage in ("kick", "interrupt"):
+            calls = {
+                str(function): int(found["calls"].sum())
+                for function, found in mine[mine["stage"] == stage].groupby("function")
+            }
+            if calls:
+                # Several functions of one stage nest: the one most called stands for it.
+                function = max(calls, key=lambda name: calls[name])
+                count = calls[function]
+                row |= {f"{stage}s": count, f"{stage}_function": function}
+                row[f"{stage}s_per_frame"] = count / frames if frames else None
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))

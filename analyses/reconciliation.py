@@ -1,0 +1,38 @@
+"""The tracer's frame counts against the tap device's own counters over the same window."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from qtrace.analyses.data import CELL, Data
+from qtrace.analyses.frames import carried
+
+__all__ = ["COLUMNS", "QUESTION", "analyse"]
+
+QUESTION = "Do the counts agree with the tap device's own counters?"
+COLUMNS = (
+    *(*CELL, "direction", "n", "stage", "function", "frames", "device", "device_frames"),
+    *("device_dropped", "difference", "bytes", "device_bytes"),
+)
+
+
+def analyse(data: Data) -> pd.DataFrame:
+    """One row a cell on `tap` and direction; `difference` = traced frames - the device's.
+
+    What the guest sends (tx) the tap device receives, and the other way round.
+    """
+    devices = data.table("devices")
+    devices = devices[(devices["side"] == "tap") & devices["probed"].astype(bool)]
+    both = carried(data).merge(devices.drop(columns=[*CELL, "probed"]), on=["cell", "rep"])
+    rows = []
+    for key, part in both.groupby([*CELL, "direction"], sort=True):
+        way = "rx" if key[-1] == "tx" else "tx"
+        frames, seen = int(part["frames"].sum()), int(part[f"{way}_packets"].sum())
+        row: dict[str, object] = dict(zip([*CELL, "direction"], key, strict=True))
+        row |= {"n": int(part["rep"].nunique()), "stage": part["stage"].iloc[0]}
+        row |= {"function": part["function"].iloc[0], "frames": frames}
+        row |= {"device": f"{part['device'].iloc[0]} {way}", "device_frames": seen}
+        row |= {"device_dropped": int(part[f"{way}_dropped"].sum()), "difference": frames - seen}
+        row |= {"bytes": int(part["bytes"].sum()), "device_bytes": int(part[f"{way}_bytes"].sum())}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))

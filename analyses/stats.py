@@ -1,0 +1,83 @@
+"""Means and ratios with 95 % intervals from a few repetitions (Student's t).
+
+With three repetitions a bootstrap interval is far too narrow, so the t quantile is computed here: for
+whole degrees of freedom the distribution has a closed form and scipy is not worth its size.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Estimate", "estimate", "ratio", "t_probability", "t_quantile"]
+
+_NONE = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean of `n` values with its 95 % interval; the interval is NaN for fewer than two values."""
+
+    n: int
+    mean: float
+    low: float
+    high: float
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """The mean of independent repetitions and the interval that covers it in 95 % of campaigns."""
+    n = len(values)
+    if not n:
+        return Estimate(0, _NONE, _NONE, _NONE)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Estimate(1, mean, _NONE, _NONE)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+    half = t_quantile(0.975, n - 1) * math.sqrt(variance / n)
+    return Estimate(n, mean, mean - half, mean + half)
+
+
+def ratio(pairs: Sequence[tuple[float, float]]) -> Estimate:
+    """The geometric mean of `first / second` over pairs, its interval taken on the logarithms.
+
+    Pairs come from the same repetition, so what disturbed both cancels. Pairs with a value that is
+    not positive have no ratio and are left out: `n` says how many are in.
+    """
+    logs = estimate([math.log(a) - math.log(b) for a, b in pairs if a > 0 and b > 0])
+    return Estimate(logs.n, _exp(logs.mean), _exp(logs.low), _exp(logs.high))
+
+
+def _exp(value: float) -> float:
+    return math.inf if value > 700 else math.exp(value)
+
+
+def t_probability(t: float, df: int) -> float:
+    """P(|T| < t) for Student's T with `df` degrees of freedom, t >= 0 (Abramowitz & Stegun 26.7)."""
+    angle = math.atan(t / math.sqrt(df))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    odd = df % 2
+    term = cosine if odd else 1.0
+    total = term if df > 1 else 0.0
+    for k in range(3 if odd else 2, df - 1, 2):
+        term *= cosine * cosine * (k - 1) / k
+        total += term
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+
+
+@functools.lru_cache(maxsize=1024)
+def t_quantile(p: float, df: int) -> float:
+    """The t with P(T < t) = `p`, 0.5 <= p < 1."""
+    if not 0.5 <= p < 1 or df < 1:
+        raise ValueError((p, df))
+    wanted, low, high = 2 * p - 1, 0.0, 1.0
+    while t_probability(high, df) < wanted:
+        high *= 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        if t_probability(middle, df) < wanted:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

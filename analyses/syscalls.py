@@ -1,0 +1,38 @@
+"""System calls of QEMU by name for each megabyte of payload (10^6 bytes), from probed measurements."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from qtrace.analyses.data import CELL, Data
+from qtrace.analyses.frames import with_payload
+
+__all__ = ["COLUMNS", "QUESTION", "analyse"]
+
+QUESTION = "Which system calls does QEMU make for each MB of payload?"
+COLUMNS = (*CELL, "name", "fd", "n", "calls", "errors", "bytes", "payload", "calls_per_mb")
+
+
+def analyse(data: Data) -> pd.DataFrame:
+    """Sums over threads and repetitions; `payload` is of all probed repetitions that traced calls."""
+    calls = with_payload(data, data.table("syscalls"), probed=True)
+    # A call that one repetition did not make was made 0 times there: the payload is the cell's.
+    payload: dict[str, float] = {}
+    reps: dict[str, int] = {}
+    for cell, part in calls.drop_duplicates(["cell", "rep"]).groupby("cell"):
+        payload[str(cell)] = float(part["payload"].sum())
+        reps[str(cell)] = len(part)
+    calls["fd"] = calls["fd"].fillna("")
+    rows = []
+    for key, part in calls.groupby([*CELL, "cell", "name", "fd"], sort=True):
+        labels = [str(item) for item in key]
+        cell = labels[len(CELL)]
+        made = int(part["calls"].sum())
+        rows.append(
+            dict(zip(CELL, labels, strict=False))
+            | {"name": labels[-2], "fd": labels[-1], "n": reps[cell], "calls": made}
+            | {"errors": int(part["errors"].sum()), "bytes": int(part["bytes"].sum())}
+            | {"payload": int(payload[cell]), "calls_per_mb": made / (payload[cell] / 1e6)}
+        )
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.sort_values([*CELL, "calls"], ascending=[True] * len(CELL) + [False], kind="stable")

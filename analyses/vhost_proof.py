@@ -1,0 +1,64 @@
+"""Who carried the frames, QEMU or the kernel's vhost worker: counted, not assumed."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from qtrace.analyses.data import CELL, Data
+from qtrace.analyses.frames import KERNEL
+
+__all__ = ["COLUMNS", "QUESTION", "analyse"]
+
+QUESTION = "With vhost on, is QEMU out of the datapath, and with it off, is the kernel's vhost?"
+COLUMNS = (
+    *(*CELL, "direction", "n", "qemu_frames", "qemu_functions"),
+    *("kernel_frames", "kernel_functions", "carried_by", "as_planned"),
+)
+
+
+def analyse(data: Data) -> pd.DataFrame:
+    """One row a cell and direction of `tap`, with vhost or without.
+
+    QEMU's side are the uprobes on `dequeue` and `deliver`; the kernel's are the probes in the kernel
+    on functions that a vhost path names. A side that no probe watched is null, and the verdict then
+    rests on the other alone: `as_planned` is null when neither was watched.
+    """
+    stages = data.table("stages")
+    stages = stages[stages["attached"].astype(bool)]
+    in_kernel = stages["how"].isin(KERNEL)
+    vhost = set(stages.loc[in_kernel & (stages["datapath"] == "vhost-net"), "function"])
+    stages = stages[stages["netdev"].isin(list(stages.loc[stages["datapath"] == "vhost-net", "netdev"]))]
+    in_kernel = stages["how"].isin(KERNEL)
+    rows = []
+    for key, part in stages.groupby([*CELL, "direction"], sort=True):
+        kernel = part[in_kernel.loc[part.index] & part["function"].isin(list(vhost))]
+        kernel = kernel[~kernel["stage"].isin(["kick", "interrupt"])]
+        qemu = part[~in_kernel.loc[part.index] & part["stage"].isin(["dequeue", "deliver"])]
+        row: dict[str, object] = dict(zip([*CELL, "direction"], key, strict=True))
+        row["n"] = int(part["rep"].nunique())
+        row |= _side("qemu", qemu) | _side("kernel", kernel)
+        in_qemu, below = row["qemu_frames"], row["kernel_frames"]
+        planned = "kernel" if row["datapath"] == "vhost-net" else "qemu"
+        row["carried_by"] = _verdict(in_qemu, below)
+        row["as_planned"] = None if row["carried_by"] == "unknown" else row["carried_by"] == planned
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _side(name: str, part: pd.DataFrame) -> dict[str, object]:
+    """Frames of the function that counted most: several functions see the same frames."""
+    if part.empty:
+        return {f"{name}_frames": None, f"{name}_functions": ""}
+    # A kernel function on which only calls can be counted still shows that it runs.
+    counted = part["frames"].where(part["frames"] > 0, part["calls"])
+    by_function = counted.groupby(part["function"]).sum()
+    functions = ", ".join(f"{function} {int(count)}" for function, count in by_function.items())
+    return {f"{name}_frames": int(by_function.max()), f"{name}_functions": functions}
+
+
+def _verdict(qemu: object, kernel: object) -> str:
+    if not qemu and not kernel:
+        return "unknown" if qemu is None or kernel is None else "nobody"
+    if qemu and kernel:
+        return "both"
+    return "qemu" if qemu else "kernel"
