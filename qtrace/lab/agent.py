@@ -1,0 +1,93 @@
+"""The line to a guest's init: one command at a time, its output and status back."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from qtrace.errors import LabError
+
+__all__ = ["Agent"]
+
+_LONGEST_ANSWER = 32 * 2**20
+
+
+class Agent:
+    """Speaks with `init.sh` over QEMU's chardev socket.
+
+    `epitaph` says why the guest is gone once it is: a guest killed from outside makes every call fail
+    at once, with that reason, and none hang.
+    """
+
+    def __init__(self, path: Path, epitaph: Callable[[], str | None]) -> None:
+        self._epitaph = epitaph
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._buffer = b""
+        self._ids = itertools.count(1)
+        try:
+            self._socket.connect(str(path))
+        except OSError as exc:
+            self._socket.close()
+            raise LabError(f"cannot reach the guest's agent: {exc.strerror}. {epitaph() or ''}") from exc
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def wait_ready(self, deadline: float) -> str:
+        """Wait for the guest's first word, its kernel's release. `deadline` is monotonic seconds."""
+        return self._answer("ready", deadline, "start")[1].strip()
+
+    def run(self, command: str, timeout: float) -> tuple[int, str]:
+        """Run a shell command in the guest: (exit status, what it printed). Raises LabError."""
+        deadline = time.monotonic() + timeout
+        word = f"c{next(self._ids)}"
+        line = f"{word} {base64.b64encode(command.encode()).decode()}\n"
+        try:
+            self._socket.sendall(line.encode())
+        except OSError as exc:
+            raise LabError(self._gone(f"run {command!r}")) from exc
+        return self._answer(word, deadline, f"run {command!r}")
+
+    def _answer(self, word: str, deadline: float, what: str) -> tuple[int, str]:
+        while True:
+            fields = self._line(deadline, what).split(" ")
+            if len(fields) == 3 and fields[0] == word and fields[1].isdigit():
+                try:
+                    return int(fields[1]), base64.b64decode(fields[2]).decode(errors="replace")
+                except ValueError as exc:
+                    raise LabError(f"the guest gave no sensible answer to {what}") from exc
+
+    def _line(self, deadline: float, what: str) -> str:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    gone = self._epitaph()
+                    raise LabError(gone if gone else f"the guest did not {what} in time")
+                try:
+                    data = self._socket.recv(65536)
+                except OSError:
+                    data = b""
+                if not data:
+                    raise LabError(self._gone(what))
+                self._buffer += data
+                if len(self._buffer) > _LONGEST_ANSWER:
+                    raise LabError("the guest's answer is too long")
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode(errors="replace").rstrip("\r")
+
+    def _gone(self, what: str) -> str:
+        # The socket closes a moment before the process can be waited for.
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            if said := self._epitaph():
+                return said
+            time.sleep(0.02)
+        return f"the guest hung up (it was to {what})"

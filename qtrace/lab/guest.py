@@ -1,0 +1,208 @@
+"""A guest: one unprivileged QEMU process, its monitor and its agent, as a context manager."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qemu.qmp.legacy import QEMUMonitorProtocol, QMPError
+
+from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.agent import Agent
+from qtrace.lab.netns import Namespace
+from qtrace.lab.owned import private_dir
+
+__all__ = ["QEMU_UID", "Guest", "GuestSpec", "find_qemu", "start_guest"]
+
+# nobody: QEMU needs no right of its own; taps are made for this user and descriptors are handed over.
+QEMU_UID = 65534
+
+
+def find_qemu() -> Path:
+    """The installed qemu-system-x86_64. Raises MissingPrerequisite."""
+    found = shutil.which("qemu-system-x86_64")
+    if not found:
+        raise MissingPrerequisite(
+            "qemu-system-x86_64 is not installed",
+            hint="run: apt-get install qemu-system-x86 (or 'make setup')",
+        )
+    return Path(found)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSpec:
+    """What to start. `netdev` are QEMU's own arguments after `-netdev`, `id=net0` among them."""
+
+    nic: str
+    netdev: str
+    mac: str
+    kernel: Path
+    initrd: Path
+    accelerator: str = "tcg"
+    memory: int = 256  # MiB
+    sandbox: bool = True
+    pass_fds: tuple[int, ...] = field(default=())
+
+    def argv(self, binary: Path, home: Path, kernel: int, initrd: int) -> list[str]:
+        """The command line, sockets and console log in `home`.
+
+        Kernel and initramfs are open descriptors: the cache may lie where QEMU's user cannot go.
+        """
+        return [
+            str(binary),
+            *("-name", "qtrace,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none"),
+            *("-machine", "pc,usb=off", "-accel", self.accelerator, "-smp", "1", "-m", f"{self.memory}M"),
+            *("-cpu", "host" if self.accelerator == "kvm" else "max"),
+            *(("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny") if self.sandbox else ()),
+            *("-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}"),
+            *("-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on"),
+            *("-no-reboot", "-chardev", f"file,id=console,path={home}/console"),
+            *("-serial", "chardev:console"),
+            *("-qmp", f"unix:{home}/qmp,server=on,wait=off"),
+            *(
+                "-device",
+                "virtio-serial-pci",
+                "-chardev",
+                f"socket,id=agent,path={home}/agent,server=on,wait=off",
+            ),
+            *("-device", "virtserialport,chardev=agent,name=qtrace"),
+            *("-netdev", self.netdev),
+            *("-device", f"{self.nic},netdev=net0,id=nic0,mac={self.mac},romfile="),
+        ]
+
+
+class Guest:
+    """A running guest. Every call raises LabError, promptly, once the guest is gone."""
+
+    def __init__(
+        self, spec: GuestSpec, argv: list[str], process: subprocess.Popen[bytes], home: Path
+    ) -> None:
+        self.spec = spec
+        self.argv = argv
+        self._process = process
+        self._home = home
+        self.release = ""
+        self._agent: Agent | None = None
+        self._qmp: QEMUMonitorProtocol | None = None
+
+    @property
+    def pid(self) -> int:
+        """The QEMU process (nsenter and setpriv have become it)."""
+        return self._process.pid
+
+    def sh(self, command: str, timeout: float = 30.0) -> str:
+        """Run a shell command in the guest; what it printed. Raises LabError if it fails."""
+        status, output = self._line().run(command, timeout)
+        if status != 0:
+            raise LabError(f"in the guest, {command!r} ended with status {status}: {output.strip()[-500:]}")
+        return output
+
+    def try_sh(self, command: str, timeout: float = 30.0) -> tuple[int, str]:
+        """As `sh`, but gives (exit status, output)."""
+        return self._line().run(command, timeout)
+
+    def qmp(self, command: str, **arguments: object) -> object:
+        """One QMP command's return value."""
+        if self._qmp is None:
+            raise LabError("the guest's monitor is not connected")
+        try:
+            return self._qmp.cmd(command, **arguments)
+        except (QMPError, OSError, EOFError) as exc:
+            raise LabError(self.epitaph() or f"QMP {command} failed: {exc}") from exc
+
+    def epitaph(self) -> str | None:
+        """Why the guest is gone, with the end of what it and its kernel said; None while it lives."""
+        status = self._process.poll()
+        if status is None:
+            return None
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        said = self._tail("stderr") or self._tail("console")
+        return f"QEMU (pid {self.pid}) {how}" + (f": {said}" if said else "")
+
+    def connect(self, deadline: float) -> None:
+        """Wait until monitor and agent answer. `deadline` is monotonic seconds."""
+        for name in ("qmp", "agent"):
+            while not (self._home / name).exists():
+                if gone := self.epitaph():
+                    raise LabError(gone)
+                if time.monotonic() > deadline:
+                    raise LabError(f"QEMU did not open its {name} socket in time")
+                time.sleep(0.01)
+        self._agent = Agent(self._home / "agent", self.epitaph)
+        self._qmp = QEMUMonitorProtocol(str(self._home / "qmp"))
+        try:
+            self._qmp.connect()
+            self._qmp.settimeout(20)
+        except (QMPError, OSError, EOFError) as exc:
+            raise LabError(self.epitaph() or f"cannot reach QEMU's monitor: {exc}") from exc
+        self.release = self._agent.wait_ready(deadline)
+
+    def stop(self) -> None:
+        """End the process, for certain."""
+        with contextlib.suppress(Exception):
+            if self._agent:
+                self._agent.close()
+        with contextlib.suppress(Exception):
+            if self._qmp:
+                self._qmp.close()
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+    def _line(self) -> Agent:
+        if self._agent is None:
+            raise LabError("the guest's agent is not connected")
+        return self._agent
+
+    def _tail(self, name: str) -> str:
+        try:
+            text = (self._home / name).read_text(errors="replace").strip()
+        except OSError:
+            return ""
+        return " / ".join(text.splitlines()[-4:])[-600:]
+
+
+@contextlib.contextmanager
+def start_guest(spec: GuestSpec, space: Namespace, boot_timeout: float = 180.0) -> Iterator[Guest]:
+    """Boot `spec` in `space` and wait for its agent; it is gone when the block ends, or when we die."""
+    binary = find_qemu()
+    with private_dir(QEMU_UID) as home:
+        with (
+            (home / "stderr").open("wb") as log,
+            spec.kernel.open("rb") as kernel,
+            spec.initrd.open("rb") as initrd,
+        ):
+            inner = spec.argv(binary, home, kernel.fileno(), initrd.fileno())
+            argv = space.argv(_unprivileged(inner, spec.accelerator))
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(*spec.pass_fds, kernel.fileno(), initrd.fileno()),
+                # Ctrl-C goes to us alone: we end the guests, in order.
+                process_group=0,
+            )
+        guest = Guest(spec, argv, process, home)
+        try:
+            guest.connect(time.monotonic() + boot_timeout)
+            yield guest
+        finally:
+            guest.stop()
+
+
+def _unprivileged(argv: Sequence[str], accelerator: str) -> list[str]:
+    """`argv` as `QEMU_UID`, without capabilities, to be killed when we die."""
+    group = f"--groups={Path('/dev/kvm').stat().st_gid}" if accelerator == "kvm" else "--clear-groups"
+    return [
+        "setpriv",
+        *(f"--reuid={QEMU_UID}", f"--regid={QEMU_UID}", group),
+        *("--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL", "--"),
+        *argv,
+    ]

@@ -1,0 +1,127 @@
+"""The guest's root: an initramfs of busybox, iperf3, sockperf and the NIC modules, built once.
+
+It is kept in the cache under the hash of what it was made from, so a new kernel or a new iperf3 makes
+a new one. Not compressed: unpacking costs a TCG guest more than reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import stat
+import subprocess
+import tempfile
+from importlib import resources
+from pathlib import Path
+
+from qtrace.cache import cache_dir, locked, need_space
+from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.kernel import Kernel
+from qtrace.progress import SILENT, Progress
+
+__all__ = ["cpio", "ensure_image"]
+
+# What the guest runs, with the package it is from; the libraries follow by themselves. busybox's `ip`
+# knows no permanent neighbours; its shell prefers its own applets, so call /bin/ip in full.
+_PROGRAMS = {"iperf3": "iperf3", "sockperf": "sockperf", "ip": "iproute2"}
+# virtio_console carries the agent's port; pktgen sends exactly as many frames as it is told.
+_MODULES = ["virtio_pci", "virtio_console", "virtio_net", "e1000", "8139cp", "8139too", "pktgen"]
+
+
+def ensure_image(kernel: Kernel, progress: Progress = SILENT) -> Path:
+    """The initramfs for guests that boot `kernel`."""
+    files = _collect(kernel)
+    digest = hashlib.sha256()
+    for name, (source, mode) in sorted(files.items()):
+        content = source if isinstance(source, bytes) else _fingerprint(source)
+        digest.update(f"{name}\0{mode:o}\0".encode() + content)
+    target = cache_dir("images") / f"guest-{digest.hexdigest()[:16]}.cpio"
+    with locked("image"):
+        if not target.exists():
+            progress.step("building the guest's initramfs")
+            need_space(target.parent, 200, "the guest's initramfs")
+            with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as out:
+                try:
+                    out.write(cpio(files))
+                    Path(out.name).chmod(0o644)
+                    Path(out.name).rename(target)
+                except BaseException:
+                    Path(out.name).unlink()
+                    raise
+            progress.done(f"guest image: {target.stat().st_size / 2**20:.0f} MB, Linux {kernel.release}")
+    return target
+
+
+Files = dict[str, tuple[bytes | Path, int]]
+
+
+def _collect(kernel: Kernel) -> Files:
+    """Path in the image -> (content or the file that has it, mode)."""
+    busybox = _which("busybox", "busybox-static")
+    files: Files = {
+        "init": (resources.files("qtrace.lab").joinpath("init.sh").read_bytes(), 0o755),
+        "bin/busybox": (busybox, 0o755),
+    }
+    said = subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True)
+    for applet in said.stdout.split():
+        if applet != "busybox":
+            files[f"bin/{applet}"] = (b"busybox", stat.S_IFLNK | 0o777)
+    for program, package in _PROGRAMS.items():
+        path = _which(program, package)
+        files[f"bin/{program}"] = (path, 0o755)
+        for library in _libraries(path):
+            files[str(library).lstrip("/")] = (library, 0o755)
+    modules = kernel.closure(_MODULES)
+    for module in modules:
+        files[f"modules/{module.name}"] = (module, 0o644)
+    files["modules/order"] = ("".join(f"{module.name}\n" for module in modules).encode(), 0o644)
+    return files
+
+
+def cpio(files: Files) -> bytes:
+    """An archive in the kernel's `newc` format, folders included, in a fixed order.
+
+    See the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
+    """
+    folders = {str(parent) for name in files for parent in Path(name).parents if str(parent) != "."}
+    folders |= {"proc", "sys", "dev", "tmp"}
+    entries: Files = dict.fromkeys(folders, (b"", stat.S_IFDIR | 493)) | files
+    out = io.BytesIO()
+
+    def add(name: str, mode: int, content: bytes) -> None:
+        raw = name.encode() + b"\0"
+        numbers = (0, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(raw), 0)
+        out.write(b"070701" + b"".join(b"%08X" % number for number in numbers) + raw)
+        out.write(b"\0" * (-out.tell() % 4))
+        out.write(content)
+        out.write(b"\0" * (-out.tell() % 4))
+
+    for name, (source, mode) in sorted(entries.items()):
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        add(name, mode if stat.S_IFMT(mode) else stat.S_IFREG | mode, content)
+    add("TRAILER!!!", 0, b"")
+    return out.getvalue()
+
+
+def _fingerprint(path: Path) -> bytes:
+    info = path.stat()
+    return f"{path}\0{info.st_size}\0{info.st_mtime_ns}".encode()
+
+
+def _which(program: str, package: str) -> Path:
+    found = shutil.which(program)
+    if not found:
+        raise MissingPrerequisite(
+            f"the program {program!r} is missing", hint=f"run: apt-get install {package} (or 'make setup')"
+        )
+    return Path(found)
+
+
+def _libraries(program: Path) -> list[Path]:
+    """The shared libraries of an installed program, its loader included, as the loader finds them."""
+    said = subprocess.run(["ldd", str(program)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if said.returncode != 0:
+        raise LabError(f"ldd {program}: {(said.stderr or said.stdout).strip()}")
+    words = (word for line in said.stdout.splitlines() for word in line.split())
+    return [Path(word) for word in words if word.startswith("/")]

@@ -1,0 +1,75 @@
+"""A network namespace with nothing in it but a loopback: the whole world of one experiment."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from qtrace.errors import LabError
+from qtrace.lab.owned import ip, own, unique_name
+
+__all__ = ["Counters", "Namespace", "open_namespace"]
+
+# The columns of the run format's `devices` table, as `ip -s` and /proc/net/dev know them.
+Counters = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A network namespace by name. It has no way out: no uplink, no address but its own."""
+
+    name: str
+
+    @property
+    def path(self) -> str:
+        """What setns and nsenter open."""
+        return f"/run/netns/{self.name}"
+
+    def argv(self, command: Sequence[str]) -> list[str]:
+        """`command` as it is run inside."""
+        return ["nsenter", f"--net={self.path}", "--", *command]
+
+    def ip(self, *args: str) -> str:
+        """`ip` inside."""
+        return ip("-netns", self.name, *args)
+
+    def sysctl(self, key: str, value: str) -> None:
+        """Set a network sysctl of this namespace only."""
+        said = subprocess.run(
+            self.argv(["busybox", "sysctl", "-q", "-w", f"{key}={value}"]),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        if said.returncode != 0:
+            raise LabError(f"cannot set {key} in {self.name}: {(said.stderr or said.stdout).strip()}")
+
+    def counters(self, device: str) -> Counters:
+        """The counters of one device, as the kernel keeps them (seen from the host's side of a tap)."""
+        link = json.loads(self.ip("-json", "-statistics", "link", "show", "dev", device))[0]
+        stats = link["stats64"]
+        return {
+            f"{way}_{what}": int(stats[way][what])
+            for way in ("rx", "tx")
+            for what in ("packets", "bytes", "dropped")
+        }
+
+
+@contextlib.contextmanager
+def open_namespace() -> Iterator[Namespace]:
+    """A new namespace, loopback up, IPv6 off; gone afterwards with all that is in it."""
+    name = unique_name()
+    with own("netns", name):
+        ip("netns", "add", name)
+        try:
+            space = Namespace(name)
+            # Without IPv6 no router solicitation or neighbour discovery gets between the counted frames.
+            space.sysctl("net.ipv6.conf.all.disable_ipv6", "1")
+            space.sysctl("net.ipv6.conf.default.disable_ipv6", "1")
+            space.ip("link", "set", "lo", "up")
+            yield space
+        finally:
+            ip("netns", "delete", name)

@@ -1,0 +1,121 @@
+"""What this process has made outside itself, written down so that the next start can remove it.
+
+A context manager takes its own thing down; this is for the case that it could not (kill -9, a crash).
+Each process has a folder under /run/qtrace named by its pid and start time; a file in it names one
+namespace, mount or folder. Only what is written there is ever removed, and only when its owner is dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from qtrace.errors import LabError, MissingPrerequisite
+
+__all__ = ["ip", "own", "private_dir", "remove_leftovers", "unique_name"]
+
+STATE = Path("/run/qtrace")
+_counter = itertools.count(1)
+
+
+def unique_name() -> str:
+    """A name for a namespace that is recognisably ours and nobody else's: `qt-<pid in hex>-<n>`."""
+    return f"qt-{os.getpid():x}-{next(_counter)}"
+
+
+def ip(*args: str) -> str:
+    """Run iproute2's `ip`. Raises LabError with what it said."""
+    try:
+        said = subprocess.run(
+            ["ip", *args], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+        )
+    except FileNotFoundError as exc:
+        raise MissingPrerequisite(
+            "the program 'ip' is missing", hint="run: apt-get install iproute2"
+        ) from exc
+    if said.returncode != 0:
+        raise LabError(f"'ip {' '.join(args)}' failed: {said.stderr.strip()}")
+    return said.stdout
+
+
+@contextlib.contextmanager
+def own(kind: str, name: str) -> Iterator[None]:
+    """Hold a record of `name` (`netns`, `mount` or `dir`) for as long as the block lasts."""
+    record = _home() / f"{kind}-{next(_counter)}"
+    record.write_text(name)
+    try:
+        yield
+    finally:
+        record.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            record.parent.rmdir()
+
+
+@contextlib.contextmanager
+def private_dir(uid: int | None = None) -> Iterator[Path]:
+    """A temporary folder that only `uid` (and root) can enter; gone afterwards."""
+    path = Path(tempfile.mkdtemp(prefix="qtrace-"))
+    with own("dir", str(path)):
+        try:
+            if uid is not None:
+                os.chown(path, uid, -1)
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_leftovers() -> list[str]:
+    """Remove what dead owners left behind; says what it removed."""
+    removed: list[str] = []
+    for home in STATE.glob("*-*"):
+        if _alive(home.name):
+            continue
+        for record in sorted(home.iterdir(), reverse=True):
+            kind, name = record.name.split("-")[0], record.read_text()
+            if _remove(kind, name):
+                removed.append(f"{kind} {name}")
+            record.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            home.rmdir()
+    return removed
+
+
+def _remove(kind: str, name: str) -> bool:
+    if kind == "netns" and Path("/run/netns", name).exists() and name.startswith("qt-"):
+        with contextlib.suppress(LabError):
+            ip("netns", "delete", name)
+            return True
+    if kind == "mount" and os.path.ismount(name):
+        return subprocess.run(["umount", name], capture_output=True).returncode == 0
+    if kind == "dir" and Path(name).name.startswith("qtrace-") and Path(name).is_dir():
+        shutil.rmtree(name, ignore_errors=True)
+        return True
+    return False
+
+
+def _home() -> Path:
+    path = STATE / f"{os.getpid()}-{_start_time(os.getpid())}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise MissingPrerequisite(f"cannot write to {STATE}: {exc.strerror}", hint="run as root") from exc
+    return path
+
+
+def _start_time(pid: int) -> str:
+    """Clock ticks since boot at which `pid` started, empty if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def _alive(name: str) -> bool:
+    pid, _, started = name.partition("-")
+    return pid.isdigit() and _start_time(int(pid)) == started

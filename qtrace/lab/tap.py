@@ -1,0 +1,86 @@
+"""A tap device in a namespace, opened here and handed to the unprivileged QEMU as a descriptor.
+
+So QEMU needs neither the right to open /dev/net/tun nor CAP_NET_ADMIN.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyroute2 import netns
+
+from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.netns import Counters, Namespace
+
+__all__ = ["Tap", "open_tap"]
+
+
+# linux/if_tun.h
+_TUNSETIFF = 0x400454CA
+_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """`name` is free to repeat: each one is alone in its namespace."""
+
+    space: Namespace
+    name: str
+    fd: int
+
+    def counters(self) -> Counters:
+        """Seen from the host: what the guest sends is received here."""
+        return self.space.counters(self.name)
+
+
+@contextlib.contextmanager
+def open_tap(space: Namespace, address: str, peer: str, peer_mac: str) -> Iterator[Tap]:
+    """A tap with `address` (CIDR) and a permanent neighbour entry for the guest.
+
+    The entry keeps ARP out of the counted frames.
+    """
+    name = "tap0"
+    descriptor = _attach(space, name)
+    try:
+        space.ip("address", "add", address, "dev", name)
+        space.ip("link", "set", name, "up")
+        space.ip("neighbour", "replace", peer, "lladdr", peer_mac, "dev", name, "nud", "permanent")
+        yield Tap(space, name, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _attach(space: Namespace, name: str) -> int:
+    """Make the tap inside `space`; it lives as long as somebody holds the descriptor."""
+    outcome: list[int | OSError] = []
+
+    def inside() -> None:
+        # setns changes the calling thread alone; this thread ends at once. The descriptor belongs to
+        # the namespace in which it was opened.
+        try:
+            netns.setns(space.path)
+            descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR
+                fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+            except OSError:
+                os.close(descriptor)
+                raise
+            outcome.append(descriptor)
+        except OSError as exc:
+            outcome.append(exc)
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    if not outcome or isinstance(outcome[0], FileNotFoundError):
+        raise MissingPrerequisite("/dev/net/tun is missing", hint="run: modprobe tun")
+    if isinstance(outcome[0], OSError):
+        raise LabError(f"cannot make a tap in {space.name}: {outcome[0].strerror}")
+    return outcome[0]

@@ -1,0 +1,38 @@
+"""Round trips with sockperf over TCP: one small message at a time, guest to host and back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from qtrace.errors import LabError
+from qtrace.lab.network import Network
+from qtrace.lab.workload.server import Metric, serve
+
+__all__ = ["rr"]
+
+_PORT = 11111
+_MESSAGE = 64  # bytes
+_MEAN = re.compile(r"avg-rtt=([0-9.]+)|Summary: (?:Latency|Round trip) is ([0-9.]+) usec", re.IGNORECASE)
+_PERCENTILE = re.compile(r"percentile (50|90|99)\.0*\s*=\s*([0-9.]+)")
+_COUNT = re.compile(r"\[Valid Duration\].*ReceivedMessages=([0-9]+)")
+
+
+def rr(network: Network, seconds: float) -> tuple[list[Metric], dict[str, Any]]:
+    """`rtt_mean`, `rtt_p50`, `rtt_p90`, `rtt_p99` (us, whole round trip) and `transactions`."""
+    server = ["sockperf", "server", "--tcp", "-i", "0.0.0.0", "-p", str(_PORT)]
+    command = (
+        f"sockperf ping-pong --tcp -i {network.host_addr} -p {_PORT} -t {max(1, round(seconds))} "
+        f"-m {_MESSAGE} --full-rtt --no-rdtsc"
+    )
+    with serve(network.space, server, _PORT):
+        output = network.guest.sh(command, timeout=seconds + 60)
+    clean = re.sub(r"\x1b\[[0-9;]*m", "", output)
+    mean, count = _MEAN.search(clean), _COUNT.search(clean)
+    percentiles = {name: float(value) for name, value in _PERCENTILE.findall(clean)}
+    if not mean or not count or percentiles.keys() != {"50", "90", "99"}:
+        raise LabError(f"sockperf's answer cannot be read: {clean.strip()[-300:]}")
+    metrics: list[Metric] = [("rtt_mean", float(mean[1] or mean[2]), "us")]
+    metrics += [(f"rtt_p{name}", percentiles[name], "us") for name in ("50", "90", "99")]
+    metrics.append(("transactions", float(count[1]), "round trip"))
+    return metrics, {"command": command, "output": clean.splitlines()}
