@@ -1,0 +1,42 @@
+"""`qtrace report RUN`: a stored run becomes Markdown, HTML and SVG, or JSON on stdout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from qtrace.cli._console import echo_json
+from qtrace.report.answers import Answers
+from qtrace.report.render import FORMATS, render
+from qtrace.store.run import RunReader
+
+__all__ = ["command"]
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the report; by default RUN/report.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["all", *FORMATS, "json"]), default="all", show_default=True
+)
+def command(run: Path, output: Path | None, form: str) -> None:
+    """Render the report of RUN, a folder that 'qtrace bench' or 'qtrace record' wrote.
+
+    With --format json the answers to all analyses go to stdout and no file is written.
+    """
+    reader = RunReader.open(run)
+    if form == "json":
+        echo_json(Answers(reader).to_json())
+    else:
+        formats = FORMATS if form == "all" else (form,)
+        for file in render(reader, output or run / "report", formats):
+            if file.suffix != ".svg":
+                click.echo(str(file))
+    for damaged in reader.damaged:
+        click.echo(f"!!  damaged and left out: {damaged}", err=True)

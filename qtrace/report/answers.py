@@ -1,0 +1,86 @@
+"""A run's analyses as lists of rows, each answered once."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+from qtrace.analyses.data import Data
+from qtrace.analyses.registry import analyses
+from qtrace.errors import StoreError
+from qtrace.model import Path, path_from_json
+from qtrace.store.run import SCHEMAS, RunReader
+
+__all__ = ["Answers", "Row"]
+
+Row = dict[str, Any]
+
+
+class Answers:
+    """What a report is made from. Raises StoreError where the metadata has paths of another shape."""
+
+    def __init__(self, run: RunReader) -> None:
+        self.run = run
+        plan = run.meta.get("plan")
+        self.plan: dict[str, Any] = plan if isinstance(plan, dict) else {}
+        base = self.plan.get("baseline")
+        base = base if isinstance(base, dict) else {}
+        self.baseline = (str(base.get("netdev", "tap")), str(base.get("datapath", "qemu")))
+        tables = {name: run.table(name).to_pandas() for name in SCHEMAS}
+        self.data = Data(tables, run.meta["venue"], self.baseline)
+        try:
+            self.paths: tuple[Path, ...] = tuple(path_from_json(item) for item in run.meta["paths"])
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise StoreError(f"{run.path / 'run.json'}: 'paths' is damaged: {exc!r}") from exc
+        self.ask = functools.cache(self._ask)
+
+    def _ask(self, name: str) -> tuple[Row, ...]:
+        """The rows of one analysis; a missing value is None."""
+        records: list[Row] = [
+            {str(key): value for key, value in record.items()}
+            for record in analyses()[name](self.data).to_dict("records")
+        ]
+        return tuple({key: _plain(value) for key, value in record.items()} for record in records)
+
+    def failures(self) -> list[Row]:
+        """The measurements that failed: cell, rep, probed, reason."""
+        frame = self.data.table("results")
+        frame = frame[frame["status"] != "ok"].drop_duplicates(["cell", "rep", "probed"])
+        return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+    @property
+    def repetitions(self) -> int:
+        """How many there really are."""
+        reps = self.data.tables["results"]["rep"]
+        return int(reps.nunique())
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, JSON-ready: the run's head and each question with its rows."""
+        keep = (
+            "id",
+            "status",
+            "created",
+            "finished",
+            "venue",
+            "venue_reason",
+            "conditions",
+            "command",
+            "plan",
+        )
+        head = {key: self.run.meta.get(key) for key in keep}
+        answers = {
+            name: {"question": item.question, "rows": list(self.ask(name))}
+            for name, item in analyses().items()
+        }
+        return head | {"damaged": list(self.run.damaged), "analyses": answers}
+
+
+def _plain(value: Any) -> Any:
+    """numpy scalars as Python's; NaN and infinity as None, which JSON knows."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return value
+    return value

@@ -1,0 +1,181 @@
+"""The drawing of a path: its stages as cards on a line, with what was counted and timed between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jinja2
+
+from qtrace.model import Direction, Path, Step
+from qtrace.report.answers import Answers, Row
+from qtrace.report.document import Figure
+from qtrace.report.text import backend, clean, count, duration, present, size
+
+__all__ = ["draw_path", "layer", "path_name"]
+
+# The stages that are counted in calls: a doorbell or an interrupt is not a frame.
+_CALLS = ("kick", "interrupt")
+_CARD, _TOP = 54, 74
+_VIA_WIDTH = 58  # characters of the small face that fit on a line
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """One stage as drawn; `y` and `height` in user units, `bar` the share of the path's time, 0 to 1."""
+
+    y: int
+    height: int
+    role: str
+    layer: str
+    function: str
+    place: str
+    counted: str
+    measured: bool
+    via: tuple[str, ...]
+    took: str
+    tail: str
+    bar: float
+    gap: int
+
+
+def layer(file: str) -> tuple[str, str]:
+    """Which part of the machine a file belongs to: (key, name)."""
+    if file.startswith(("hw/", "softmmu/", "system/", "accel/", "target/")):
+        return "device", "device model"
+    if file.startswith(("drivers/", "kernel/", "linux/", "virt/", "arch/")):
+        return "kernel", "kernel"
+    if file in ("net/net.c", "net/queue.c", "net/filter.c") or file.startswith("util/"):
+        return "core", "net core"
+    if "slirp" in file and not file.startswith("net/"):
+        return "library", "libslirp"
+    return "backend", "back end"
+
+
+def path_name(path: Path) -> str:
+    """The stem of the drawing's file."""
+    raw = f"path-{path.nic}-{path.netdev}-{path.datapath}-{path.direction}"
+    return re.sub(r"[^A-Za-z0-9-]+", "-", raw)
+
+
+def draw_path(path: Path, answers: Answers, template: jinja2.Template) -> Figure:
+    """The SVG of one path. What was not measured is drawn as such, with its place in the source."""
+    counts, edges, workload = _measured(path, answers)
+    inward = path.direction is Direction.RX
+    cards = _cards(path, counts, edges, _TOP + 30 * inward)
+    height = (cards[-1].y + cards[-1].height if cards else _TOP) + (24 if inward else 58)
+    ways = "guest to host" if path.direction is Direction.TX else "host to guest"
+    title = f"{clean(path.nic)} on {backend(path.netdev, path.datapath)}"
+    said = f"{ways}" + (f", {workload} measurements with probes" if counts else ", read from the source")
+    keys = list(dict.fromkeys(layer(step.file) for step in path.stages))
+    values = {
+        "name": path_name(path),
+        "title": title,
+        "direction": path.direction.value,
+        "subtitle": said,
+        "cards": cards,
+        "height": height,
+        "keys": keys,
+        "boundary": f"{clean(path.boundary.kind)} {clean(path.boundary.name)}",
+        "inward": inward,
+    }
+    text = f"The path {title}, {path.direction}: " + " → ".join(
+        f"{card.role} {card.function} ({card.counted})" for card in cards
+    )
+    svg = template.render(values, standalone=True, text=text)
+    return Figure(path_name(path), text, svg, template.render(values, standalone=False, text=text), True)
+
+
+def _measured(path: Path, answers: Answers) -> tuple[list[Row], list[Row], str]:
+    """The path's rows of stages and edges: of its own direction's traffic, else of the round trips."""
+    mine = {
+        "nic": path.nic,
+        "netdev": path.netdev,
+        "datapath": path.datapath,
+        "direction": path.direction.value,
+    }
+
+    def of(name: str, way: str) -> list[Row]:
+        return [
+            row
+            for row in answers.ask(name)
+            if row["way"] == way and all(row[key] == value for key, value in mine.items())
+        ]
+
+    for way in (path.direction.value, "both"):
+        if rows := of("stages", way):
+            return rows, of("stage_latency", way), clean(rows[0]["workload"])
+    return [], [], ""
+
+
+def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row], top: int) -> list[_Card]:
+    timed = {row["to_stage"]: row for row in edges if present(row["p50_ns"]) is not None}
+    total = sum(row["p50_ns"] for row in timed.values())
+    cards: list[_Card] = []
+    between: list[str] = []
+    y, last = top, ""
+    for step in path.steps:
+        if step.stage is None:
+            between.append(clean(step.function))
+            continue
+        role = step.stage.value
+        via = _wrap(between) if cards else ()
+        took = tail = ""
+        bar = 0.0
+        if cards and (edge := timed.get(role)):
+            since = "" if edge["from_stage"] == last else f"since {clean(edge['from_stage'])}: "
+            took = f"{since}p50 {duration(edge['p50_ns'])}"
+            tail = f"p99 {duration(edge['p99_ns'])}"
+            bar = edge["p50_ns"] / total if total else 0.0
+        gap = (12 + 15 * len(via) + (22 if took else 6)) if cards else 0
+        y += gap
+        row = _row(step, counts)
+        cards.append(
+            _Card(
+                y=y,
+                height=_CARD,
+                role=role,
+                layer=layer(step.file)[0],
+                function=clean(step.function),
+                place=clean(step.file) + (f":{step.line}" if step.line else " (Linux)"),
+                counted=_counted(role, row),
+                measured=row is not None and bool(row["attached"]),
+                via=via,
+                took=took,
+                tail=tail,
+                bar=bar,
+                gap=gap,
+            )
+        )
+        y += _CARD
+        between, last = [], role
+    return cards
+
+
+def _row(step: Step, counts: Sequence[Row]) -> Row | None:
+    """The stage's measurement: the step's own function if it was probed, else the role's busiest."""
+    rows = [row for row in counts if row["stage"] == (step.stage.value if step.stage else "")]
+    own = [row for row in rows if row["function"] == step.function]
+    return max(own or rows, key=lambda row: (bool(row["attached"]), row["calls"] or 0), default=None)
+
+
+def _counted(role: str, row: Row | None) -> str:
+    if row is None or not row["attached"]:
+        return "not measured"
+    if role in _CALLS or (not row["frames"] and row["calls"]):
+        return f"{count(row['calls'])} calls"
+    return f"{count(row['frames'])} frames" + (f", {size(row['bytes'])}" if row["bytes"] else "")
+
+
+def _wrap(names: Sequence[str]) -> tuple[str, ...]:
+    """The functions between two stages on at most two lines."""
+    lines: list[str] = []
+    for number, name in enumerate(names):
+        if lines and len(lines[-1]) + len(name) + 3 <= _VIA_WIDTH:
+            lines[-1] += f" → {name}"
+        elif len(lines) < 2:
+            lines.append(("via " if not lines else "→ ") + name)
+        else:
+            return (*lines[:-1], f"{lines[-1]} → {len(names) - number} more")
+    return tuple(lines)

@@ -1,0 +1,179 @@
+"""`render`: a recorded run becomes `report.md`, `report.html` and `figures/*.svg`."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from qtrace.errors import StoreError
+from qtrace.report import counts, speed
+from qtrace.report.answers import Answers
+from qtrace.report.document import Document, Section, Table
+from qtrace.report.drawing import draw_path
+from qtrace.report.html import environment, to_html
+from qtrace.report.markdown import to_markdown
+from qtrace.report.text import backend, clean
+from qtrace.store.run import RunReader
+
+__all__ = ["FORMATS", "build", "render"]
+
+FORMATS = ("md", "html")
+
+
+def render(run: RunReader, out: Path, formats: Collection[str] = FORMATS) -> list[Path]:
+    """Write the report of `run` into the folder `out`; returns the files. Raises StoreError.
+
+    Everything is made in a folder beside and then moved file by file: a report that is being read
+    stays whole, and one that cannot be made leaves the old one.
+    """
+    document = build(run)
+    files: dict[str, str] = {}
+    if "md" in formats:
+        files["report.md"] = to_markdown(document)
+        files |= {
+            f"figures/{figure.name}.svg": figure.svg
+            for section in document.sections
+            for figure in section.figures
+        }
+    if "html" in formats:
+        files["report.html"] = to_html(document)
+    try:
+        return _place(files, out)
+    except OSError as exc:
+        raise StoreError(f"cannot write the report to {out}: {exc.strerror}") from exc
+
+
+def _place(files: dict[str, str], out: Path) -> list[Path]:
+    out.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".report.", dir=out))
+    try:
+        for name, text in files.items():
+            (work / name).parent.mkdir(exist_ok=True)
+            (work / name).write_text(text, encoding="utf-8")
+        for name in files:
+            (out / name).parent.mkdir(exist_ok=True)
+            (work / name).replace(out / name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return [out / name for name in files]
+
+
+def build(run: RunReader) -> Document:
+    """The report as a document. Raises StoreError where the run's metadata cannot be understood."""
+    answers = Answers(run)
+    template = environment().get_template("path.svg.j2")
+    drawings = [draw_path(path, answers, template) for path in answers.paths]
+    sections = [
+        _conditions(answers),
+        speed.throughput(answers),
+        speed.latency(answers),
+        counts.paths(drawings),
+        counts.stages(answers),
+        counts.stage_latency(answers),
+        counts.calls(answers),
+        speed.cpu(answers),
+        counts.proof(answers),
+        counts.reconciliation(answers),
+        speed.cost(answers),
+        counts.ledger(answers),
+        _again(answers),
+    ]
+    meta = run.meta
+    reason = clean(meta.get("venue_reason") or "")
+    subtitle = f"Run {clean(meta['id'])}, venue {clean(meta['venue'])}" + (f" ({reason})" if reason else "")
+    conditions = meta["conditions"]
+    subtitle += "".join(
+        f", {clean(name)} {clean(conditions[name])}" for name in ("QEMU", "accelerator") if name in conditions
+    )
+    return Document(
+        title=_title(answers),
+        subtitle=f"{subtitle}, {answers.repetitions} repetitions.",
+        alerts=tuple(_alerts(answers)),
+        headline=(*speed.headline(answers), *counts.verdicts(answers)),
+        sections=tuple(section for section in sections if _has_content(section)),
+    )
+
+
+def _has_content(section: Section) -> bool:
+    filled = any(table.rows for table in section.tables)
+    return filled or bool(section.figures or section.code) or section.name == "ledger"
+
+
+def _title(answers: Answers) -> str:
+    if isinstance(title := answers.plan.get("title"), str) and title:
+        return f"QEMU networking: {clean(title)}"
+    return f"QEMU networking: run {clean(answers.run.meta['id'])}"
+
+
+def _alerts(answers: Answers) -> list[str]:
+    """What a reader must know before any number."""
+    meta, said = answers.run.meta, []
+    if (status := meta["status"]) != "complete":
+        said.append(f"This run is {clean(status)}: what follows is what was recorded.")
+    failures = answers.failures()
+    for row in failures[:8]:
+        way = clean(row["direction"]) if isinstance(row["direction"], str) else "both ways"
+        where = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, {way}"
+        where += f", {clean(row['workload'])}, repetition {row['rep']}"
+        where += ", with probes" if row["probed"] else ", without probes"
+        said.append(f"Failed: {where}: {clean(row['reason'])}")
+    if len(failures) > 8:
+        said.append(f"{len(failures) - 8} more measurements failed; see the ledger.")
+    for row in answers.ask("ledger"):
+        if row["kind"] == "lost":
+            said.append(f"Lost: {clean(row['item'])}: {row['count']:,} ({clean(row['note'])}).")
+    for row in answers.ask("vhost_proof"):
+        if row["as_planned"] is False:
+            where = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, {row['direction']}"
+            said.append(f"Not as planned: {where} was carried by {row['carried_by']}.")
+    said += [f"Damaged and left out: {clean(name)}" for name in answers.run.damaged]
+    return list(dict.fromkeys(said))
+
+
+def _conditions(answers: Answers) -> Section:
+    meta = answers.run.meta
+    rows: list[tuple[object, object]] = [("venue", meta["venue"])]
+    if meta.get("venue_reason"):
+        rows.append(("why this venue", meta["venue_reason"]))
+    rows += list(meta["conditions"].items())
+    rows += [
+        (f"plan: {key}", _said(value)) for key, value in answers.plan.items() if key not in ("cells", "title")
+    ]
+    cells = answers.data.tables["results"]["cell"].nunique()
+    rows.append(
+        ("measured", f"{cells} cells, {answers.repetitions} repetitions, each without and with probes")
+    )
+    return Section(
+        "conditions",
+        "Conditions",
+        "No number below holds without these. Numbers of another venue or machine belong into another "
+        "report.",
+        (Table.of("", "condition|value", rows),),
+    )
+
+
+def _said(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_said(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_said(item) for item in value)
+    return str(value)
+
+
+def _again(answers: Answers) -> Section:
+    """The commands. Folders of the machine that measured are nobody else's business: names only."""
+    meta = answers.run.meta
+    code = [f"qtrace report {shlex.quote(clean(meta['id']))}"]
+    command = meta.get("command")
+    if isinstance(command, list) and command:
+        first, *rest = (clean(part) for part in command)
+        code.append(shlex.join([Path(first).name, *rest]))
+    return Section(
+        "again",
+        "Make it again",
+        "The first command renders this report from the stored run, the second measures anew.",
+        code=tuple(code),
+    )
