@@ -41,7 +41,8 @@ class Answers:
             {str(key): value for key, value in record.items()}
             for record in analyses()[name](self.data).to_dict("records")
         ]
-        return tuple({key: _plain(value) for key, value in record.items()} for record in records)
+        rows = [{key: _plain(value) for key, value in record.items()} for record in records]
+        return tuple(sorted(rows, key=_directions_apart))
 
     def failures(self) -> list[Row]:
         """The measurements that failed: cell, rep, probed, reason."""
@@ -74,6 +75,13 @@ class Answers:
             for name, item in analyses().items()
         }
         return head | {"damaged": list(self.run.damaged), "analyses": answers}
+
+
+def _directions_apart(row: Row) -> tuple[Any, ...]:
+    """tx, then rx, then round trips; within each the order that the analysis gave."""
+    order = ("tx", "rx", "both")
+    ways = (row.get(key) for key in ("way", "direction"))
+    return tuple(order.index(way) if way in order else len(order) for way in ways)
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ __all__ = ["draw_path", "layer", "path_name"]
 
 # The stages that are counted in calls: a doorbell or an interrupt is not a frame.
 _CALLS = ("kick", "interrupt")
-_CARD, _TOP = 54, 74
+_CARD, _TOP = 54, 90
 _VIA_WIDTH = 58  # characters of the small face that fit on a line
 
 
@@ -62,9 +62,8 @@ def path_name(path: Path) -> str:
 def draw_path(path: Path, answers: Answers, template: jinja2.Template) -> Figure:
     """The SVG of one path. What was not measured is drawn as such, with its place in the source."""
     counts, edges, workload = _measured(path, answers)
-    inward = path.direction is Direction.RX
-    cards = _cards(path, counts, edges, _TOP + 30 * inward)
-    height = (cards[-1].y + cards[-1].height if cards else _TOP) + (24 if inward else 58)
+    cards = _cards(path, counts, edges)
+    height = (cards[-1].y + cards[-1].height if cards else _TOP) + 24
     ways = "guest to host" if path.direction is Direction.TX else "host to guest"
     title = f"{clean(path.nic)} on {backend(path.netdev, path.datapath)}"
     said = f"{ways}" + (f", {workload} measurements with probes" if counts else ", read from the source")
@@ -78,7 +77,7 @@ def draw_path(path: Path, answers: Answers, template: jinja2.Template) -> Figure
         "height": height,
         "keys": keys,
         "boundary": f"{clean(path.boundary.kind)} {clean(path.boundary.name)}",
-        "inward": inward,
+        "crossing": "leaves QEMU through" if path.direction is Direction.TX else "enters QEMU through",
     }
     text = f"The path {title}, {path.direction}: " + " → ".join(
         f"{card.role} {card.function} ({card.counted})" for card in cards
@@ -109,12 +108,12 @@ def _measured(path: Path, answers: Answers) -> tuple[list[Row], list[Row], str]:
     return [], [], ""
 
 
-def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row], top: int) -> list[_Card]:
+def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row]) -> list[_Card]:
     timed = {row["to_stage"]: row for row in edges if present(row["p50_ns"]) is not None}
     total = sum(row["p50_ns"] for row in timed.values())
     cards: list[_Card] = []
     between: list[str] = []
-    y, last = top, ""
+    y, last = _TOP, ""
     for step in path.steps:
         if step.stage is None:
             between.append(clean(step.function))

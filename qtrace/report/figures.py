@@ -33,7 +33,7 @@ _RC = {
         _INK,
     ),
 }
-_WIDTH = 5.4  # inches: narrow, so that the text can be read at a telephone's width
+_WIDTH = 5.0  # inches: narrow, so that the text can be read at a telephone's width
 
 
 @dataclass(frozen=True, slots=True)
