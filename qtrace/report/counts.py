@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtrace.model import STAGE_ORDER, Direction
+from qtrace.model import STAGE_ORDER, Direction, Role
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Figure, Section, Table
 from qtrace.report.figures import PARTS, Bar, bars
@@ -79,18 +79,26 @@ def stages(answers: Answers) -> Section:
     )
 
 
+def _place(row: Row) -> tuple[bool, str, str, str, int]:
+    """The order in which a frame meets the edges; tx before rx."""
+    order = [role.value for role in STAGE_ORDER[Direction(row["direction"])]]
+    at = order.index(row["from_stage"]) if row["from_stage"] in order else len(order)
+    return (row["direction"] == "rx", row["nic"], row["netdev"], row["datapath"], at)
+
+
 def stage_latency(answers: Answers) -> Section:
     """Stacked medians by path, and all quantiles."""
-    rows = _payload(answers.ask("stage_latency"))
-    names = {(row["from_stage"], row["to_stage"]): f"{row['from_stage']} → {row['to_stage']}" for row in rows}
-    colours = {edge: PARTS[index % len(PARTS)] for index, edge in enumerate(names)}
+    rows = sorted(_payload(answers.ask("stage_latency")), key=_place)
+    # One colour a stage in both panels: the time is what a frame takes after it.
+    colours = dict(zip((role.value for role in Role), PARTS, strict=True))
     panels: dict[str, list[Bar]] = {}
     for direction in Direction:
         cells: dict[tuple[str, str], list[tuple[str, float, str]]] = {}
         for row in rows:
             if row["direction"] == direction.value and row["p50_ns"]:
-                edge = row["from_stage"], row["to_stage"]
-                cells.setdefault(_who(row), []).append((names[edge], row["p50_ns"] / 1e3, colours[edge]))
+                after = row["from_stage"]
+                part = (f"after {after}", row["p50_ns"] / 1e3, colours.get(after, PARTS[-1]))
+                cells.setdefault(_who(row), []).append(part)
         panels[DIRECTIONS[direction.value]] = [
             Bar(f"{nic}, {name}", tuple(parts), duration(sum(part[1] for part in parts) * 1e3))
             for (nic, name), parts in sorted(cells.items())
