@@ -1,0 +1,181 @@
+"""Facts of all files -> one graph: every call through a pointer is joined to what may be there.
+
+The join is on (struct type, field), never on a bare member name. Wrappers are seen through: a function
+passed as an argument counts as stored where the callee, or a callee of the callee, stores that
+parameter (`virtio_add_queue`, `qemu_bh_new_full`, `qemu_set_fd_handler` and whatever comes next).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from qtrace.source.facts import Facts, Function, Pass, Store
+
+__all__ = ["Graph", "Registration", "resolve"]
+
+# A field that holds what is called later, from the main loop: an edge through it is asynchronous.
+ASYNC_FIELDS = {
+    "QEMUBH.cb": "bottom half",
+    "QEMUTimer.cb": "timer",
+    "AioHandler.io_read": "fd handler",
+    "AioHandler.io_write": "fd handler",
+    "AioHandler.io_poll": "fd handler",
+    "Notifier.notify": "notifier",
+}
+# Functions that make what is held in a field run later.
+SCHEDULERS = (
+    "qemu_bh_schedule",
+    "qemu_bh_schedule_idle",
+    "timer_mod",
+    "timer_mod_ns",
+    "timer_mod_anticipate",
+)
+_DEEPEST = 6
+
+
+class Registration(NamedTuple):
+    """`value` (what: `function` or `variable`) becomes `owner`. `by` names the callee it went through."""
+
+    owner: str
+    what: str
+    value: str
+    rule: str
+    caller: str
+    file: str
+    line: int
+    by: str
+
+
+class EdgeFact(NamedTuple):
+    """A resolved call between USRs."""
+
+    caller: str
+    callee: str
+    file: str
+    line: int
+    kind: str
+    rule: str
+    field: str
+    evidence: str
+
+
+class Graph(NamedTuple):
+    """What `resolve` found; functions by USR, `external` ones have a name only."""
+
+    functions: dict[str, Function]
+    external: dict[str, str]
+    edges: list[EdgeFact]
+    unresolved: list[tuple[str, str, int, str]]
+    registrations: list[Registration]
+    stores: list[Store]
+
+
+def resolve(facts: Iterable[Facts]) -> Graph:
+    """Join calls to targets. Deterministic: the same facts give the same graph."""
+    functions: dict[str, Function] = {}
+    external: dict[str, str] = {}
+    all_facts = list(facts)
+    for unit in all_facts:
+        for function in unit.functions:
+            functions.setdefault(function.usr, function)
+        for usr, name in unit.external.items():
+            external.setdefault(usr, name)
+    external = {usr: name for usr, name in external.items() if usr not in functions}
+    names = external | {usr: function.name for usr, function in functions.items()}
+    stores = list(dict.fromkeys(store for unit in all_facts for store in unit.stores))
+    passes = list(dict.fromkeys(item for unit in all_facts for item in unit.passes))
+    registrations = _registrations(stores, passes, names)
+    targets: dict[str, list[Registration]] = defaultdict(list)
+    for entry in registrations:
+        if entry.what == "function":
+            targets[entry.owner].append(entry)
+    edges: list[EdgeFact] = []
+    unresolved: list[tuple[str, str, int, str]] = []
+    for call in dict.fromkeys(call for unit in all_facts for call in unit.calls):
+        if call.kind == "direct":
+            edges.append(EdgeFact(call.caller, call.target, call.file, call.line, "direct", "call", "", "[]"))
+            continue
+        found = targets.get(call.target, []) if call.kind in ("field", "variable") else []
+        if not found:
+            unresolved.append((call.caller, call.file, call.line, f"{call.kind} {call.target}".strip()))
+        for entry in found:
+            edges.append(_edge(call.caller, call.file, call.line, entry, call.target))
+    edges += _scheduled(passes, stores, names)
+    return Graph(functions, external, edges, unresolved, registrations, stores)
+
+
+def _edge(caller: str, file: str, line: int, entry: Registration, owner: str) -> EdgeFact:
+    kind = "async" if owner in ASYNC_FIELDS else entry.rule
+    where = f" by {entry.by}" if entry.by else ""
+    evidence = [
+        (entry.file, entry.line, f"{owner} is set{where}"),
+        (file, line, f"{owner} is called"),
+    ]
+    return EdgeFact(
+        caller, entry.value, file, line, kind, f"{entry.rule}:{owner}", owner, json.dumps(evidence)
+    )
+
+
+def _registrations(stores: list[Store], passes: list[Pass], names: dict[str, str]) -> list[Registration]:
+    """Everything that becomes the value of a field: in tables, by assignment, as an argument."""
+    found: list[Registration] = []
+    kept: dict[tuple[str, int], set[str]] = defaultdict(set)  # (callee, argument) -> fields
+    for store in stores:
+        if store.what in ("function", "variable"):
+            rule = "table" if store.variable else "assignment"
+            found.append(
+                Registration(
+                    store.owner, store.what, store.value, rule, store.caller, store.file, store.line, ""
+                )
+            )
+        elif store.what == "param":
+            kept[store.caller, int(store.value)].add(store.owner)
+    handed_on = [item for item in passes if item.what == "param"]
+    for _ in range(_DEEPEST):
+        grown = False
+        for item in handed_on:
+            inner = kept.get((item.callee, item.argument))
+            key = (item.caller, int(item.value))
+            if inner and not inner <= kept[key]:
+                kept[key] |= inner
+                grown = True
+        if not grown:
+            break
+    for item in passes:
+        if item.what in ("function", "variable"):
+            for owner in sorted(kept.get((item.callee, item.argument), ())):
+                found.append(
+                    Registration(
+                        *(owner, item.what, item.value, "argument", item.caller, item.file, item.line),
+                        names.get(item.callee, ""),
+                    )
+                )
+    return list(dict.fromkeys(found))
+
+
+def _scheduled(passes: list[Pass], stores: list[Store], names: dict[str, str]) -> list[EdgeFact]:
+    """`x->bh = qemu_bh_new(f)` here and `qemu_bh_schedule(x->bh)` there: f runs, later."""
+    made: dict[str, list[Store]] = defaultdict(list)
+    for store in stores:
+        if store.what == "made":
+            made[store.owner].append(store)
+    edges = []
+    for item in passes:
+        scheduler = names.get(item.callee, "")
+        if item.what == "field" and item.argument == 0 and scheduler in SCHEDULERS:
+            for store in made.get(item.value, ()):
+                evidence = [
+                    (store.file, store.line, f"{item.value} is made for {names.get(store.value, '')}"),
+                    (item.file, item.line, f"{item.value} is scheduled by {scheduler}"),
+                ]
+                kind = "timer" if scheduler.startswith("timer") else "bottom half"
+                edges.append(
+                    EdgeFact(
+                        *(item.caller, store.value, item.file, item.line, "async", kind, item.value),
+                        json.dumps(evidence),
+                    )
+                )
+    return list(dict.fromkeys(edges))

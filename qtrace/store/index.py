@@ -1,0 +1,280 @@
+"""The source index on disk: SQLite, one file a QEMU tree. All of its SQL is in this file.
+
+Reading needs neither libclang nor pandas, so that `map` and `walk` answer at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from qtrace.cache import cache_dir
+from qtrace.errors import StoreError
+
+__all__ = [
+    "FORMAT",
+    "ClientTable",
+    "Edge",
+    "FunctionRow",
+    "Index",
+    "index_path",
+    "mark_current",
+    "open_index",
+    "write_index",
+]
+
+FORMAT = 1
+_COLUMNS = "id, name, file, line, static"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRow:
+    """A function; `file` is empty and `line` 0 for one that is called but not defined in the tree."""
+
+    id: int
+    name: str
+    file: str
+    line: int
+    static: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A resolved call. `evidence`: (file, line, why). `field` is `Struct.field` for an indirect one."""
+
+    caller: int
+    callee: int
+    file: str
+    line: int
+    kind: str
+    rule: str
+    field: str
+    evidence: tuple[tuple[str, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTable:
+    """A static `NetClientInfo`. `callbacks`: field -> (function, line of the initialiser)."""
+
+    variable: str
+    file: str
+    line: int
+    driver: str
+    size_of: str
+    callbacks: Mapping[str, tuple[FunctionRow, int]] = field(default_factory=dict)
+
+
+def index_path(key: str) -> Path:
+    """Where the index of the tree with this key is kept."""
+    return cache_dir("indexes") / f"{key}.sqlite"
+
+
+def open_index(path: Path | None = None) -> Index:
+    """An index for reading; None is the one that was used last. Raises StoreError."""
+    if path is None:
+        current = cache_dir("indexes") / "current"
+        try:
+            path = cache_dir("indexes") / current.read_text().strip()
+        except OSError as exc:
+            raise StoreError("there is no source index yet", hint="run: qtrace index") from exc
+    if not path.is_file():
+        raise StoreError(f"there is no source index at {path}", hint="run: qtrace index")
+    return Index(path)
+
+
+class Index:
+    """Reads an index. Rows come back as the small classes above."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            self.meta: dict[str, str] = dict(self._db.execute("SELECT key, value FROM meta"))
+        except sqlite3.DatabaseError as exc:
+            raise StoreError(
+                f"{path} is not a source index: {exc}", hint="delete it and run: qtrace index"
+            ) from exc
+        if self.meta.get("format") != str(FORMAT):
+            raise StoreError(f"{path} has another format", hint="delete it and run: qtrace index")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def struct(self, name: str) -> tuple[dict[str, tuple[int, int, str]], int]:
+        """Field -> (offset, size, type) and the whole size, in bytes. Raises StoreError if unknown."""
+        rows = self._db.execute(
+            'SELECT field, "offset", size, type, total FROM structs WHERE name = ?', (name,)
+        )
+        fields, total = {}, 0
+        for label, offset, size, kind, whole in rows:
+            fields[label] = (offset, size, kind)
+            total = whole
+        if not fields:
+            raise StoreError(f"the index has no struct {name!r}")
+        return fields, total
+
+    def enum(self, name: str) -> dict[str, int]:
+        """Constant -> value."""
+        return dict(self._db.execute("SELECT constant, value FROM enums WHERE name = ?", (name,)))
+
+    def function(self, name: str, file: str | None = None) -> list[FunctionRow]:
+        """All functions of that name: statics repeat."""
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM functions WHERE name = ? ORDER BY file", (name,))
+        return [row for row in map(_function, rows) if file is None or row.file == file]
+
+    def functions(self) -> dict[int, FunctionRow]:
+        """Every function by id."""
+        return {row[0]: _function(row) for row in self._db.execute(f"SELECT {_COLUMNS} FROM functions")}
+
+    def function_by_id(self, number: int) -> FunctionRow:
+        """The function with that id."""
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM functions WHERE id = ?", (number,)).fetchone()
+        return _function(row)
+
+    def names(self, like: str) -> list[str]:
+        """Names of functions that contain `like`, for suggestions."""
+        pattern = "%" + like.replace("%", "").replace("_", r"\_") + "%"
+        query = (
+            r"SELECT DISTINCT name FROM functions WHERE name LIKE ? ESCAPE '\' ORDER BY length(name) LIMIT 8"
+        )
+        return [name for (name,) in self._db.execute(query, (pattern,))]
+
+    def callees(self, number: int) -> list[Edge]:
+        """Edges out of a function, in the order of its lines."""
+        return self._edges("SELECT * FROM edges WHERE caller = ? ORDER BY line", (number,))
+
+    def callers(self, number: int) -> list[Edge]:
+        """Edges into a function."""
+        return self._edges("SELECT * FROM edges WHERE callee = ? ORDER BY file, line", (number,))
+
+    def unresolved(self, number: int | None = None) -> list[tuple[str, str, int, str]]:
+        """(caller, file, line, target) of indirect calls that nothing is known about."""
+        where = "" if number is None else "WHERE caller = ?"
+        query = (
+            "SELECT f.name, u.file, u.line, u.target FROM unresolved u "
+            f"JOIN functions f ON f.id = u.caller {where} ORDER BY u.file, u.line"
+        )
+        return list(self._db.execute(query, () if number is None else (number,)))
+
+    def registrations(self, owner: str) -> list[tuple[str, str, str, str, int]]:
+        """(what, value, rule, file, line) of everything that becomes `Struct.field`."""
+        query = "SELECT what, value, rule, file, line FROM registrations WHERE field = ? ORDER BY file, line"
+        return list(self._db.execute(query, (owner,)))
+
+    def registrations_in(self, files: Sequence[str]) -> list[tuple[str, str, str, str, int]]:
+        """(field, what, value, file, line) of what is registered in these files."""
+        marks = ", ".join("?" * len(files))
+        query = f"SELECT field, what, value, file, line FROM registrations WHERE file IN ({marks})"
+        return list(self._db.execute(query, tuple(files)))
+
+    def tables(
+        self, struct: str, fields: Sequence[str] = ()
+    ) -> list[tuple[str, str, str, str, str, str, int]]:
+        """(variable, row, field, what, value, file, line) of the initialised fields of a struct's tables."""
+        more = f" AND field IN ({', '.join('?' * len(fields))})" if fields else ""
+        query = 'SELECT variable, "row", field, what, value, file, line FROM tables WHERE struct = ?'
+        return list(self._db.execute(query + more + " ORDER BY file, line", (struct, *fields)))
+
+    def tables_naming(self, what: str, value: str) -> list[tuple[str, str, str, str, int]]:
+        """(variable, struct, field, file, line) of table fields with that value."""
+        query = "SELECT variable, struct, field, file, line FROM tables WHERE what = ? AND value = ?"
+        return list(self._db.execute(query, (what, value)))
+
+    def tables_in(self, file: str) -> list[tuple[str, str, str, str, str, str, int]]:
+        """(variable, row, struct, field, what, value, line) of one file's tables."""
+        query = 'SELECT variable, "row", struct, field, what, value, line FROM tables WHERE file = ?'
+        return list(self._db.execute(query, (file,)))
+
+    def structs_with(self, type_name: str) -> list[str]:
+        """Structs that have a field of that type by value."""
+        return [name for (name,) in self._db.execute("SELECT name FROM structs WHERE type = ?", (type_name,))]
+
+    def backends(self) -> list[tuple[str, str | None, str, int | None, str, int]]:
+        """(driver, guard, init function's name, its id, file, line) in the order of the init table."""
+        query = "SELECT driver, guard, init, function, file, line FROM backends ORDER BY line"
+        return list(self._db.execute(query))
+
+    def client_tables(self) -> list[ClientTable]:
+        """Every static `NetClientInfo` of the tree."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for variable, _, name, what, value, file, line in self.tables("NetClientInfo"):
+            entry = found.setdefault((variable, file), {"callbacks": {}, "type": "", "size": ""})
+            if what == "function":
+                entry["callbacks"][name] = (self.function_by_id(int(value)), line)
+            elif name in ("type", "size"):
+                entry[name] = value
+        lines = {
+            (name, file): line
+            for name, file, line in self._db.execute("SELECT name, file, line FROM variables")
+        }
+        return [
+            ClientTable(variable, file, lines.get((variable, file), 0), e["type"], e["size"], e["callbacks"])
+            for (variable, file), e in found.items()
+        ]
+
+    def counts(self) -> dict[str, int]:
+        """How much there is: files, functions, edges by kind, unresolved."""
+        one = self._db.execute(
+            "SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM functions WHERE file != ''), "
+            "(SELECT count(*) FROM edges), (SELECT count(*) FROM edges WHERE kind != 'direct'), "
+            "(SELECT count(DISTINCT file || ':' || line) FROM edges WHERE kind != 'direct'), "
+            "(SELECT count(*) FROM unresolved)"
+        ).fetchone()
+        keys = ("files", "functions", "calls", "indirect", "indirect_sites", "unresolved")
+        return dict(zip(keys, one, strict=True))
+
+    def _edges(self, query: str, arguments: tuple[object, ...]) -> list[Edge]:
+        return [
+            Edge(
+                row[0],
+                row[1],
+                row[2],
+                row[3],
+                row[4],
+                row[5],
+                row[6],
+                tuple((file, line, why) for file, line, why in json.loads(row[7])),
+            )
+            for row in self._db.execute(query, arguments)
+        ]
+
+
+def _function(row: Sequence[Any]) -> FunctionRow:
+    return FunctionRow(row[0], row[1], row[2] or "", row[3] or 0, bool(row[4]))
+
+
+def write_index(path: Path, meta: Mapping[str, str], rows: Mapping[str, Iterable[Sequence[Any]]]) -> None:
+    """Make the index at `path` from table name -> rows, complete or not at all. Raises StoreError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with contextlib.closing(sqlite3.connect(beside)) as db:
+            db.execute("PRAGMA journal_mode = OFF")
+            db.execute("PRAGMA synchronous = OFF")
+            db.executescript(resources.files("qtrace.store").joinpath("schema.sql").read_text())
+            meta = {**meta, "format": str(FORMAT)}
+            db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            for table, content in rows.items():
+                width = len(db.execute(f"SELECT * FROM {table} LIMIT 0").description)
+                db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", content)
+            db.commit()
+        beside.replace(path)
+    except (sqlite3.Error, OSError) as exc:
+        raise StoreError(f"cannot write the index {path}: {exc}") from exc
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def mark_current(path: Path) -> None:
+    """Make `path` the index that `open_index()` opens."""
+    current = cache_dir("indexes") / "current"
+    beside = current.with_name(f".current.{os.getpid()}")
+    beside.write_text(path.name)
+    beside.replace(current)

@@ -1,0 +1,32 @@
+-- The source index: one file a QEMU tree. A function is named by `id`; files are relative to the tree.
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE files (file TEXT PRIMARY KEY, flags TEXT, errors TEXT) WITHOUT ROWID;
+CREATE TABLE functions (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, usr TEXT NOT NULL UNIQUE, file TEXT, line INTEGER,
+    end INTEGER, static INTEGER, signature TEXT, guard TEXT
+);
+CREATE INDEX functions_name ON functions (name);
+-- kind: direct, table, argument, async. evidence: JSON list of [file, line, why].
+CREATE TABLE edges (
+    caller INTEGER NOT NULL, callee INTEGER NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
+    kind TEXT NOT NULL, rule TEXT NOT NULL, field TEXT NOT NULL, evidence TEXT NOT NULL
+);
+CREATE INDEX edges_caller ON edges (caller);
+CREATE INDEX edges_callee ON edges (callee);
+CREATE TABLE unresolved (caller INTEGER NOT NULL, file TEXT, line INTEGER, target TEXT);
+-- One row an initialised field of a static table. what: function (value is an id), enum, sizeof, ...
+CREATE TABLE tables (
+    variable TEXT, struct TEXT, field TEXT, what TEXT, value TEXT, "row" TEXT, file TEXT, line INTEGER
+);
+CREATE INDEX tables_struct ON tables (struct, field);
+CREATE INDEX tables_variable ON tables (variable, file);
+CREATE TABLE variables (name TEXT, type TEXT, file TEXT, line INTEGER);
+-- A function or a table that becomes the value of Struct.field: by assignment or as an argument.
+CREATE TABLE registrations (
+    field TEXT, what TEXT, value TEXT, rule TEXT, caller INTEGER, file TEXT, line INTEGER
+);
+CREATE INDEX registrations_field ON registrations (field);
+CREATE TABLE backends (driver TEXT, guard TEXT, init TEXT, function INTEGER, file TEXT, line INTEGER);
+CREATE TABLE structs (name TEXT, field TEXT, "offset" INTEGER, size INTEGER, type TEXT, total INTEGER);
+CREATE INDEX structs_name ON structs (name);
+CREATE TABLE enums (name TEXT, constant TEXT, value INTEGER);
