@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from qtrace.model import STAGE_ORDER, Boundary, CallSite, Cell, Direction, Evidence, Role, Step
 from qtrace.model import Path as Way
 from qtrace.store.run import RunWriter
@@ -126,8 +124,3 @@ def make_run(path: Path, repetitions: int = 3, **meta: object) -> Path:
                     for probed in (False, True):
                         fill(writer, Cell(nic, netdev, datapath, direction, workload), rep, probed)
     return path
-
-
-@pytest.fixture(scope="session")
-def made_up_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("runs") / "made-up")
