@@ -1,0 +1,73 @@
+/* QEMU's functions that a frame passes: one handler for all of them.
+ *
+ * Which function was hit is known from the instruction pointer, so one compiled program serves every
+ * path. All packet functions of net/ have the same first arguments: (client, data, length) or
+ * (client, vector, number of vectors).
+ */
+
+/* Kept equal to Rule in probes/qemu_function.py. */
+enum { RULE_CALLS, RULE_BUFFER, RULE_IOVEC };
+
+struct site {
+    u8 rule;
+    u8 sender;  /* 1: the direction is told by the client, which sends: a NIC sends tx */
+    u8 slot[2]; /* by direction; NO_SLOT for none */
+};
+
+BPF_HASH(sites, u64, struct site, 64);
+
+#define MOST_VECTORS 64
+
+struct vector {
+    u64 base;
+    u64 length;
+};
+
+static __always_inline u64 vector_bytes(u64 at, u64 number) {
+    u64 sum = 0;
+    if (number > MOST_VECTORS) {
+        lose(LOST_IOVEC);
+        number = MOST_VECTORS;
+    }
+    for (u32 i = 0; i < MOST_VECTORS; i++) {
+        struct vector one = {};
+        if (i >= number)
+            break;
+        if (bpf_probe_read_user(&one, sizeof(one), (void *)(at + i * sizeof(one)))) {
+            lose(LOST_READ);
+            break;
+        }
+        sum += one.length;
+    }
+    return sum;
+}
+
+int on_function(struct pt_regs *ctx) {
+    struct target *target = traced();
+    u64 at = PT_REGS_IP(ctx);
+    if (!target)
+        return 0;
+    struct site *site = sites.lookup(&at);
+    if (!site)
+        return 0;
+    u8 slot = site->slot[TX] != NO_SLOT ? site->slot[TX] : site->slot[RX];
+    if (site->sender) {
+        u64 info = 0;
+        u32 type = 0;
+        if (bpf_probe_read_user(&info, sizeof(info), (void *)(PT_REGS_PARM1(ctx) + target->client_info)) ||
+            bpf_probe_read_user(&type, sizeof(type), (void *)(info + target->info_type))) {
+            lose(LOST_READ);
+            return 0;
+        }
+        slot = type == target->driver_nic ? site->slot[TX] : site->slot[RX];
+    }
+    if (slot == NO_SLOT)
+        return 0;
+    if (site->rule == RULE_BUFFER)
+        passed(slot, 1, (u32)PT_REGS_PARM3(ctx));
+    else if (site->rule == RULE_IOVEC)
+        passed(slot, 1, vector_bytes(PT_REGS_PARM2(ctx), (u32)PT_REGS_PARM3(ctx)));
+    else
+        passed(slot, 0, 0);
+    return 0;
+}

@@ -1,0 +1,87 @@
+/* The target's system calls, by thread, name and kind of descriptor.
+ *
+ * The return alone is enough on x86-64: the kernel keeps the number in orig_ax and the arguments in
+ * their registers, so one tracepoint tells number, descriptor and result. Descriptors are classed at
+ * the start from /proc and here when they are made, copied or closed.
+ */
+
+/* Kept equal to probes/syscalls.py. */
+enum { FD_NONE, FD_OTHER, FD_TAP, FD_STREAM, FD_DATAGRAM, FD_EVENTFD, FD_CLASSES };
+enum { DOES_FD = 1, DOES_READ = 2, DOES_WRITE = 4, DOES_SOCKET = 8, DOES_ACCEPT = 16, DOES_CLOSE = 32,
+       DOES_EVENTFD = 64 };
+
+struct syscall_key {
+    u32 thread;
+    u16 number;
+    u16 class;
+};
+
+struct syscall_count {
+    u64 calls;
+    u64 errors;
+    u64 bytes;
+};
+
+BPF_ARRAY(syscall_does, u32, 512);
+BPF_HASH(fd_class, u32, u32, 16384);
+BPF_PERCPU_HASH(syscalls, struct syscall_key, struct syscall_count, 8192);
+BPF_ARRAY(syscall_slots, u32, 16); /* [class * 2 + direction] -> slot + 1 */
+
+RAW_TRACEPOINT_PROBE(sys_exit) {
+    struct target *target = traced();
+    struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+    long result = ctx->args[1];
+    u64 number = 0, first = 0, second = 0;
+    if (!target)
+        return 0;
+    bpf_probe_read_kernel(&number, sizeof(number), &regs->orig_ax);
+    bpf_probe_read_kernel(&first, sizeof(first), &regs->di);
+
+    u32 index = number;
+    u32 *does = syscall_does.lookup(&index);
+    if (!does)
+        return 0;
+    u32 class = FD_NONE, fd = first;
+    if (*does & DOES_FD) {
+        u32 *known = fd_class.lookup(&fd);
+        class = known ? *known : FD_OTHER;
+    }
+    if (result >= 0) {
+        u32 made = result;
+        if (*does & DOES_SOCKET) {
+            bpf_probe_read_kernel(&second, sizeof(second), &regs->si);
+            u32 new = FD_OTHER; /* first is the domain: 2 and 10 are the internet's */
+            if (first == 2 || first == 10)
+                new = (second & 0xf) == 1 ? FD_STREAM : FD_DATAGRAM;
+            fd_class.update(&made, &new);
+        } else if (*does & DOES_ACCEPT) {
+            fd_class.update(&made, &class);
+        } else if (*does & DOES_EVENTFD) {
+            u32 new = FD_EVENTFD;
+            fd_class.update(&made, &new);
+        } else if (*does & DOES_CLOSE) {
+            fd_class.delete(&fd);
+        }
+    }
+
+    struct syscall_key key = {.thread = bpf_get_current_pid_tgid(), .number = number, .class = class};
+    struct syscall_count nothing = {};
+    struct syscall_count *count = syscalls.lookup_or_try_init(&key, &nothing);
+    if (!count) {
+        lose(LOST_SYSCALLS);
+        return 0;
+    }
+    lock_xadd(&count->calls, 1);
+    if (result < 0) {
+        lock_xadd(&count->errors, 1);
+        return 0;
+    }
+    if (!(*does & (DOES_READ | DOES_WRITE)))
+        return 0;
+    lock_xadd(&count->bytes, result);
+    u32 side = class * 2 + (*does & DOES_READ ? RX : TX);
+    u32 *slot = syscall_slots.lookup(&side);
+    if (slot && *slot && result)
+        passed(*slot - 1, class == FD_STREAM ? 0 : 1, result);
+    return 0;
+}

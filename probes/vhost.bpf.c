@@ -1,0 +1,95 @@
+/* vhost-net in the kernel: the worker thread of one QEMU (drivers/vhost/net.c, drivers/net/tun.c).
+ *
+ * The worker is one thread, so what it gives back belongs to the direction of the work it does: the
+ * last of handle_tx*, handle_rx*, tun_sendmsg and tun_recvmsg says which. Frames are passed to tun in
+ * batches; the batch's size is in the message.
+ */
+#include <linux/socket.h>
+#include <linux/if_tun.h>
+
+/* Index of `vhost_slots`, twice: tx and rx. Kept equal to probes/vhost.py. */
+enum { VHOST_KICK, VHOST_TUN, VHOST_USED, VHOST_SIGNAL };
+
+BPF_ARRAY(vhost_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
+BPF_HASH(vhost_direction, u32, u8, 64);
+
+static __always_inline struct target *in_worker(void) {
+    u32 zero = 0;
+    struct target *target = targets.lookup(&zero);
+    if (!target || !target->running || !target->worker)
+        return 0;
+    if (target->worker != (u32)bpf_get_current_pid_tgid())
+        return 0;
+    return target;
+}
+
+static __always_inline void vhost_passed(u32 which, u8 direction, u64 frames, u64 bytes) {
+    u32 index = which * 2 + (direction & 1);
+    u32 *slot = vhost_slots.lookup(&index);
+    if (slot && *slot)
+        passed(*slot - 1, frames, bytes);
+}
+
+static __always_inline void vhost_turn(u8 direction) {
+    u32 thread = bpf_get_current_pid_tgid();
+    vhost_direction.update(&thread, &direction);
+}
+
+int on_handle_tx_kick(struct pt_regs *ctx) {
+    if (in_worker()) {
+        vhost_turn(TX);
+        vhost_passed(VHOST_KICK, TX, 0, 0);
+    }
+    return 0;
+}
+
+int on_handle_rx_kick(struct pt_regs *ctx) {
+    if (in_worker()) {
+        vhost_turn(RX);
+        vhost_passed(VHOST_KICK, RX, 0, 0);
+    }
+    return 0;
+}
+
+/* tun_sendmsg(socket, message, length) */
+int on_tun_sendmsg(struct pt_regs *ctx) {
+    if (!in_worker())
+        return 0;
+    struct msghdr *message = (struct msghdr *)PT_REGS_PARM2(ctx);
+    void *control = 0;
+    struct tun_msg_ctl batch = {};
+    u64 frames = 1;
+    bpf_probe_read_kernel(&control, sizeof(control), &message->msg_control);
+    if (control && !bpf_probe_read_kernel(&batch, sizeof(batch), control) && batch.type == TUN_MSG_PTR)
+        frames = batch.num;
+    vhost_turn(TX);
+    vhost_passed(VHOST_TUN, TX, frames, PT_REGS_PARM3(ctx));
+    return 0;
+}
+
+/* tun_recvmsg(socket, message, length, flags): one frame; length is what the buffers hold. */
+int on_tun_recvmsg(struct pt_regs *ctx) {
+    if (!in_worker())
+        return 0;
+    vhost_turn(RX);
+    vhost_passed(VHOST_TUN, RX, 1, PT_REGS_PARM3(ctx));
+    return 0;
+}
+
+/* vhost_add_used_and_signal_n(device, vq, heads, count) */
+int on_vhost_used(struct pt_regs *ctx) {
+    u32 thread = bpf_get_current_pid_tgid();
+    u8 *direction = vhost_direction.lookup(&thread);
+    if (in_worker() && direction)
+        vhost_passed(VHOST_USED, *direction, (u32)PT_REGS_PARM4(ctx), 0);
+    return 0;
+}
+
+/* eventfd_signal in the worker: the guest is really interrupted. */
+int on_vhost_signal(struct pt_regs *ctx) {
+    u32 thread = bpf_get_current_pid_tgid();
+    u8 *direction = vhost_direction.lookup(&thread);
+    if (in_worker() && direction)
+        vhost_passed(VHOST_SIGNAL, *direction, 0, 0);
+    return 0;
+}

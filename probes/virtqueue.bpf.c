@@ -1,0 +1,124 @@
+/* QEMU's virtqueues: elements taken, given back, and the two notifications.
+ *
+ * A process has virtqueues of other devices too (a serial port, a disk); only those whose device is a
+ * network card (virtio id 1) count. An element with only readable buffers is a frame from the guest,
+ * one with only writable buffers takes a frame for it, and one with both is a control command.
+ */
+
+#define VIRTIO_ID_NET 1
+#define CONTROL 2
+
+/* Index of `virtqueue_slots`, twice: tx and rx. Kept equal to probes/virtqueue.py. */
+enum { VQ_POP, VQ_PUSH, VQ_FILL, VQ_KICK, VQ_NOTIFY };
+
+BPF_ARRAY(virtqueue_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
+BPF_HASH(popping, u32, u64, 1024);   /* thread -> the queue that it takes from */
+BPF_HASH(queue_direction, u64, u8, 1024);
+
+static __always_inline int is_net(struct target *target, u64 queue) {
+    u64 device = 0;
+    u16 id = 0;
+    if (bpf_probe_read_user(&device, sizeof(device), (void *)(queue + target->queue_device)) ||
+        bpf_probe_read_user(&id, sizeof(id), (void *)(device + target->device_id))) {
+        lose(LOST_READ);
+        return 0;
+    }
+    return id == VIRTIO_ID_NET;
+}
+
+static __always_inline u8 direction_of(struct target *target, u64 element) {
+    u32 out = 0, in = 0;
+    if (bpf_probe_read_user(&out, sizeof(out), (void *)(element + target->element_out)) ||
+        bpf_probe_read_user(&in, sizeof(in), (void *)(element + target->element_in))) {
+        lose(LOST_READ);
+        return CONTROL;
+    }
+    if (out && in)
+        return CONTROL;
+    return out ? TX : RX;
+}
+
+static __always_inline void virtqueue_passed(u32 which, u8 direction, u64 frames, u64 bytes) {
+    if (direction > RX)
+        return;
+    u32 index = which * 2 + direction;
+    u32 *slot = virtqueue_slots.lookup(&index);
+    if (slot && *slot)
+        passed(*slot - 1, frames, bytes);
+}
+
+/* virtqueue_pop(vq, size) */
+int on_virtqueue_pop(struct pt_regs *ctx) {
+    struct target *target = traced();
+    u64 queue = PT_REGS_PARM1(ctx);
+    if (target && is_net(target, queue)) {
+        u32 thread = bpf_get_current_pid_tgid();
+        popping.update(&thread, &queue);
+    }
+    return 0;
+}
+
+/* virtqueue_pop's return: an element, or NULL when the ring is empty. */
+int on_virtqueue_popped(struct pt_regs *ctx) {
+    struct target *target = traced();
+    u32 thread = bpf_get_current_pid_tgid();
+    u64 element = PT_REGS_RC(ctx);
+    if (!target || !popping.lookup(&thread))
+        return 0;
+    popping.delete(&thread);
+    if (element)
+        virtqueue_passed(VQ_POP, direction_of(target, element), 1, 0);
+    return 0;
+}
+
+static __always_inline void gave_back(struct pt_regs *ctx, u32 which, u64 frames) {
+    struct target *target = traced();
+    u64 queue = PT_REGS_PARM1(ctx);
+    if (!target || !is_net(target, queue))
+        return;
+    u8 direction = direction_of(target, PT_REGS_PARM2(ctx));
+    u8 *known = queue_direction.lookup(&queue);
+    if (!known || *known != direction)
+        queue_direction.update(&queue, &direction);
+    virtqueue_passed(which, direction, frames, (u32)PT_REGS_PARM3(ctx));
+}
+
+/* virtqueue_push(vq, element, length): fill and flush of one element. */
+int on_virtqueue_push(struct pt_regs *ctx) {
+    gave_back(ctx, VQ_PUSH, 1);
+    return 0;
+}
+
+/* virtqueue_fill(vq, element, length, index): a frame may take several elements; its first is 0. */
+int on_virtqueue_fill(struct pt_regs *ctx) {
+    gave_back(ctx, VQ_FILL, PT_REGS_PARM4(ctx) == 0);
+    return 0;
+}
+
+/* virtio_queue_host_notifier_read(notifier): the notifier lies inside its queue. Odd queues send. */
+int on_virtqueue_kick(struct pt_regs *ctx) {
+    struct target *target = traced();
+    u16 index = 0;
+    if (!target)
+        return 0;
+    u64 queue = PT_REGS_PARM1(ctx) - target->queue_kick;
+    if (!is_net(target, queue))
+        return 0;
+    if (bpf_probe_read_user(&index, sizeof(index), (void *)(queue + target->queue_index)))
+        lose(LOST_READ);
+    else
+        virtqueue_passed(VQ_KICK, index & 1 ? TX : RX, 0, 0);
+    return 0;
+}
+
+/* virtio_notify(device, vq): the queue's direction is that of what it last gave back. */
+int on_virtio_notify(struct pt_regs *ctx) {
+    struct target *target = traced();
+    u64 queue = PT_REGS_PARM2(ctx);
+    if (!target || !is_net(target, queue))
+        return 0;
+    u8 *direction = queue_direction.lookup(&queue);
+    if (direction)
+        virtqueue_passed(VQ_NOTIFY, *direction, 0, 0);
+    return 0;
+}
