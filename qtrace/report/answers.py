@@ -53,8 +53,20 @@ class Answers:
     @property
     def repetitions(self) -> int:
         """How many there really are."""
-        reps = self.data.tables["results"]["rep"]
-        return int(reps.nunique())
+        return max(int(frame["rep"].nunique()) for frame in self.data.tables.values())
+
+    @property
+    def cells(self) -> int:
+        """How many cells anything is known of."""
+        return len({cell for frame in self.data.tables.values() for cell in frame["cell"]})
+
+    @property
+    def probing(self) -> str:
+        """How the measurements were taken: `without and with probes`, or one of the two."""
+        kinds = {bool(probed) for frame in self.data.tables.values() for probed in frame["probed"]}
+        return {(False, True): "each without and with probes", (True,): "with probes"}.get(
+            tuple(sorted(kinds)), "without probes"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Everything, JSON-ready: the run's head and each question with its rows."""

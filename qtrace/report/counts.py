@@ -22,8 +22,15 @@ def _who(row: Row) -> tuple[str, str]:
 
 
 def _payload(rows: Sequence[Row]) -> list[Row]:
-    """The rows of a cell's own direction: not the ACKs, not the round trips."""
-    return [row for row in rows if row["direction"] == row["way"]]
+    """The rows of a cell's own direction: not the ACKs, not the round trips.
+
+    Where nobody said what the traffic was (`qtrace record`), both directions are the payload's.
+    """
+    return [
+        row
+        for row in rows
+        if row["direction"] == row["way"] or (row["way"] not in ("tx", "rx") and row["workload"] != "rr")
+    ]
 
 
 def paths(figures: Sequence[Figure]) -> Section:

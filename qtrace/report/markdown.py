@@ -51,8 +51,8 @@ def _text(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Our own words, whose code marks are meant."""
-    return text
+    """Our own words, whose code marks are meant, with a name of the plan's in them."""
+    return re.sub(r"([<\[|])", r"\\\1", text)
 
 
 def _code(text: str) -> str:

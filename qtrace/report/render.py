@@ -142,10 +142,7 @@ def _conditions(answers: Answers) -> Section:
     rows += [
         (f"plan: {key}", _said(value)) for key, value in answers.plan.items() if key not in ("cells", "title")
     ]
-    cells = answers.data.tables["results"]["cell"].nunique()
-    rows.append(
-        ("measured", f"{cells} cells, {answers.repetitions} repetitions, each without and with probes")
-    )
+    rows.append(("measured", f"{answers.cells} cells, {answers.repetitions} repetitions, {answers.probing}"))
     return Section(
         "conditions",
         "Conditions",
@@ -169,8 +166,8 @@ def _again(answers: Answers) -> Section:
     code = [f"qtrace report {shlex.quote(clean(meta['id']))}"]
     command = meta.get("command")
     if isinstance(command, list) and command:
-        first, *rest = (clean(part) for part in command)
-        code.append(shlex.join([Path(first).name, *rest]))
+        parts = [clean(part) for part in command]
+        code.append(shlex.join(Path(part).name if part.startswith("/") else part for part in parts))
     return Section(
         "again",
         "Make it again",

@@ -31,7 +31,8 @@ def way(nic: str, netdev: str, datapath: str, direction: Direction) -> Way:
         if number:
             steps.append(Step(f"between_{number}", file, 7 * number, None, call))
         line = 0 if datapath == "vhost-net" else 100 + number
-        steps.append(Step(f"{netdev}_{role.value}_{direction.value}", file, line, role, call))
+        owner = "vhost" if datapath == "vhost-net" else netdev
+        steps.append(Step(f"{owner}_{role.value}_{direction.value}", file, line, role, call))
     return Way(nic, netdev, datapath, direction, tuple(steps), Boundary("syscall", "writev"))
 
 

@@ -184,3 +184,15 @@ def test_numbers_as_a_reader_wants_them() -> None:
     assert span("990 Mbit/s", "1.01 Gbit/s") == "990 Mbit/s to 1.01 Gbit/s"
     assert clean("a\x1b[1m\nb\u202e") == "a [1m b"
     assert not Table.of("", "a|#b", [("x", 1)]).long
+
+
+def test_a_recorded_process_has_its_stages_without_a_workload(tmp_path: Path) -> None:
+    stage = {"direction": "tx", "position": 1, "stage": "deliver", "function": "tap_receive", "how": "uprobe",
+             "attached": True, "calls": 1009, "frames": 1009, "bytes": 9, "note": ""}  # fmt: skip
+    with RunWriter.create(tmp_path / "run", {"venue": "host", "conditions": {}, "paths": []}) as writer:
+        writer.add("e1000+tap+qemu+both+live", 1, True, {"stages": [stage]})
+    document = build(RunReader.open(tmp_path / "run"))
+    tables = next(section for section in document.sections if section.name == "stages").tables
+    assert "1,009" in tables[0].rows[0] and not document.alerts
+    (said,) = (row[1] for row in document.sections[0].tables[0].rows if row[0] == "measured")
+    assert said == "1 cells, 1 repetitions, with probes"
