@@ -11,6 +11,7 @@ import signal
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from qtrace.cache import locked, need_space
 from qtrace.debian import fetch_source, source_of
@@ -27,7 +28,7 @@ from qtrace.store.index import Index, index_path, mark_current, open_index, writ
 __all__ = ["ensure_index", "matching_tree"]
 
 # Raised whenever the same tree would give another index.
-_EXTRACTION = 1
+_EXTRACTION = 2
 _WORKERS = 2
 _EVERY = 20  # files between two words of progress
 
@@ -109,10 +110,8 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _rows(
-    tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int]
-) -> dict[str, list[tuple[object, ...]]]:
-    rows: dict[str, list[tuple[object, ...]]] = {
+def _rows(tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int]) -> dict[str, list[Any]]:
+    rows: dict[str, list[Any]] = {
         "files": [(unit.file, unit.flags, "; ".join(unit.errors)) for unit in facts],
         "functions": [
             (numbers[f.usr], f.name, f.usr, f.file, f.line, f.end, int(f.static), f.signature, f.guard)
@@ -132,7 +131,7 @@ def _rows(
             for s in graph.stores
             if s.variable
         ],
-        "variables": list(dict.fromkeys(tuple(entry) for unit in facts for entry in unit.variables)),
+        "variables": list(dict.fromkeys(entry for unit in facts for entry in unit.variables)),
         "registrations": [
             (r.owner, r.what, _value(r.what, r.value, numbers), r.rule, numbers.get(r.caller), r.file, r.line)
             for r in graph.registrations
@@ -142,7 +141,7 @@ def _rows(
             for s in graph.stores
             if not s.variable and s.what in ("string", "field", "made")
         ],
-        "enums": list(dict.fromkeys(tuple(entry) for unit in facts for entry in unit.enums)),
+        "enums": list(dict.fromkeys(entry for unit in facts for entry in unit.enums)),
         "backends": _backends(tree, graph, numbers),
     }
     structs = {struct.name: struct for unit in reversed(facts) for struct in unit.structs}

@@ -8,6 +8,7 @@ parameter (`virtio_add_queue`, `qemu_bh_new_full`, `qemu_set_fd_handler` and wha
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -34,6 +35,7 @@ SCHEDULERS = (
     "timer_mod_anticipate",
 )
 _DEEPEST = 6
+_ALTERNATIVE = re.compile(r"[-_](stub|win32|bsd|solaris)\.c$|/vmnet")
 
 
 class Registration(NamedTuple):
@@ -77,10 +79,17 @@ def resolve(facts: Iterable[Facts]) -> Graph:
     """Join calls to targets. Deterministic: the same facts give the same graph."""
     functions: dict[str, Function] = {}
     external: dict[str, str] = {}
-    all_facts = list(facts)
+    # Where several files define the same function, one is built: the real one rather than a stub, and
+    # Linux's rather than another system's.
+    all_facts = sorted(facts, key=lambda unit: (bool(_ALTERNATIVE.search(unit.file)), unit.file))
     for unit in all_facts:
         for function in unit.functions:
             functions.setdefault(function.usr, function)
+    for unit in all_facts:
+        away = {f.usr for f in unit.functions if functions[f.usr].file != f.file}
+        unit.calls = [call for call in unit.calls if call.caller not in away]
+        unit.passes = [item for item in unit.passes if item.caller not in away]
+        unit.stores = [store for store in unit.stores if store.caller not in away]
         for usr, name in unit.external.items():
             external.setdefault(usr, name)
     external = {usr: name for usr, name in external.items() if usr not in functions}

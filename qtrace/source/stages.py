@@ -1,0 +1,72 @@
+"""Which functions are stages, by role. The one place that knows; everything else asks.
+
+They are QEMU's own interfaces between the parts of a path (net/net.h, hw/virtio/virtio.h,
+hw/pci/pci.h), not functions of one NIC or back end, so a new device needs no entry here.
+"""
+
+from __future__ import annotations
+
+from qtrace.model import Role
+
+__all__ = [
+    "DEQUEUE",
+    "ENQUEUE",
+    "GUEST_WRITE",
+    "HOST_READ",
+    "HOST_WRITE",
+    "INTERRUPT",
+    "KERNEL_VHOST",
+    "SEND",
+    "VIRTIO_KICK",
+]
+
+# include/net/net.h: how a client hands a frame to its peer. The first on a path carries the stage.
+SEND = frozenset(
+    {
+        "qemu_send_packet",
+        "qemu_send_packet_async",
+        "qemu_sendv_packet",
+        "qemu_sendv_packet_async",
+        "qemu_send_packet_raw",
+        "net_tx_pkt_send",
+    }
+)
+# Where the main loop enters a virtio device when the guest has written the doorbell (ioeventfd).
+VIRTIO_KICK = "virtio_queue_host_notifier_read"
+# What takes a frame or its descriptor out of guest memory, and what puts one there.
+DEQUEUE = ("virtqueue_pop", "pci_dma_read")
+GUEST_WRITE = ("virtqueue_push", "pci_dma_write")
+ENQUEUE = ("virtqueue_flush", "pci_dma_write")
+# How a device raises its interrupt: hw/pci/msix.h, hw/pci/pci.h, hw/irq.h.
+INTERRUPT = ("msix_notify", "pci_set_irq", "qemu_set_irq")
+# Where a frame leaves and enters QEMU: system calls, and the functions of libraries.
+HOST_WRITE = {
+    **dict.fromkeys(("writev", "write", "sendmsg", "sendto", "send", "sendmmsg"), "syscall"),
+    "slirp_input": "library",
+    "vde_send": "library",
+}
+HOST_READ = {
+    **dict.fromkeys(("readv", "read", "recvmsg", "recvfrom", "recv", "recvmmsg"), "syscall"),
+    "slirp_pollfds_poll": "library",
+    "vde_recv": "library",
+}
+
+# With vhost-net the frames pass through Linux: drivers/vhost/net.c, drivers/vhost/vhost.c,
+# drivers/net/tun.c. (function, file, role)
+KERNEL_VHOST: dict[str, tuple[tuple[str, str, Role | None], ...]] = {
+    "tx": (
+        ("handle_tx_kick", "drivers/vhost/net.c", Role.KICK),
+        ("handle_tx", "drivers/vhost/net.c", None),
+        ("vhost_get_vq_desc", "drivers/vhost/vhost.c", Role.DEQUEUE),
+        ("tun_sendmsg", "drivers/net/tun.c", Role.DELIVER),
+        ("vhost_add_used_and_signal_n", "drivers/vhost/vhost.c", Role.COMPLETE),
+        ("eventfd_signal", "fs/eventfd.c", Role.INTERRUPT),
+    ),
+    "rx": (
+        ("tun_net_xmit", "drivers/net/tun.c", None),
+        ("handle_rx", "drivers/vhost/net.c", None),
+        ("tun_recvmsg", "drivers/net/tun.c", Role.DELIVER),
+        ("vhost_add_used_and_signal_n", "drivers/vhost/vhost.c", Role.ENQUEUE),
+        ("eventfd_signal", "fs/eventfd.c", Role.INTERRUPT),
+    ),
+}
