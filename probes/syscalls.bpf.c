@@ -27,7 +27,7 @@ BPF_HASH(fd_class, u32, u32, 16384);
 BPF_PERCPU_HASH(syscalls, struct syscall_key, struct syscall_count, 8192);
 BPF_ARRAY(syscall_slots, u32, 16); /* [class * 2 + direction] -> slot + 1 */
 
-RAW_TRACEPOINT_PROBE(sys_exit) {
+int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     struct target *target = traced();
     struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
     long result = ctx->args[1];

@@ -1,0 +1,56 @@
+"""QEMU's virtqueues (hw/virtio/virtio.c): elements taken and given back, kicks and notifications."""
+
+from __future__ import annotations
+
+from qtrace.probes.family import Family, Point
+
+__all__ = ["FAMILY"]
+
+_TABLE = "virtqueue_slots"
+
+FAMILY = Family(
+    name="virtqueue",
+    summary="virtqueue elements taken and given back by network cards, kicks and notifications",
+    needs=("uprobes",),
+    points=(
+        Point(
+            "virtqueue_pop",
+            (("uprobe", "on_virtqueue_pop"), ("uretprobe", "on_virtqueue_popped")),
+            _TABLE,
+            0,
+            note="elements returned, not attempts",
+        ),
+        Point("virtqueue_push", (("uprobe", "on_virtqueue_push"),), _TABLE, 1),
+        Point(
+            "virtqueue_fill",
+            (("uprobe", "on_virtqueue_fill"),),
+            _TABLE,
+            2,
+            note="a frame is counted at its first element",
+        ),
+        Point(
+            "virtio_queue_host_notifier_read",
+            (("uprobe", "on_virtqueue_kick"),),
+            _TABLE,
+            3,
+            frames=False,
+            note="kicks; one may announce many frames",
+        ),
+        Point(
+            "virtio_notify",
+            (("uprobe", "on_virtio_notify"),),
+            _TABLE,
+            4,
+            frames=False,
+            note="requests; the guest may have them suppressed",
+        ),
+    ),
+    layout=(
+        "VirtQueue.vdev",
+        "VirtQueue.queue_index",
+        "VirtQueue.host_notifier",
+        "VirtIODevice.device_id",
+        "VirtQueueElement.out_num",
+        "VirtQueueElement.in_num",
+    ),
+)

@@ -1,0 +1,85 @@
+"""The compiled programs, and attaching them to a process.
+
+Compiling takes seconds (in the lab machine ten), so it is done once: an engine serves one process
+after another, whatever their paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from qtrace.errors import TraceError
+from qtrace.model import Probe
+from qtrace.probes import program_text
+from qtrace.progress import SILENT, Progress
+from qtrace.trace.layout import Layout
+from qtrace.trace.prerequisites import ensure_headers, require_tracing
+from qtrace.trace.session import Session
+from qtrace.trace.target import Target
+
+__all__ = ["Engine", "open_engine"]
+
+
+class Engine:
+    """One compiled BPF module. Made by `open_engine`; one session at a time."""
+
+    def __init__(self, module: Any, release: str) -> None:
+        self._module = module
+        self._session: Session | None = None
+        self.release = release  # of bcc
+
+    @contextlib.contextmanager
+    def attach(
+        self,
+        pid: int,
+        probes: Sequence[Probe],
+        layout: Mapping[str, int],
+        ledger: Sequence[Mapping[str, Any]] = (),
+    ) -> Iterator[Session]:
+        """Attach to process `pid`; everything is detached when the block ends.
+
+        `layout` gives the offsets of `qtrace.trace.layout.FIELDS`; `ledger` are rows that the plan has
+        already written (stages it could not place). A probe that cannot be attached is listed in the
+        ledger, the others count. Raises TargetError or TraceError.
+        """
+        if self._session is not None:
+            raise TraceError("this engine traces a process already", hint="end its session first")
+        session = Session(self._module, Target(pid), tuple(probes), Layout(layout), tuple(ledger))
+        self._session = session
+        try:
+            session.open()
+            yield session
+        finally:
+            self._session = None
+            session.close()
+
+
+@contextlib.contextmanager
+def open_engine(progress: Progress = SILENT) -> Iterator[Engine]:
+    """Check the prerequisites, compile, and free everything when the block ends.
+
+    Raises MissingPrerequisite naming what is missing, TraceError if the programs do not compile.
+    """
+    require_tracing()
+    headers = ensure_headers(progress)
+    if headers:
+        os.environ["BCC_KERNEL_SOURCE"] = str(headers)
+    import bcc  # here and not above: what needs no tracing works without it
+
+    progress.step("compiling the eBPF programs")
+    # bcc prints what it dislikes to stderr itself; an exception says only that it failed.
+    try:
+        module = bcc.BPF(text=program_text())
+    except Exception as exc:
+        raise TraceError(
+            f"the eBPF programs do not compile: {exc}",
+            hint="see the compiler's messages above; 'qtrace doctor' shows headers and versions",
+        ) from exc
+    progress.done(f"eBPF programs compiled (bcc {bcc.__version__})")
+    try:
+        yield Engine(module, str(bcc.__version__))
+    finally:
+        module.cleanup()

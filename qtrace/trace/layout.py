@@ -1,0 +1,45 @@
+"""The offsets inside QEMU's structures that the programs read; the source index knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qtrace.errors import TraceError
+
+__all__ = ["FIELDS", "Layout"]
+
+# Field of the BPF struct `target` -> what the index calls it.
+FIELDS = {
+    "client_info": "NetClientState.info",
+    "info_type": "NetClientInfo.type",
+    "queue_device": "VirtQueue.vdev",
+    "queue_index": "VirtQueue.queue_index",
+    "queue_kick": "VirtQueue.host_notifier",
+    "device_id": "VirtIODevice.device_id",
+    "element_out": "VirtQueueElement.out_num",
+    "element_in": "VirtQueueElement.in_num",
+    "driver_nic": "NET_CLIENT_DRIVER_NIC",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Offsets in bytes by `Struct.field`, and the value of the enumerator NET_CLIENT_DRIVER_NIC."""
+
+    values: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        for name in FIELDS.values():
+            value = self.values.get(name)
+            if value is None:
+                raise TraceError(
+                    f"the source index does not say where {name} lies",
+                    hint="make the index again with 'qtrace index'",
+                )
+            if not 0 <= value < 2**16:
+                raise TraceError(f"{name} cannot lie at {value}")
+
+    def members(self) -> dict[str, int]:
+        """By field of the BPF struct `target`."""
+        return {member: self.values[name] for member, name in FIELDS.items()}

@@ -1,0 +1,225 @@
+"""One process being traced: which stage is in which slot, what is attached, what was counted."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qtrace.errors import TargetError, TraceError
+from qtrace.model import Direction, Probe
+from qtrace.probes import Point, point_for
+from qtrace.probes.qemu_function import RULES
+from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, STREAM, TAP
+from qtrace.trace.attach import Attachments
+from qtrace.trace.layout import Layout
+from qtrace.trace.prerequisites import kprobes_available
+from qtrace.trace.reading import Reading, subtract
+from qtrace.trace.snapshot import Snapshot, Stage
+from qtrace.trace.target import Target, ThreadTimes
+
+__all__ = ["Session"]
+
+_NO_SLOT = 0xFF
+_MOST_STAGES = 64
+_DIRECTIONS = {Direction.TX: 0, Direction.RX: 1}
+_CLASSES_OF = {"tap": (TAP,), "socket": (STREAM, DATAGRAM)}
+
+
+class Session:
+    """Made by `Engine.attach`. `start` begins a window, `stop` ends it, `read` tells what it holds."""
+
+    def __init__(
+        self,
+        module: Any,
+        target: Target,
+        probes: tuple[Probe, ...],
+        layout: Layout,
+        ledger: tuple[Mapping[str, Any], ...],
+    ) -> None:
+        if len(probes) > _MOST_STAGES:
+            raise TraceError(f"{len(probes)} stages are asked for; {_MOST_STAGES} can be counted at once")
+        self._module = module
+        self._target = target
+        self._layout = layout
+        self._attached = Attachments(module)
+        self._ledger = ledger
+        self._worker = target.worker()
+        self._stages = [Stage(probe, probe.kind) for probe in probes]
+        self._placed: set[tuple[str, str, int]] = set()
+        self._base = Reading()
+        self._threads: dict[int, ThreadTimes] = {}
+        self._began = self._ended = 0.0
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Every stage that was asked for, in the order of the probes; some may not be attached."""
+        return tuple(self._stages)
+
+    @property
+    def worker(self) -> int | None:
+        """Thread id of the vhost worker, None where QEMU itself carries the frames."""
+        return self._worker
+
+    def open(self) -> None:
+        """Write the maps and attach. `Engine.attach` calls it."""
+        for name in ("sites", "latest", "fd_class", "popping", "queue_direction", "vhost_direction"):
+            self._table(name).clear()
+        for name in ("virtqueue_slots", "syscall_slots", "vhost_slots"):
+            self._zero(name)
+        self._run(False)
+        self._prepare_syscalls()
+        for slot, stage in enumerate(self._stages):
+            try:
+                note = self._place(slot, stage.probe)
+                self._stages[slot] = Stage(stage.probe, stage.how, note)
+            except (TraceError, TargetError) as exc:
+                if not self._target.alive():
+                    raise TargetError(f"process {self._target.pid} has ended") from exc
+                self._stages[slot] = Stage(stage.probe, stage.how, reason=str(exc))
+        self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
+
+    def close(self) -> None:
+        """Detach everything. `Engine.attach` calls it."""
+        self._run(False)
+        self._attached.close()
+
+    def start(self) -> None:
+        """Begin a window: everything counts from zero."""
+        self._need_target()
+        self._run(False)
+        self._refresh_descriptors()
+        self._table("latest").clear()
+        self._base = self._reading()
+        self._threads = self._target.threads(self._worker)
+        self._began, self._ended = time.monotonic(), 0.0
+        self._run(True)
+
+    def stop(self) -> None:
+        """End the window: all stages stop counting at the same moment."""
+        self._run(False)
+        self._ended = time.monotonic()
+
+    def read(self) -> Snapshot:
+        """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
+        self._need_target()
+        now, threads = self._reading(), self._target.threads(self._worker)
+        counted = subtract(now, self._base)
+        used = {tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()}
+        return Snapshot(
+            seconds=(self._ended or time.monotonic()) - self._began,
+            stages=self.stages,
+            counts=counted.counts,
+            edges=counted.edges,
+            syscalls=counted.syscalls,
+            errors=counted.errors,
+            threads=used,
+            lost=counted.lost,
+            missed=counted.missed,
+            ledger=self._ledger,
+        )
+
+    def _need_target(self) -> None:
+        if not self._target.alive():
+            raise TargetError(f"process {self._target.pid} has ended")
+
+    def _table(self, name: str) -> Any:
+        return self._module[name.encode()]
+
+    def _zero(self, name: str) -> None:
+        table = self._table(name)
+        for index in range(len(table)):
+            table[ctypes.c_int(index)] = table.Leaf(0)
+
+    def _run(self, running: bool) -> None:
+        """Switch all programs on or off at once."""
+        table = self._table("targets")
+        leaf = table.Leaf(
+            tgid=self._target.pid, worker=self._worker or 0, running=int(running), **self._layout.members()
+        )
+        table[ctypes.c_int(0)] = leaf
+
+    def _place(self, slot: int, probe: Probe) -> str:
+        """Attach what measures `probe` and connect it with `slot`; gives the note of its point."""
+        kind = "raw_tracepoint" if probe.kind == "tracepoint" else probe.kind
+        point = point_for(probe.rule if kind == "raw_tracepoint" else probe.function, kind)
+        if point is None:
+            raise TraceError(f"no probe knows how to measure {probe.function} ({probe.kind})")
+        if kind == "kprobe" and not kprobes_available():
+            raise TraceError("the running kernel has no kprobes")
+        places = self._table("places")
+        direction = _DIRECTIONS[probe.direction]
+        places[ctypes.c_int(slot)] = places.Leaf(direction=direction, position=probe.position)
+        if kind == "raw_tracepoint":
+            for number in _CLASSES_OF[probe.rule]:
+                self._connect("syscall_slots", number * 2 + direction, slot)
+            return point.note
+        self._attach(point, probe)
+        if point.table:
+            self._connect(point.table, point.index * 2 + direction, slot)
+        else:
+            self._connect_site(probe, slot)
+        return point.note
+
+    def _connect(self, table: str, index: int, slot: int) -> None:
+        entries = self._table(table)
+        entries[ctypes.c_int(index)] = entries.Leaf(slot + 1)
+
+    def _attach(self, point: Point, probe: Probe) -> None:
+        for kind, program in point.programs:
+            key = (program, probe.binary or probe.function, probe.offset)
+            if key in self._placed:
+                continue
+            if kind == "kprobe":
+                self._attached.kprobe(program, probe.function)
+            else:
+                binary = Path(probe.binary)
+                self._target.address_of(binary, probe.offset)  # raises where it is not this process's
+                self._attached.uprobe(program, binary, probe.offset, kind == "uretprobe")
+            self._placed.add(key)
+
+    def _connect_site(self, probe: Probe, slot: int) -> None:
+        """Tell the handler of all functions what the one at this address means."""
+        if probe.rule not in RULES:
+            raise TraceError(f"the rule {probe.rule!r} of {probe.function} is not known")
+        sites = self._table("sites")
+        address = ctypes.c_uint64(self._target.address_of(Path(probe.binary), probe.offset))
+        site = sites[address] if address in sites else sites.Leaf(slot=(_NO_SLOT, _NO_SLOT))
+        site.rule = RULES[probe.rule]
+        site.sender = int(probe.stage.value == "send" and probe.rule != "calls")
+        site.slot[_DIRECTIONS[probe.direction]] = slot
+        sites[address] = site
+
+    def _prepare_syscalls(self) -> None:
+        does = self._table("syscall_does")
+        for number, name in _syscall_names().items():
+            if number < len(does):
+                does[ctypes.c_int(number)] = does.Leaf(DOES.get(name, 0))
+        self._refresh_descriptors()
+
+    def _refresh_descriptors(self) -> None:
+        table = self._table("fd_class")
+        for fd, number in self._target.descriptors().items():
+            table[ctypes.c_uint32(fd)] = table.Leaf(number)
+
+    def _reading(self) -> Reading:
+        return Reading.of(self._module, len(self._stages), _syscall_names(), CLASSES, self._attached.missed())
+
+
+def _syscall_names() -> dict[int, str]:
+    from bcc.syscall import syscalls
+
+    return {number: name.decode() for number, name in syscalls.items()}
+
+
+def _since(after: ThreadTimes, before: ThreadTimes | None) -> ThreadTimes:
+    if before is None:
+        return after
+    return ThreadTimes(
+        after.name,
+        after.seconds - before.seconds,
+        after.voluntary - before.voluntary,
+        after.involuntary - before.involuntary,
+    )

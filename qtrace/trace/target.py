@@ -1,0 +1,141 @@
+"""The traced process as /proc shows it: its threads, descriptors and mapped files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtrace.errors import TargetError
+from qtrace.probes.syscalls import DATAGRAM, STREAM, TAP
+
+__all__ = ["Target", "ThreadTimes"]
+
+_OTHER, _EVENTFD = 1, 5
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTimes:
+    """What a thread has used since it began: CPU seconds and context switches."""
+
+    name: str
+    seconds: float
+    voluntary: int
+    involuntary: int
+
+
+class Target:
+    """A running process. Raises TargetError where it is gone or out of reach."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._proc = Path("/proc", str(pid))
+        self._born = self._birth()
+        if Path("/proc", str(pid), "status").read_text().split("Tgid:")[1].split()[0] != str(pid):
+            raise TargetError(f"{pid} is a thread, not a process", hint="give the process's id")
+
+    def alive(self) -> bool:
+        """Whether it still runs; a pid that was given to another process does not count."""
+        try:
+            return self._birth() == self._born
+        except TargetError:
+            return False
+
+    def address_of(self, binary: Path, offset: int) -> int:
+        """Where the byte at `offset` of the file `binary` is in the process's memory."""
+        try:
+            inode = binary.stat().st_ino
+            lines = (self._proc / "maps").read_text().splitlines()
+        except OSError as exc:
+            raise TargetError(f"process {self.pid}: {exc.strerror}: {exc.filename}") from exc
+        for line in lines:
+            span, rights, begin, _, number, *_ = line.split(maxsplit=5)
+            first, last = (int(text, 16) for text in span.split("-"))
+            start = int(begin, 16)
+            if int(number) == inode and "x" in rights and start <= offset < start + last - first:
+                return first + offset - start
+        raise TargetError(f"process {self.pid} does not run code at offset {offset:#x} of {binary}")
+
+    def libraries(self) -> list[Path]:
+        """Paths of the mapped executable files, through the process's own root, the program first."""
+        names: dict[str, None] = {}
+        with contextlib.suppress(OSError):
+            for line in (self._proc / "maps").read_text().splitlines():
+                fields = line.split(maxsplit=5)
+                if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
+                    names.setdefault(fields[5])
+        return [self._proc / "root" / name.lstrip("/") for name in names if not name.endswith(" (deleted)")]
+
+    def descriptors(self) -> dict[int, int]:
+        """Descriptor -> class of `qtrace.probes.syscalls.CLASSES`."""
+        streams, datagrams = self._inodes("tcp", "tcp6"), self._inodes("udp", "udp6", "icmp", "icmp6", "raw")
+        classes: dict[int, int] = {}
+        for entry in self._listed("fd"):
+            with contextlib.suppress(OSError):
+                classes[int(entry.name)] = _class_of(str(entry.readlink()), streams, datagrams)
+        return classes
+
+    def worker(self) -> int | None:
+        """The vhost worker `vhost-<pid>`: a kernel thread, or since Linux 6.4 a thread of the process."""
+        name = f"vhost-{self.pid}"[:15]
+        for entry in (*Path("/proc").glob("[0-9]*"), *self._listed("task")):
+            with contextlib.suppress(OSError):
+                if (entry / "comm").read_text().strip() == name:
+                    return int(entry.name)
+        return None
+
+    def threads(self, worker: int | None = None) -> dict[int, ThreadTimes]:
+        """Thread id -> what it has used, the vhost worker included."""
+        entries = list(self._listed("task"))
+        if worker is not None:
+            entries.append(Path("/proc", str(worker)))
+        found: dict[int, ThreadTimes] = {}
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                switches = dict(
+                    line.split(":\t")
+                    for line in (entry / "status").read_text().splitlines()
+                    if "ctxt_switches" in line
+                )
+                found[int(entry.name)] = ThreadTimes(
+                    (entry / "comm").read_text().strip(),
+                    int((entry / "schedstat").read_text().split()[0]) / 1e9,
+                    int(switches["voluntary_ctxt_switches"]),
+                    int(switches["nonvoluntary_ctxt_switches"]),
+                )
+        return found
+
+    def _birth(self) -> str:
+        try:
+            return (self._proc / "stat").read_text().rpartition(")")[2].split()[19]
+        except OSError as exc:
+            raise TargetError(f"there is no process {self.pid}", hint="see 'pgrep -a qemu'") from exc
+
+    def _listed(self, folder: str) -> Iterator[Path]:
+        try:
+            yield from (self._proc / folder).iterdir()
+        except PermissionError as exc:
+            raise TargetError(f"process {self.pid} is out of reach", hint="run it as root") from exc
+        except OSError:
+            return
+
+    def _inodes(self, *tables: str) -> set[str]:
+        """The socket inodes of these tables of the process's own network namespace."""
+        found: set[str] = set()
+        for table in tables:
+            with contextlib.suppress(OSError):
+                lines = (self._proc / "net" / table).read_text().splitlines()[1:]
+                found.update(line.split()[9] for line in lines)
+        return found
+
+
+def _class_of(link: str, streams: set[str], datagrams: set[str]) -> int:
+    if link == "/dev/net/tun":
+        return TAP
+    if link == "anon_inode:[eventfd]":
+        return _EVENTFD
+    if link.startswith("socket:["):
+        inode = link[8:-1]
+        return STREAM if inode in streams else DATAGRAM if inode in datagrams else _OTHER
+    return _OTHER
