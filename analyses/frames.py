@@ -9,7 +9,7 @@ from qtrace.analyses.data import CELL, Data
 __all__ = ["KERNEL", "carried", "with_payload"]
 
 # Ways of probing that count in the kernel rather than in QEMU.
-KERNEL = ("kprobe", "kretprobe", "tracepoint")
+KERNEL = ("kprobe", "kretprobe", "tracepoint", "raw_tracepoint")
 # The stages that can count frames, the best one first.
 _PREFERENCE = ("deliver", "host", "send", "enqueue", "dequeue")
 

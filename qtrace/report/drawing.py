@@ -44,7 +44,7 @@ def layer(file: str) -> tuple[str, str]:
     """Which part of the machine a file belongs to: (key, name)."""
     if file.startswith(("hw/", "softmmu/", "system/", "accel/", "target/")):
         return "device", "device model"
-    if file.startswith(("drivers/", "kernel/", "linux/", "virt/", "arch/")):
+    if file.startswith(("drivers/", "fs/", "kernel/", "linux/", "virt/", "arch/")):
         return "kernel", "kernel"
     if file in ("net/net.c", "net/queue.c", "net/filter.c") or file.startswith("util/"):
         return "core", "net core"
@@ -137,7 +137,7 @@ def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row]) -> list[_Car
                 role=role,
                 layer=layer(step.file)[0],
                 function=clean(step.function),
-                place=clean(step.file) + (f":{step.line}" if step.line else " (Linux)"),
+                place=_place(step),
                 counted=_counted(role, row),
                 measured=row is not None and bool(row["attached"]),
                 via=via,
@@ -150,6 +150,13 @@ def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row]) -> list[_Car
         y += _CARD
         between, last = [], role
     return cards
+
+
+def _place(step: Step) -> str:
+    file = clean(step.file)
+    if step.line:
+        return f"{file}:{step.line}"
+    return f"{file} (Linux)" if layer(step.file)[0] == "kernel" else file
 
 
 def _row(step: Step, counts: Sequence[Row]) -> Row | None:
