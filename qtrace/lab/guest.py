@@ -199,7 +199,11 @@ def start_guest(spec: GuestSpec, space: Namespace, boot_timeout: float = 180.0) 
 
 def _unprivileged(argv: Sequence[str], accelerator: str) -> list[str]:
     """`argv` as `QEMU_UID`, without capabilities, to be killed when we die."""
-    group = f"--groups={Path('/dev/kvm').stat().st_gid}" if accelerator == "kvm" else "--clear-groups"
+    group = "--clear-groups"
+    if accelerator == "kvm":
+        kvm = Path("/dev/kvm").stat()
+        if not kvm.st_mode & 0o002:
+            group = f"--groups={kvm.st_gid}"
     return [
         "setpriv",
         *(f"--reuid={QEMU_UID}", f"--regid={QEMU_UID}", group),

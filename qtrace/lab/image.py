@@ -20,7 +20,10 @@ from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.kernel import Kernel
 from qtrace.progress import SILENT, Progress
 
-__all__ = ["cpio", "ensure_image"]
+__all__ = ["Files", "busybox_files", "cpio", "ensure_image", "module_files", "store_image"]
+
+# Path in the image -> (content or the file that has it, mode).
+Files = dict[str, tuple[bytes | Path, int]]
 
 # What the guest runs, with the package it is from; the libraries follow by themselves. busybox's `ip`
 # knows no permanent neighbours; its shell prefers its own applets, so call /bin/ip in full.
@@ -31,16 +34,20 @@ _MODULES = ["virtio_pci", "virtio_console", "virtio_net", "e1000", "8139cp", "81
 
 def ensure_image(kernel: Kernel, progress: Progress = SILENT) -> Path:
     """The initramfs for guests that boot `kernel`."""
-    files = _collect(kernel)
+    return store_image("guest", _guest_files(kernel), progress)
+
+
+def store_image(name: str, files: Files, progress: Progress = SILENT) -> Path:
+    """The archive of `files`, from the cache if nothing has changed."""
     digest = hashlib.sha256()
-    for name, (source, mode) in sorted(files.items()):
+    for path, (source, mode) in sorted(files.items()):
         content = source if isinstance(source, bytes) else _fingerprint(source)
-        digest.update(f"{name}\0{mode:o}\0".encode() + content)
-    target = cache_dir("images") / f"guest-{digest.hexdigest()[:16]}.cpio"
+        digest.update(f"{path}\0{mode:o}\0".encode() + content)
+    target = cache_dir("images") / f"{name}-{digest.hexdigest()[:16]}.cpio"
     with locked("image"):
         if not target.exists():
-            progress.step("building the guest's initramfs")
-            need_space(target.parent, 200, "the guest's initramfs")
+            progress.step(f"building the {name}'s initramfs")
+            need_space(target.parent, 200, f"the {name}'s initramfs")
             with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as out:
                 try:
                     out.write(cpio(files))
@@ -49,33 +56,38 @@ def ensure_image(kernel: Kernel, progress: Progress = SILENT) -> Path:
                 except BaseException:
                     Path(out.name).unlink()
                     raise
-            progress.done(f"guest image: {target.stat().st_size / 2**20:.0f} MB, Linux {kernel.release}")
     return target
 
 
-Files = dict[str, tuple[bytes | Path, int]]
-
-
-def _collect(kernel: Kernel) -> Files:
-    """Path in the image -> (content or the file that has it, mode)."""
+def busybox_files(init: str) -> Files:
+    """busybox with all its applets, and `init` (a file of this room) as the first process."""
     busybox = _which("busybox", "busybox-static")
     files: Files = {
-        "init": (resources.files("qtrace.lab").joinpath("init.sh").read_bytes(), 0o755),
+        "init": (resources.files("qtrace.lab").joinpath(init).read_bytes(), 0o755),
         "bin/busybox": (busybox, 0o755),
     }
     said = subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True)
     for applet in said.stdout.split():
         if applet != "busybox":
             files[f"bin/{applet}"] = (b"busybox", stat.S_IFLNK | 0o777)
+    return files
+
+
+def module_files(kernel: Kernel, names: list[str]) -> Files:
+    """Modules with all they need, and `modules/order`, the order in which to load them."""
+    modules = kernel.closure(names)
+    files: Files = {f"modules/{module.name}": (module, 0o644) for module in modules}
+    files["modules/order"] = ("".join(f"{module.name}\n" for module in modules).encode(), 0o644)
+    return files
+
+
+def _guest_files(kernel: Kernel) -> Files:
+    files = busybox_files("init.sh") | module_files(kernel, _MODULES)
     for program, package in _PROGRAMS.items():
         path = _which(program, package)
         files[f"bin/{program}"] = (path, 0o755)
         for library in _libraries(path):
             files[str(library).lstrip("/")] = (library, 0o755)
-    modules = kernel.closure(_MODULES)
-    for module in modules:
-        files[f"modules/{module.name}"] = (module, 0o644)
-    files["modules/order"] = ("".join(f"{module.name}\n" for module in modules).encode(), 0o644)
     return files
 
 
