@@ -32,6 +32,7 @@ class _Card:
     function: str
     place: str
     counted: str
+    elsewhere: str
     measured: bool
     via: tuple[str, ...]
     took: str
@@ -40,9 +41,14 @@ class _Card:
     gap: int
 
 
-def layer(file: str) -> tuple[str, str]:
-    """Which part of the machine a file belongs to: (key, name)."""
-    if file.startswith(("hw/", "softmmu/", "system/", "accel/", "target/")):
+def layer(file: str, beyond: str = "kernel") -> tuple[str, str]:
+    """Which part of the machine a file belongs to: (key, name).
+
+    A step without a file is outside QEMU: `beyond` is the kind of the path's boundary.
+    """
+    if not file:
+        return ("library", "library") if beyond == "library" else ("kernel", "kernel")
+    if file.startswith(("hw/", "include/hw/", "softmmu/", "system/", "accel/", "target/")):
         return "device", "device model"
     if file.startswith(("drivers/", "fs/", "kernel/", "linux/", "virt/", "arch/")):
         return "kernel", "kernel"
@@ -67,7 +73,7 @@ def draw_path(path: Path, answers: Answers, template: jinja2.Template) -> Figure
     ways = "guest to host" if path.direction is Direction.TX else "host to guest"
     title = f"{clean(path.nic)} on {backend(path.netdev, path.datapath)}"
     said = f"{ways}" + (f", {workload} measurements with probes" if counts else ", read from the source")
-    keys = list(dict.fromkeys(layer(step.file) for step in path.stages))
+    keys = list(dict.fromkeys(layer(step.file, path.boundary.kind) for step in path.stages))
     values = {
         "name": path_name(path),
         "title": title,
@@ -76,14 +82,22 @@ def draw_path(path: Path, answers: Answers, template: jinja2.Template) -> Figure
         "cards": cards,
         "height": height,
         "keys": keys,
-        "boundary": f"{clean(path.boundary.kind)} {clean(path.boundary.name)}",
-        "crossing": "leaves QEMU through" if path.direction is Direction.TX else "enters QEMU through",
+        "boundary": clean(path.boundary.name),
+        "crossing": _crossing(path),
     }
     text = f"The path {title}, {path.direction}: " + " → ".join(
         f"{card.role} {card.function} ({card.counted})" for card in cards
     )
     svg = template.render(values, standalone=True, text=text)
     return Figure(path_name(path), text, svg, template.render(values, standalone=False, text=text), True)
+
+
+def _crossing(path: Path) -> str:
+    if path.boundary.kind == "kernel":
+        return "past QEMU, carried by the kernel:"
+    verb = "leaves" if path.direction is Direction.TX else "enters"
+    kind = "the system call" if path.boundary.kind == "syscall" else "the library's"
+    return f"{verb} QEMU through {kind}"
 
 
 def _measured(path: Path, answers: Answers) -> tuple[list[Row], list[Row], str]:
@@ -130,15 +144,18 @@ def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row]) -> list[_Car
         gap = (12 + 15 * len(via) + (22 if took else 6)) if cards else 0
         y += gap
         row = _row(step, counts)
+        elsewhere = _elsewhere(step, row)
+        height = _CARD + 15 * bool(elsewhere)
         cards.append(
             _Card(
                 y=y,
-                height=_CARD,
+                height=height,
                 role=role,
-                layer=layer(step.file)[0],
+                layer=layer(step.file, path.boundary.kind)[0],
                 function=clean(step.function),
-                place=_place(step),
+                place=_place(step, path.boundary.kind),
                 counted=_counted(role, row),
+                elsewhere=elsewhere,
                 measured=row is not None and bool(row["attached"]),
                 via=via,
                 took=took,
@@ -147,13 +164,15 @@ def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row]) -> list[_Car
                 gap=gap,
             )
         )
-        y += _CARD
+        y += height
         between, last = [], role
     return cards
 
 
-def _place(step: Step) -> str:
+def _place(step: Step, beyond: str) -> str:
     file = clean(step.file)
+    if not file:
+        return "library call" if beyond == "library" else "system call"
     if step.line:
         return f"{file}:{step.line}"
     return f"{file} (Linux)" if layer(step.file)[0] == "kernel" else file
@@ -164,6 +183,13 @@ def _row(step: Step, counts: Sequence[Row]) -> Row | None:
     rows = [row for row in counts if row["stage"] == (step.stage.value if step.stage else "")]
     own = [row for row in rows if row["function"] == step.function]
     return max(own or rows, key=lambda row: (bool(row["attached"]), row["calls"] or 0), default=None)
+
+
+def _elsewhere(step: Step, row: Row | None) -> str:
+    """Where the stage was counted if not at the function that the walk found for it."""
+    if row is None or not row["attached"] or row["function"] == step.function:
+        return ""
+    return f"counted at {clean(row['function'])} ({clean(row['how'])})"
 
 
 def _counted(role: str, row: Row | None) -> str:
@@ -178,10 +204,13 @@ def _wrap(names: Sequence[str]) -> tuple[str, ...]:
     """The functions between two stages on at most two lines."""
     lines: list[str] = []
     for number, name in enumerate(names):
-        if lines and len(lines[-1]) + len(name) + 3 <= _VIA_WIDTH:
+        left = len(names) - number - 1
+        # On the last line there must be room to say how many are left out.
+        room = _VIA_WIDTH - (len(f" → {left} more") if left and len(lines) == 2 else 0)
+        if lines and len(lines[-1]) + len(name) + 3 <= room:
             lines[-1] += f" → {name}"
         elif len(lines) < 2:
             lines.append(("via " if not lines else "→ ") + name)
         else:
-            return (*lines[:-1], f"{lines[-1]} → {len(names) - number} more")
+            return (lines[0], f"{lines[1]} → {left + 1} more")
     return tuple(lines)
