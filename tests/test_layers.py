@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 FLOOR = {"model", "errors", "cache", "progress", "debian", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"report", "analyses", "bench", "probes", "trace", "lab", "binary", "source", "store"},
+    "__main__": {"cli"},
     "report": {"analyses", "store"},
     "bench": {"probes", "trace", "lab", "binary", "source", "store"},
     "analyses": set(),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.errors import NoPath
+from qtrace.source.platforms import other_platform
 from qtrace.store.index import ClientTable, Index
 
 __all__ = ["Nic", "backend_name", "find_nic", "map_tree", "nic_files", "nics"]
@@ -114,7 +115,8 @@ def map_tree(index: Index) -> dict[str, Any]:
                 "guard": guard,
                 "init": {"function": init, "file": where[0], "line": where[1]},
                 "indexed": known is not None,
-                "tables": [_table_json(table) for table in tables[driver]],
+                "tables": [_table_json(t) for t in tables[driver] if not other_platform(t.file)],
+                "other_platforms": [_table_json(t) for t in tables[driver] if other_platform(t.file)],
             }
         )
     return {

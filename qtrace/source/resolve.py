@@ -8,12 +8,12 @@ parameter (`virtio_add_queue`, `qemu_bh_new_full`, `qemu_set_fd_handler` and wha
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from qtrace.source.facts import Facts, Function, Pass, Store
+from qtrace.source.platforms import other_platform
 
 __all__ = ["Graph", "Registration", "resolve"]
 
@@ -35,7 +35,6 @@ SCHEDULERS = (
     "timer_mod_anticipate",
 )
 _DEEPEST = 6
-_ALTERNATIVE = re.compile(r"[-_](stub|win32|bsd|solaris)\.c$|/vmnet")
 
 
 class Registration(NamedTuple):
@@ -81,7 +80,7 @@ def resolve(facts: Iterable[Facts]) -> Graph:
     external: dict[str, str] = {}
     # Where several files define the same function, one is built: the real one rather than a stub, and
     # Linux's rather than another system's.
-    all_facts = sorted(facts, key=lambda unit: (bool(_ALTERNATIVE.search(unit.file)), unit.file))
+    all_facts = sorted(facts, key=lambda unit: (other_platform(unit.file), unit.file))
     for unit in all_facts:
         for function in unit.functions:
             functions.setdefault(function.usr, function)

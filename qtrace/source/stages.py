@@ -36,7 +36,7 @@ VIRTIO_KICK = "virtio_queue_host_notifier_read"
 # What takes a frame or its descriptor out of guest memory, and what puts one there.
 DEQUEUE = ("virtqueue_pop", "pci_dma_read")
 GUEST_WRITE = ("virtqueue_push", "pci_dma_write")
-ENQUEUE = ("virtqueue_flush", "pci_dma_write")
+ENQUEUE = ("virtqueue_fill", "pci_dma_write")
 # How a device raises its interrupt: hw/pci/msix.h, hw/pci/pci.h, hw/irq.h.
 INTERRUPT = ("msix_notify", "pci_set_irq", "qemu_set_irq")
 # Where a frame leaves and enters QEMU: system calls, and the functions of libraries.
@@ -57,7 +57,7 @@ KERNEL_VHOST: dict[str, tuple[tuple[str, str, Role | None], ...]] = {
     "tx": (
         ("handle_tx_kick", "drivers/vhost/net.c", Role.KICK),
         ("handle_tx", "drivers/vhost/net.c", None),
-        ("vhost_get_vq_desc", "drivers/vhost/vhost.c", Role.DEQUEUE),
+        ("vhost_get_vq_desc", "drivers/vhost/vhost.c", None),
         ("tun_sendmsg", "drivers/net/tun.c", Role.DELIVER),
         ("vhost_add_used_and_signal_n", "drivers/vhost/vhost.c", Role.COMPLETE),
         ("eventfd_signal", "fs/eventfd.c", Role.INTERRUPT),

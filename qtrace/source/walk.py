@@ -8,6 +8,7 @@ from qtrace.errors import NoPath
 from qtrace.model import Boundary, CallSite, Direction, Evidence, Path, Role, Step
 from qtrace.source import stages
 from qtrace.source.catalogue import Nic, backend_name, find_nic
+from qtrace.source.platforms import other_platform
 from qtrace.source.route import Router
 from qtrace.store.index import ClientTable, Edge, FunctionRow, Index
 
@@ -30,6 +31,7 @@ def walk(index: Index, nic: str, netdev: str, datapath: str = "qemu", *, directi
     if datapath == "vhost-net":
         return _vhost(index, nic, model, netdev, direction)
     tables = [table for table in index.client_tables() if backend_name(table.driver) == netdev]
+    tables = [table for table in tables if not other_platform(table.file)]
     tables = [table for table in tables if {"receive", "receive_iov"} & table.callbacks.keys()]
     if not tables:
         raise NoPath(f"netdev {netdev!r} has no NetClientInfo with a receive callback in this index")
