@@ -1,18 +1,17 @@
-"""The lab machine: a virtual machine on the host's own files, with root, KVM, vhost-net and kprobes.
+"""The lab machine: a small VM on the host's own file system, with root, KVM, vhost-net, kprobes and bcc.
 
-What runs in it sees the host's paths, read-only below and a tmpfs above; only the shared folders are
-written through. It has no network. QEMU under TCG emulates AMD's SVM with `-cpu max`, so nested guests
-get `/dev/kvm` on hosts that have no hardware virtualisation.
+The host's root is below, read-only over 9p; a tmpfs lies over it, so everything written inside is gone
+afterwards, except in the folders that are shared. Paths inside equal those outside. It needs no root,
+and has no network. Under TCG it emulates AMD's SVM (QEMU's target/i386/tcg/sysemu/svm_helper.c), so
+that guests inside it run with `-accel kvm`.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
-import re
-import selectors
+import select
 import shutil
 import signal
 import socket
@@ -22,213 +21,229 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import IO, Literal, Self
 
 from qtrace.errors import LabError, MissingPrerequisite
-from qtrace.lab.accel import choose_accelerator
+from qtrace.lab.accel import kvm_usable
 from qtrace.lab.guest import find_qemu
-from qtrace.lab.image import busybox_files, module_files, store_image
 from qtrace.lab.kernel import Kernel, ensure_kernel
+from qtrace.lab.machine_image import machine_image, share_tag
 from qtrace.progress import SILENT, Progress
 
-__all__ = ["LabMachine"]
+__all__ = ["LabMachine", "Output"]
 
-_MODULES = ["virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay"]
-_HEADER = struct.Struct(">cI")
-_AGENT = Path(__file__).with_name("machine_agent.py")
-_PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._+@%~-]*")
+Output = Callable[[Literal["stdout", "stderr"], bytes], None]
+"""Gets what a command inside writes, as it comes."""
+
+_CMDLINE = (
+    "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on nokaslr "
+    "tsc=reliable no_timer_check rcupdate.rcu_expedited=1 cryptomgr.notests audit=0 selinux=0 apparmor=0"
+)
+_STREAM: dict[bytes, Literal["stdout", "stderr"]] = {b"O": "stdout", b"E": "stderr"}
 
 
 class LabMachine:
-    """Boots on entering, is gone on leaving. `boot_seconds` says how long it took.
+    """A context manager: boots on entry, is gone on exit. `boot_seconds` says how long booting took.
 
-    `share` are folders whose changes land on the host; everything else that is written is lost.
-    Raises LabError, MissingPrerequisite.
+    `share` are folders in which what is written inside lands on the host's disk; `memory` is in MiB.
     """
 
     def __init__(
         self,
-        share: Sequence[Path] = (),
-        memory: int = 3072,
+        share: Sequence[Path | str] = (),
         progress: Progress = SILENT,
+        *,
+        memory: int = 3072,
+        cpus: int = 2,
         kernel: Kernel | None = None,
-        boot_timeout: float = 180.0,
+        boot_timeout: float = 120.0,
     ) -> None:
-        self._share = [path.resolve() for path in share]
-        self._memory = memory
-        self._progress = progress
-        self._kernel = kernel
-        self._timeout = boot_timeout
-        self._buffer = b""
-        self._stack = contextlib.ExitStack()
+        self.share = [Path(path).resolve() for path in share]
+        self.memory, self.cpus = memory, cpus
         self.boot_seconds = 0.0
         self.release = ""
-        self.accelerator = choose_accelerator()
+        self._progress, self._kernel, self._boot_timeout = progress, kernel, boot_timeout
+        self._stack = contextlib.ExitStack()
+        self._buffer = b""
+        self._console: IO[bytes]
+        self._socket: socket.socket
+        self._process: subprocess.Popen[bytes]
 
-    def __enter__(self) -> LabMachine:
+    @property
+    def accelerator(self) -> str:
+        """`kvm` where it is usable and nests, else `tcg`."""
+        nests = any(
+            Path(f"/sys/module/{name}/parameters/nested").is_file()
+            and Path(f"/sys/module/{name}/parameters/nested").read_text().strip() in ("1", "Y")
+            for name in ("kvm_intel", "kvm_amd")
+        )
+        return "kvm" if nests and kvm_usable()[0] else "tcg"
+
+    @property
+    def pid(self) -> int:
+        """The QEMU process that is the machine."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        for path in self.share:
+            if not path.is_dir():
+                raise LabError(f"the folder to share is not there: {path}")
+        kernel = self._kernel or ensure_kernel(self._progress)
+        self._progress.step("booting the lab machine")
         began = time.monotonic()
         with contextlib.ExitStack() as stack:
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qtrace-")))
-            self._process = self._start(home)
-            stack.callback(self._end)
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-            stack.callback(self._socket.close)
-            deadline = began + self._timeout
-            self._connect(home / "agent", deadline)
-            kind, payload = self._message(deadline)
-            word = json.loads(payload) if kind == b"c" else {}
-            if "ready" not in word:
-                raise LabError("the lab machine's agent did not come up")
-            self.release = str(word["kernel"])
-            self.boot_seconds = time.monotonic() - began
+            self._console = stack.enter_context(tempfile.TemporaryFile())
+            self._start(kernel, stack)
+            self._handshake(began + self._boot_timeout)
             self._stack = stack.pop_all()
+        self.boot_seconds = time.monotonic() - began
+        self._progress.done(
+            f"lab machine: Linux {self.release} under {self.accelerator} in {self.boot_seconds:.1f} s"
+        )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
     def run(
         self,
         argv: Sequence[str],
-        cwd: Path | None = None,
+        *,
+        cwd: Path | str | None = None,
         env: Mapping[str, str] | None = None,
-        on_output: Callable[[str, bytes], None] | None = None,
+        on_output: Output | None = None,
+        timeout: float | None = None,
     ) -> int:
-        """Run a command inside as root; its exit status.
+        """Run a command inside, as root; its exit status, negative for the signal that ended it.
 
-        `on_output` gets (`stdout` or `stderr`, bytes) as they come. Ctrl-C is passed on to the command
-        and KeyboardInterrupt raised once it has ended; a second one does not wait.
+        `cwd` and `env` are this process's own unless given. A Ctrl-C here becomes SIGINT there, and
+        KeyboardInterrupt is raised once the command has ended. Raises LabError when the machine dies,
+        or when `timeout` (seconds) is over, in which case the command is killed.
         """
         order = {
-            "argv": list(argv),
+            "argv": [str(word) for word in argv],
             "cwd": str(cwd or Path.cwd()),
-            "env": {**os.environ, "QTRACE_VENUE": "vm", "HOME": str(Path.home()), **(env or {})},
+            "env": {**(os.environ if env is None else env), "QTRACE_VENUE": "vm"},
         }
-        self._send(order)
-        interrupted = False
-        while True:
-            try:
-                kind, payload = self._message(None)
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise
-                interrupted = True
-                self._send({"signal": int(signal.SIGINT)})
-                continue
-            if kind == b"c":
-                word = json.loads(payload)
-                if interrupted:
-                    raise KeyboardInterrupt
-                return int(word["exit"])
-            if on_output:
-                on_output("stdout" if kind == b"o" else "stderr", payload)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._send(b"C", json.dumps(order).encode())
+        try:
+            return self._wait(on_output, deadline)
+        except KeyboardInterrupt:
+            self._send(b"S", str(int(signal.SIGINT)).encode())
+            self._end(on_output, 30.0)
+            raise
+        except BaseException:
+            # `on_output` failed, or time is up: the next command must not find this one's answer.
+            if self._process.poll() is None:
+                self._end(None, 0.0)
+            raise
 
-    def _start(self, home: Path) -> subprocess.Popen[bytes]:
-        kernel = self._kernel or ensure_kernel(self._progress)
-        image = store_image(
-            "machine", busybox_files("machine_init.sh") | module_files(kernel, _MODULES), self._progress
-        )
-        for path in (kernel.modules.parent, _AGENT):
-            if not _PLAIN_PATH.fullmatch(str(path)):
-                raise LabError(
-                    f"the lab machine cannot use the path {path}", hint="set QTRACE_CACHE to another"
-                )
-        shares = ":".join(base64.b64encode(str(path).encode()).decode() for path in self._share)
-        argv = [
-            str(find_qemu()),
-            *("-name", "qtrace-lab-machine", "-nodefaults", "-no-user-config", "-display", "none"),
-            *("-machine", "q35,usb=off", "-smp", "2", "-m", f"{self._memory}M"),
-            *(
-                ("-accel", "kvm", "-cpu", "host")
-                if self.accelerator == "kvm"
-                else ("-accel", "tcg,thread=multi", "-cpu", "max")
-            ),
-            *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny"),
-            *("-kernel", str(kernel.vmlinuz), "-initrd", str(image)),
-            "-append",
-            "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nowatchdog audit=0 apparmor=0 "
-            f"random.trust_cpu=on no_timer_check qtrace.modules={kernel.modules.parent} "
-            f"qtrace.agent={_AGENT} qtrace.shares={shares}",
-            *("-no-reboot", "-chardev", f"file,id=console,path={home}/console", "-serial", "chardev:console"),
-            *("-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=qtrace"),
-            *("-chardev", f"socket,id=agent,path={home}/agent,server=on,wait=off"),
-            *("-virtfs", "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap"),
-        ]
-        for number, path in enumerate(self._share):
-            if not path.is_dir():
-                raise LabError(f"{path} is not a folder that can be shared with the lab machine")
-            place = str(path).replace(",", ",,")
-            argv += [
-                "-virtfs",
-                f"local,path={place},mount_tag=share{number},security_model=none,multidevs=remap",
-            ]
+    def _end(self, on_output: Output | None, grace: float) -> None:
+        """Wait for the running command, then kill it."""
+        try:
+            self._wait(on_output, time.monotonic() + grace)
+        except LabError:
+            with contextlib.suppress(LabError):
+                self._send(b"S", str(int(signal.SIGKILL)).encode())
+                self._wait(None, time.monotonic() + 10)
+
+    def _wait(self, on_output: Output | None, deadline: float | None) -> int:
+        while True:
+            kind, payload = self._receive(deadline)
+            if kind == b"X":
+                return int(payload)
+            if kind in _STREAM and on_output:
+                on_output(_STREAM[kind], payload)
+
+    def _start(self, kernel: Kernel, stack: contextlib.ExitStack) -> None:
         if not shutil.which("setpriv"):
             raise MissingPrerequisite(
                 "the program 'setpriv' is missing", hint="run: apt-get install util-linux"
             )
-        self._home = home
-        with (home / "stderr").open("wb") as log:
-            return subprocess.Popen(
+        image: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (QEMU reads it until it has booted)
+        stack.enter_context(image)
+        image.write(machine_image(kernel, self.share))
+        image.flush()
+        self._socket, theirs = socket.socketpair()
+        stack.callback(self._socket.close)
+        with theirs:
+            argv = self._argv(kernel, image.fileno(), theirs.fileno())
+            self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig=KILL", "--", *argv],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=self._console,
+                stderr=self._console,
+                pass_fds=(image.fileno(), theirs.fileno()),
+                # Ctrl-C goes to us alone: we pass it on to the command inside.
                 process_group=0,
             )
+            stack.callback(self._stop)
 
-    def _connect(self, path: Path, deadline: float) -> None:
+    def _argv(self, kernel: Kernel, image: int, link: int) -> list[str]:
+        """The command line; image and link are open descriptors, so nothing has a name on disk."""
+        accelerator = self.accelerator
+        folders = [("root", Path("/"), ",readonly=on")]
+        folders += [(share_tag(number), path, "") for number, path in enumerate(self.share)]
+        argv = [
+            *(str(find_qemu()), "-name", "qtrace-lab-machine", "-nodefaults", "-no-user-config"),
+            *("-display", "none", "-machine", "pc,usb=off", "-m", f"{self.memory}M", "-smp", str(self.cpus)),
+            *("-accel", "kvm" if accelerator == "kvm" else "tcg,thread=multi,tb-size=512"),
+            *("-cpu", "host" if accelerator == "kvm" else "max", "-no-reboot"),
+            *("-kernel", str(kernel.vmlinuz), "-initrd", f"/proc/self/fd/{image}", "-append", _CMDLINE),
+            *("-serial", "stdio", "-monitor", "none"),
+            *("-device", "virtio-serial-pci", "-chardev", f"socket,id=link,fd={link}"),
+            *("-device", "virtserialport,chardev=link,name=qtrace"),
+        ]
+        for tag, path, more in folders:
+            where = str(path).replace(",", ",,")
+            local = f"local,id={tag},path={where},security_model=none,multidevs=remap{more}"
+            argv += ["-fsdev", local, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+        return argv
+
+    def _handshake(self, deadline: float) -> None:
+        # The port drops nothing: QEMU holds the greeting until the agent opens it.
+        self._send(b"T", repr(time.time()).encode())
         while True:
-            try:
-                self._socket.connect(str(path))
+            kind, payload = self._receive(deadline)
+            if kind == b"R":
+                self.release = payload.decode()
                 return
-            except OSError as exc:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise LabError(self._gone()) from exc
-                time.sleep(0.02)
 
-    def _send(self, word: Mapping[str, Any]) -> None:
-        payload = json.dumps(word).encode()
+    def _send(self, kind: bytes, payload: bytes) -> None:
         try:
-            self._socket.sendall(_HEADER.pack(b"c", len(payload)) + payload)
+            self._socket.sendall(kind + struct.pack(">I", len(payload)) + payload)
         except OSError as exc:
-            raise LabError(self._gone()) from exc
+            raise LabError(self._epitaph()) from exc
 
-    def _message(self, deadline: float | None) -> tuple[bytes, bytes]:
-        """The next message; `deadline` (monotonic) or None to wait as long as the machine lives."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._socket, selectors.EVENT_READ)
-            while True:
-                if len(self._buffer) >= _HEADER.size:
-                    kind, length = _HEADER.unpack_from(self._buffer)
-                    if len(self._buffer) >= _HEADER.size + length:
-                        payload = self._buffer[_HEADER.size : _HEADER.size + length]
-                        self._buffer = self._buffer[_HEADER.size + length :]
-                        return kind, payload
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                if not selector.select(left):
-                    raise LabError(f"the lab machine did not come up within {self._timeout:.0f} s")
-                try:
-                    data = self._socket.recv(1 << 20)
-                except OSError:
-                    data = b""
-                if not data:
-                    raise LabError(self._gone())
-                self._buffer += data
+    def _receive(self, deadline: float | None) -> tuple[bytes, bytes]:
+        while True:
+            if len(self._buffer) >= 5:
+                (size,) = struct.unpack_from(">I", self._buffer, 1)
+                if len(self._buffer) >= 5 + size:
+                    frame = self._buffer[:1], self._buffer[5 : 5 + size]
+                    self._buffer = self._buffer[5 + size :]
+                    return frame
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not select.select([self._socket], [], [], left)[0]:
+                raise LabError(f"the lab machine did not answer in time{self._said()}")
+            data = self._socket.recv(1 << 20)
+            if not data:
+                raise LabError(self._epitaph())
+            self._buffer += data
 
-    def _gone(self) -> str:
+    def _epitaph(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2)
-        said = ""
-        for name in ("stderr", "console"):
-            with contextlib.suppress(OSError):
-                text = (self._home / name).read_text(errors="replace").strip()
-                said = said or " / ".join(text.splitlines()[-4:])[-600:]
-        return f"the lab machine ended (status {self._process.returncode})" + (f": {said}" if said else "")
+        return f"the lab machine is gone (QEMU ended with status {self._process.poll()}){self._said()}"
 
-    def _end(self) -> None:
+    def _said(self) -> str:
+        self._console.seek(0)
+        text = self._console.read().decode(errors="replace").strip()
+        return ": " + " / ".join(text.splitlines()[-4:])[-600:] if text else ""
+
+    def _stop(self) -> None:
+        """Nothing inside is worth waiting for: shared folders keep nothing back."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

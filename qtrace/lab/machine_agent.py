@@ -1,147 +1,178 @@
-"""Inside the lab machine: runs one command at a time for the host. The machine's process number 1.
+"""Runs inside the lab machine as its first process: does what `machine` says, one command at a time.
 
-It is started by the host's own Python before anything else is there, so it imports the standard library
-only. Messages are one byte of kind, four of length (big endian), and the payload: `c` is JSON (a command
-or a word about it), `o` and `e` are a command's output.
+Started by machine_init.sh with the host's /usr/bin/python3 and nothing but the standard library, so
+that it starts quickly. Both ways over the virtio-serial port `qtrace`, a frame is one byte of kind,
+four of length (big endian) and the payload:
+
+    to us    C  {"argv", "cwd", "env"}      run it           S  signal's number, in decimal
+    from us  R  {"release", …}: ready       O, E  what it wrote to stdout, stderr
+             X  exit status in decimal (negative: the signal that ended it)
 """
-
-from __future__ import annotations
 
 import contextlib
 import json
 import os
-import selectors
+import select
 import signal
 import struct
-import subprocess
+import sys
 import time
-from typing import BinaryIO
+from pathlib import Path
 
-_MODULES = ("kvm_amd", "kvm_intel", "vhost_net", "tun")
+__all__ = ["main"]
 
-
-def _port() -> str:
-    """The device of the port that the host named `qtrace`."""
-    for _ in range(200):
-        for entry in os.scandir("/sys/class/virtio-ports"):
-            try:
-                with open(f"{entry.path}/name") as name:  # noqa: PTH123 (pathlib is slow to import here)
-                    if name.read().strip() == "qtrace":
-                        return f"/dev/{entry.name}"
-            except OSError:
-                continue
-        time.sleep(0.02)
-    raise SystemExit("the host's port did not come up")
+_KVM = {"svm": "kvm_amd", "vmx": "kvm_intel"}
 
 
-class _Line:
-    """The connection to the host."""
+def _spawn(*argv: str) -> int:
+    """Run a tool to its end, its output to the console."""
+    return os.waitstatus_to_exitcode(os.waitpid(os.posix_spawnp(argv[0], argv, os.environ), 0)[1])
 
-    def __init__(self, path: str) -> None:
-        self.fd = os.open(path, os.O_RDWR)
+
+def _find_port() -> int:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for name in Path("/sys/class/virtio-ports").glob("*/name"):
+            if name.read_text().strip() == "qtrace":
+                return os.open(f"/dev/{name.parent.name}", os.O_RDWR | os.O_CLOEXEC)
+        time.sleep(0.01)
+    sys.exit("no virtio-serial port named qtrace")
+
+
+def _prepare(modules: str, host_time: float) -> None:
+    """What a program inside expects of its machine: the clock, modules, devices, loopback."""
+    time.clock_settime(time.CLOCK_REALTIME, host_time)
+    home = Path("/lib/modules", os.uname().release)
+    if not home.exists():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        home.symlink_to(modules)
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    wanted = [module for flag, module in _KVM.items() if flag in flags]
+    _spawn("modprobe", "-a", *wanted, "vhost_net", "tun")
+    _spawn("ip", "link", "set", "lo", "up")
+    for name in ("kvm", "vhost-net", "net/tun"):
+        device = Path("/dev", name)
+        if device.exists():
+            device.chmod(0o666)
+
+
+class _Link:
+    """The port, in frames."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
         self.buffer = b""
 
     def send(self, kind: bytes, payload: bytes) -> None:
         data = kind + struct.pack(">I", len(payload)) + payload
         while data:
-            data = data[os.write(self.fd, data) :]
+            data = data[os.write(self.fd, data[:32768]) :]
 
-    def say(self, **word: object) -> None:
-        self.send(b"c", json.dumps(word).encode())
+    def receive(self) -> tuple[bytes, bytes]:
+        """The next frame, waited for. Powers off when the host has hung up."""
+        while True:
+            if len(self.buffer) >= 5:
+                (size,) = struct.unpack_from(">I", self.buffer, 1)
+                if len(self.buffer) >= 5 + size:
+                    frame = self.buffer[:1], self.buffer[5 : 5 + size]
+                    self.buffer = self.buffer[5 + size :]
+                    return frame
+            self.more()
 
-    def read(self) -> list[dict[str, object]]:
-        """What the host has said; an empty read is the host hanging up."""
+    def more(self) -> None:
         data = os.read(self.fd, 65536)
         if not data:
-            time.sleep(0.05)
-            return []
+            _power_off()
         self.buffer += data
-        words = []
-        while len(self.buffer) >= 5:
-            (length,) = struct.unpack(">I", self.buffer[1:5])
-            if len(self.buffer) < 5 + length:
-                break
-            words.append(json.loads(self.buffer[5 : 5 + length]))
-            self.buffer = self.buffer[5 + length :]
-        return words
 
 
-def _run(line: _Line, order: dict[str, object]) -> None:
-    argv, env = order["argv"], order["env"]
-    assert isinstance(argv, list) and isinstance(env, dict)
-    try:
-        child = subprocess.Popen(
-            argv,
-            cwd=str(order["cwd"]),
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as exc:
-        line.send(b"e", f"{argv[0]}: {exc.strerror}\n".encode())
-        line.say(exit=127)
-        return
-    with selectors.DefaultSelector() as selector:
-        selector.register(line.fd, selectors.EVENT_READ)
-        pipes: dict[int, bytes] = {}
-        for pipe, kind in ((child.stdout, b"o"), (child.stderr, b"e")):
-            assert pipe is not None
-            pipes[pipe.fileno()] = kind
-            selector.register(pipe, selectors.EVENT_READ)
-        while pipes:
-            for key, _ in selector.select():
-                if key.fd == line.fd:
-                    for word in line.read():
-                        if "signal" in word:
-                            with contextlib.suppress(OSError):
-                                os.killpg(child.pid, int(str(word["signal"])))
-                    continue
-                data = os.read(key.fd, 65536)
-                if data:
-                    line.send(pipes[key.fd], data)
-                else:
-                    selector.unregister(key.fileobj)
-                    del pipes[key.fd]
-    status = child.wait()
-    line.say(exit=status if status >= 0 else 128 - status)
+def _power_off() -> None:
+    os.sync()
+    _spawn("busybox", "poweroff", "-f")
+    signal.pause()
 
 
-def _load_modules() -> list[str]:
-    loaded = []
-    for name in _MODULES:
-        said = subprocess.run(["/sbin/modprobe", name], capture_output=True)
-        if said.returncode == 0:
-            loaded.append(name)
-    for device in ("/dev/kvm", "/dev/net/tun"):
-        with contextlib.suppress(OSError):
-            os.chmod(device, 0o666)  # noqa: PTH101
-    return loaded
+def _run(link: _Link, order: dict[str, object]) -> int:
+    """One command, streamed; its exit status, negative for a signal, 127 if it cannot be started."""
+    argv, cwd, env = order["argv"], order["cwd"], order["env"]
+    assert isinstance(argv, list) and isinstance(cwd, str) and isinstance(env, dict)
+    pipes = {name: os.pipe() for name in ("O", "E")}
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            for handled in (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM):
+                signal.signal(handled, signal.SIG_DFL)
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+            os.dup2(pipes["O"][1], 1)
+            os.dup2(pipes["E"][1], 2)
+            os.chdir(cwd)
+            os.execvpe(argv[0], argv, env)
+        except OSError as exc:
+            os.write(2, f"{argv[0]}: {exc.strerror} (in the lab machine)\n".encode())
+        finally:
+            os._exit(127)
+    names = {}
+    for name, (reader, writer) in pipes.items():
+        os.close(writer)
+        names[reader] = name.encode()
+    status: int | None = None
+    while True:
+        # Once the command is gone only what it has left in the pipes counts: a child of its own that
+        # outlives it may hold them open for ever.
+        ready = select.select([*names, link.fd], [], [], 0.02 if status is None else 0)[0]
+        for fd in ready:
+            if fd == link.fd:
+                _pass_signals(link, pid)
+                continue
+            data = os.read(fd, 32768)
+            if data:
+                link.send(names[fd], data)
+            else:
+                os.close(fd)
+                del names[fd]
+        if status is not None and not any(fd in names for fd in ready):
+            break
+        if status is None:
+            status = _reap(pid)
+    for fd in names:
+        os.close(fd)
+    return status
 
 
-def _write(path: str, text: str) -> None:
-    with contextlib.suppress(OSError):
-        handle: BinaryIO = open(path, "wb")  # noqa: PTH123, SIM115
-        with handle:
-            handle.write(text.encode())
+def _pass_signals(link: _Link, pid: int) -> None:
+    link.more()
+    while len(link.buffer) >= 5:
+        kind, payload = link.receive()
+        if kind == b"S":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, int(payload))
+
+
+def _reap(wanted: int) -> int | None:
+    """Collect whatever has ended (we are everyone's last parent); the wanted one's status if it has."""
+    found = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        if pid == wanted:
+            found = os.waitstatus_to_exitcode(status)
 
 
 def main() -> None:
-    """Say that we are there, and do what the host says until it hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    line = _Line(_port())
-    _write("/proc/sys/kernel/kptr_restrict", "0")
-    _write("/proc/sys/kernel/perf_event_paranoid", "-1")
-    line.say(ready=_load_modules(), kernel=os.uname().release)
+    """`argv`: the folder with the kernel's modules."""
+    link = _Link(_find_port())
+    _, hello = link.receive()
+    _prepare(sys.argv[1], float(hello))
+    link.send(b"R", os.uname().release.encode())
     while True:
-        for word in line.read():
-            if "argv" in word:
-                _run(line, word)
-            elif "poweroff" in word:
-                os.sync()
-                _write("/proc/sysrq-trigger", "o")
+        kind, payload = link.receive()
+        if kind == b"C":
+            link.send(b"X", str(_run(link, json.loads(payload))).encode())
 
 
 if __name__ == "__main__":
