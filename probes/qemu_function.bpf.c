@@ -2,11 +2,11 @@
  *
  * Which function was hit is known from the instruction pointer, so one compiled program serves every
  * path. All packet functions of net/ have the same first arguments: (client, data, length) or
- * (client, vector, number of vectors).
+ * (client, vector, number of vectors). libslirp's callback has (data, length, opaque): RULE_PACKET.
  */
 
 /* Kept equal to Rule in probes/qemu_function.py. */
-enum { RULE_CALLS, RULE_BUFFER, RULE_IOVEC };
+enum { RULE_CALLS, RULE_BUFFER, RULE_IOVEC, RULE_PACKET };
 
 struct site {
     u8 rule;
@@ -65,6 +65,8 @@ int on_function(struct pt_regs *ctx) {
         return 0;
     if (site->rule == RULE_BUFFER)
         passed(slot, 1, (u32)PT_REGS_PARM3(ctx));
+    else if (site->rule == RULE_PACKET)
+        passed(slot, 1, PT_REGS_PARM2(ctx));
     else if (site->rule == RULE_IOVEC)
         passed(slot, 1, vector_bytes(PT_REGS_PARM2(ctx), (u32)PT_REGS_PARM3(ctx)));
     else

@@ -7,7 +7,7 @@ from qtrace.probes.family import ANY, Family, Point
 __all__ = ["FAMILY", "RULES"]
 
 # Kept equal to the enum in qemu_function.bpf.c.
-RULES = {"calls": 0, "buffer": 1, "iovec": 2}
+RULES = {"calls": 0, "buffer": 1, "iovec": 2, "packet": 3}
 
 FAMILY = Family(
     name="qemu_function",

@@ -23,6 +23,13 @@ FAMILY = Family(
         _point("tun_sendmsg", "on_tun_sendmsg", 1, note="calls are batches"),
         _point("tun_recvmsg", "on_tun_recvmsg", 1),
         _point("vhost_add_used_and_signal_n", "on_vhost_used", 2, note="calls are batches"),
+        Point(
+            "vhost_get_vq_desc",
+            (("kprobe", "on_vhost_get"), ("kretprobe", "on_vhost_got")),
+            _TABLE,
+            4,
+            note="descriptors taken, not attempts",
+        ),
         _point("vhost_signal", "on_vhost_signal", 3, frames=False, note="requests"),
         _point("eventfd_signal", "on_vhost_signal", 3, frames=False, note="interrupts sent"),
     ),

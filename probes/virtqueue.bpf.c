@@ -9,11 +9,12 @@
 #define CONTROL 2
 
 /* Index of `virtqueue_slots`, twice: tx and rx. Kept equal to probes/virtqueue.py. */
-enum { VQ_POP, VQ_PUSH, VQ_FILL, VQ_KICK, VQ_NOTIFY };
+enum { VQ_POP, VQ_PUSH, VQ_FILL, VQ_KICK, VQ_NOTIFY, VQ_FLUSH, VQ_MSIX };
 
 BPF_ARRAY(virtqueue_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
 BPF_HASH(popping, u32, u64, 1024);   /* thread -> the queue that it takes from */
 BPF_HASH(queue_direction, u64, u8, 1024);
+BPF_HASH(giving, u32, u8, 1024); /* thread -> the direction of what it has just given back */
 
 static __always_inline int is_net(struct target *target, u64 queue) {
     u64 device = 0;
@@ -74,9 +75,15 @@ int on_virtqueue_popped(struct pt_regs *ctx) {
 static __always_inline void gave_back(struct pt_regs *ctx, u32 which, u64 frames) {
     struct target *target = traced();
     u64 queue = PT_REGS_PARM1(ctx);
-    if (!target || !is_net(target, queue))
+    u32 thread = bpf_get_current_pid_tgid();
+    if (!target)
         return;
+    if (!is_net(target, queue)) {
+        giving.delete(&thread);
+        return;
+    }
     u8 direction = direction_of(target, PT_REGS_PARM2(ctx));
+    giving.update(&thread, &direction);
     u8 *known = queue_direction.lookup(&queue);
     if (!known || *known != direction)
         queue_direction.update(&queue, &direction);
@@ -92,6 +99,43 @@ int on_virtqueue_push(struct pt_regs *ctx) {
 /* virtqueue_fill(vq, element, length, index): a frame may take several elements; its first is 0. */
 int on_virtqueue_fill(struct pt_regs *ctx) {
     gave_back(ctx, VQ_FILL, PT_REGS_PARM4(ctx) == 0);
+    return 0;
+}
+
+/* virtqueue_flush(vq, count): all elements of one received frame. Even queues receive, and one of them
+ * carries control commands. */
+int on_virtqueue_flush(struct pt_regs *ctx) {
+    struct target *target = traced();
+    u64 queue = PT_REGS_PARM1(ctx);
+    u32 thread = bpf_get_current_pid_tgid();
+    u16 index = 0;
+    if (!target)
+        return 0;
+    if (!is_net(target, queue)) {
+        giving.delete(&thread);
+        return 0;
+    }
+    if (bpf_probe_read_user(&index, sizeof(index), (void *)(queue + target->queue_index))) {
+        lose(LOST_READ);
+        return 0;
+    }
+    u8 *known = queue_direction.lookup(&queue);
+    u8 direction = known ? *known : index & 1 ? TX : RX;
+    giving.update(&thread, &direction);
+    virtqueue_passed(VQ_FLUSH, direction, 1, 0);
+    return 0;
+}
+
+/* msix_notify(device, vector): an interrupt for what the thread has just given back, if that was ours. */
+int on_msix_notify(struct pt_regs *ctx) {
+    struct target *target = traced();
+    u32 thread = bpf_get_current_pid_tgid();
+    u8 *given = target ? giving.lookup(&thread) : 0;
+    if (!given)
+        return 0;
+    u8 direction = *given;
+    giving.delete(&thread);
+    virtqueue_passed(VQ_MSIX, direction, 0, 0);
     return 0;
 }
 

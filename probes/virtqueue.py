@@ -44,6 +44,21 @@ FAMILY = Family(
             frames=False,
             note="requests; the guest may have them suppressed",
         ),
+        Point(
+            "virtqueue_flush",
+            (("uprobe", "on_virtqueue_flush"),),
+            _TABLE,
+            5,
+            note="one a frame, however many elements it takes",
+        ),
+        Point(
+            "msix_notify",
+            (("uprobe", "on_msix_notify"),),
+            _TABLE,
+            6,
+            frames=False,
+            note="interrupts really sent",
+        ),
     ),
     layout=(
         "VirtQueue.vdev",

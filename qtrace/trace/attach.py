@@ -34,12 +34,13 @@ class Attachments:
         fd = lib.bpf_attach_uprobe(self._load(program), way, name, bytes(binary), offset, -1, 0)
         self._keep(fd, f"{binary} at {offset:#x}")
 
-    def kprobe(self, program: str, function: str) -> None:
-        """At the entry of a kernel function."""
+    def kprobe(self, program: str, function: str, at_return: bool = False) -> None:
+        """At the entry or the return of a kernel function."""
         from bcc.libbcc import lib
 
-        name = f"qtrace_{function}".encode()
-        fd = lib.bpf_attach_kprobe(self._load(program), _ENTRY, name, function.encode(), 0, 0)
+        name = f"qtrace_{program}_{function}".encode()
+        way = _RETURN if at_return else _ENTRY
+        fd = lib.bpf_attach_kprobe(self._load(program), way, name, function.encode(), 0, 0)
         self._keep(fd, f"the kernel's {function}")
 
     def raw_tracepoint(self, program: str, event: str) -> None:

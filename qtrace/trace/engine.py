@@ -37,17 +37,17 @@ class Engine:
         pid: int,
         probes: Sequence[Probe],
         layout: Mapping[str, int],
-        ledger: Sequence[Mapping[str, Any]] = (),
+        unplaced: Sequence[tuple[Probe, str]] = (),
     ) -> Iterator[Session]:
         """Attach to process `pid`; everything is detached when the block ends.
 
-        `layout` gives the offsets of `qtrace.trace.layout.FIELDS`; `ledger` are rows that the plan has
-        already written (stages it could not place). A probe that cannot be attached is listed in the
+        `layout` gives the offsets of `qtrace.trace.layout.FIELDS`; `unplaced` are the stages that the plan
+        could not place, with the reason. A probe that cannot be attached is listed in the
         ledger, the others count. Raises TargetError or TraceError.
         """
         if self._session is not None:
             raise TraceError("this engine traces a process already", hint="end its session first")
-        session = Session(self._module, Target(pid), tuple(probes), Layout(layout), tuple(ledger))
+        session = Session(self._module, Target(pid), tuple(probes), Layout(layout), tuple(unplaced))
         self._session = session
         try:
             session.open()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +36,17 @@ class Session:
         target: Target,
         probes: tuple[Probe, ...],
         layout: Layout,
-        ledger: tuple[Mapping[str, Any], ...],
+        unplaced: tuple[tuple[Probe, str], ...] = (),
     ) -> None:
-        if len(probes) > _MOST_STAGES:
-            raise TraceError(f"{len(probes)} stages are asked for; {_MOST_STAGES} can be counted at once")
+        if len(probes) + len(unplaced) > _MOST_STAGES:
+            raise TraceError(f"{len(probes) + len(unplaced)} stages are asked for; {_MOST_STAGES} can be counted at once")
         self._module = module
         self._target = target
         self._layout = layout
         self._attached = Attachments(module)
-        self._ledger = ledger
         self._worker = target.worker()
         self._stages = [Stage(probe, probe.kind) for probe in probes]
+        self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
         self._placed: set[tuple[str, str, int]] = set()
         self._base = Reading()
         self._threads: dict[int, ThreadTimes] = {}
@@ -65,13 +64,24 @@ class Session:
 
     def open(self) -> None:
         """Write the maps and attach. `Engine.attach` calls it."""
-        for name in ("sites", "latest", "fd_class", "popping", "queue_direction", "vhost_direction"):
+        for name in (
+            "sites",
+            "latest",
+            "fd_class",
+            "popping",
+            "queue_direction",
+            "giving",
+            "irq_level",
+            "vhost_direction",
+        ):
             self._table(name).clear()
-        for name in ("virtqueue_slots", "syscall_slots", "vhost_slots"):
+        for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots"):
             self._zero(name)
         self._run(False)
         self._prepare_syscalls()
         for slot, stage in enumerate(self._stages):
+            if stage.reason:
+                continue
             try:
                 note = self._place(slot, stage.probe)
                 self._stages[slot] = Stage(stage.probe, stage.how, note)
@@ -118,7 +128,6 @@ class Session:
             threads=used,
             lost=counted.lost,
             missed=counted.missed,
-            ledger=self._ledger,
         )
 
     def _need_target(self) -> None:
@@ -172,8 +181,8 @@ class Session:
             key = (program, probe.binary or probe.function, probe.offset)
             if key in self._placed:
                 continue
-            if kind == "kprobe":
-                self._attached.kprobe(program, probe.function)
+            if kind in ("kprobe", "kretprobe"):
+                self._attached.kprobe(program, probe.function, kind == "kretprobe")
             else:
                 binary = Path(probe.binary)
                 self._target.address_of(binary, probe.offset)  # raises where it is not this process's

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from qtrace.model import Probe
@@ -57,7 +57,6 @@ class Snapshot:
     threads: Mapping[int, ThreadTimes]
     lost: Mapping[int, int]
     missed: Mapping[str, int]
-    ledger: tuple[Mapping[str, Any], ...] = field(default=())
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
@@ -122,7 +121,7 @@ class Snapshot:
         ]
 
     def _ledger(self) -> list[dict[str, Any]]:
-        rows = [dict(row) for row in self.ledger]
+        rows: list[dict[str, Any]] = []
         for stage in self.stages:
             if stage.reason:
                 item = f"{stage.probe.direction.value} {stage.probe.stage.value}: {stage.probe.function}"

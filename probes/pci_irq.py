@@ -1,0 +1,22 @@
+"""The interrupt pin of a PCI card: pci_set_irq (hw/pci/pci.c), counted where the level rises."""
+
+from __future__ import annotations
+
+from qtrace.probes.family import Family, Point
+
+__all__ = ["FAMILY"]
+
+FAMILY = Family(
+    name="pci_irq",
+    summary="rising interrupt lines of PCI devices, by the direction last seen on the thread",
+    needs=("uprobes",),
+    points=(
+        Point(
+            "pci_set_irq",
+            (("uprobe", "on_pci_set_irq"),),
+            "pci_irq_slots",
+            frames=False,
+            note="rising levels; direction is that of the thread's last stage",
+        ),
+    ),
+)

@@ -1,0 +1,88 @@
+"""A path's stages -> probes: what measures each, or why nothing does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path as FilePath
+
+from qtrace.model import Path, Probe, Role, Step, Symbol
+from qtrace.probes import point_for
+
+__all__ = ["FieldOf", "Located", "Unplaced", "merge", "probes_for"]
+
+# (function, file in QEMU's tree) -> its place in the binary, or None where it is not known.
+Located = Callable[[str, str], tuple[FilePath, Symbol] | None]
+# (function, file) -> `Struct.field` of the table that holds it, or None: it tells the arguments.
+FieldOf = Callable[[str, str], str | None]
+# (probe that was wanted, why it cannot be placed)
+Unplaced = tuple[Probe, str]
+
+_RETURNS = {"virtqueue_pop": "uretprobe"}
+_RULES_BY_FIELD = {
+    "NetClientInfo.receive": "buffer",
+    "NetClientInfo.receive_raw": "buffer",
+    "NetClientInfo.receive_iov": "iovec",
+    "SlirpCb.send_packet": "packet",
+}
+# net/net.h and libslirp.h: (client or instance, data, length) and (client, vector, number).
+_RULES_BY_NAME = {
+    "qemu_send_packet": "buffer",
+    "qemu_send_packet_async": "buffer",
+    "qemu_send_packet_raw": "buffer",
+    "qemu_sendv_packet": "iovec",
+    "qemu_sendv_packet_async": "iovec",
+    "slirp_input": "buffer",
+}
+_TAP_NETDEVS = ("tap", "bridge")
+
+
+def probes_for(path: Path, locate: Located, field_of: FieldOf) -> tuple[list[Probe], list[Unplaced]]:
+    """Every stage of `path`, in order, as a probe or among those that cannot be placed, never neither."""
+    probes: list[Probe] = []
+    unplaced: list[Unplaced] = []
+    for position, step in enumerate(path.stages):
+        probe, reason = _probe(path, step, position, locate, field_of)
+        if reason:
+            unplaced.append((probe, reason))
+        else:
+            probes.append(probe)
+    return probes, unplaced
+
+
+def _probe(path: Path, step: Step, position: int, locate: Located, field_of: FieldOf) -> tuple[Probe, str]:
+    assert step.stage is not None
+    wanted = Probe(path.direction, step.stage, step.function, position, "uprobe")
+    if path.datapath == "vhost-net":
+        if point_for(step.function, "kprobe") is None:
+            return wanted, f"no probe knows the kernel's {step.function}"
+        return replace(wanted, kind="kprobe"), ""
+    if step.stage is Role.HOST and path.boundary.kind == "syscall":
+        rule = "tap" if path.netdev in _TAP_NETDEVS else "socket"
+        return replace(wanted, kind="tracepoint", rule=rule), ""
+    found = locate(step.function, step.file)
+    if found is None:
+        return wanted, _why_not(step)
+    binary, symbol = found
+    field = field_of(step.function, step.file)
+    rule = _RULES_BY_NAME.get(step.function) or _RULES_BY_FIELD.get(field or "", "calls")
+    kind = _RETURNS.get(step.function, "uprobe")
+    return replace(wanted, kind=kind, binary=str(binary), offset=symbol.offset, rule=rule), ""
+
+
+def _why_not(step: Step) -> str:
+    if step.file.endswith(".h"):
+        return f"{step.function} is inline in {step.file}: it has no address of its own"
+    return f"{step.function} ({step.file}) is not exported and could not be found again in this binary"
+
+
+def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Probe], list[Unplaced]]:
+    """Several paths of one process: a function that two of them share is measured once a direction."""
+    probes: dict[tuple[str, str], Probe] = {}
+    unplaced: dict[tuple[str, str], Unplaced] = {}
+    for found, missing in plans:
+        for probe in found:
+            probes.setdefault((probe.direction, probe.function), probe)
+        for probe, reason in missing:
+            unplaced.setdefault((probe.direction, probe.function), (probe, reason))
+    return list(probes.values()), list(unplaced.values())
