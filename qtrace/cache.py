@@ -11,14 +11,14 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
 
 from qtrace.errors import MissingPrerequisite
 
-__all__ = ["atomic_dir", "cache_dir", "locked", "need_space"]
+__all__ = ["atomic_dir", "atomic_file", "cache_dir", "exclusive", "locked", "need_space"]
 
 
 def cache_dir(*parts: str) -> Path:
@@ -42,6 +42,30 @@ def locked(name: str) -> Iterator[None]:
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def exclusive(name: str, waiting: Callable[[], None]) -> Iterator[None]:
+    """As `locked`, but calls `waiting` once if another process holds it."""
+    path = cache_dir("locks") / f"{name}.lock"
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A name beside `target` to write to; it becomes `target` if the block ends well, else it is gone."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        yield beside
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from qtrace.errors import BinaryError
 
-__all__ = ["Elf", "Segment"]
+__all__ = ["Elf", "Segment", "build_id"]
 
 _X86_64_RELATIVE, _X86_64_64 = 8, 1
 _LARGEST = 2**30
@@ -140,6 +140,17 @@ def _functions(elf: ELFFile, name: str) -> Iterator[tuple[str, int]]:
     for label, addresses in seen.items():
         if len(addresses) == 1:
             yield label, next(iter(addresses))
+
+
+def build_id(path: Path) -> str:
+    """The build id alone, in hexadecimal; empty if the file has none. Raises BinaryError."""
+    try:
+        with path.open("rb") as handle:
+            return _build_id(ELFFile(handle))
+    except OSError as exc:
+        raise BinaryError(f"cannot read {path}: {exc.strerror}") from exc
+    except (*_BROKEN, *_BROKEN_MORE) as exc:
+        raise BinaryError(f"{path} is not an ELF file that can be read: {exc}") from exc
 
 
 def _build_id(elf: ELFFile) -> str:

@@ -39,7 +39,9 @@ class Session:
         unplaced: tuple[tuple[Probe, str], ...] = (),
     ) -> None:
         if len(probes) + len(unplaced) > _MOST_STAGES:
-            raise TraceError(f"{len(probes) + len(unplaced)} stages are asked for; {_MOST_STAGES} can be counted at once")
+            raise TraceError(
+                f"{len(probes) + len(unplaced)} stages are asked for; {_MOST_STAGES} can be counted at once"
+            )
         self._module = module
         self._target = target
         self._layout = layout

@@ -43,17 +43,22 @@ class Target:
             return False
 
     def address_of(self, binary: Path, offset: int) -> int:
-        """Where the byte at `offset` of the file `binary` is in the process's memory."""
+        """Where the byte at `offset` of the file `binary` is in the process's memory.
+
+        A mapping is of that file by its inode, or by its name where an overlay shows another inode.
+        """
+        name = "/" + str(binary).removeprefix(str(self._proc / "root")).lstrip("/")
         try:
             inode = binary.stat().st_ino
             lines = (self._proc / "maps").read_text().splitlines()
         except OSError as exc:
             raise TargetError(f"process {self.pid}: {exc.strerror}: {exc.filename}") from exc
         for line in lines:
-            span, rights, begin, _, number, *_ = line.split(maxsplit=5)
+            span, rights, begin, _, number, *mapped = line.split(maxsplit=5)
             first, last = (int(text, 16) for text in span.split("-"))
             start = int(begin, 16)
-            if int(number) == inode and "x" in rights and start <= offset < start + last - first:
+            ours = int(number) == inode or mapped == [name]
+            if ours and "x" in rights and start <= offset < start + last - first:
                 return first + offset - start
         raise TargetError(f"process {self.pid} does not run code at offset {offset:#x} of {binary}")
 

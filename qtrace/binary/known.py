@@ -1,0 +1,67 @@
+"""What was found out about a binary, kept in the cache by its build id: resolving takes seconds, reading
+it again does not, and inside the lab machine that difference is half a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from qtrace.binary.elf import build_id
+from qtrace.binary.resolve import Resolver
+from qtrace.cache import atomic_file, cache_dir
+from qtrace.errors import BinaryError
+from qtrace.model import Symbol
+from qtrace.store.index import Index
+
+__all__ = ["KnownSymbols"]
+
+# Goes up whenever the resolver learns something, so that old answers are not believed.
+_FORMAT = 1
+
+
+class KnownSymbols:
+    """`Resolver.locate` with a memory. Raises BinaryError for a file that is not what it seems."""
+
+    def __init__(self, binary: Path, index: Index | None) -> None:
+        self._binary = binary
+        self._index = index
+        self._resolver: Resolver | None = None
+        self.build_id = build_id(binary)
+        tree = index.path.stem if index else "no-index"
+        self._file = cache_dir("symbols") / f"{self.build_id or 'unnamed'}-{tree}.json"
+        self._answers = self._load()
+        self._new = False
+
+    def locate(self, function: str, file: str = "") -> Symbol | None:
+        """The place of `function`, or None if it is not known where it is."""
+        key = f"{file}:{function}"
+        if key not in self._answers:
+            if self._resolver is None:
+                self._resolver = Resolver(self._binary, self._index)
+            self._answers[key] = self._resolver.locate(function, file)
+            self._new = True
+        return self._answers[key]
+
+    def save(self) -> None:
+        """Keep new answers for the next time. A cache that cannot be written only costs time."""
+        if not self._new or not self.build_id:
+            return
+        answers = {key: asdict(found) if found else None for key, found in self._answers.items()}
+        with contextlib.suppress(OSError), atomic_file(self._file) as beside:
+            beside.write_text(json.dumps({"format": _FORMAT, "answers": answers}))
+        self._new = False
+
+    def _load(self) -> dict[str, Symbol | None]:
+        if not self.build_id:
+            return {}
+        try:
+            data: Any = json.loads(self._file.read_text())
+            if data["format"] != _FORMAT:
+                return {}
+            return {key: Symbol(**found) if found else None for key, found in data["answers"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, BinaryError):
+            return {}
