@@ -53,6 +53,7 @@ BPF_PERCPU_ARRAY(counts, struct count, 64);
 BPF_PERCPU_ARRAY(lost, u64, 16);
 BPF_PERCPU_HASH(edges, u32, u64, 8192);
 BPF_HASH(latest, u64, struct seen, 4096);
+BPF_ARRAY(last_way, u32, 1); /* direction of the process's last passage + 1, 0 before the first */
 
 static __always_inline void lose(u32 kind) {
     u64 *value = lost.lookup(&kind);
@@ -92,6 +93,9 @@ static __always_inline void passed(u32 slot, u64 frames, u64 bytes) {
         lock_xadd(&count->frames, frames);
     if (bytes)
         lock_xadd(&count->bytes, bytes);
+
+    u32 zero = 0, way = place->direction + 1;
+    last_way.update(&zero, &way);
 
     u64 now = bpf_ktime_get_ns();
     u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | place->direction;

@@ -8,7 +8,7 @@ __all__ = ["FAMILY"]
 
 FAMILY = Family(
     name="pci_irq",
-    summary="rising interrupt lines of PCI devices, by the direction last seen on the thread",
+    summary="rising interrupt lines of PCI devices, by the direction of the frame before",
     needs=("uprobes",),
     points=(
         Point(
@@ -16,7 +16,7 @@ FAMILY = Family(
             (("uprobe", "on_pci_set_irq"),),
             "pci_irq_slots",
             frames=False,
-            note="rising levels; direction is that of the thread's last stage",
+            note="rising levels; the pin is shared: each belongs to the direction of the last frame",
         ),
     ),
 )

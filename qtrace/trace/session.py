@@ -77,7 +77,7 @@ class Session:
             "vhost_direction",
         ):
             self._table(name).clear()
-        for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots"):
+        for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots", "last_way"):
             self._zero(name)
         self._run(False)
         self._prepare_syscalls()
