@@ -18,7 +18,7 @@ import platformdirs
 
 from qtrace.errors import MissingPrerequisite
 
-__all__ = ["atomic_dir", "atomic_file", "cache_dir", "exclusive", "locked", "need_space"]
+__all__ = ["atomic_dir", "atomic_file", "cache_dir", "exclusive", "free_space", "locked", "need_space"]
 
 
 def cache_dir(*parts: str) -> Path:
@@ -87,9 +87,14 @@ def atomic_dir(target: Path) -> Iterator[Path]:
         raise
 
 
+def free_space(path: Path) -> int:
+    """MiB that are free where `path` lies."""
+    return shutil.disk_usage(path).free // 2**20
+
+
 def need_space(path: Path, megabytes: int, what: str) -> None:
     """Raise MissingPrerequisite unless `path`'s file system has `megabytes` free for `what`."""
-    free = shutil.disk_usage(path).free // 2**20
+    free = free_space(path)
     if free < megabytes:
         raise MissingPrerequisite(
             f"{path} has {free} MB free; {what} needs {megabytes} MB",

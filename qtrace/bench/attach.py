@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 
 from qtrace.binary.known import KnownSymbols
 from qtrace.errors import BinaryError, StoreError, TraceError
-from qtrace.model import Path, Symbol
+from qtrace.model import Path, Probe, Symbol
 from qtrace.store.index import Index
 from qtrace.trace.engine import Engine
 from qtrace.trace.layout import FIELDS
-from qtrace.trace.plan import merge, probes_for
+from qtrace.trace.plan import Unplaced, merge, probes_for
 from qtrace.trace.session import Session
 from qtrace.trace.target import Target
 
-__all__ = ["Placement", "attach_paths"]
+__all__ = ["Attacher", "Placement"]
 
 # The tables whose field tells what a callback's arguments are.
 _TABLES = ("NetClientInfo", "SlirpCb")
@@ -25,14 +25,27 @@ _TABLES = ("NetClientInfo", "SlirpCb")
 class Placement:
     """Where the functions of paths are in the program and the libraries of one process.
 
-    `index` is that of the tree which the program was built from.
+    `files` are the program's and the libraries'; `index` is that of the tree which the program was built
+    from, `fields` its callbacks.
     """
 
-    def __init__(self, index: Index, files: Sequence[FilePath]) -> None:
+    def __init__(
+        self, index: Index, files: Sequence[FilePath], fields: Mapping[tuple[str, str], str] | None = None
+    ) -> None:
         self._index = index
         self._program, *self._libraries = files
         self._known: dict[FilePath, KnownSymbols] = {}
-        self._fields = _callback_fields(index)
+        self._fields = _callback_fields(index) if fields is None else fields
+
+    def probes(self, paths: Sequence[Path]) -> tuple[list[Probe], list[Unplaced]]:
+        """Every stage of `paths` as a probe, or among those that cannot be placed, with the reason.
+
+        What was found is remembered for the next process of these files. Raises BinaryError.
+        """
+        found = merge([probes_for(path, self.locate, self.field_of) for path in paths])
+        for known in self._known.values():
+            known.save()
+        return found
 
     def locate(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
         """(file, place) of a function; an empty `file` means that a library defines it."""
@@ -47,11 +60,6 @@ class Placement:
         """`Struct.field` of the table of callbacks that holds the function, if one does."""
         return self._fields.get((function, file))
 
-    def save(self) -> None:
-        """Remember what was found for the next process of these files."""
-        for known in self._known.values():
-            known.save()
-
     def _in(self, path: FilePath, function: str, file: str) -> tuple[FilePath, Symbol] | None:
         if path not in self._known:
             self._known[path] = KnownSymbols(path, self._index if path == self._program else None)
@@ -61,20 +69,27 @@ class Placement:
         return None
 
 
-@contextlib.contextmanager
-def attach_paths(engine: Engine, pid: int, paths: Sequence[Path], index: Index) -> Iterator[Session]:
-    """Probe every stage of `paths` in process `pid`; those that cannot be are in the session's ledger.
+class Attacher:
+    """Attaches an engine to processes of the QEMU that `index` was made for."""
 
-    Raises TargetError, TraceError, BinaryError.
-    """
-    files = Target(pid).libraries()
-    if not files:
-        raise TraceError(f"process {pid} shows no program of its own", hint="run it as root")
-    placement = Placement(index, files)
-    probes, unplaced = merge([probes_for(path, placement.locate, placement.field_of) for path in paths])
-    placement.save()
-    with engine.attach(pid, probes, _layout(index), unplaced) as session:
-        yield session
+    def __init__(self, engine: Engine, index: Index) -> None:
+        self._engine = engine
+        self._index = index
+        self._layout = _layout(index)
+        self._fields = _callback_fields(index)
+
+    @contextlib.contextmanager
+    def attach(self, pid: int, paths: Sequence[Path]) -> Iterator[Session]:
+        """Probe every stage of `paths` in process `pid`; those that cannot be are in its ledger.
+
+        Raises TargetError, TraceError, BinaryError.
+        """
+        files = Target(pid).libraries()
+        if not files:
+            raise TraceError(f"process {pid} shows no program of its own", hint="run it as root")
+        probes, unplaced = Placement(self._index, files, self._fields).probes(paths)
+        with self._engine.attach(pid, probes, self._layout, unplaced) as session:
+            yield session
 
 
 def _layout(index: Index) -> dict[str, int]:

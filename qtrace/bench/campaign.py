@@ -7,8 +7,8 @@ on. Whatever ends the campaign early, what was recorded stays readable.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,10 +29,13 @@ StandKey = tuple[str, str, str]
 
 
 class Stand(Protocol):
-    """A running guest with its netdev, ready to be measured (`qtrace.bench.stand`)."""
+    """A guest with its netdev (`qtrace.bench.stand`). Raises one of `_CELL_ERRORS`."""
+
+    def wait_until_up(self) -> None:
+        """Return when it can be measured."""
 
     def measure(self, cell: Cell, probed: bool, seconds: float) -> tuple[Tables, dict[str, object]]:
-        """Tables without the key columns, and raw documents by name. Raises one of `_CELL_ERRORS`."""
+        """Tables without the key columns, and raw documents by name."""
 
 
 @dataclass(slots=True)
@@ -45,18 +48,34 @@ class Outcome:
 
 
 class _Stands:
-    """The stands that are up, one a (NIC, netdev, datapath); closed in reverse order."""
+    """The stands that run, one a (NIC, netdev, datapath); closed in reverse order."""
 
     def __init__(self, open_stand: Callable[[Cell, ExitStack], Stand]) -> None:
         self._open = open_stand
-        self._up: dict[StandKey, tuple[Stand, ExitStack]] = {}
+        self._running: dict[StandKey, tuple[Stand, ExitStack]] = {}
+        self._up: set[StandKey] = set()
         self._openings: dict[StandKey, int] = {}
         self._last: dict[StandKey, str] = {}
 
-    def get(self, cell: Cell) -> Stand:
+    def up(self, cell: Cell) -> Stand:
+        """The cell's stand, started if need be, and waited for."""
         key = (cell.nic, cell.netdev, cell.datapath)
-        if key in self._up:
-            return self._up[key][0]
+        self.start(cell)
+        stand = self._running[key][0]
+        if key not in self._up:
+            try:
+                stand.wait_until_up()
+            except _CELL_ERRORS as exc:
+                self.drop(cell, str(exc))
+                raise
+            self._up.add(key)
+        return stand
+
+    def start(self, cell: Cell) -> None:
+        """Let the cell's stand begin to come up, unless it runs."""
+        key = (cell.nic, cell.netdev, cell.datapath)
+        if key in self._running:
+            return
         if self._openings.get(key, 0) >= _MOST_OPENINGS:
             raise CellError(f"given up after {_MOST_OPENINGS} starts: {self._last[key]}")
         self._openings[key] = self._openings.get(key, 0) + 1
@@ -67,19 +86,19 @@ class _Stands:
             self._last[key] = str(exc)
             stack.close()
             raise
-        self._up[key] = (stand, stack)
-        return stand
+        self._running[key] = (stand, stack)
 
     def drop(self, cell: Cell, reason: str) -> None:
         """Close the cell's stand: after a failure nothing about it can be relied on."""
         key = (cell.nic, cell.netdev, cell.datapath)
         self._last[key] = reason
-        if key in self._up:
-            self._up.pop(key)[1].close()
+        self._up.discard(key)
+        if key in self._running:
+            self._running.pop(key)[1].close()
 
     def close(self) -> None:
-        while self._up:
-            self._up.popitem()[1][1].close()
+        while self._running:
+            self._running.popitem()[1][1].close()
 
 
 def run_campaign(
@@ -88,29 +107,54 @@ def run_campaign(
     open_stand: Callable[[Cell, ExitStack], Stand],
     writer: RunWriter,
     progress: Progress,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Take every job's measurement and record it in `writer`.
 
-    `open_stand(cell, stack)` brings a cell's guest up and leaves its taking down to `stack`. All the
-    stands are brought up first, so that none starts while another is measured. Raises what is wrong
-    with the machine rather than with a cell, KeyboardInterrupt included, after everything is closed.
+    `open_stand(cell, stack)` starts a cell's guest and leaves its taking down to `stack`. All the stands
+    come up at once and first, so that none starts while another is measured; `meanwhile` is called while
+    they do. Raises what is wrong with the machine rather than with a cell, KeyboardInterrupt included,
+    after everything is closed.
     """
     outcome = Outcome()
     began = time.monotonic()
     stands = _Stands(open_stand)
     try:
-        for cell in _one_a_stand(jobs):
-            progress.step(f"starting a guest with {_label(cell)}")
-            try:
-                stands.get(cell)
-            except _CELL_ERRORS as exc:
-                progress.warn(f"{_label(cell)}: {exc}")
+        _bring_up(stands, _one_a_stand(jobs), meanwhile, progress)
         for job in jobs:
             _take(plan, job, stands, writer, outcome, progress, len(jobs))
     finally:
         stands.close()
         outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _bring_up(
+    stands: _Stands, cells: Sequence[Cell], meanwhile: Callable[[], None], progress: Progress
+) -> None:
+    """A stand that does not come up is tried again when it is its turn."""
+    began = time.monotonic()
+    up = 0
+    for cell in cells:
+        progress.step(f"starting a guest with {_label(cell)}")
+        with _told(cell, progress):
+            stands.start(cell)
+    meanwhile()
+    for cell in cells:
+        progress.step(f"waiting for the guest with {_label(cell)}")
+        with _told(cell, progress):
+            stands.up(cell)
+            up += 1
+    progress.done(f"{up} of {len(cells)} guests are up after {time.monotonic() - began:.0f} s")
+
+
+@contextmanager
+def _told(cell: Cell, progress: Progress) -> Iterator[None]:
+    """Warn of what may go wrong in one cell, and go on."""
+    try:
+        yield
+    except _CELL_ERRORS as exc:
+        progress.warn(f"{_label(cell)}: {exc}")
 
 
 def _take(
@@ -138,7 +182,7 @@ def _take(
     }
     raw: dict[str, object] = {}
     try:
-        tables, raw = stands.get(cell).measure(cell, job.probed, plan.seconds[cell.workload])
+        tables, raw = stands.up(cell).measure(cell, job.probed, plan.seconds[cell.workload])
         common |= {"seconds": time.time() - started, "status": "ok", "reason": ""}
         outcome.measured += 1
     except _CELL_ERRORS as exc:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from pathlib import Path
 
 from qtrace import __version__
+from qtrace.bench.attach import Attacher, Placement
+from qtrace.bench.brief import Brief, make_brief
 from qtrace.bench.campaign import Outcome, Stand, run_campaign
 from qtrace.bench.conditions import conditions
 from qtrace.bench.plan import Job, Plan
-from qtrace.bench.stand import open_stand, paths_of
-from qtrace.errors import LabError, NoPath
+from qtrace.bench.stand import open_stand
+from qtrace.cache import cache_dir
+from qtrace.errors import LabError
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.guest import find_qemu
+from qtrace.lab.image import ensure_image, shared_libraries
 from qtrace.lab.kernel import ensure_kernel
 from qtrace.lab.machine import LabMachine
 from qtrace.lab.owned import remove_leftovers
@@ -24,11 +29,13 @@ from qtrace.lab.venue import Venue
 from qtrace.model import Cell
 from qtrace.model import Path as WalkedPath
 from qtrace.progress import Progress
-from qtrace.store.index import Index
+from qtrace.store.index import Index, open_index
 from qtrace.store.run import RunReader, RunWriter
 from qtrace.trace.engine import open_engine
+from qtrace.trace.prerequisites import ensure_headers, require_tracing
+from qtrace.trace.session import Session
 
-__all__ = ["new_run_folder", "record_here", "record_in_machine"]
+__all__ = ["new_run_folder", "prepare_brief", "record_here", "record_in_machine"]
 
 
 def new_run_folder(plan: Plan, parent: Path) -> Path:
@@ -37,63 +44,88 @@ def new_run_folder(plan: Plan, parent: Path) -> Path:
     return parent / f"{plan.name}-{stamp}-{os.getpid()}"
 
 
+def prepare_brief(
+    plan: Plan, index: Index, venue: Venue, command: Sequence[str], progress: Progress
+) -> Brief:
+    """Walk the plan's paths and find their functions in the installed QEMU."""
+    progress.step("walking the plan's paths and finding their functions in the binary")
+    brief = make_brief(plan.cells, index, venue.reason, command)
+    binary = find_qemu().resolve()
+    probes, unplaced = Placement(index, [binary, *shared_libraries(binary)]).probes(
+        [path for found in brief.ways.values() if not isinstance(found, str) for path in found]
+    )
+    ways = sum(not isinstance(found, str) for found in brief.ways.values())
+    progress.done(
+        f"{ways} pairs of paths walked: {len(probes)} stages can be measured, {len(unplaced)} cannot"
+    )
+    return brief
+
+
 def record_here(
     plan: Plan,
     jobs: Sequence[Job],
     folder: Path,
-    venue: Venue,
-    index: Index,
+    venue: str,
+    brief: Brief,
     progress: Progress,
-    command: Sequence[str],
 ) -> Outcome:
     """Measure every job on this machine. Interrupted or not, what was recorded stays readable.
 
     Raises MissingPrerequisite before anything is measured, KeyboardInterrupt after cleaning up.
     """
+    require_tracing()
     for what in remove_leftovers():
         progress.warn(f"removed what a dead run had left: {what}")
+    index = open_index(brief.index)
     kernel = ensure_kernel(progress)
     accelerator = choose_accelerator()
-    paths = {}
-    for job in jobs:
-        for path in _paths(index, job.cell):
-            paths[path.nic, path.netdev, path.datapath, path.direction] = path
     facts = conditions(find_qemu(), accelerator, f"Linux {kernel.release}")
     facts["repetitions"] = str(plan.repetitions)
     facts["source index"] = f"QEMU {index.meta['qemu']}, libclang {index.meta['libclang']}"
     meta = {
         "qtrace": __version__,
-        "command": list(command),
-        "venue": venue.name,
-        "venue_reason": venue.reason,
+        "command": list(brief.command),
+        "venue": venue,
+        "venue_reason": brief.reason,
         "conditions": facts,
         "plan": plan.to_json(),
-        "paths": [path.to_json() for path in paths.values()],
+        "paths": [path.to_json() for path in brief.paths(job.cell for job in jobs)],
     }
-    with RunWriter.create(folder, meta) as writer, open_engine(progress) as engine:
+    with RunWriter.create(folder, meta) as writer, ExitStack() as tools:
+        attacher: Attacher | None = None
 
-        def up(cell: Cell, stack: ExitStack) -> Stand:
-            return stack.enter_context(open_stand(cell, engine, index, kernel, accelerator))
+        def compile_probes() -> None:
+            nonlocal attacher
+            attacher = Attacher(tools.enter_context(open_engine(progress)), index)
 
-        outcome = run_campaign(plan, jobs, up, writer, progress)
+        def attach(pid: int, paths: Sequence[WalkedPath]) -> AbstractContextManager[Session]:
+            assert attacher is not None
+            return attacher.attach(pid, paths)
+
+        def start(cell: Cell, stack: ExitStack) -> Stand:
+            return stack.enter_context(open_stand(cell, attach, brief, kernel, accelerator))
+
+        outcome = run_campaign(plan, jobs, start, writer, progress, meanwhile=compile_probes)
         writer.finish("partial" if outcome.failed else "complete")
     return outcome
 
 
-def _paths(index: Index, cell: Cell) -> list[WalkedPath]:
-    try:
-        return paths_of(index, cell)
-    except NoPath:
-        return []  # the cell fails by itself, with this reason, when it is its turn
+def record_in_machine(plan: str, folder: Path, brief: Brief, shard: str, progress: Progress) -> int:
+    """Boot the lab machine and measure there, into `folder` on this host; the exit status of it.
 
-
-def record_in_machine(plan: str, folder: Path, venue: Venue, shard: str, progress: Progress) -> int:
-    """Boot the lab machine and measure there, into `folder` on this host; the exit status of it."""
-    folder.mkdir(parents=True)
-    with LabMachine(share=[folder], progress=progress) as machine:
-        argv = [sys.executable, "-m", "qtrace", "bench", plan, "-o", str(folder)]
-        argv += ["--venue", "vm", "--shard", shard, "--reason", venue.reason]
-        status = machine.run(argv, on_output=_pass_on)
+    Whatever has to be fetched or made once is fetched and made out here, where there is a network and
+    the processor is not emulated.
+    """
+    kernel = ensure_kernel(progress)
+    ensure_image(kernel, progress)
+    ensure_headers(progress, kernel.release)
+    folder.mkdir(parents=True, exist_ok=True)
+    # In the cache, which the machine sees: it need not see the folder for temporary files.
+    with tempfile.NamedTemporaryFile(prefix="brief-", dir=cache_dir("briefs")) as note:
+        brief.save(Path(note.name))
+        with LabMachine(share=[folder], progress=progress, kernel=kernel) as machine:
+            argv = [sys.executable, "-m", "qtrace", "bench", plan, "-o", str(folder), "--shard", shard]
+            status = machine.run([*argv, "--brief", note.name], on_output=_pass_on)
     if status not in (0, 1):
         raise LabError(f"the campaign in the lab machine ended with status {status}")
     RunReader.open(folder)

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from qtrace.bench.attach import attach_paths
+from qtrace.bench.brief import Brief
 from qtrace.errors import CellError
 from qtrace.lab.kernel import Kernel
-from qtrace.lab.network import Network, open_network
+from qtrace.lab.network import Network, boot_network
 from qtrace.lab.workload.rr import rr
 from qtrace.lab.workload.tcp import tcp
-from qtrace.model import Cell, Direction, Path
-from qtrace.source.walk import walk
-from qtrace.store.index import Index
+from qtrace.model import Cell, Path
 from qtrace.store.run import Tables
-from qtrace.trace.engine import Engine
 from qtrace.trace.prerequisites import kprobes_available
+from qtrace.trace.session import Session
 from qtrace.trace.target import Target, ThreadTimes
 
-__all__ = ["LabStand", "open_stand", "paths_of"]
+__all__ = ["Attach", "LabStand", "open_stand"]
 
-
-def paths_of(index: Index, cell: Cell) -> list[Path]:
-    """The paths that a cell's frames take, tx and rx: acknowledgements use the other one."""
-    return [walk(index, cell.nic, cell.netdev, cell.datapath, direction=way) for way in Direction]
+# (process, paths) -> a session that counts their stages.
+Attach = Callable[[int, Sequence[Path]], AbstractContextManager[Session]]
 
 
 class LabStand:
     """Implements `qtrace.bench.campaign.Stand`."""
 
-    def __init__(self, network: Network, engine: Engine, index: Index) -> None:
+    def __init__(self, network: Network, attach: Attach, brief: Brief) -> None:
         self._network = network
-        self._engine = engine
-        self._index = index
+        self._attach = attach
+        self._brief = brief
+
+    def wait_until_up(self) -> None:
+        """Raises CellError or LabError."""
+        self._network.wait_until_up()
 
     def measure(self, cell: Cell, probed: bool, seconds: float) -> tuple[Tables, dict[str, Any]]:
         """One window of traffic. Raises CellError, LabError, TargetError, TraceError."""
@@ -42,8 +42,7 @@ class LabStand:
         pid = self._network.guest.pid
         before = self._network.device_counters()
         if probed:
-            paths = self._watched(cell)
-            with attach_paths(self._engine, pid, paths, self._index) as session:
+            with self._attach(pid, self._watched(cell)) as session:
                 session.start()
                 metrics, raw = self._work(cell, seconds)
                 session.stop()
@@ -66,11 +65,8 @@ class LabStand:
 
     def _watched(self, cell: Cell) -> list[Path]:
         """The cell's own paths, and those that must not carry its frames: both halves of the proof."""
-        paths = paths_of(self._index, cell)
-        if cell.netdev == "tap" and cell.nic.startswith("virtio-") and kprobes_available():
-            other = "qemu" if cell.datapath == "vhost-net" else "vhost-net"
-            paths += [walk(self._index, cell.nic, cell.netdev, other, direction=way) for way in Direction]
-        return paths
+        paths = self._brief.paths_of(cell)
+        return [*paths, *self._brief.other_datapath(cell)] if kprobes_available() else paths
 
     def _work(self, cell: Cell, seconds: float) -> tuple[list[tuple[str, float, str]], dict[str, Any]]:
         if cell.workload == "tcp" and cell.direction is not None:
@@ -82,11 +78,11 @@ class LabStand:
 
 @contextmanager
 def open_stand(
-    cell: Cell, engine: Engine, index: Index, kernel: Kernel, accelerator: str
+    cell: Cell, attach: Attach, brief: Brief, kernel: Kernel, accelerator: str
 ) -> Iterator[LabStand]:
-    """Bring up the guest that `cell` and its likes need; all of it is gone when the block ends."""
-    with open_network(cell.nic, cell.netdev, cell.datapath, accelerator, kernel) as network:
-        yield LabStand(network, engine, index)
+    """Start the guest that `cell` and its likes need; all of it is gone when the block ends."""
+    with boot_network(cell.nic, cell.netdev, cell.datapath, accelerator, kernel) as network:
+        yield LabStand(network, attach, brief)
 
 
 def _thread_rows(before: dict[int, ThreadTimes], after: dict[int, ThreadTimes]) -> list[dict[str, Any]]:

@@ -19,9 +19,10 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
+from qtrace.binary.buildid import build_id
 from qtrace.errors import BinaryError
 
-__all__ = ["Elf", "Segment", "build_id"]
+__all__ = ["Elf", "Segment"]
 
 _X86_64_RELATIVE, _X86_64_64 = 8, 1
 _LARGEST = 2**30
@@ -61,7 +62,7 @@ class Elf:
                 for part in elf.iter_segments("PT_LOAD")
             )
             self.eh_frame_hdr = next((part["p_vaddr"] for part in elf.iter_segments("PT_GNU_EH_FRAME")), 0)
-            self.build_id = _build_id(elf)
+            self.build_id = build_id(path)
             self.symbols = dict(_functions(elf, ".symtab"))
             self.exports = dict(_functions(elf, ".dynsym"))
 
@@ -140,22 +141,3 @@ def _functions(elf: ELFFile, name: str) -> Iterator[tuple[str, int]]:
     for label, addresses in seen.items():
         if len(addresses) == 1:
             yield label, next(iter(addresses))
-
-
-def build_id(path: Path) -> str:
-    """The build id alone, in hexadecimal; empty if the file has none. Raises BinaryError."""
-    try:
-        with path.open("rb") as handle:
-            return _build_id(ELFFile(handle))
-    except OSError as exc:
-        raise BinaryError(f"cannot read {path}: {exc.strerror}") from exc
-    except (*_BROKEN, *_BROKEN_MORE) as exc:
-        raise BinaryError(f"{path} is not an ELF file that can be read: {exc}") from exc
-
-
-def _build_id(elf: ELFFile) -> str:
-    section = elf.get_section_by_name(".note.gnu.build-id")
-    for note in section.iter_notes() if section else ():
-        if note["n_type"] == "NT_GNU_BUILD_ID":
-            return str(note["n_desc"])
-    return ""

@@ -8,14 +8,16 @@ import contextlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qtrace.binary.elf import build_id
-from qtrace.binary.resolve import Resolver
+from qtrace.binary.buildid import build_id
 from qtrace.cache import atomic_file, cache_dir
 from qtrace.errors import BinaryError
 from qtrace.model import Symbol
 from qtrace.store.index import Index
+
+if TYPE_CHECKING:
+    from qtrace.binary.resolve import Resolver
 
 __all__ = ["KnownSymbols"]
 
@@ -41,6 +43,8 @@ class KnownSymbols:
         key = f"{file}:{function}"
         if key not in self._answers:
             if self._resolver is None:
+                from qtrace.binary.resolve import Resolver  # with numpy, which a known answer does not need
+
                 self._resolver = Resolver(self._binary, self._index)
             self._answers[key] = self._resolver.locate(function, file)
             self._new = True

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from qtrace.cli._console import ConsoleProgress
+
+if TYPE_CHECKING:
+    from qtrace.bench.brief import Brief
+    from qtrace.bench.plan import Job, Plan
 
 __all__ = ["command"]
 
@@ -33,50 +38,71 @@ def _shard(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option(
     "--shard", callback=_shard, default="1/1", show_default=True, help="Only part k of n of the plan."
 )
-@click.option("--reason", default="", hidden=True)
+@click.option("--brief", type=click.Path(path_type=Path), hidden=True)
 def command(
-    plan: str, output: Path | None, venue: str, report: Path | None, shard: tuple[int, int], reason: str
+    plan: str,
+    output: Path | None,
+    venue: str,
+    report: Path | None,
+    shard: tuple[int, int],
+    brief: Path | None,
 ) -> None:
-    """Measure every cell of PLAN (a name such as `quick`, or a TOML file), with and without probes."""
-    from qtrace.bench.plan import load_plan
-    from qtrace.bench.record import new_run_folder, record_here, record_in_machine
-    from qtrace.cache import exclusive
-    from qtrace.lab.venue import Venue, choose_venue, inside_machine
-    from qtrace.source.build import ensure_index
+    """Measure every cell of PLAN (a name such as `quick`, or a TOML file), with and without probes.
 
+    Where this machine lacks what the comparison needs, all of it happens in the lab machine.
+    """
+    from qtrace.bench.plan import load_plan
+    from qtrace.bench.record import new_run_folder
+
+    chosen = load_plan(plan)
     progress = ConsoleProgress()
     try:
-        chosen = load_plan(plan)
-        jobs = chosen.jobs(shard)
-        place = choose_venue(venue)
-        inside = inside_machine()
-        if inside and reason:
-            place = Venue(place.name, reason)
-        if not inside:
-            progress.done(f"venue: {place.name} ({place.reason})")
+        if brief is not None:  # inside the lab machine: everything else was done outside
+            assert output is not None
+            sys.exit(_here(chosen, chosen.jobs(shard), output, brief, progress))
         folder = (output or new_run_folder(chosen, Path("runs"))).absolute()
-        index, _ = ensure_index(progress)
-        with ExitStack() as stack:
-            if not inside:
-                # Two campaigns at once would measure each other.
-                wait = "another campaign is measuring on this machine: waiting for its end"
-                stack.enter_context(exclusive("measuring", lambda: progress.warn(wait)))
-            if inside or place.name == "host":
-                outcome = record_here(chosen, jobs, folder, place, index, progress, sys.argv[1:])
-                failed = bool(outcome.failed)
-                done = f"{outcome.measured} measurements in {outcome.seconds:.0f} s"
-                progress.done(f"{done}, {len(outcome.failed)} failed")
-            else:
-                part = f"{shard[0]}/{shard[1]}"
-                failed = bool(record_in_machine(plan, folder, place, part, progress))
-        if not inside:
-            progress.done(f"run: {folder}")
-        if report and not inside:
+        failed = _bench(plan, chosen, venue, folder, shard, progress)
+        progress.done(f"run: {folder}")
+        if report:
             _render(folder, report, progress)
     finally:
         progress.close()
-    if failed:
-        sys.exit(1)
+    sys.exit(failed)
+
+
+def _bench(
+    name: str, plan: Plan, venue: str, folder: Path, shard: tuple[int, int], progress: ConsoleProgress
+) -> int:
+    """Choose the venue, prepare, measure; 1 if a cell failed."""
+    from qtrace.bench.record import prepare_brief, record_in_machine
+    from qtrace.cache import exclusive
+    from qtrace.lab.venue import choose_venue
+    from qtrace.source.build import ensure_index
+
+    place = choose_venue(venue)
+    progress.done(f"venue: {place.name} ({place.reason})")
+    index, _ = ensure_index(progress)
+    brief = prepare_brief(plan, index, place, sys.argv[1:], progress)
+    wait = "another campaign is measuring on this machine: waiting for its end"
+    # Two campaigns at once would measure each other.
+    with exclusive("measuring", lambda: progress.warn(wait)):
+        if place.name == "host":
+            return _here(plan, plan.jobs(shard), folder, brief, progress)
+        return record_in_machine(name, folder, brief, f"{shard[0]}/{shard[1]}", progress)
+
+
+def _here(
+    plan: Plan, jobs: Sequence[Job], folder: Path, brief: Brief | Path, progress: ConsoleProgress
+) -> int:
+    from qtrace.bench.brief import Brief
+    from qtrace.bench.record import record_here
+    from qtrace.lab.venue import inside_machine
+
+    loaded = Brief.load(brief) if isinstance(brief, Path) else brief
+    outcome = record_here(plan, jobs, folder, "vm" if inside_machine() else "host", loaded, progress)
+    done = f"{outcome.measured} measurements in {outcome.seconds:.0f} s"
+    progress.done(f"{done}, {len(outcome.failed)} failed")
+    return int(bool(outcome.failed))
 
 
 def _render(folder: Path, report: Path, progress: ConsoleProgress) -> None:

@@ -169,8 +169,10 @@ class Guest:
 
 
 @contextlib.contextmanager
-def start_guest(spec: GuestSpec, space: Namespace, boot_timeout: float = 180.0) -> Iterator[Guest]:
-    """Boot `spec` in `space` and wait for its agent; it is gone when the block ends, or when we die."""
+def start_guest(spec: GuestSpec, space: Namespace) -> Iterator[Guest]:
+    """Begin to boot `spec` in `space`; `Guest.connect` waits for it. It is gone when the block ends, or
+    when we die.
+    """
     binary = find_qemu()
     with private_dir(QEMU_UID) as home:
         with (
@@ -191,7 +193,6 @@ def start_guest(spec: GuestSpec, space: Namespace, boot_timeout: float = 180.0) 
             )
         guest = Guest(spec, argv, process, home)
         try:
-            guest.connect(time.monotonic() + boot_timeout)
             yield guest
         finally:
             guest.stop()

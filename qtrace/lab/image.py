@@ -20,7 +20,15 @@ from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.kernel import Kernel
 from qtrace.progress import SILENT, Progress
 
-__all__ = ["Files", "busybox_files", "cpio", "ensure_image", "module_files", "store_image"]
+__all__ = [
+    "Files",
+    "busybox_files",
+    "cpio",
+    "ensure_image",
+    "module_files",
+    "shared_libraries",
+    "store_image",
+]
 
 # Path in the image -> (content or the file that has it, mode).
 Files = dict[str, tuple[bytes | Path, int]]
@@ -86,7 +94,7 @@ def _guest_files(kernel: Kernel) -> Files:
     for program, package in _PROGRAMS.items():
         path = _which(program, package)
         files[f"bin/{program}"] = (path, 0o755)
-        for library in _libraries(path):
+        for library in shared_libraries(path):
             files[str(library).lstrip("/")] = (library, 0o755)
     return files
 
@@ -130,7 +138,7 @@ def _which(program: str, package: str) -> Path:
     return Path(found)
 
 
-def _libraries(program: Path) -> list[Path]:
+def shared_libraries(program: Path) -> list[Path]:
     """The shared libraries of an installed program, its loader included, as the loader finds them."""
     said = subprocess.run(["ldd", str(program)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if said.returncode != 0:

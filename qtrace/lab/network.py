@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ from qtrace.lab.kernel import Kernel, ensure_kernel
 from qtrace.lab.netns import Counters, Namespace, open_namespace
 from qtrace.lab.tap import Tap, open_tap
 
-__all__ = ["NETDEVS", "Network", "open_network"]
+__all__ = ["NETDEVS", "Network", "boot_network", "open_network"]
 
 NETDEVS = ("user", "tap")
+# Of one guest that boots beside four others on two processors that are themselves emulated.
+_BOOT_TIMEOUT = 300.0  # seconds
 _MAC = "52:54:00:12:34:56"
 _SLIRP_MAC = "52:55:0a:00:02:02"  # what libslirp answers for 10.0.2.2
 _PORT_TO_GUEST = 9009  # hostfwd of the user netdev: the namespace's loopback -> the guest's port 9
@@ -37,6 +40,15 @@ class Network:
     host_addr: str
     guest_addr: str
     host_mac: str
+
+    def wait_until_up(self) -> None:
+        """Wait for the guest, give it its address, and make sure that it is what was asked for.
+
+        Raises CellError for a combination that is not what QEMU set up, LabError when it does not come up.
+        """
+        self.guest.connect(time.monotonic() + _BOOT_TIMEOUT)
+        _configure(self)
+        self.verify()
 
     @property
     def sink(self) -> tuple[str, int]:
@@ -79,10 +91,21 @@ class Network:
 def open_network(
     nic: str, netdev: str, datapath: str = "qemu", accelerator: str = "tcg", kernel: Kernel | None = None
 ) -> Iterator[Network]:
-    """Namespace, tap, guest, addresses; gone when the block ends.
+    """As `boot_network`, and waits until the guest is up."""
+    with boot_network(nic, netdev, datapath, accelerator, kernel) as network:
+        network.wait_until_up()
+        yield network
 
-    Raises CellError for a combination that cannot be or is not what QEMU set up, LabError when
-    something does not come up, MissingPrerequisite for what the machine lacks.
+
+@contextlib.contextmanager
+def boot_network(
+    nic: str, netdev: str, datapath: str = "qemu", accelerator: str = "tcg", kernel: Kernel | None = None
+) -> Iterator[Network]:
+    """Namespace, tap and a guest that begins to boot; all gone when the block ends.
+
+    The guest is of use after `Network.wait_until_up`, so that several can boot at once. Raises CellError
+    for a combination that cannot be, LabError when something cannot be made, MissingPrerequisite for
+    what the machine lacks.
     """
     if os.geteuid() != 0:
         raise MissingPrerequisite("network namespaces and taps need root", hint="run it with sudo")
@@ -110,10 +133,7 @@ def open_network(
         spec = GuestSpec(nic, option, _MAC, kernel.vmlinuz, image, accelerator, pass_fds=fds)
         guest = stack.enter_context(start_guest(spec, space))
         host_mac = _mac_of(space, tap.name) if tap else _SLIRP_MAC
-        network = Network(nic, netdev, datapath, guest, space, tap, host_addr, guest_addr, host_mac)
-        _configure(network)
-        network.verify()
-        yield network
+        yield Network(nic, netdev, datapath, guest, space, tap, host_addr, guest_addr, host_mac)
 
 
 def _configure(network: Network) -> None:

@@ -6,14 +6,14 @@ So QEMU needs neither the right to open /dev/net/tun nor CAP_NET_ADMIN.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from pyroute2 import netns
+from pathlib import Path
 
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.netns import Counters, Namespace
@@ -23,6 +23,7 @@ __all__ = ["Tap", "open_tap"]
 
 # linux/if_tun.h
 _TUNSETIFF = 0x400454CA
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 
 
@@ -56,6 +57,15 @@ def open_tap(space: Namespace, address: str, peer: str, peer_mac: str) -> Iterat
         os.close(descriptor)
 
 
+def _enter(space: Namespace) -> None:
+    """Move the calling thread into `space`. Python has setns only since 3.12."""
+    library = ctypes.CDLL(None, use_errno=True)
+    with Path(space.path).open("rb") as handle:
+        if library.setns(handle.fileno(), _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), space.path)
+
+
 def _attach(space: Namespace, name: str) -> int:
     """Make the tap inside `space`; it lives as long as somebody holds the descriptor."""
     outcome: list[int | OSError] = []
@@ -64,7 +74,7 @@ def _attach(space: Namespace, name: str) -> int:
         # setns changes the calling thread alone; this thread ends at once. The descriptor belongs to
         # the namespace in which it was opened.
         try:
-            netns.setns(space.path)
+            _enter(space)
             descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
             try:
                 flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR

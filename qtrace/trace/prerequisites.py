@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from qtrace.debian import fetch_package, resolve_meta
 from qtrace.errors import MissingPrerequisite
 from qtrace.progress import SILENT, Progress
 
-__all__ = ["Check", "check_tracing", "ensure_headers", "kprobes_available", "require_tracing"]
+__all__ = ["Check", "check_tracing", "ensure_headers", "kprobes_available", "require_tracing", "why_not"]
 
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF, _CAP_PTRACE = 21, 38, 39, 19
 
@@ -43,6 +44,17 @@ def require_tracing(kernel: bool = False) -> None:
 def kprobes_available() -> bool:
     """Whether kernel functions can be probed on the running kernel."""
     return Path("/sys/bus/event_source/devices/kprobe/type").exists()
+
+
+def why_not(needs: Sequence[str]) -> str:
+    """Why a probe family with these needs (`Family.needs`) cannot attach here; empty if it can."""
+    checks = {check.name: check for check in check_tracing()}
+    for name in ("privilege", "bcc", *(need for need in needs if need in checks)):
+        if not checks[name].ok:
+            return checks[name].found
+    if "vhost" in needs and not Path("/dev/vhost-net").exists():
+        return "no /dev/vhost-net"
+    return ""
 
 
 def _privilege() -> Check:
@@ -92,8 +104,10 @@ def _kprobes() -> Check:
     )
 
 
-def ensure_headers(progress: Progress = SILENT) -> Path | None:
+def ensure_headers(progress: Progress = SILENT, release: str = "") -> Path | None:
     """The kernel headers that bcc compiles with, None where it finds the running kernel's by itself.
+
+    `release` is the kernel that will run the programs; empty for the running one.
 
     Where the running kernel has none, Debian's do: our programs read only registers, maps and
     tracepoint arguments, none of which depends on the exact version. bcc wants one folder, and Debian
@@ -102,7 +116,7 @@ def ensure_headers(progress: Progress = SILENT) -> Path | None:
     given = os.environ.get("BCC_KERNEL_SOURCE")
     if given:
         return Path(given)
-    release = os.uname().release
+    release = release or os.uname().release
     if Path(f"/lib/modules/{release}/build/include").exists() or Path("/sys/kernel/kheaders.tar.xz").exists():
         return None
     package, version = resolve_meta("linux-headers-amd64", progress)

@@ -1,0 +1,121 @@
+"""A QEMU that somebody else started, measured as it runs: `qtrace record PID`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from qtrace import __version__
+from qtrace.bench.attach import Attacher
+from qtrace.bench.brief import make_brief
+from qtrace.bench.conditions import conditions, qemu_version
+from qtrace.errors import TargetError
+from qtrace.model import Cell
+from qtrace.progress import Progress
+from qtrace.store.index import Index
+from qtrace.store.run import RunWriter
+from qtrace.trace.cmdline import Attached, accelerator_of, attached_nics, command_line
+from qtrace.trace.engine import open_engine
+from qtrace.trace.snapshot import Snapshot
+
+__all__ = ["Live", "choose_nic", "record_process", "target_binary"]
+
+_POLL = 0.2  # seconds between two looks whether the process still lives
+
+
+def target_binary(pid: int) -> Path:
+    """The program that process `pid` runs. Raises TargetError where it is gone or no x86-64 system QEMU."""
+    try:
+        path = Path(f"/proc/{pid}/exe").readlink()
+    except PermissionError as exc:
+        raise TargetError(f"process {pid} is out of reach", hint="run it as root") from exc
+    except OSError as exc:
+        raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
+    if "qemu" not in path.name or "img" in path.name:
+        raise TargetError(f"process {pid} runs {path}, which is no QEMU", hint="see 'pgrep -a qemu'")
+    return path
+
+
+def choose_nic(pid: int, netdev_id: str = "") -> tuple[Attached, list[Attached]]:
+    """The NIC to follow, by its netdev's id where there are several, and the others. Raises TargetError."""
+    found = attached_nics(command_line(pid))
+    if not found:
+        raise TargetError(f"process {pid} has no NIC with a netdev on its command line")
+    chosen = [nic for nic in found if nic.id == netdev_id] if netdev_id else found
+    if len(chosen) != 1:
+        known = ", ".join(f"{nic.id} ({nic.nic} on {nic.netdev})" for nic in found)
+        what = f"no netdev {netdev_id!r}" if netdev_id else f"{len(found)} NICs"
+        raise TargetError(f"process {pid} has {what}", hint=f"choose one with --netdev: {known}")
+    return chosen[0], [nic for nic in found if nic is not chosen[0]]
+
+
+class Live:
+    """What `record_process` measured: the snapshot, and whether Ctrl-C ended the window early."""
+
+    def __init__(self, snapshot: Snapshot, interrupted: bool) -> None:
+        self.snapshot, self.interrupted = snapshot, interrupted
+
+
+def record_process(
+    pid: int,
+    nic: Attached,
+    others: Sequence[Attached],
+    seconds: float,
+    folder: Path,
+    index: Index,
+    progress: Progress,
+    command: Sequence[str],
+) -> Live:
+    """Count the stages of `nic`'s paths in process `pid` for `seconds` into the run `folder`.
+
+    Ctrl-C ends the window and keeps what was counted. Raises TargetError, TraceError, CellError.
+    """
+    binary = target_binary(pid)
+    cell = Cell(nic.nic, nic.netdev, nic.datapath, None, "live")
+    paths = make_brief([cell], index, "", ()).paths_of(cell)
+    argv = command_line(pid)
+    facts = conditions(binary, accelerator_of(argv), "unknown: not our guest")
+    meta = {
+        "qtrace": __version__,
+        "command": list(command),
+        "venue": "host",
+        "venue_reason": f"process {pid} runs here",
+        "conditions": facts,
+        "plan": {"name": "record", "title": f"process {pid}: {nic.nic} on {nic.netdev}", "repetitions": 1},
+        "paths": [path.to_json() for path in paths],
+    }
+    if not qemu_version(binary).startswith(index.meta["qemu"]):
+        raise TargetError(
+            f"process {pid} runs QEMU {qemu_version(binary)}, the source index is of {index.meta['qemu']}",
+            hint="index its source: qtrace index --source TREE",
+        )
+    with (
+        open_engine(progress) as engine,
+        Attacher(engine, index).attach(pid, paths) as session,
+        RunWriter.create(folder, meta) as writer,
+    ):
+        progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
+        session.start()
+        interrupted = not _wait(pid, seconds)
+        session.stop()
+        snapshot = session.read()
+        tables = snapshot.tables()
+        for other in others:
+            note = "the counts of shared functions include its frames"
+            item = f"another NIC: {other.nic} on {other.netdev}"
+            tables["ledger"].append({"kind": "shared", "item": item, "count": 1, "note": note})
+        writer.add(cell.id, 1, True, tables)
+        writer.finish("complete")
+    return Live(snapshot, interrupted)
+
+
+def _wait(pid: int, seconds: float) -> bool:
+    """Until the time is up; False if Ctrl-C came first. A process that has ended is the reader's to tell."""
+    deadline = time.monotonic() + seconds
+    try:
+        while (left := deadline - time.monotonic()) > 0 and Path(f"/proc/{pid}").exists():
+            time.sleep(min(_POLL, left))
+    except KeyboardInterrupt:
+        return False
+    return True

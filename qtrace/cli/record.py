@@ -1,0 +1,65 @@
+"""`qtrace record PID`: count the stages of a running QEMU's paths, once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qtrace.cli._console import ConsoleProgress, echo_json, plain
+
+__all__ = ["command"]
+
+
+@click.command("record")
+@click.argument("pid", type=click.IntRange(min=1))
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=10.0, show_default=True)
+@click.option("--netdev", "netdev", default="", help="The id of the netdev, where the QEMU has several NICs.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The run's folder [default: runs/PID-TIME]."
+)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(pid: int, seconds: float, netdev: str, output: Path | None, form: str) -> None:
+    """Attach to the running QEMU with process id PID and count what passes each stage of its path.
+
+    NIC and netdev are read from its command line. Ctrl-C ends the window early and keeps what was
+    counted; the run can be rendered with 'qtrace report'.
+    """
+    from datetime import datetime
+
+    from qtrace.bench.live import choose_nic, record_process, target_binary
+    from qtrace.source.build import ensure_index
+    from qtrace.trace.prerequisites import require_tracing
+
+    progress = ConsoleProgress()
+    try:
+        binary = target_binary(pid)
+        nic, others = choose_nic(pid, netdev)
+        require_tracing(kernel=nic.vhost)
+        progress.done(f"process {pid}: {nic.nic} on {nic.netdev}" + (" with vhost" if nic.vhost else ""))
+        index, _ = ensure_index(progress, binary=binary)
+        folder = (output or Path("runs") / f"{pid}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
+        live = record_process(pid, nic, others, seconds, folder, index, progress, sys.argv[1:])
+        progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")
+    finally:
+        progress.close()
+    tables = live.snapshot.tables()
+    if form == "json":
+        echo_json({"run": str(folder), "seconds": live.snapshot.seconds, **tables})
+    else:
+        _print(tables)
+
+
+def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
+    click.echo(f"{'':3}{'stage':<11}{'function':<36}{'calls':>12}{'frames':>12}{'bytes':>16}")
+    for row in sorted(tables["stages"], key=lambda row: (row["direction"] != "tx", row["position"])):
+        head = f"{row['direction']:<3}{row['stage']:<11}{plain(row['function']):<36}"
+        if row["attached"]:
+            click.echo(f"{head}{row['calls']:>12,}{row['frames']:>12,}{row['bytes']:>16,}")
+        else:
+            click.echo(f"{head}{'not measured: ' + plain(row['note'])}")
+    for row in tables["ledger"]:
+        if row["kind"] != "unattached":
+            click.echo(f"{row['kind']}: {plain(row['item'])}: {row['count']:,} ({plain(row['note'])})")
