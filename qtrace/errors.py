@@ -8,6 +8,7 @@ __all__ = [
     "BinaryError",
     "CellError",
     "LabError",
+    "MachineGone",
     "MissingPrerequisite",
     "NoPath",
     "QtraceError",
@@ -56,6 +57,10 @@ class TraceError(QtraceError):
 
 class LabError(QtraceError):
     """A namespace, guest or lab machine that did not come up, or died."""
+
+
+class MachineGone(LabError):
+    """The lab machine has ended under a command; what that had written to shared folders is on the host."""
 
 
 class CellError(QtraceError):

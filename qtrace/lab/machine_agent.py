@@ -4,7 +4,7 @@ Started by machine_init.sh with the host's /usr/bin/python3 and nothing but the 
 that it starts quickly. Both ways over the virtio-serial port `qtrace`, a frame is one byte of kind,
 four of length (big endian) and the payload:
 
-    to us    C  {"argv", "cwd", "env"}      run it           S  signal's number, in decimal
+    to us    C  {"argv", "cwd", "env", "cpus"}  run it       S  signal's number, in decimal
     from us  R  {"release", …}: ready       O, E  what it wrote to stdout, stderr
              X  exit status in decimal (negative: the signal that ended it)
 """
@@ -94,13 +94,16 @@ def _power_off() -> None:
 
 def _run(link: _Link, order: dict[str, object]) -> int:
     """One command, streamed; its exit status, negative for a signal, 127 if it cannot be started."""
-    argv, cwd, env = order["argv"], order["cwd"], order["env"]
-    assert isinstance(argv, list) and isinstance(cwd, str) and isinstance(env, dict)
+    argv, cwd, env, cpus = order["argv"], order["cwd"], order["env"], order["cpus"]
+    assert (
+        isinstance(argv, list) and isinstance(cwd, str) and isinstance(env, dict) and isinstance(cpus, list)
+    )
     pipes = {name: os.pipe() for name in ("O", "E")}
     pid = os.fork()
     if pid == 0:
         try:
             os.setsid()
+            os.sched_setaffinity(0, cpus)
             for handled in (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM):
                 signal.signal(handled, signal.SIG_DFL)
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
