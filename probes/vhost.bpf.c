@@ -21,6 +21,7 @@ enum { VHOST_KICK, VHOST_TUN, VHOST_USED, VHOST_SIGNAL, VHOST_TAKEN };
 
 BPF_ARRAY(vhost_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
 BPF_HASH(vhost_direction, u32, u8, 64);
+BPF_HASH(vhost_received, u32, u64, 64); /* thread -> frames received and not yet given to the guest */
 
 struct taking {
     u64 queue;
@@ -88,6 +89,12 @@ int on_tun_sendmsg(struct pt_regs *ctx) {
 int on_tun_recvmsg(struct pt_regs *ctx) {
     if (!in_worker())
         return 0;
+    u32 thread = bpf_get_current_pid_tgid();
+    u64 *waiting = vhost_received.lookup(&thread), one = 1;
+    if (waiting)
+        *waiting += 1;
+    else
+        vhost_received.update(&thread, &one);
     vhost_turn(RX);
     vhost_passed(VHOST_TUN, RX, 1, PT_REGS_PARM3(ctx));
     return 0;
@@ -125,12 +132,23 @@ int on_vhost_got(struct pt_regs *ctx) {
     return 0;
 }
 
-/* vhost_add_used_and_signal_n(device, vq, heads, count) */
+/* vhost_add_used_and_signal_n(device, vq, heads, count): sent, a head is a frame; received, a large frame
+ * has several, so what counts are the frames received since the call before. */
 int on_vhost_used(struct pt_regs *ctx) {
     u32 thread = bpf_get_current_pid_tgid();
     u8 *direction = vhost_direction.lookup(&thread);
-    if (in_worker() && direction)
-        vhost_passed(VHOST_USED, *direction, (u32)PT_REGS_PARM4(ctx), 0);
+    u64 frames = (u32)PT_REGS_PARM4(ctx);
+    if (!in_worker() || !direction)
+        return 0;
+    if (*direction == RX) {
+        u64 *waiting = vhost_received.lookup(&thread);
+        frames = 0;
+        if (waiting) {
+            frames = *waiting;
+            *waiting = 0;
+        }
+    }
+    vhost_passed(VHOST_USED, *direction, frames, 0);
     return 0;
 }
 

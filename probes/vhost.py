@@ -22,7 +22,7 @@ FAMILY = Family(
         _point("handle_rx_kick", "on_handle_rx_kick", 0, frames=False, note="kicks"),
         _point("tun_sendmsg", "on_tun_sendmsg", 1, note="calls are batches"),
         _point("tun_recvmsg", "on_tun_recvmsg", 1),
-        _point("vhost_add_used_and_signal_n", "on_vhost_used", 2, note="calls are batches"),
+        _point("vhost_add_used_and_signal_n", "on_vhost_used", 2, note="calls are batches of frames"),
         Point(
             "vhost_get_vq_desc",
             (("kprobe", "on_vhost_get"), ("kretprobe", "on_vhost_got")),

@@ -23,6 +23,11 @@ __all__ = ["Session"]
 
 _NO_SLOT = 0xFF
 _MOST_STAGES = 64
+# What the programs remember from one hit to the next.
+_MEMORIES = (
+    *("sites", "latest", "fd_class", "popping", "queue_direction", "giving", "irq_level"),
+    *("vhost_direction", "vhost_received", "vhost_taking"),
+)
 _DIRECTIONS = {Direction.TX: 0, Direction.RX: 1}
 _CLASSES_OF = {"tap": (TAP,), "socket": (STREAM, DATAGRAM)}
 
@@ -66,16 +71,7 @@ class Session:
 
     def open(self) -> None:
         """Write the maps and attach. `Engine.attach` calls it."""
-        for name in (
-            "sites",
-            "latest",
-            "fd_class",
-            "popping",
-            "queue_direction",
-            "giving",
-            "irq_level",
-            "vhost_direction",
-        ):
+        for name in _MEMORIES:
             self._table(name).clear()
         for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots", "last_way"):
             self._zero(name)
