@@ -77,6 +77,7 @@ class Attacher:
         self._index = index
         self._layout = _layout(index)
         self._fields = _callback_fields(index)
+        self._placed: dict[object, tuple[list[Probe], list[Unplaced]]] = {}
 
     @contextlib.contextmanager
     def attach(self, pid: int, paths: Sequence[Path]) -> Iterator[Session]:
@@ -87,7 +88,10 @@ class Attacher:
         files = Target(pid).libraries()
         if not files:
             raise TraceError(f"process {pid} shows no program of its own", hint="run it as root")
-        probes, unplaced = Placement(self._index, files, self._fields).probes(paths)
+        key = tuple(files), tuple(paths)
+        if key not in self._placed:
+            self._placed[key] = Placement(self._index, files, self._fields).probes(paths)
+        probes, unplaced = self._placed[key]
         with self._engine.attach(pid, probes, self._layout, unplaced) as session:
             yield session
 

@@ -18,10 +18,10 @@ def build_id(path: Path) -> str:
     """The build id in hexadecimal; empty if the file has none. Raises BinaryError."""
     try:
         with path.open("rb") as handle:
-            section = ELFFile(handle).get_section_by_name(".note.gnu.build-id")
-            for note in section.iter_notes() if section else ():
-                if note["n_type"] == "NT_GNU_BUILD_ID":
-                    return str(note["n_desc"])
+            for segment in ELFFile(handle).iter_segments("PT_NOTE"):
+                for note in segment.iter_notes():
+                    if note["n_type"] == "NT_GNU_BUILD_ID":
+                        return str(note["n_desc"])
             return ""
     except OSError as exc:
         raise BinaryError(f"cannot read {path}: {exc.strerror}") from exc

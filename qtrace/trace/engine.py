@@ -72,7 +72,7 @@ def open_engine(progress: Progress = SILENT) -> Iterator[Engine]:
     progress.step("compiling the eBPF programs")
     # bcc prints what it dislikes to stderr itself; an exception says only that it failed.
     try:
-        module = bcc.BPF(text=program_text())
+        module = bcc.BPF(text=program_text().encode())
     except Exception as exc:
         raise TraceError(
             f"the eBPF programs do not compile: {exc}",

@@ -31,16 +31,17 @@ class Target:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._proc = Path("/proc", str(pid))
-        self._born = self._birth()
+        _, self._born = self._state()
         if Path("/proc", str(pid), "status").read_text().split("Tgid:")[1].split()[0] != str(pid):
             raise TargetError(f"{pid} is a thread, not a process", hint="give the process's id")
 
     def alive(self) -> bool:
-        """Whether it still runs; a pid that was given to another process does not count."""
+        """Whether it still runs: neither a zombie nor another process that was given its pid."""
         try:
-            return self._birth() == self._born
+            state, born = self._state()
         except TargetError:
             return False
+        return born == self._born and state not in ("Z", "X")
 
     def address_of(self, binary: Path, offset: int) -> int:
         """Where the byte at `offset` of the file `binary` is in the process's memory.
@@ -63,14 +64,31 @@ class Target:
         raise TargetError(f"process {self.pid} does not run code at offset {offset:#x} of {binary}")
 
     def libraries(self) -> list[Path]:
-        """Paths of the mapped executable files, through the process's own root, the program first."""
+        """Paths of the mapped executable files, the program first; through the process's own root where
+        that is not ours."""
         names: dict[str, None] = {}
         with contextlib.suppress(OSError):
             for line in (self._proc / "maps").read_text().splitlines():
                 fields = line.split(maxsplit=5)
                 if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
                     names.setdefault(fields[5])
-        return [self._proc / "root" / name.lstrip("/") for name in names if not name.endswith(" (deleted)")]
+        ours = self._shares_our_files()
+        found = []
+        for number, name in enumerate(names):
+            if not name.endswith(" (deleted)"):
+                found.append(Path(name) if ours else self._proc / "root" / name.lstrip("/"))
+            elif number == 0:  # an upgrade has replaced the program; the kernel still has the old one
+                found.append(self._proc / "exe")
+        return found
+
+    def _shares_our_files(self) -> bool:
+        """Whether a path means the same to the process as to us."""
+        with contextlib.suppress(OSError):
+            ours = Path("/proc/self")
+            return all(
+                (self._proc / link).readlink() == (ours / link).readlink() for link in ("root", "ns/mnt")
+            )
+        return False
 
     def descriptors(self) -> dict[int, int]:
         """Descriptor -> class of `qtrace.probes.syscalls.CLASSES`."""
@@ -111,9 +129,11 @@ class Target:
                 )
         return found
 
-    def _birth(self) -> str:
+    def _state(self) -> tuple[str, str]:
+        """(state, clock ticks since boot at which it began), as proc(5) has them in `stat`."""
         try:
-            return (self._proc / "stat").read_text().rpartition(")")[2].split()[19]
+            fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
+            return fields[0], fields[19]
         except OSError as exc:
             raise TargetError(f"there is no process {self.pid}", hint="see 'pgrep -a qemu'") from exc
 
