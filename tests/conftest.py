@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from qtrace.source.build import ensure_index
+from qtrace.store.index import Index
+
 
 def _missing(what: str) -> str | None:
     """Why `what` is not to be had here, or None where it is."""
@@ -39,3 +42,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("QTRACE_NO_SKIP"):
                 pytest.fail(f"{reason} (QTRACE_NO_SKIP is set)", pytrace=False)
             pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def index() -> Index:
+    """The index of the installed QEMU's own source, made once and kept in the cache."""
+    return ensure_index()[0]

@@ -35,6 +35,14 @@ def find_qemu() -> Path:
     return Path(found)
 
 
+# pci=noearly: a search for AGP bridges of 2003 makes 65,536 port accesses, seven seconds where KVM itself
+# is emulated.
+_CMDLINE = (
+    "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on pci=noearly tsc=reliable "
+    "no_timer_check cryptomgr.notests audit=0 apparmor=0"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class GuestSpec:
     """What to start. `netdev` are QEMU's own arguments after `-netdev`, `id=net0` among them."""
@@ -58,10 +66,10 @@ class GuestSpec:
             str(binary),
             *("-name", "qtrace,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none"),
             *("-machine", "pc,usb=off", "-accel", self.accelerator, "-smp", "1", "-m", f"{self.memory}M"),
-            *("-cpu", "host" if self.accelerator == "kvm" else "max"),
+            *("-cpu", "host" if self.accelerator == "kvm" else "max,la57=off"),
             *(("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny") if self.sandbox else ()),
             *("-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}"),
-            *("-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on"),
+            *("-append", _CMDLINE),
             *("-no-reboot", "-chardev", f"file,id=console,path={home}/console"),
             *("-serial", "chardev:console"),
             *("-qmp", f"unix:{home}/qmp,server=on,wait=off"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from dataclasses import dataclass
 from qtrace.errors import LabError
 from qtrace.lab.owned import ip, own, unique_name
 
-__all__ = ["Counters", "Namespace", "open_namespace"]
+__all__ = ["Counters", "Namespace", "open_namespace", "read_counters"]
 
-# The columns of the run format's `devices` table, as `ip -s` and /proc/net/dev know them.
+# The columns of the run format's `devices` table.
 Counters = dict[str, int]
 
 
@@ -47,15 +46,22 @@ class Namespace:
         if said.returncode != 0:
             raise LabError(f"cannot set {key} in {self.name}: {(said.stderr or said.stdout).strip()}")
 
-    def counters(self, device: str) -> Counters:
-        """The counters of one device, as the kernel keeps them (seen from the host's side of a tap)."""
-        link = json.loads(self.ip("-json", "-statistics", "link", "show", "dev", device))[0]
-        stats = link["stats64"]
-        return {
-            f"{way}_{what}": int(stats[way][what])
-            for way in ("rx", "tx")
-            for what in ("packets", "bytes", "dropped")
-        }
+
+def read_counters(table: str, device: str) -> Counters | None:
+    """The counters of one device in the text of a /proc/net/dev, None if it is not there."""
+    for line in table.splitlines():
+        name, _, numbers = line.partition(":")
+        if name.strip() == device:
+            field = [int(number) for number in numbers.split()]
+            return {
+                "rx_packets": field[1],
+                "rx_bytes": field[0],
+                "rx_dropped": field[3],
+                "tx_packets": field[9],
+                "tx_bytes": field[8],
+                "tx_dropped": field[11],
+            }
+    return None
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from qtrace.errors import CellError, LabError, MissingPrerequisite
 from qtrace.lab.guest import Guest, GuestSpec, start_guest
 from qtrace.lab.image import ensure_image
 from qtrace.lab.kernel import Kernel, ensure_kernel
-from qtrace.lab.netns import Counters, Namespace, open_namespace
+from qtrace.lab.netns import Counters, Namespace, open_namespace, read_counters
 from qtrace.lab.tap import Tap, open_tap
 
 __all__ = ["NETDEVS", "Network", "boot_network", "open_network"]
@@ -56,11 +56,29 @@ class Network:
         return (self.guest_addr, 9) if self.tap else ("127.0.0.1", _PORT_TO_GUEST)
 
     def device_counters(self) -> dict[str, tuple[str, Counters]]:
-        """Side (`tap`, `guest`) -> (device, counters), each as its own kernel keeps them."""
-        sides = {"guest": ("eth0", _guest_counters(self.guest))}
+        """Side (`tap`, `guest`) -> (device, counters), each as its own kernel keeps them.
+
+        What the guest sends, its own device sends and the host's tap receives.
+        """
+        tables = {"guest": ("eth0", self.guest.sh("cat /proc/net/dev"))}
         if self.tap:
-            sides["tap"] = (self.tap.name, self.tap.counters())
+            # QEMU lives in the namespace, so this is the namespace's table.
+            tables["tap"] = (self.tap.name, Path(f"/proc/{self.guest.pid}/net/dev").read_text())
+        sides = {}
+        for side, (device, table) in tables.items():
+            counters = read_counters(table, device)
+            if counters is None:
+                raise LabError(f"the {side} has no {device}")
+            sides[side] = (device, counters)
         return sides
+
+    def settle(self, deadline: float = 1.0) -> None:
+        """Wait until the tap's counters rest: a connection's last frames come after its client has ended."""
+        until, before = time.monotonic() + deadline, ""
+        table = Path(f"/proc/{self.guest.pid}/net/dev")
+        while self.tap and (now := table.read_text()) != before and time.monotonic() < until:
+            before = now
+            time.sleep(0.05)
 
     def vhost_worker(self) -> int | None:
         """The pid of the kernel thread `vhost-<QEMU's pid>`, None without vhost."""
@@ -130,7 +148,7 @@ def boot_network(
         else:
             guest_addr, host_addr = "10.0.2.15", "10.0.2.2"
             option = f"user,id=net0,ipv6=off,hostfwd=udp:127.0.0.1:{_PORT_TO_GUEST}-:9"
-        spec = GuestSpec(nic, option, _MAC, kernel.vmlinuz, image, accelerator, pass_fds=fds)
+        spec = GuestSpec(nic, option, _MAC, kernel.image, image, accelerator, pass_fds=fds)
         guest = stack.enter_context(start_guest(spec, space))
         host_mac = _mac_of(space, tap.name) if tap else _SLIRP_MAC
         yield Network(nic, netdev, datapath, guest, space, tap, host_addr, guest_addr, host_mac)
@@ -151,23 +169,6 @@ def _configure(network: Network) -> None:
         f">/dev/null && exit 0; done; exit 1",
         timeout=120,
     )
-
-
-def _guest_counters(guest: Guest) -> Counters:
-    """From the guest's /proc/net/dev."""
-    for line in guest.sh("cat /proc/net/dev").splitlines():
-        name, _, numbers = line.partition(":")
-        if name.strip() == "eth0":
-            field = [int(number) for number in numbers.split()]
-            return {
-                "rx_packets": field[1],
-                "rx_bytes": field[0],
-                "rx_dropped": field[3],
-                "tx_packets": field[9],
-                "tx_bytes": field[8],
-                "tx_dropped": field[11],
-            }
-    raise LabError("the guest has no eth0: its kernel did not drive the NIC")
 
 
 def _mac_of(space: Namespace, device: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtrace.errors import LabError, MissingPrerequisite
-from qtrace.lab.netns import Counters, Namespace
+from qtrace.lab.netns import Namespace
 
 __all__ = ["Tap", "open_tap"]
 
@@ -31,13 +31,8 @@ _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 class Tap:
     """`name` is free to repeat: each one is alone in its namespace."""
 
-    space: Namespace
     name: str
     fd: int
-
-    def counters(self) -> Counters:
-        """Seen from the host: what the guest sends is received here."""
-        return self.space.counters(self.name)
 
 
 @contextlib.contextmanager
@@ -52,7 +47,7 @@ def open_tap(space: Namespace, address: str, peer: str, peer_mac: str) -> Iterat
         space.ip("address", "add", address, "dev", name)
         space.ip("link", "set", name, "up")
         space.ip("neighbour", "replace", peer, "lladdr", peer_mac, "dev", name, "nud", "permanent")
-        yield Tap(space, name, descriptor)
+        yield Tap(name, descriptor)
     finally:
         os.close(descriptor)
 

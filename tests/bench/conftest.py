@@ -1,4 +1,4 @@
-"""One index, one compiled engine for all tests that trace a guest of their own."""
+"""One compiled engine for all tests that trace a guest of their own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from qtrace.bench.attach import Attacher
-from qtrace.source.build import ensure_index
 from qtrace.store.index import Index
 from qtrace.trace.engine import open_engine
-
-
-@pytest.fixture(scope="session")
-def index() -> Index:
-    return ensure_index()[0]
 
 
 @pytest.fixture(scope="session")

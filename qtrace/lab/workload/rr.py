@@ -7,11 +7,12 @@ from typing import Any
 
 from qtrace.errors import LabError
 from qtrace.lab.network import Network
-from qtrace.lab.workload.server import Metric, serve
+from qtrace.lab.workload.server import Metric
 
-__all__ = ["rr"]
+__all__ = ["PORT", "SERVER", "rr"]
 
-_PORT = 11111
+PORT = 11111
+SERVER = ("sockperf", "server", "--tcp", "-i", "0.0.0.0", "-p", str(PORT))
 _MESSAGE = 64  # bytes
 _MEAN = re.compile(r"avg-rtt=([0-9.]+)|Summary: (?:Latency|Round trip) is ([0-9.]+) usec", re.IGNORECASE)
 _PERCENTILE = re.compile(r"percentile (50|90|99)\.0*\s*=\s*([0-9.]+)")
@@ -19,14 +20,15 @@ _COUNT = re.compile(r"\[Valid Duration\].*ReceivedMessages=([0-9]+)")
 
 
 def rr(network: Network, seconds: float) -> tuple[list[Metric], dict[str, Any]]:
-    """`rtt_mean`, `rtt_p50`, `rtt_p90`, `rtt_p99` (us, whole round trip) and `transactions`."""
-    server = ["sockperf", "server", "--tcp", "-i", "0.0.0.0", "-p", str(_PORT)]
+    """`rtt_mean`, `rtt_p50`, `rtt_p90`, `rtt_p99` (us, whole round trip) and `transactions`.
+
+    `SERVER` must run in the network's namespace. Of the `seconds`, sockperf gives 0.9 to warming up.
+    """
     command = (
-        f"sockperf ping-pong --tcp -i {network.host_addr} -p {_PORT} -t {max(1, round(seconds))} "
+        f"sockperf ping-pong --tcp -i {network.host_addr} -p {PORT} -t {max(1, round(seconds))} "
         f"-m {_MESSAGE} --full-rtt --no-rdtsc"
     )
-    with serve(network.space, server, _PORT):
-        output = network.guest.sh(command, timeout=seconds + 60)
+    output = network.guest.sh(command, timeout=seconds + 60)
     clean = re.sub(r"\x1b\[[0-9;]*m", "", output)
     mean, count = _MEAN.search(clean), _COUNT.search(clean)
     percentiles = {name: float(value) for name, value in _PERCENTILE.findall(clean)}

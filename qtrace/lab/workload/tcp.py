@@ -7,20 +7,23 @@ from typing import Any
 
 from qtrace.errors import LabError
 from qtrace.lab.network import Network
-from qtrace.lab.workload.server import Metric, serve
+from qtrace.lab.workload.server import Metric
 from qtrace.model import Direction
 
-__all__ = ["tcp"]
+__all__ = ["PORT", "SERVER", "tcp"]
 
-_PORT = 5201
+PORT = 5201
+SERVER = ("iperf3", "-s", "-p", str(PORT))
 
 
 def tcp(network: Network, direction: Direction, seconds: float) -> tuple[list[Metric], dict[str, Any]]:
-    """`throughput` (bit/s, at the receiver), `bytes` (received), `retransmits`; and iperf3's own JSON."""
+    """`throughput` (bit/s, at the receiver), `bytes` (received), `retransmits`; and iperf3's own JSON.
+
+    `SERVER` must run in the network's namespace.
+    """
     reverse = " -R" if direction is Direction.RX else ""
-    command = f"iperf3 -c {network.host_addr} -p {_PORT} -t {max(1, round(seconds))}{reverse} -J"
-    with serve(network.space, ["iperf3", "-s", "-1", "-p", str(_PORT)], _PORT):
-        status, output = network.guest.try_sh(command, timeout=seconds + 60)
+    command = f"iperf3 -c {network.host_addr} -p {PORT} -t {max(1, round(seconds))}{reverse} -J"
+    status, output = network.guest.try_sh(command, timeout=seconds + 60)
     try:
         raw: dict[str, Any] = json.loads(output)
     except ValueError as exc:
