@@ -24,12 +24,14 @@ Way = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """`reason` is why the venue is what it is, `command` what was typed, `index` the source index's file.
+    """`reason` is why the venue is what it is, `command` what was typed, `index` the source index's file,
+    `machine` what the lab machine is where the run happens in one.
     `ways` has for each (NIC, netdev, datapath) the path of either direction, or why there is none."""
 
     reason: str
     command: tuple[str, ...]
     index: FilePath
+    machine: str = ""
     ways: dict[Way, list[Path] | str] = field(default_factory=dict)
 
     def paths_of(self, cell: Cell) -> list[Path]:
@@ -59,7 +61,12 @@ class Brief:
             [*key, found if isinstance(found, str) else [path.to_json() for path in found]]
             for key, found in self.ways.items()
         ]
-        head = {"reason": self.reason, "command": self.command, "index": str(self.index)}
+        head = {
+            "reason": self.reason,
+            "command": self.command,
+            "index": str(self.index),
+            "machine": self.machine,
+        }
         file.write_text(json.dumps({**head, "ways": ways}))
 
     @classmethod
@@ -72,7 +79,7 @@ class Brief:
                 ways[nic, netdev, datapath] = (
                     found if isinstance(found, str) else [path_from_json(item) for item in found]
                 )
-            return cls(data["reason"], tuple(data["command"]), FilePath(data["index"]), ways)
+            return cls(data["reason"], tuple(data["command"]), FilePath(data["index"]), data["machine"], ways)
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise StoreError(f"{file} is not a brief: {exc}") from exc
 
@@ -87,7 +94,7 @@ def make_brief(cells: Sequence[Cell], index: Index, reason: str, command: Sequen
         for datapath in wanted:
             if (key := (cell.nic, cell.netdev, datapath)) not in ways:
                 ways[key] = _walk(index, key)
-    return Brief(reason, tuple(command), index.path, ways)
+    return Brief(reason, tuple(command), index.path, ways=ways)
 
 
 def _walk(index: Index, key: Way) -> list[Path] | str:

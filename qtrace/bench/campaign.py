@@ -6,6 +6,7 @@ on. Whatever ends the campaign early, what was recorded stays readable.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -112,9 +113,9 @@ def run_campaign(
     """Take every job's measurement and record it in `writer`.
 
     `open_stand(cell, stack)` starts a cell's guest and leaves its taking down to `stack`. All the stands
-    come up at once and first, so that none starts while another is measured; `meanwhile` is called while
-    they do. Raises what is wrong with the machine rather than with a cell, KeyboardInterrupt included,
-    after everything is closed.
+    come up first, so that none starts while another is measured; `meanwhile` is called while they do.
+    Raises what is wrong with the machine rather than with a cell, KeyboardInterrupt included, after
+    everything is closed.
     """
     outcome = Outcome()
     began = time.monotonic()
@@ -135,16 +136,22 @@ def _bring_up(
     """A stand that does not come up is tried again when it is its turn."""
     began = time.monotonic()
     up = 0
-    for cell in cells:
-        progress.step(f"starting a guest with {_label(cell)}")
-        with _told(cell, progress):
-            stands.start(cell)
+
+    def start(some: Sequence[Cell]) -> None:
+        for cell in some:
+            progress.step(f"starting a guest with {_label(cell)}")
+            with _told(cell, progress):
+                stands.start(cell)
+
+    # More guests than processors would only be in each other's way.
+    at_once = max(1, len(os.sched_getaffinity(0)))
+    start(cells[:at_once])
     meanwhile()
-    for cell in cells:
-        progress.step(f"waiting for the guest with {_label(cell)}")
+    for number, cell in enumerate(cells):
         with _told(cell, progress):
             stands.up(cell)
             up += 1
+        start(cells[number + at_once :][:1])
     progress.done(f"{up} of {len(cells)} guests are up after {time.monotonic() - began:.0f} s")
 
 

@@ -22,7 +22,7 @@ def conditions(binary: Path, accelerator: str, guest_kernel: str) -> dict[str, s
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "accelerator": accelerator,
-        "CPU": f"{_cpu()}, {len(os.sched_getaffinity(0))} online",
+        "CPU": _cpu(),
         "memory": f"{memory:.1f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "guest kernel": guest_kernel,
@@ -53,10 +53,14 @@ def qemu_version(binary: Path) -> str:
 
 
 def _cpu() -> str:
+    """The model, how many are online, and how many of them we and our guests may use if not all."""
+    model = platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
-            return " ".join(line.split(":", 1)[1].split())
-    return platform.machine()
+            model = " ".join(line.split(":", 1)[1].split())
+            break
+    online, ours = os.cpu_count() or 1, len(os.sched_getaffinity(0))
+    return f"{model}, {online} online" + (f", {ours} of them for the guests" if ours < online else "")
 
 
 def _bcc() -> str:

@@ -18,6 +18,7 @@ from qtrace.store.run import RunWriter
 from qtrace.trace.cmdline import Attached, accelerator_of, attached_nics, command_line
 from qtrace.trace.engine import open_engine
 from qtrace.trace.snapshot import Snapshot
+from qtrace.trace.target import Target
 
 __all__ = ["Live", "choose_nic", "record_process", "target_binary"]
 
@@ -95,9 +96,9 @@ def record_process(
         Attacher(engine, index).attach(pid, paths) as session,
         RunWriter.create(folder, meta) as writer,
     ):
-        progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
         session.start()
-        interrupted = not _wait(pid, seconds)
+        progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
+        interrupted = not _wait(Target(pid), seconds)
         session.stop()
         snapshot = session.read()
         tables = snapshot.tables()
@@ -110,11 +111,11 @@ def record_process(
     return Live(snapshot, interrupted)
 
 
-def _wait(pid: int, seconds: float) -> bool:
+def _wait(target: Target, seconds: float) -> bool:
     """Until the time is up; False if Ctrl-C came first. A process that has ended is the reader's to tell."""
     deadline = time.monotonic() + seconds
     try:
-        while (left := deadline - time.monotonic()) > 0 and Path(f"/proc/{pid}").exists():
+        while (left := deadline - time.monotonic()) > 0 and target.alive():
             time.sleep(min(_POLL, left))
     except KeyboardInterrupt:
         return False

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from qtrace.bench.conditions import conditions
 from qtrace.bench.plan import Job, Plan
 from qtrace.bench.stand import open_stand
 from qtrace.cache import cache_dir
-from qtrace.errors import LabError
+from qtrace.errors import LabError, MachineGone
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.guest import find_qemu
 from qtrace.lab.image import ensure_image, shared_libraries
@@ -30,7 +31,7 @@ from qtrace.model import Cell
 from qtrace.model import Path as WalkedPath
 from qtrace.progress import Progress
 from qtrace.store.index import Index, open_index
-from qtrace.store.run import RunReader, RunWriter
+from qtrace.store.run import RunReader, RunWriter, close_dead
 from qtrace.trace.engine import open_engine
 from qtrace.trace.prerequisites import ensure_headers, require_tracing
 from qtrace.trace.session import Session
@@ -80,6 +81,9 @@ def record_here(
     kernel = ensure_kernel(progress)
     accelerator = choose_accelerator()
     facts = conditions(find_qemu(), accelerator, f"Linux {kernel.release}")
+    if brief.machine:
+        facts["lab machine"] = brief.machine
+        facts["accelerator"] += ", in the lab machine, which is itself emulated" * ("tcg" in brief.machine)
     facts["repetitions"] = str(plan.repetitions)
     facts["source index"] = f"QEMU {index.meta['qemu']}, libclang {index.meta['libclang']}"
     meta = {
@@ -121,11 +125,15 @@ def record_in_machine(plan: str, folder: Path, brief: Brief, shard: str, progres
     ensure_headers(progress, kernel.release)
     folder.mkdir(parents=True, exist_ok=True)
     # In the cache, which the machine sees: it need not see the folder for temporary files.
+    argv = [sys.executable, "-m", "qtrace", "bench", plan, "-o", str(folder), "--shard", shard]
     with tempfile.NamedTemporaryFile(prefix="brief-", dir=cache_dir("briefs")) as note:
-        brief.save(Path(note.name))
-        with LabMachine(share=[folder], progress=progress, kernel=kernel) as machine:
-            argv = [sys.executable, "-m", "qtrace", "bench", plan, "-o", str(folder), "--shard", shard]
-            status = machine.run([*argv, "--brief", note.name], on_output=_pass_on)
+        try:
+            with LabMachine(share=[folder], progress=progress, kernel=kernel) as machine:
+                replace(brief, machine=machine.describe()).save(Path(note.name))
+                status = machine.run([*argv, "--brief", note.name], on_output=_pass_on)
+        except MachineGone:
+            close_dead(folder)
+            raise
     if status not in (0, 1):
         raise LabError(f"the campaign in the lab machine ended with status {status}")
     RunReader.open(folder)

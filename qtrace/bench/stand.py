@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from qtrace.bench.brief import Brief
 from qtrace.errors import CellError
 from qtrace.lab.kernel import Kernel
 from qtrace.lab.network import Network, boot_network
-from qtrace.lab.workload.rr import rr
-from qtrace.lab.workload.tcp import tcp
+from qtrace.lab.workload import rr, tcp
+from qtrace.lab.workload.server import serve
 from qtrace.model import Cell, Path
 from qtrace.store.run import Tables
 from qtrace.trace.prerequisites import kprobes_available
@@ -27,33 +27,39 @@ Attach = Callable[[int, Sequence[Path]], AbstractContextManager[Session]]
 class LabStand:
     """Implements `qtrace.bench.campaign.Stand`."""
 
-    def __init__(self, network: Network, attach: Attach, brief: Brief) -> None:
+    def __init__(self, network: Network, attach: Attach, brief: Brief, stack: ExitStack) -> None:
         self._network = network
         self._attach = attach
         self._brief = brief
+        self._stack = stack
 
     def wait_until_up(self) -> None:
         """Raises CellError or LabError."""
         self._network.wait_until_up()
+        for workload in (tcp, rr):
+            self._stack.enter_context(serve(self._network.space, workload.SERVER, workload.PORT))
 
     def measure(self, cell: Cell, probed: bool, seconds: float) -> tuple[Tables, dict[str, Any]]:
         """One window of traffic. Raises CellError, LabError, TargetError, TraceError."""
         self._network.verify()
         pid = self._network.guest.pid
-        before = self._network.device_counters()
         if probed:
             with self._attach(pid, self._watched(cell)) as session:
+                before = self._network.device_counters()
                 session.start()
                 metrics, raw = self._work(cell, seconds)
+                self._network.settle()
                 session.stop()
+                after = self._network.device_counters()
                 tables: Tables = session.read().tables()
         else:
             target = Target(pid)
             worker = target.worker()
+            before = self._network.device_counters()
             began = target.threads(worker)
             metrics, raw = self._work(cell, seconds)
+            after = self._network.device_counters()
             tables = {"threads": _thread_rows(began, target.threads(worker))}
-        after = self._network.device_counters()
         tables["results"] = [
             {"metric": metric, "value": value, "unit": unit} for metric, value, unit in metrics
         ]
@@ -70,9 +76,9 @@ class LabStand:
 
     def _work(self, cell: Cell, seconds: float) -> tuple[list[tuple[str, float, str]], dict[str, Any]]:
         if cell.workload == "tcp" and cell.direction is not None:
-            return tcp(self._network, cell.direction, seconds)
+            return tcp.tcp(self._network, cell.direction, seconds)
         if cell.workload == "rr":
-            return rr(self._network, seconds)
+            return rr.rr(self._network, seconds)
         raise CellError(f"the lab has no workload {cell.workload!r}")
 
 
@@ -81,8 +87,11 @@ def open_stand(
     cell: Cell, attach: Attach, brief: Brief, kernel: Kernel, accelerator: str
 ) -> Iterator[LabStand]:
     """Start the guest that `cell` and its likes need; all of it is gone when the block ends."""
-    with boot_network(cell.nic, cell.netdev, cell.datapath, accelerator, kernel) as network:
-        yield LabStand(network, attach, brief)
+    with (
+        boot_network(cell.nic, cell.netdev, cell.datapath, accelerator, kernel) as network,
+        ExitStack() as stack,
+    ):
+        yield LabStand(network, attach, brief, stack)
 
 
 def _thread_rows(before: dict[int, ThreadTimes], after: dict[int, ThreadTimes]) -> list[dict[str, Any]]:

@@ -92,7 +92,11 @@ def _bench(
 
 
 def _here(
-    plan: Plan, jobs: Sequence[Job], folder: Path, brief: Brief | Path, progress: ConsoleProgress
+    plan: Plan,
+    jobs: Sequence[Job],
+    folder: Path,
+    brief: Brief | Path,
+    progress: ConsoleProgress,
 ) -> int:
     from qtrace.bench.brief import Brief
     from qtrace.bench.record import record_here

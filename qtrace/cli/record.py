@@ -15,13 +15,20 @@ __all__ = ["command"]
 
 @click.command("record")
 @click.argument("pid", type=click.IntRange(min=1))
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=10.0, show_default=True)
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    help="How long to count, in seconds.",
+)
 @click.option("--netdev", "netdev", default="", help="The id of the netdev, where the QEMU has several NICs.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The run's folder [default: runs/PID-TIME]."
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(pid: int, seconds: float, netdev: str, output: Path | None, form: str) -> None:
+def command(pid: int, duration: float, netdev: str, output: Path | None, form: str) -> None:
     """Attach to the running QEMU with process id PID and count what passes each stage of its path.
 
     NIC and netdev are read from its command line. Ctrl-C ends the window early and keeps what was
@@ -41,7 +48,7 @@ def command(pid: int, seconds: float, netdev: str, output: Path | None, form: st
         progress.done(f"process {pid}: {nic.nic} on {nic.netdev}" + (" with vhost" if nic.vhost else ""))
         index, _ = ensure_index(progress, binary=binary)
         folder = (output or Path("runs") / f"{pid}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
-        live = record_process(pid, nic, others, seconds, folder, index, progress, sys.argv[1:])
+        live = record_process(pid, nic, others, duration, folder, index, progress, sys.argv[1:])
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")
     finally:
         progress.close()

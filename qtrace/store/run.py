@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from qtrace.errors import StoreError
 
-__all__ = ["FORMAT", "SCHEMAS", "STATUSES", "RunReader", "RunWriter", "Tables"]
+__all__ = ["FORMAT", "SCHEMAS", "STATUSES", "RunReader", "RunWriter", "Tables", "close_dead"]
 
 FORMAT = 1
 STATUSES = ("running", "complete", "interrupted", "partial")
@@ -188,6 +188,14 @@ class RunReader:
                 if entry not in self.damaged:
                     self.damaged.append(entry)
         return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def close_dead(path: Path) -> None:
+    """Mark the run at `path` as interrupted if its writer, now dead, had begun it. Raises StoreError."""
+    if (path / "run.json").exists():
+        meta = RunReader.open(path).meta
+        if meta["status"] == "running":
+            RunWriter(path, meta).finish("interrupted")
 
 
 def _inside(file: Path, folder: Path) -> None:

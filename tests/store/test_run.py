@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtrace.errors import StoreError
-from qtrace.store.run import SCHEMAS, RunReader, RunWriter
+from qtrace.store.run import SCHEMAS, RunReader, RunWriter, close_dead
 
 META = {
     "venue": "host",
@@ -42,6 +42,15 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     raw = tmp_path / "run" / "raw" / f"{CELL}.1.probed" / "iperf3.json"
     assert json.loads(raw.read_text()) == {"end": {"sum": 1}}
     assert not list((tmp_path / "run").rglob(".*")), "a file was left beside"
+
+
+def test_a_run_whose_writer_died_is_closed_and_another_is_left_alone(tmp_path: Path) -> None:
+    dead, whole = tmp_path / "dead", written(tmp_path / "whole")
+    RunWriter.create(dead, META)
+    for path in (dead, whole, tmp_path / "never-begun"):
+        close_dead(path)
+    assert RunReader.open(dead).meta["status"] == "interrupted" and RunReader.open(dead).meta["finished"]
+    assert RunReader.open(whole).meta["status"] == "complete"
 
 
 def text() -> st.SearchStrategy[str]:

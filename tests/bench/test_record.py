@@ -1,0 +1,90 @@
+"""`qtrace record PID` on a guest that somebody else has started, as the person at the terminal sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qtrace.lab.accel import choose_accelerator
+from qtrace.lab.network import Network, open_network
+from qtrace.lab.workload.frames import frames_to_host
+from qtrace.store.index import Index
+from qtrace.store.run import RunReader
+
+pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
+
+FRAMES = 1009
+
+
+@pytest.fixture(scope="module")
+def network(index: Index) -> Iterator[Network]:
+    with open_network("virtio-net-pci", "tap", "qemu", choose_accelerator()) as network:
+        yield network
+
+
+class Recording:
+    """`qtrace record` as a process that has begun to count."""
+
+    def __init__(self, network: Network, run: Path, duration: float) -> None:
+        words = [str(network.guest.pid), "-o", str(run), "--duration", str(duration), "--format", "json"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "qtrace", "record", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr
+        self.said = ""
+        for line in self.process.stderr:
+            self.said += line
+            if "counting in process" in line:
+                return
+        pytest.fail(self.said)
+
+    def end(self) -> dict[str, object]:
+        out, err = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, err
+        answer: dict[str, object] = json.loads(out)
+        return answer
+
+
+def test_known_frames_are_counted_and_ctrl_c_keeps_them(network: Network, tmp_path: Path) -> None:
+    recording = Recording(network, tmp_path / "run", 300)
+    assert frames_to_host(network, FRAMES) == FRAMES
+    network.settle()
+    recording.process.send_signal(signal.SIGINT)
+    stages = recording.end()["stages"]
+    assert isinstance(stages, list)
+    frames = {row["stage"]: row["frames"] for row in stages if row["direction"] == "tx"}
+    assert {stage: frames[stage] for stage in ("dequeue", "send", "deliver", "host", "complete")} == (
+        dict.fromkeys(("dequeue", "send", "deliver", "host", "complete"), FRAMES)
+    )
+    run = RunReader.open(tmp_path / "run")
+    assert run.meta["status"] == "complete" and run.meta["conditions"]["QEMU"]
+    assert run.table("stages").num_rows == len(stages) and not run.damaged
+
+
+def test_a_guest_that_ends_is_said(network: Network, tmp_path: Path) -> None:
+    with open_network("e1000", "user", "qemu", choose_accelerator()) as short:
+        recording = Recording(short, tmp_path / "run", 300)
+        os.kill(short.guest.pid, signal.SIGKILL)
+        _, err = recording.process.communicate(timeout=60)
+    assert recording.process.returncode == 1
+    assert "has ended" in err and "Traceback" not in err
+
+
+def test_the_folder_must_be_free(network: Network, tmp_path: Path) -> None:
+    (tmp_path / "something").write_text("precious")
+    words = [str(network.guest.pid), "-o", str(tmp_path), "--duration", "1"]
+    said = subprocess.run(
+        [sys.executable, "-m", "qtrace", "record", *words], capture_output=True, text=True, timeout=120
+    )
+    assert said.returncode == 1 and "is not empty" in said.stderr and "Traceback" not in said.stderr
+    assert (tmp_path / "something").read_text() == "precious"

@@ -1,0 +1,57 @@
+"""Runs in the lab machine: 1009 frames each way over a tap with or without vhost, every count as JSON."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from qtrace.bench.attach import Attacher
+from qtrace.bench.brief import Brief
+from qtrace.lab.accel import choose_accelerator
+from qtrace.lab.network import open_network
+from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
+from qtrace.model import Cell
+from qtrace.store.index import open_index
+from qtrace.trace.engine import open_engine
+
+FRAMES = 1009
+
+
+def main() -> None:
+    brief = Brief.load(Path(sys.argv[1]))
+    answer: dict[str, object] = {}
+    with open_engine() as engine:
+        attacher = Attacher(engine, open_index(brief.index))
+        for datapath in ("vhost-net", "qemu"):
+            cell = Cell("virtio-net-pci", "tap", datapath, None, "rr")
+            paths = [*brief.paths_of(cell), *brief.other_datapath(cell)]
+            with (
+                open_network(cell.nic, cell.netdev, datapath, choose_accelerator()) as network,
+                attacher.attach(network.guest.pid, paths) as session,
+            ):
+                windows = {}
+                for way, send in (("tx", frames_to_host), ("rx", frames_to_guest)):
+                    before = network.device_counters()
+                    session.start()
+                    sent = send(network, FRAMES)
+                    _settle(session)
+                    session.stop()
+                    after = network.device_counters()
+                    moved = {
+                        side: {key: after[side][1][key] - old for key, old in counters.items()}
+                        for side, (_, counters) in before.items()
+                    }
+                    windows[way] = {"sent": sent, "moved": moved, **session.read().tables()}
+                answer[datapath] = {"worker": network.vhost_worker(), "windows": windows}
+    print(json.dumps(answer))
+
+
+def _settle(session) -> None:  # type: ignore[no-untyped-def]
+    until, last = time.monotonic() + 20, None
+    while (now := session.read().counts) != last and time.monotonic() < until:
+        last = now
+        time.sleep(0.3)
+
+
+if __name__ == "__main__":
+    main()
