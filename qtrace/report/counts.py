@@ -21,6 +21,16 @@ def _who(row: Row) -> tuple[str, str]:
     return str(row["nic"]), backend(row["netdev"], row["datapath"])
 
 
+def _traffic(row: Row) -> str:
+    """What was sent: `tcp tx` has frames of both directions, the payload's and the ACKs."""
+    return f"{row['workload']} {row['way']}" if row["way"] in ("tx", "rx") else str(row["workload"])
+
+
+def _other_datapath(row: Row) -> bool:
+    """Whether the stage belongs to the datapath that the cell must not take: it must count nothing."""
+    return bool(row["attached"]) and (row["how"] == "kprobe") != (row["datapath"] == "vhost-net")
+
+
 def _payload(rows: Sequence[Row]) -> list[Row]:
     """The rows of a cell's own direction: not the ACKs, not the round trips.
 
@@ -68,9 +78,10 @@ def stages(answers: Answers) -> Section:
     details = [
         (
             *(*_who(row), row["direction"], row["stage"], row["function"], row["how"]),
-            *(count(row["calls"]), count(row["frames"]), size(row["bytes"]), row["note"]),
+            *(count(row["calls"]), count(row["frames"]), size(row["bytes"])),
+            "not this datapath's: must count nothing" if _other_datapath(row) else row["note"],
         )
-        for row in rows
+        for row in sorted(rows, key=lambda row: (row["way"] == "rx", *_who(row), _other_datapath(row)))
     ]
     heads = "NIC|back end|direction|stage|$function|probe|#calls|#frames|#bytes|note"
     tables.append(Table.of("Every stage by function", heads, details))
@@ -195,7 +206,7 @@ def proof(answers: Answers) -> Section:
     """Who carried the frames."""
     lines = [
         (
-            *(*_who(row), row["workload"], row["direction"]),
+            *(*_who(row), _traffic(row), row["direction"]),
             *(count(row["qemu_frames"]), count(row["kernel_frames"]), _CARRIES[row["carried_by"]]),
             {True: "yes", False: "NO", None: "not known"}[row["as_planned"]],
         )
@@ -210,7 +221,7 @@ def proof(answers: Answers) -> Section:
         (
             Table.of(
                 "",
-                "NIC|back end|workload|direction|#frames: in QEMU|#in the kernel's vhost|carried by|as "
+                "NIC|back end|traffic|direction|#frames: in QEMU|#in the kernel's vhost|carried by|as "
                 "planned",
                 lines,
             ),
@@ -222,7 +233,7 @@ def reconciliation(answers: Answers) -> Section:
     """Traced frames against the device's counters."""
     lines = [
         (
-            *(*_who(row), row["workload"], row["direction"], row["stage"], row["function"]),
+            *(*_who(row), _traffic(row), row["direction"], row["stage"], row["function"]),
             *(
                 count(row["frames"]),
                 count(row["device_frames"]),
@@ -232,7 +243,7 @@ def reconciliation(answers: Answers) -> Section:
         )
         for row in answers.ask("reconciliation")
     ]
-    heads = "NIC|back end|workload|direction|stage|$function|#traced|#device|#difference|#dropped"
+    heads = "NIC|back end|traffic|direction|stage|$function|#traced|#device|#difference|#dropped"
     return Section(
         "reconciliation",
         "Against the tap device's own counters",

@@ -115,7 +115,7 @@ def _alerts(answers: Answers) -> list[str]:
         said.append(f"This run is {clean(status)}: what follows is what was recorded.")
     failures = answers.failures()
     for row in failures[:8]:
-        way = clean(row["direction"]) if isinstance(row["direction"], str) else "both ways"
+        way = clean(row["direction"]) if row["direction"] in ("tx", "rx") else "both ways"
         where = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, {way}"
         where += f", {clean(row['workload'])}, repetition {row['rep']}"
         where += ", with probes" if row["probed"] else ", without probes"
