@@ -48,10 +48,10 @@ def paths(figures: Sequence[Figure]) -> Section:
     return Section(
         "paths",
         "The paths",
-        "Each path as the walk found it in QEMU's source, with what was counted at each stage and how long a "
-        "frame took from the stage before (p50 and p99 of the probed TCP measurements). The functions "
-        "between "
-        "two stages are named on the line; places are file:line in the source of this QEMU.",
+        "Each path as the walk found it in QEMU's source, with what was counted at each stage and how "
+        "long a frame took from the stage before (p50 and p99 of the probed TCP measurements). The "
+        "functions between two stages are named on the line; places are file:line in the source of this "
+        "QEMU.",
         figures=tuple(figures),
     )
 
@@ -89,10 +89,9 @@ def stages(answers: Answers) -> Section:
         "stages",
         "Packets at each stage",
         "Exact counts, summed over the probed TCP repetitions, of the direction of the payload (the ACKs "
-        "of the "
-        "other direction are counted apart and are in the data). Frames may be larger than the MTU: "
-        "segmentation "
-        "is left to the device. A dash is a stage that could not be measured, which is not zero.",
+        "of the other direction are counted apart and are in the data). Frames may be larger than the "
+        "MTU: segmentation is left to the device. A dash is a stage that could not be measured, which is "
+        "not zero.",
         tuple(tables),
     )
 
@@ -140,10 +139,9 @@ def stage_latency(answers: Answers) -> Section:
         "stage-latency",
         "Time between neighbouring stages",
         "From histograms kept in the kernel with one slot for each power of two: the quantile is "
-        "interpolated "
-        "within its slot, the slot's bounds in parentheses are what is certain. The probes' own time is "
-        "in it. "
-        "Medians do not add up exactly to the median of the whole; the figure shows where the time goes.",
+        "interpolated within its slot, the slot's bounds in parentheses are what is certain. The probes' "
+        "own time is in it. Medians do not add up exactly to the median of the whole; the figure shows "
+        "where the time goes.",
         (Table.of("", heads, lines),),
         (figure,) if figure else (),
     )
@@ -177,11 +175,11 @@ def calls(answers: Answers) -> Section:
     return Section(
         "calls",
         "System calls, kicks and interrupts",
-        "A system call that carries one packet is dear; fewer kicks and interrupts than packets is batching. "
-        "`I/O calls` are the reads or writes of QEMU on the tap or a socket in the payload's direction; "
-        "where "
-        "the kernel carries the frames there are none. Rates stand beside the counts they come from; system "
-        "calls below 0.005 a MB (10^6 bytes of payload) are left out here and are in the data.",
+        "A system call that carries one packet is dear; fewer kicks and interrupts than packets is "
+        "batching. `I/O calls` are the reads or writes of QEMU on the tap or a socket in the payload's "
+        "direction; where the kernel carries the frames there are none. Rates stand beside the counts "
+        "they come from; system calls below 0.005 a MB (10^6 bytes of payload) are left out here and are "
+        "in the data.",
         (
             Table.of(
                 "Packets per system call",
@@ -216,8 +214,8 @@ def proof(answers: Answers) -> Section:
         "vhost",
         "Is vhost really on?",
         "Counted, not assumed: with vhost on, QEMU's own dequeue and deliver must stay at zero while the "
-        "kernel's "
-        "vhost functions count the frames; with vhost off the reverse. A dash is a side that was not probed.",
+        "kernel's vhost functions count the frames; with vhost off the reverse. A dash is a side that "
+        "was not probed.",
         (
             Table.of(
                 "",
@@ -248,8 +246,8 @@ def reconciliation(answers: Answers) -> Section:
         "reconciliation",
         "Against the tap device's own counters",
         "Frames that the probes counted and frames that the tap device counted over the same window; "
-        "nothing is "
-        "rounded. A difference of a few frames is traffic on the window's edges; more than that is an error.",
+        "nothing is rounded. A difference of a few frames is traffic on the window's edges; more than "
+        "that is an error.",
         (Table.of("", heads, lines),),
     )
 

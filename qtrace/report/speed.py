@@ -81,8 +81,8 @@ def throughput(answers: Answers) -> Section:
         "Throughput",
         "TCP payload received, without probes: the mean of n repetitions and the interval that covers the "
         f"true mean with 95 % confidence (Student's t). The ratio is to {base} with the same NIC and "
-        "direction "
-        "in the same repetition (geometric mean). Intervals that overlap widely do not tell two cells apart.",
+        "direction in the same repetition (geometric mean). Intervals that overlap widely do not tell "
+        "two cells apart.",
         (table,),
         (figure,) if figure else (),
     )
@@ -129,8 +129,7 @@ def latency(answers: Answers) -> Section:
         "Round-trip latency",
         "One small message at a time, there and back, without probes. Each figure is the mean over n "
         "repetitions of that repetition's own quantile; the interval is on the median's mean, the tick "
-        "in the "
-        "figure is p99. A ratio above 1 is slower.",
+        "in the figure is p99. A ratio above 1 is slower.",
         (table,),
         (figure,) if figure else (),
     )
@@ -171,10 +170,8 @@ def cpu(answers: Answers) -> Section:
         "cpu",
         "CPU time",
         "CPU seconds (user and system) of each thread for a GB (10^9 bytes) of TCP payload, without "
-        "probes; the "
-        "vCPU threads contain the guest's own work, under emulation the emulator's too. `CPU s`, "
-        "`payload` and "
-        "`switches` (context switches of both kinds) are sums over the n repetitions.",
+        "probes; the vCPU threads contain the guest's own work, under emulation the emulator's too. `CPU "
+        "s`, `payload` and `switches` (context switches of both kinds) are sums over the n repetitions.",
         (Table.of("", heads, lines),),
         (figure,) if figure else (),
     )
@@ -203,10 +200,8 @@ def cost(answers: Answers) -> Section:
         "cost",
         "What the probes cost",
         "The same cell with probes over without them, paired by repetition: a throughput of 0.80 × means "
-        "that "
-        "the probes took a fifth; a round trip above 1 × means that they made it longer. Counts are of "
-        "probed "
-        "measurements, speeds in the other sections of unprobed ones.",
+        "that the probes took a fifth; a round trip above 1 × means that they made it longer. Counts are "
+        "of probed measurements, speeds in the other sections of unprobed ones.",
         (
             Table.of(
                 "", "NIC|back end|direction|metric|#without|#with|#with / without|#95 % interval|#n", lines
