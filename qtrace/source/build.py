@@ -28,7 +28,7 @@ from qtrace.store.index import Index, index_path, mark_current, open_index, writ
 __all__ = ["ensure_index", "matching_tree"]
 
 # Raised whenever the same tree would give another index.
-_EXTRACTION = 2
+_EXTRACTION = 5
 _WORKERS = 2
 _EVERY = 20  # files between two words of progress
 
@@ -84,7 +84,7 @@ def _build(tree: Tree, path: Path, progress: Progress) -> None:
 
 
 def _extract_all(
-    tree: Tree, common: tuple[str, ...], specific: tuple[str, ...], progress: Progress
+    tree: Tree, common: tuple[str, ...], specific: dict[str, tuple[str, ...]], progress: Progress
 ) -> list[Facts]:
     """Facts of every file, in the order of the tree's files."""
     # The largest first, so that the two workers end together.

@@ -11,7 +11,7 @@ from qtrace.errors import NoPath
 from qtrace.source.platforms import other_platform
 from qtrace.store.index import ClientTable, Index
 
-__all__ = ["Nic", "backend_name", "find_nic", "map_tree", "nic_files", "nics"]
+__all__ = ["Nic", "backend_name", "core_files", "find_nic", "map_tree", "nic_files", "nics"]
 
 _NIC_DRIVER = "NET_CLIENT_DRIVER_NIC"
 _PREFIX = "NET_CLIENT_DRIVER_"
@@ -48,6 +48,23 @@ def nics(index: Index) -> list[Nic]:
         types, files = _types(index, file)
         found.append(Nic(Path(file).stem, tuple(types), tuple(files), tuple(entries)))
     return sorted(found, key=lambda nic: nic.name)
+
+
+def core_files(index: Index, nic: Nic) -> tuple[str, ...]:
+    """The NIC's files and those that only it and its kin are made of: hw/net/pcnet.c behind pcnet-pci.c.
+
+    They lie in the NIC's folder or in hw/net, are called from its files, and are no other NIC's own.
+    """
+    others = set(nic_files(index)) - set(nic.files)
+    folders = {"hw/net", *(str(Path(file).parent) for file in nic.files)}
+    found = set(nic.files)
+    while True:
+        called = {
+            file for file in index.files_called_from(sorted(found)) if str(Path(file).parent) in folders
+        }
+        if called - others <= found:
+            return tuple(sorted(found))
+        found |= called - others
 
 
 def find_nic(index: Index, name: str) -> Nic:

@@ -32,10 +32,10 @@ _KEPT_ENUMS = {"NetClientDriver"}
 _MOST_ERRORS = 5
 
 
-def extract(root: str, file: str, common: tuple[str, ...], specific: tuple[str, ...]) -> Facts:
-    """Parse `root`/`file` as common code, and as a target's if that fails; keep the better attempt."""
+def extract(root: str, file: str, common: tuple[str, ...], specific: dict[str, tuple[str, ...]]) -> Facts:
+    """Parse `root`/`file` as common code, and as each target's if that fails; keep the best attempt."""
     best: tuple[int, TranslationUnit, str] | None = None
-    for flags, name in ((common, "common"), (specific, "specific")):
+    for name, flags in {"common": common, **specific}.items():
         unit = _clang().parse(str(Path(root, file)), args=list(flags))
         errors = sum(diagnostic.severity >= 3 for diagnostic in unit.diagnostics)
         if best is None or errors < best[0]:

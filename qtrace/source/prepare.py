@@ -25,8 +25,10 @@ from qtrace.source.tree import Tree
 __all__ = ["Prepared", "prepare"]
 
 # Raised whenever what is generated here changes.
-_GENERATION = 1
-_TARGET, _BASE = "x86_64", "i386"
+_GENERATION = 2
+# (target, its folder in target/): code that only one target can compile is tried with each in turn.
+_TARGETS = (("x86_64", "i386"), ("ppc64", "ppc"))
+_TARGET, _BASE = _TARGETS[0]
 
 # Features and facts of a Linux host that configure would find. Names a tree does not know do no harm.
 _DEFINED = """
@@ -55,14 +57,14 @@ _LIBRARIES = ("libvdeplug-dev", "libfdt-dev", "libxen-dev")
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Compiler arguments: `common` for code shared by all targets, `specific` for one target's.
+    """Compiler arguments: `common` for code shared by all targets, `specific` for one target's, by target.
 
     `missing` names what could not be generated or fetched, and so what is less certain.
     """
 
     generated: Path
     common: tuple[str, ...]
-    specific: tuple[str, ...]
+    specific: dict[str, tuple[str, ...]]
     missing: tuple[str, ...]
 
 
@@ -92,13 +94,17 @@ def prepare(tree: Tree, progress: Progress) -> Prepared:
         *_glib(),
         *(word for folder in libraries for word in ("-isystem", str(folder))),
     ]
-    specific = [
-        *("-DNEED_CPU_H", "-DCOMPILING_PER_TARGET"),
-        f'-DCONFIG_TARGET="{_TARGET}-softmmu-config-target.h"',
-        f'-DCONFIG_DEVICES="{_TARGET}-softmmu-config-devices.h"',
-        *("-iquote", str(tree.root / "target" / _BASE)),
-    ]
-    return Prepared(target, tuple(common), tuple(common + specific), tuple(missing))
+    specific = {
+        name: (
+            *common,
+            *("-DNEED_CPU_H", "-DCOMPILING_PER_TARGET"),
+            f'-DCONFIG_TARGET="{name}-softmmu-config-target.h"',
+            f'-DCONFIG_DEVICES="{name}-softmmu-config-devices.h"',
+            *("-iquote", str(tree.root / "target" / base)),
+        )
+        for name, base in _TARGETS
+    }
+    return Prepared(target, tuple(common), specific, tuple(missing))
 
 
 def _generate(tree: Tree, out: Path) -> None:
@@ -169,24 +175,29 @@ def _write_config(tree: Tree, out: Path) -> None:
     (out / "config-poison.h").write_text("")
     (out / "linux-headers").mkdir()
     (out / "linux-headers" / "asm").symlink_to(tree.root / "linux-headers" / "asm-x86")
-    values = _keys(tree.root / "configs" / "targets" / f"{_TARGET}-softmmu.mak")
-    text = [f"#define {key} 1" for key, value in values.items() if value == "y"]
-    text += [
-        f"#define TARGET_{_TARGET.upper()} 1",
-        f"#define TARGET_{_BASE.upper()} 1",
-        f'#define TARGET_NAME "{_TARGET}"',
-        f"#define QEMU_ARCH QEMU_ARCH_{_BASE.upper()}",
-        "#define CONFIG_SOFTMMU 1",
-        "#define CONFIG_TCG 1",
-        "#define CONFIG_KVM 1",
-    ]
-    (out / f"{_TARGET}-softmmu-config-target.h").write_text("\n".join(text) + "\n")
     # Every device that any Kconfig file of the tree declares: a device left out of a build is still code.
     symbols = set()
     for kconfig in (tree.root / "hw").rglob("Kconfig"):
         symbols |= set(re.findall(r"^\s*config\s+(\w+)", kconfig.read_text(errors="replace"), re.MULTILINE))
     devices = "\n".join(f"#define CONFIG_{name} 1" for name in sorted(symbols))
-    (out / f"{_TARGET}-softmmu-config-devices.h").write_text(devices + "\n")
+    for target, base in _TARGETS:
+        (out / f"{target}-softmmu-config-devices.h").write_text(devices + "\n")
+        _write_target(tree, out, target, base)
+
+
+def _write_target(tree: Tree, out: Path, target: str, base: str) -> None:
+    values = _keys(tree.root / "configs" / "targets" / f"{target}-softmmu.mak")
+    text = [f"#define {key} 1" for key, value in values.items() if value == "y"]
+    text += [
+        f"#define TARGET_{target.upper()} 1",
+        f"#define TARGET_{base.upper()} 1",
+        f'#define TARGET_NAME "{target}"',
+        f"#define QEMU_ARCH QEMU_ARCH_{base.upper()}",
+        "#define CONFIG_SOFTMMU 1",
+        "#define CONFIG_TCG 1",
+        "#define CONFIG_KVM 1",
+    ]
+    (out / f"{target}-softmmu-config-target.h").write_text("\n".join(text) + "\n")
 
 
 def _keys(file: Path) -> dict[str, str]:

@@ -25,6 +25,7 @@ ASYNC_FIELDS = {
     "AioHandler.io_write": "fd handler",
     "AioHandler.io_poll": "fd handler",
     "Notifier.notify": "notifier",
+    "GSource.callback": "GLib source",
 }
 # Functions that make what is held in a field run later.
 SCHEDULERS = (
@@ -34,6 +35,8 @@ SCHEDULERS = (
     "timer_mod_ns",
     "timer_mod_anticipate",
 )
+# What GLib and others do with a function that they are given: (name, argument) -> a field of theirs.
+_ELSEWHERE_KEPT = {("g_source_set_callback", 1): "GSource.callback"}
 _DEEPEST = 6
 
 
@@ -95,7 +98,7 @@ def resolve(facts: Iterable[Facts]) -> Graph:
     names = external | {usr: function.name for usr, function in functions.items()}
     stores = list(dict.fromkeys(store for unit in all_facts for store in unit.stores))
     passes = list(dict.fromkeys(item for unit in all_facts for item in unit.passes))
-    registrations = _registrations(stores, passes, names)
+    registrations = _registrations(stores, passes, names, external)
     targets: dict[str, list[Registration]] = defaultdict(list)
     for entry in registrations:
         if entry.what == "function":
@@ -127,7 +130,9 @@ def _edge(caller: str, file: str, line: int, entry: Registration, owner: str) ->
     )
 
 
-def _registrations(stores: list[Store], passes: list[Pass], names: dict[str, str]) -> list[Registration]:
+def _registrations(
+    stores: list[Store], passes: list[Pass], names: dict[str, str], external: dict[str, str]
+) -> list[Registration]:
     """Everything that becomes the value of a field: in tables, by assignment, as an argument."""
     found: list[Registration] = []
     kept: dict[tuple[str, int], set[str]] = defaultdict(set)  # (callee, argument) -> fields
@@ -141,6 +146,10 @@ def _registrations(stores: list[Store], passes: list[Pass], names: dict[str, str
             )
         elif store.what == "param":
             kept[store.caller, int(store.value)].add(store.owner)
+    for usr, name in names.items():
+        for (known, argument), owner in _ELSEWHERE_KEPT.items():
+            if name == known:
+                kept[usr, argument].add(owner)
     handed_on = [item for item in passes if item.what == "param"]
     for _ in range(_DEEPEST):
         grown = False
@@ -154,14 +163,54 @@ def _registrations(stores: list[Store], passes: list[Pass], names: dict[str, str
             break
     for item in passes:
         if item.what in ("function", "variable"):
-            for owner in sorted(kept.get((item.callee, item.argument), ())):
+            owners = sorted(kept.get((item.callee, item.argument), ()))
+            if not owners and item.what == "function" and item.callee in external:
+                owners = [f"{external[item.callee]}()"]  # kept where we cannot see: a hypercall's handler
+            for owner in owners:
                 found.append(
                     Registration(
                         *(owner, item.what, item.value, "argument", item.caller, item.file, item.line),
                         names.get(item.callee, ""),
                     )
                 )
+    found += _handed_over(found, stores, passes, kept, names)
     return list(dict.fromkeys(found))
+
+
+def _handed_over(
+    known: list[Registration],
+    stores: list[Store],
+    passes: list[Pass],
+    kept: dict[tuple[str, int], set[str]],
+    names: dict[str, str],
+) -> list[Registration]:
+    """What one field holds becomes what another holds: `qemu_set_fd_handler(fd, s->send_fn, …)`."""
+    moves: list[tuple[str, str, str, str, str, int, str]] = [
+        (owner, item.value, "argument", item.caller, item.file, item.line, names.get(item.callee, ""))
+        for item in passes
+        if item.what == "field"
+        for owner in sorted(kept.get((item.callee, item.argument), ()))
+    ]
+    moves += [
+        (store.owner, store.value, "assignment", store.caller, store.file, store.line, "")
+        for store in stores
+        if store.what == "field"
+    ]
+    functions: dict[str, set[str]] = defaultdict(set)
+    for entry in known:
+        if entry.what == "function":
+            functions[entry.owner].add(entry.value)
+    found: dict[Registration, None] = {}
+    for _ in range(_DEEPEST):
+        before = len(found)
+        for owner, source, rule, caller, file, line, callee in moves:
+            for value in sorted(functions[source] - functions[owner]) if owner != source else ():
+                by = " ".join(filter(None, (callee, f"from {source}")))
+                found[Registration(owner, "function", value, rule, caller, file, line, by)] = None
+                functions[owner].add(value)
+        if len(found) == before:
+            break
+    return list(found)
 
 
 def _scheduled(passes: list[Pass], stores: list[Store], names: dict[str, str]) -> list[EdgeFact]:

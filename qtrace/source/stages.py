@@ -13,6 +13,7 @@ __all__ = [
     "ENQUEUE",
     "GUEST_WRITE",
     "HOST_READ",
+    "HOST_RING",
     "HOST_WRITE",
     "INTERRUPT",
     "KERNEL_VHOST",
@@ -28,7 +29,6 @@ SEND = frozenset(
         "qemu_sendv_packet",
         "qemu_sendv_packet_async",
         "qemu_send_packet_raw",
-        "net_tx_pkt_send",
     }
 )
 # Where the main loop enters a virtio device when the guest has written the doorbell (ioeventfd).
@@ -50,6 +50,9 @@ HOST_READ = {
     "slirp_pollfds_poll": "library",
     "vde_recv": "library",
 }
+# A ring that the host's kernel shares is told by an ioctl; so are many other things, hence only where a
+# netdev has no other way (net/netmap.c).
+HOST_RING = {"ioctl": "syscall"}
 
 # With vhost-net the frames pass through Linux: drivers/vhost/net.c, drivers/vhost/vhost.c,
 # drivers/net/tun.c. (function, file, role)

@@ -32,6 +32,8 @@ _PATTERNS = (
     "util/main-loop.c",
     "util/iov.c",
     "util/event_notifier-posix.c",
+    "io/channel.c",
+    "io/channel-socket.c",
 )
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 

@@ -169,6 +169,20 @@ class Index:
         query = "SELECT what, value, rule, file, line FROM registrations WHERE field = ? ORDER BY file, line"
         return list(self._db.execute(query, (owner,)))
 
+    def registrars(self, owner: str) -> set[tuple[str, int]]:
+        """(value, id of the function that makes it so) of everything that becomes `Struct.field`."""
+        query = "SELECT value, caller FROM registrations WHERE field = ? AND caller IS NOT NULL"
+        return set(self._db.execute(query, (owner,)))
+
+    def files_called_from(self, files: Sequence[str]) -> set[str]:
+        """The files that functions of these files call into, through pointers or not."""
+        marks = ", ".join("?" * len(files))
+        query = (
+            "SELECT DISTINCT g.file FROM functions f JOIN edges e ON e.caller = f.id "
+            f"JOIN functions g ON g.id = e.callee WHERE f.file IN ({marks}) AND g.file IS NOT NULL"
+        )
+        return {file for (file,) in self._db.execute(query, tuple(files))}
+
     def registrations_in(self, files: Sequence[str]) -> list[tuple[str, str, str, str, int]]:
         """(field, what, value, file, line) of what is registered in these files."""
         marks = ", ".join("?" * len(files))
@@ -219,6 +233,12 @@ class Index:
             ClientTable(variable, file, lines.get((variable, file), 0), e["type"], e["size"], e["callbacks"])
             for (variable, file), e in found.items()
         ]
+
+    def errors_in(self, files: Sequence[str]) -> list[tuple[str, str]]:
+        """(file, what clang said) of those of these files that it could not parse without an error."""
+        marks = ", ".join("?" * len(files))
+        query = f"SELECT file, errors FROM files WHERE errors != '' AND file IN ({marks}) ORDER BY file"
+        return list(self._db.execute(query, tuple(files)))
 
     def counts(self) -> dict[str, int]:
         """How much there is: files, functions, edges by kind, unresolved."""

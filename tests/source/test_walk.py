@@ -16,8 +16,10 @@ import pytest
 
 from qtrace.errors import NoPath
 from qtrace.model import Direction, Role, path_from_json
+from qtrace.source.catalogue import nics
+from qtrace.source.netdevs import find_netdev, netdev_names
 from qtrace.source.walk import walk
-from qtrace.store.index import Index
+from qtrace.store.index import ClientTable, Index
 
 VIRTIO_TX = ["kick:virtio_queue_host_notifier_read", "dequeue:virtqueue_pop", "send:qemu_sendv_packet_async"]
 VIRTIO_TX_END = ["complete:virtqueue_push", "interrupt:msix_notify"]
@@ -102,6 +104,61 @@ def test_the_bottom_half_is_marked_asynchronous(index: Index) -> None:
     step = next(step for step in path.steps if step.function == "virtio_net_tx_bh")
     assert step.call is not None
     assert step.call.kind == "async"
+
+
+def receives(tables: tuple[ClientTable, ...]) -> set[str]:
+    """The functions that take a frame, by these tables."""
+    return {
+        table.callbacks[field][0].name
+        for table in tables
+        for field in ("receive", "receive_iov")
+        if field in table.callbacks
+    }
+
+
+@pytest.mark.parametrize("way", list(Direction))
+def test_every_nic_of_the_tree_has_a_path_on_tap(index: Index, way: Direction) -> None:
+    models = nics(index)
+    assert len(models) > 30
+    ends = {Direction.TX: receives(find_netdev(index, "tap").tables)}
+    for nic in models:
+        path = walk(index, nic.name, "tap", direction=way)
+        stages = {step.stage: step.function for step in path.stages}
+        assert stages[Role.DELIVER] in ends.get(way, receives(nic.tables)), nic.name
+        assert {Role.SEND, Role.HOST} <= stages.keys(), nic.name
+        assert path.steps[0].file, nic.name
+
+
+# What the frame leaves QEMU by, as its source says it; the rest has a reason.
+HOST_CALLS = {
+    **dict.fromkeys(("tap", "bridge"), ("writev", "read")),
+    "user": ("slirp_input", "slirp_pollfds_poll"),
+    "vde": ("vde_send", "vde_recv"),
+    "socket": ("sendto", "recv"),
+    "dgram": ("sendto", "recv"),
+    "stream": ("sendmsg", "recvmsg"),
+    "l2tpv3": ("sendmsg", "recvmmsg"),
+}
+NO_PATH = {
+    "hubport": "all its other ports",
+    "vhost-user": "another process",
+    "vhost-vdpa": "vDPA device",
+    "netmap": "netmap.h",
+    **dict.fromkeys(("vmnet-host", "vmnet-shared", "vmnet-bridged"), "CONFIG_VMNET"),
+}
+
+
+@pytest.mark.parametrize("nic", ["e1000", "virtio-net-pci"])
+def test_every_netdev_of_the_tree_has_a_path_or_a_reason(index: Index, nic: str) -> None:
+    for name in netdev_names(index):
+        for number, way in enumerate((Direction.TX, Direction.RX)):
+            if name in HOST_CALLS:
+                path = walk(index, nic, name, direction=way)
+                assert path.boundary.name == HOST_CALLS[name][number], (name, way)
+                assert Role.DELIVER in {step.stage for step in path.stages}
+            else:
+                with pytest.raises(NoPath, match=NO_PATH[name]):
+                    walk(index, nic, name, direction=way)
 
 
 @pytest.mark.parametrize("way", list(Direction))

@@ -1,0 +1,112 @@
+"""The netdev's half of a path: from its receive callback to the host, and from the host to the send."""
+
+from __future__ import annotations
+
+from qtrace.model import Boundary, Role
+from qtrace.source import stages
+from qtrace.source.netdevs import Netdev
+from qtrace.source.route import Router
+from qtrace.source.steps import Trail, named
+from qtrace.store.index import Edge, FunctionRow, Index
+
+__all__ = ["HostSide"]
+
+# Fields that hold what the main loop calls for a descriptor (util/aio-posix.c, util/main-loop.c), or
+# what GLib's does (io/channel-watch.c).
+_LOOP_FIELDS = ("AioHandler.io_read", "IOHandlerRecord.fd_read", "GSource.callback", "Notifier.notify")
+# QEMU's own ways to a descriptor: a stream's reassembly, and channels.
+_SHARED = ("net/net.c", "io/")
+
+Pieces = list[tuple[Trail, Role | None]]
+
+
+class HostSide:
+    """Answers for one netdev; `router` knows its files."""
+
+    def __init__(self, index: Index, router: Router, netdev: Netdev) -> None:
+        self.index = index
+        self.router = router
+        self.netdev = netdev
+
+    def write(self, receive: FunctionRow) -> tuple[Trail, Boundary] | None:
+        """How a frame that `receive` was given leaves QEMU; the first entry of the trail is `receive`."""
+        for kinds in (stages.HOST_WRITE, stages.HOST_RING):
+            if trail := self.router.route([receive.id], named(kinds), self.within):
+                name = trail[-1][1].name
+                return trail, Boundary(kinds[name], name)
+        return None
+
+    def read(self) -> tuple[Pieces, Boundary] | None:
+        """How a frame comes in: an fd handler that reads and sends, or a library that calls back."""
+        senders = named(stages.SEND)
+        for kinds in (stages.HOST_READ, stages.HOST_RING):
+            best: tuple[Trail, Trail] | None = None
+            for start in self.handlers(_LOOP_FIELDS[:3]):
+                send = self.router.route([start], senders, self.within)
+                read = self.router.route([start], named(kinds), self.within)
+                if send and read and (best is None or len(send) + len(read) < len(best[0]) + len(best[1])):
+                    best = (send, read)
+            if best:
+                send, read = best
+                name = read[-1][1].name
+                parts: Pieces = [(self.entered(send[0][1]), None), (read[1:], Role.HOST)]
+                return [*parts, (send[1:], Role.SEND)], Boundary(kinds[name], name)
+        return self._called_back()
+
+    def _called_back(self) -> tuple[Pieces, Boundary] | None:
+        """A library that is polled and calls a function of its callback table for each frame."""
+        poll = self._library_poll()
+        if poll is None:
+            return None
+        for field, value, file, line in self._callbacks():
+            send = self.router.route([value], named(stages.SEND), self.within)
+            if send is None:
+                continue
+            callback = send[0][1]
+            why = f"{field} of the callback table that the library was given"
+            edge = Edge(
+                poll[-1][1].id, callback.id, file, line, "table", "library", field, ((file, line, why),)
+            )
+            parts: Pieces = [(poll, None), ([(edge, callback)], Role.HOST)]
+            return [*parts, (send[1:], Role.SEND)], Boundary("library", poll[-1][1].name)
+        return None
+
+    def _callbacks(self) -> list[tuple[str, int, str, int]]:
+        """(`Struct.field`, function, file, line) of the netdev's tables, its `NetClientInfo` apart."""
+        return [
+            (f"{struct}.{field}", int(value), file, line)
+            for file in self.netdev.files
+            for _, _, struct, field, what, value, line in self.index.tables_in(file)
+            if what == "function" and struct not in ("NetClientInfo", "")
+        ]
+
+    def _library_poll(self) -> Trail | None:
+        starts = self.handlers(("Notifier.notify",))
+        trail = self.router.route(starts, named(stages.HOST_READ), self.within)
+        return [*self.entered(trail[0][1]), *trail[1:]] if trail else None
+
+    def handlers(self, fields: tuple[str, ...]) -> list[int]:
+        """Functions of the netdev's files that the main loop calls."""
+        found = [
+            int(value)
+            for field, what, value, _, _ in self.index.registrations_in(self.netdev.files)
+            if field in fields and what == "function"
+        ]
+        return list(dict.fromkeys(found))
+
+    def entered(self, function: FunctionRow) -> Trail:
+        """`function` as a first step that the main loop calls, with its registration as evidence."""
+        for field, what, value, file, line in self.index.registrations_in(self.netdev.files):
+            if what == "function" and value == str(function.id) and field in _LOOP_FIELDS:
+                why = f"{field} is set: the main loop calls it"
+                edge = Edge(0, function.id, file, line, "async", "main loop", field, ((file, line, why),))
+                return [(edge, function)]
+        return [(None, function)]
+
+    def within(self, edge: Edge) -> bool:
+        """On the netdev's side: its own files, what they share, inline functions, and the ends."""
+        target = self.router.function(edge.callee)
+        if edge.field.startswith("SocketReadState.") and target.file not in self.netdev.files:
+            return False  # each user of a stream's reassembly has a callback of its own
+        ends = target.name in {*stages.HOST_WRITE, *stages.HOST_READ, *stages.HOST_RING, *stages.SEND}
+        return ends or target.file in self.netdev.files or target.file.startswith(("include/", *_SHARED))
