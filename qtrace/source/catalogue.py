@@ -110,6 +110,16 @@ def _types(index: Index, file: str) -> tuple[list[str], list[str]]:
                     if (name, kind, what) == (variable, struct, "string") and field.endswith("name"):
                         own.setdefault(text)
                         files.setdefault(where)
+    if not own:  # a port of a device whose type is in another file of the folder: hw/net/rocker
+        for where in sorted(index.files_calling(file)):
+            names = [
+                text
+                for _, _, kind, field, what, text, _ in index.tables_in(where)
+                if (kind, field, what) == ("TypeInfo", "name", "string")
+            ]
+            if names and Path(where).parent == Path(file).parent != Path("hw/net"):
+                own |= dict.fromkeys(names)
+                files.setdefault(where)
     return list(own), list(files)
 
 

@@ -25,7 +25,7 @@ from qtrace.source.tree import Tree
 __all__ = ["Prepared", "prepare"]
 
 # Raised whenever what is generated here changes.
-_GENERATION = 2
+_GENERATION = 3
 # (target, its folder in target/): code that only one target can compile is tried with each in turn.
 _TARGETS = (("x86_64", "i386"), ("ppc64", "ppc"))
 _TARGET, _BASE = _TARGETS[0]
@@ -52,7 +52,7 @@ _STRINGS = (
     *("HOST_DSOSUF", "STAMP", "SMBD_COMMAND", "TLS_PRIORITY", "IASL"),
 )
 # Headers of libraries that back ends use: unpacked in the cache, not installed.
-_LIBRARIES = ("libvdeplug-dev", "libfdt-dev", "libxen-dev")
+_LIBRARIES = ("libvdeplug-dev", "libfdt-dev", "libxen-dev", "libxdp-dev", "libbpf-dev")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,12 @@ def _write_config(tree: Tree, out: Path) -> None:
 
 def _write_target(tree: Tree, out: Path, target: str, base: str) -> None:
     values = _keys(tree.root / "configs" / "targets" / f"{target}-softmmu.mak")
-    text = [f"#define {key} 1" for key, value in values.items() if value == "y"]
+    known = {"y": "1"}
+    text = [
+        f"#define {key} {known.get(value, value)}"
+        for key, value in values.items()
+        if value in known or value.isdigit()
+    ]
     text += [
         f"#define TARGET_{target.upper()} 1",
         f"#define TARGET_{base.upper()} 1",

@@ -34,6 +34,7 @@ SCHEDULERS = (
     "timer_mod",
     "timer_mod_ns",
     "timer_mod_anticipate",
+    "replay_bh_schedule_event",
 )
 # What GLib and others do with a function that they are given: (name, argument) -> a field of theirs.
 _ELSEWHERE_KEPT = {("g_source_set_callback", 1): "GSource.callback"}
@@ -103,6 +104,7 @@ def resolve(facts: Iterable[Facts]) -> Graph:
     for entry in registrations:
         if entry.what == "function":
             targets[entry.owner].append(entry)
+    handed = _handed_as_argument(passes, names)
     edges: list[EdgeFact] = []
     unresolved: list[tuple[str, str, int, str]] = []
     for call in dict.fromkeys(call for unit in all_facts for call in unit.calls):
@@ -110,10 +112,13 @@ def resolve(facts: Iterable[Facts]) -> Graph:
             edges.append(EdgeFact(call.caller, call.target, call.file, call.line, "direct", "call", "", "[]"))
             continue
         found = targets.get(call.target, []) if call.kind in ("field", "variable") else []
+        if call.kind == "param":
+            found = handed.get((call.caller, int(call.target)), [])
         if not found:
             unresolved.append((call.caller, call.file, call.line, f"{call.kind} {call.target}".strip()))
         for entry in found:
-            edges.append(_edge(call.caller, call.file, call.line, entry, call.target))
+            owner = entry.owner if call.kind == "param" else call.target
+            edges.append(_edge(call.caller, call.file, call.line, entry, owner))
     edges += _scheduled(passes, stores, names)
     return Graph(functions, external, edges, unresolved, registrations, stores)
 
@@ -175,6 +180,30 @@ def _registrations(
                 )
     found += _handed_over(found, stores, passes, kept, names)
     return list(dict.fromkeys(found))
+
+
+def _handed_as_argument(
+    passes: list[Pass], names: dict[str, str]
+) -> dict[tuple[str, int], list[Registration]]:
+    """(function, argument) -> what callers give it there: `net_tx_pkt_send_custom(…, callback, …)`."""
+    given: dict[tuple[str, int], dict[Registration, None]] = defaultdict(dict)
+    for item in passes:
+        if item.what == "function":
+            owner = f"argument {item.argument + 1} of {names.get(item.callee, '')}"
+            entry = Registration(
+                *(owner, "function", item.value, "argument", item.caller, item.file, item.line), ""
+            )
+            given[item.callee, item.argument][entry] = None
+    for _ in range(_DEEPEST):
+        grown = False
+        for item in passes:
+            if item.what == "param" and (more := given.get((item.caller, int(item.value)))):
+                before = len(given[item.callee, item.argument])
+                given[item.callee, item.argument] |= more
+                grown = grown or len(given[item.callee, item.argument]) > before
+        if not grown:
+            break
+    return {key: list(entries) for key, entries in given.items()}
 
 
 def _handed_over(

@@ -44,11 +44,13 @@ HOST_WRITE = {
     **dict.fromkeys(("writev", "write", "sendmsg", "sendto", "send", "sendmmsg"), "syscall"),
     "slirp_input": "library",
     "vde_send": "library",
+    "xsk_ring_prod__submit": "library",
 }
 HOST_READ = {
     **dict.fromkeys(("readv", "read", "recvmsg", "recvfrom", "recv", "recvmmsg"), "syscall"),
     "slirp_pollfds_poll": "library",
     "vde_recv": "library",
+    "xsk_ring_cons__peek": "library",
 }
 # A ring that the host's kernel shares is told by an ioctl; so are many other things, hence only where a
 # netdev has no other way (net/netmap.c).

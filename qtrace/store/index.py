@@ -183,6 +183,14 @@ class Index:
         )
         return {file for (file,) in self._db.execute(query, tuple(files))}
 
+    def files_calling(self, file: str) -> set[str]:
+        """The files whose functions call one of this file's, through pointers or not."""
+        query = (
+            "SELECT DISTINCT f.file FROM functions g JOIN edges e ON e.callee = g.id "
+            "JOIN functions f ON f.id = e.caller WHERE g.file = ? AND f.file IS NOT NULL"
+        )
+        return {caller for (caller,) in self._db.execute(query, (file,))} - {file}
+
     def registrations_in(self, files: Sequence[str]) -> list[tuple[str, str, str, str, int]]:
         """(field, what, value, file, line) of what is registered in these files."""
         marks = ", ".join("?" * len(files))
