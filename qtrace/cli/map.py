@@ -1,4 +1,4 @@
-"""`qtrace map`: the back ends and NICs of a tree."""
+"""`qtrace map`: the back ends and NICs of a tree, and what changed between two trees."""
 
 from __future__ import annotations
 
@@ -6,19 +6,38 @@ from typing import Any
 
 import click
 
-from qtrace.cli._console import echo_json
+from qtrace.cli._console import echo_json, plain
+from qtrace.cli._options import index_option
 
 __all__ = ["command"]
 
 
 @click.command("map")
+@click.option(
+    "--diff",
+    "pair",
+    nargs=2,
+    metavar="A B",
+    help="What changed from index A to index B, each a QEMU version that was indexed, or an index file.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(form: str) -> None:
+@index_option
+def command(pair: tuple[str, str] | None, form: str, index_name: str) -> None:
     """List every back end and NIC, with the functions that carry its frames."""
     from qtrace.source.catalogue import map_tree
-    from qtrace.store.index import open_index
+    from qtrace.source.difference import difference
+    from qtrace.store.index import find_index
 
-    data = map_tree(open_index())
+    if pair:
+        if index_name:
+            raise click.UsageError("--diff names both indexes: leave --index out")
+        data = difference(*(map_tree(find_index(name)) for name in pair))
+        if form == "json":
+            echo_json(data)
+        else:
+            click.echo(_difference(data))
+        return
+    data = map_tree(find_index(index_name))
     if form == "json":
         echo_json(data)
         return
@@ -41,3 +60,21 @@ def _line(name: str, place: dict[str, Any], tables: list[dict[str, Any]], guard:
     where = f"{place['file']}:{place['line']}"
     more = f"   only if {guard}" if guard else ""
     click.echo(f"  {name:<22} {where:<34} {', '.join(sorted(receives)) or '-'}{more}")
+
+
+def _difference(data: dict[str, Any]) -> str:
+    lines = [f"QEMU {data['from']} -> {data['to']}"]
+    for kind, title in (("backends", "back end"), ("nics", "NIC")):
+        lines += [f"  + {title} {name}" for name in data[kind]["added"]]
+        lines += [f"  - {title} {name}" for name in data[kind]["removed"]]
+        lines += [
+            f"  ~ {title} {item['name']}: {item['what']}: {_side(item['before'])} -> {_side(item['after'])}"
+            for item in data[kind]["changed"]
+        ]
+    return plain("\n".join(lines))
+
+
+def _side(side: dict[str, str] | str | None) -> str:
+    if side is None:
+        return "none"
+    return side if isinstance(side, str) else f"{side['function']} ({side['file']})"

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from qtrace.cli._console import echo_json, plain
+from qtrace.cli._options import index_option
 
 __all__ = ["command"]
 
@@ -15,15 +16,16 @@ __all__ = ["command"]
 @click.argument("symbol", required=False)
 @click.option("--unresolved", is_flag=True, help="List the indirect calls of which nothing is known.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(symbol: str | None, unresolved: bool, form: str) -> None:
+@index_option
+def command(symbol: str | None, unresolved: bool, form: str, index_name: str) -> None:
     """Show everything that the source index knows of the function SYMBOL.
 
     With --unresolved, every indirect call that could not be resolved, of SYMBOL or of the whole tree.
     """
     from qtrace.source.about import about, unresolved_calls
-    from qtrace.store.index import open_index
+    from qtrace.store.index import find_index
 
-    index = open_index()
+    index = find_index(index_name)
     if unresolved:
         calls = unresolved_calls(index, symbol)
         if form == "json":

@@ -7,17 +7,22 @@ from typing import Any
 from qtrace.errors import SourceError
 from qtrace.store.index import Edge, FunctionRow, Index
 
-__all__ = ["about", "unresolved_calls"]
+__all__ = ["about", "unknown", "unresolved_calls"]
 
 
 def about(index: Index, symbol: str) -> list[dict[str, Any]]:
     """Every function of that name (statics repeat) as JSON-ready data. Raises SourceError if unknown."""
     rows = index.function(symbol)
     if not rows:
-        near = index.names(symbol)
-        hint = f"perhaps: {', '.join(near)}" if near else "see 'qtrace map' for what is indexed"
-        raise SourceError(f"the index of QEMU {index.meta['qemu']} has no function {symbol!r}", hint=hint)
+        raise unknown(index, symbol)
     return [_about(index, row) for row in rows]
+
+
+def unknown(index: Index, symbol: str) -> SourceError:
+    """The error for a function that the index does not have, with names that are near."""
+    near = index.names(symbol)
+    hint = f"perhaps: {', '.join(near)}" if near else "see 'qtrace map' for what is indexed"
+    return SourceError(f"the index of QEMU {index.meta['qemu']} has no function {symbol!r}", hint=hint)
 
 
 def unresolved_calls(index: Index, symbol: str | None = None) -> list[dict[str, Any]]:
@@ -25,7 +30,7 @@ def unresolved_calls(index: Index, symbol: str | None = None) -> list[dict[str, 
     if symbol is None:
         return _unresolved(index, None)
     if not (rows := index.function(symbol)):
-        about(index, symbol)  # raises, with names that are near
+        raise unknown(index, symbol)
     return [call for row in rows for call in _unresolved(index, row)]
 
 

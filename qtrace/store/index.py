@@ -24,6 +24,7 @@ __all__ = [
     "Edge",
     "FunctionRow",
     "Index",
+    "find_index",
     "index_path",
     "mark_current",
     "open_index",
@@ -89,6 +90,25 @@ def open_index(path: Path | None = None) -> Index:
     return Index(path)
 
 
+def find_index(name: str) -> Index:
+    """The index at the path `name`, or the newest of the QEMU version `name`; the last used for "".
+
+    Raises StoreError, naming the versions that there are.
+    """
+    if not name:
+        return open_index()
+    if Path(name).is_file():
+        return open_index(Path(name))
+    kept = sorted(cache_dir("indexes").glob("qemu-*.sqlite"), key=lambda path: path.stat().st_mtime)
+    mine = [path for path in kept if path.name.startswith(f"qemu-{name}-")]
+    if not mine:
+        versions = ", ".join(sorted({path.name.split("-")[1] for path in kept})) or "none"
+        raise StoreError(
+            f"there is no source index {name!r} (indexed: {versions})", hint="run: qtrace index --source TREE"
+        )
+    return open_index(mine[-1])
+
+
 class Index:
     """Reads an index. Rows come back as the small classes above."""
 
@@ -129,6 +149,11 @@ class Index:
         """All functions of that name: statics repeat."""
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM functions WHERE name = ? ORDER BY file", (name,))
         return [row for row in map(_function, rows) if file is None or row.file == file]
+
+    def end_of(self, name: str, file: str) -> int:
+        """The last line of a function's definition, 0 if it has none in the tree."""
+        query = "SELECT max(end) FROM functions WHERE name = ? AND file = ?"
+        return int(self._db.execute(query, (name, file)).fetchone()[0] or 0)
 
     def functions(self) -> dict[int, FunctionRow]:
         """Every function by id."""

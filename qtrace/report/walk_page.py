@@ -1,0 +1,97 @@
+"""A walk as one HTML page: each step opens its source, read from the user's own tree at this moment.
+
+QEMU's source is nobody's to ship but QEMU's: the page is for its maker's own reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtrace.model import Step
+from qtrace.report.html import environment
+from qtrace.report.text import clean
+from qtrace.store.index import Index
+
+__all__ = ["walk_page"]
+
+_MOST_LINES = 120  # of one function
+_AROUND = 2  # lines before and behind a place that is evidence
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    number: int
+    text: str
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A place with its lines; `lines` are empty where the tree does not have it any more."""
+
+    where: str
+    why: str
+    lines: tuple[_Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    function: str
+    stage: str
+    kind: str
+    where: str
+    shown: tuple[_Shown, ...]
+
+
+def walk_page(title: str, end: str, steps: Sequence[Step], index: Index) -> str:
+    """The whole page; it needs nothing but itself."""
+    tree = _Tree(Path(index.meta["root"]))
+    drawn = [_draw(step, tree, index) for step in steps]
+    return (
+        environment()
+        .get_template("walk.html.j2")
+        .render(title=title, end=end, steps=drawn, qemu=index.meta["qemu"])
+    )
+
+
+class _Tree:
+    """Reads lines of the indexed tree, and of nothing else."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._files: dict[str, list[str]] = {}
+
+    def lines(self, file: str, first: int, last: int, marked: int) -> tuple[_Line, ...]:
+        if file not in self._files:
+            path = (self._root / file).resolve()
+            inside = path.is_relative_to(self._root) and path.is_file()
+            self._files[file] = path.read_text(errors="replace").splitlines() if inside else []
+        text = self._files[file]
+        span = range(max(1, first), min(last, len(text)) + 1)
+        return tuple(_Line(number, text[number - 1].expandtabs(8), number == marked) for number in span)
+
+
+def _draw(step: Step, tree: _Tree, index: Index) -> _Drawn:
+    end = min(index.end_of(step.function, step.file) or step.line, step.line + _MOST_LINES)
+    body = _Shown(_where(step.file, step.line), "", tree.lines(step.file, step.line, end, step.line))
+    reasons = [
+        _Shown(
+            _where(item.file, item.line),
+            clean(item.why),
+            tree.lines(item.file, item.line - _AROUND, item.line + _AROUND, item.line),
+        )
+        for item in (step.call.evidence if step.call else ())
+    ]
+    return _Drawn(
+        function=clean(step.function),
+        stage=step.stage.value if step.stage else "",
+        kind=clean(step.call.kind) if step.call else "hardware",
+        where=body.where,
+        shown=(*reasons, body),
+    )
+
+
+def _where(file: str, line: int) -> str:
+    return clean(f"{file}:{line}" if line else file or "outside QEMU")
