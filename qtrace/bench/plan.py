@@ -23,6 +23,9 @@ __all__ = ["WORKLOADS", "Job", "Plan", "PlanError", "load_plan", "plan_names"]
 WORKLOADS: Mapping[str, bool] = {"tcp": True, "rr": False}
 DATAPATHS = ("qemu", "vhost-net")
 _MOST_REPETITIONS = 1000
+# iperf3 takes whole seconds; of sockperf's the first is for warming up.
+_LEAST_SECONDS = {"tcp": 1, "rr": 2}
+_MOST_SECONDS = 3600
 
 
 class PlanError(QtraceError):
@@ -170,8 +173,10 @@ class _Reader:
         self.only(table, tuple(WORKLOADS), "[seconds]")
         chosen = {"tcp": 5.0, "rr": 2.0} | table
         for workload, value in chosen.items():
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0.5 <= value <= 3600:
-                raise self.fail(f"seconds.{workload} must be from 0.5 to 3600")
+            least = _LEAST_SECONDS[workload]
+            whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+            if not whole or not least <= value <= _MOST_SECONDS:
+                raise self.fail(f"seconds.{workload} must be a whole number from {least} to {_MOST_SECONDS}")
         return {workload: float(value) for workload, value in chosen.items()}
 
     def baseline(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from qtrace.bench.conditions import conditions
 from qtrace.bench.plan import Job, Plan
 from qtrace.bench.stand import open_stand
 from qtrace.cache import cache_dir
-from qtrace.errors import LabError, MachineGone
+from qtrace.errors import LabError, StoreError
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.guest import find_qemu
 from qtrace.lab.image import ensure_image, shared_libraries
@@ -131,8 +132,10 @@ def record_in_machine(plan: str, folder: Path, brief: Brief, shard: str, progres
             with LabMachine(share=[folder], progress=progress, kernel=kernel) as machine:
                 replace(brief, machine=machine.describe()).save(Path(note.name))
                 status = machine.run([*argv, "--brief", note.name], on_output=_pass_on)
-        except MachineGone:
-            close_dead(folder)
+        except BaseException:
+            # It may have had no time to close the run itself: compiling cannot be interrupted.
+            with contextlib.suppress(StoreError):
+                close_dead(folder)
             raise
     if status not in (0, 1):
         raise LabError(f"the campaign in the lab machine ended with status {status}")

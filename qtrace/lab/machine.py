@@ -152,7 +152,7 @@ class LabMachine:
             return self._wait(on_output, deadline)
         except KeyboardInterrupt:
             self._send(b"S", str(int(signal.SIGINT)).encode())
-            self._end(on_output, 30.0)
+            self._end(on_output, 8.0)
             raise
         except BaseException:
             # `on_output` failed, or time is up: the next command must not find this one's answer.

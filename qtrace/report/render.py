@@ -90,7 +90,7 @@ def build(run: RunReader) -> Document:
     )
     return Document(
         title=_title(answers),
-        subtitle=f"{subtitle}, {answers.repetitions} repetitions.",
+        subtitle=f"{subtitle}, {answers.repetitions} repetition{'s' * (answers.repetitions != 1)}.",
         alerts=tuple(_alerts(answers)),
         headline=(*speed.headline(answers), *counts.verdicts(answers)),
         sections=tuple(section for section in sections if _has_content(section)),
