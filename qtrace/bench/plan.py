@@ -174,7 +174,7 @@ class _Reader:
         chosen = {"tcp": 5.0, "rr": 2.0} | table
         for workload, value in chosen.items():
             least = _LEAST_SECONDS[workload]
-            whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+            whole = type(value) in (int, float) and float(value).is_integer()
             if not whole or not least <= value <= _MOST_SECONDS:
                 raise self.fail(f"seconds.{workload} must be a whole number from {least} to {_MOST_SECONDS}")
         return {workload: float(value) for workload, value in chosen.items()}

@@ -62,6 +62,7 @@ def test_shards_share_the_cells_out() -> None:
         (MINIMAL + '[[cells]]\nnic = "e1000"\nnetdev = "tap"\n', "stands twice"),
         (MINIMAL.replace("tap", "tap,script=/bin/sh"), "cannot be the name"),
         (MINIMAL + "[seconds]\ntcp = 0\n", "seconds.tcp"),
+        (MINIMAL + "[seconds]\ntcp = inf\n", "seconds.tcp must be a whole number"),
         (MINIMAL + "[seconds]\ntcp = 2.5\n", "seconds.tcp must be a whole number"),
         (MINIMAL + "[seconds]\nrr = 1\n", "seconds.rr must be a whole number from 2"),
         (MINIMAL + "[seconds]\nudp = 1\n", "unknown key 'udp'"),
