@@ -166,7 +166,7 @@ def _again(answers: Answers) -> Section:
     code = [f"qtrace report {shlex.quote(clean(meta['id']))}"]
     command = meta.get("command")
     if isinstance(command, list) and command:
-        parts = [clean(part) for part in command]
+        parts = ["qtrace", *(clean(part) for part in command)]
         code.append(shlex.join(Path(part).name if part.startswith("/") else part for part in parts))
     return Section(
         "again",
