@@ -236,6 +236,8 @@ class _Body:
                 self.call(child)
             elif kind == CursorKind.BINARY_OPERATOR:
                 self.assignment(child)
+            elif kind == CursorKind.VAR_DECL:
+                self.declared(child)
             elif kind == CursorKind.INIT_LIST_EXPR:
                 self.compound(child)
                 continue
@@ -257,7 +259,7 @@ class _Body:
         elif target.kind == CursorKind.PARM_DECL:
             kind, name = "param", str(self.parameter(target))
         elif target.kind == CursorKind.VAR_DECL:
-            kind, name = "variable", target.spelling
+            kind, name = "variable", self.local(target) or target.spelling
         else:
             kind, name = "unknown", ""
         if kind == "unknown" or (kind == "variable" and not name):
@@ -307,6 +309,8 @@ class _Body:
         if len(sides) != 2:
             return
         left, right = _strip(sides[0]), _strip(sides[1])
+        if left.kind == CursorKind.DECL_REF_EXPR and (name := self.local(left.referenced)):
+            self.stored(name, right, sides[1])
         if left.kind == CursorKind.ARRAY_SUBSCRIPT_EXPR:
             left = _strip(next(iter(left.get_children())))
         if left.kind != CursorKind.MEMBER_REF_EXPR:
@@ -314,6 +318,19 @@ class _Body:
         owner = _field(left.referenced)
         if owner:
             self.stored(owner, right, sides[1])
+
+    def declared(self, cursor: Cursor) -> None:
+        """`QEMUTimerCB *cb = ts->cb;`"""
+        name, init = self.local(cursor), list(cursor.get_children())
+        if name and init:
+            self.stored(name, _strip(init[-1]), init[-1])
+
+    def local(self, cursor: Cursor | None) -> str:
+        """A name of its own for a function's variable that holds a pointer to a function, else nothing."""
+        if cursor is None or cursor.kind != CursorKind.VAR_DECL or cursor.linkage != LinkageKind.NO_LINKAGE:
+            return ""
+        pointed = cursor.type.get_canonical().get_pointee()
+        return f"{self.usr} {cursor.spelling}" if pointed.kind == TypeKind.FUNCTIONPROTO else ""
 
     def stored(self, owner: str, right: Cursor, whole: Cursor) -> None:
         found: list[tuple[str, str]] = []

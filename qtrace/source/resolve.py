@@ -42,7 +42,10 @@ _DEEPEST = 6
 
 
 class Registration(NamedTuple):
-    """`value` (what: `function` or `variable`) becomes `owner`. `by` names the callee it went through."""
+    """`value` (what: `function` or `variable`) becomes `owner`. `by` names the callee it went through.
+
+    `origin`, (file, line, why), is where a field got it that this one got it from.
+    """
 
     owner: str
     what: str
@@ -52,6 +55,7 @@ class Registration(NamedTuple):
     file: str
     line: int
     by: str
+    origin: tuple[str, int, str] | None = None
 
 
 class EdgeFact(NamedTuple):
@@ -124,10 +128,15 @@ def resolve(facts: Iterable[Facts]) -> Graph:
 
 
 def _edge(caller: str, file: str, line: int, entry: Registration, owner: str) -> EdgeFact:
-    kind = "async" if owner in ASYNC_FIELDS else entry.rule
-    where = f" by {entry.by}" if entry.by else ""
+    # A field's function may be called through a variable: `cb = ts->cb; cb(opaque)`.
+    through = entry.by.removeprefix("from ")
+    kind = "async" if {owner, through} & ASYNC_FIELDS.keys() else entry.rule
+    done = f"is set by {entry.by}" if entry.by else "is set"
+    if " " in owner and through:
+        owner, done = through, "is read"
     evidence = [
-        (entry.file, entry.line, f"{owner} is set{where}"),
+        *((entry.origin,) if entry.origin else ()),
+        (entry.file, entry.line, f"{owner} {done}"),
         (file, line, f"{owner} is called"),
     ]
     return EdgeFact(
@@ -225,18 +234,20 @@ def _handed_over(
         for store in stores
         if store.what == "field"
     ]
-    functions: dict[str, set[str]] = defaultdict(set)
+    functions: dict[str, dict[str, tuple[str, int, str]]] = defaultdict(dict)
     for entry in known:
         if entry.what == "function":
-            functions[entry.owner].add(entry.value)
+            functions[entry.owner].setdefault(entry.value, (entry.file, entry.line, f"{entry.owner} is set"))
     found: dict[Registration, None] = {}
     for _ in range(_DEEPEST):
         before = len(found)
         for owner, source, rule, caller, file, line, callee in moves:
-            for value in sorted(functions[source] - functions[owner]) if owner != source else ():
+            new = sorted(functions[source].keys() - functions[owner].keys()) if owner != source else []
+            for value in new:
                 by = " ".join(filter(None, (callee, f"from {source}")))
-                found[Registration(owner, "function", value, rule, caller, file, line, by)] = None
-                functions[owner].add(value)
+                origin = functions[source][value]
+                found[Registration(owner, "function", value, rule, caller, file, line, by, origin)] = None
+                functions[owner][value] = origin
         if len(found) == before:
             break
     return list(found)
