@@ -10,6 +10,7 @@ four of length (big endian) and the payload:
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -21,6 +22,7 @@ from pathlib import Path
 
 __all__ = ["main"]
 
+_KVM_CREATE_VM = 0xAE01  # linux/kvm.h
 _KVM = {"svm": "kvm_amd", "vmx": "kvm_intel"}
 
 
@@ -54,6 +56,17 @@ def _prepare(modules: str, host_time: float) -> None:
         device = Path("/dev", name)
         if device.exists():
             device.chmod(0o666)
+    _keep_a_vm()
+
+
+def _keep_a_vm() -> None:
+    """Hold an empty VM for as long as the machine lives.
+
+    The first VM and the last make the kernel patch its scheduler (preempt_notifier_key). QEMU before 8.1 may
+    go on running what it had translated of the half-patched code, and the machine hangs.
+    """
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC), _KVM_CREATE_VM, 0)
 
 
 class _Link:
