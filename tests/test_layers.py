@@ -67,7 +67,8 @@ def test_the_floor_imports_only_itself() -> None:
 
 
 def test_files_stay_under_500_lines() -> None:
-    sources = [path for suffix in ("py", "c") for path in ROOT.glob(f"[!.]*/**/*.{suffix}")]
+    rooms = ("qtrace", "probes", "analyses", "tests")  # and not build/, where `make accuracy` makes a QEMU
+    sources = [path for room in rooms for end in ("py", "c") for path in ROOT.glob(f"{room}/**/*.{end}")]
     assert sources
     too_long = [path for path in sources if len(path.read_text().splitlines()) > 500]
     assert not too_long

@@ -32,7 +32,7 @@ from qtrace.model import Cell
 from qtrace.model import Path as WalkedPath
 from qtrace.progress import Progress
 from qtrace.store.index import Index, open_index
-from qtrace.store.run import RunReader, RunWriter, close_dead
+from qtrace.store.run import RunReader, RunWriter, close_dead, require_free
 from qtrace.trace.engine import open_engine
 from qtrace.trace.prerequisites import ensure_headers, require_tracing
 from qtrace.trace.session import Session
@@ -124,6 +124,7 @@ def record_in_machine(plan: str, folder: Path, brief: Brief, shard: str, progres
     kernel = ensure_kernel(progress)
     ensure_image(kernel, progress)
     ensure_headers(progress, kernel.release)
+    require_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # In the cache, which the machine sees: it need not see the folder for temporary files.
     argv = [sys.executable, "-m", "qtrace", "bench", plan, "-o", str(folder), "--shard", shard]
@@ -132,15 +133,27 @@ def record_in_machine(plan: str, folder: Path, brief: Brief, shard: str, progres
             with LabMachine(share=[folder], progress=progress, kernel=kernel) as machine:
                 replace(brief, machine=machine.describe()).save(Path(note.name))
                 status = machine.run([*argv, "--brief", note.name], on_output=_pass_on)
+            _require_ended(folder, status)
         except BaseException:
             # It may have had no time to close the run itself: compiling cannot be interrupted.
             with contextlib.suppress(StoreError):
                 close_dead(folder)
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only if nothing was recorded
             raise
+    return status
+
+
+def _require_ended(folder: Path, status: int) -> None:
+    """Raise LabError unless the campaign went through its plan; that some cells failed is no matter.
+
+    Status 1 is that of failed cells and of a campaign that was refused alike: the run tells them apart.
+    """
     if status not in (0, 1):
         raise LabError(f"the campaign in the lab machine ended with status {status}")
-    RunReader.open(folder)
-    return status
+    begun = (folder / "run.json").exists()
+    if not begun or RunReader.open(folder).meta["status"] not in ("complete", "partial"):
+        raise LabError("the campaign in the lab machine did not go through: the reason is above")
 
 
 def _pass_on(stream: str, data: bytes) -> None:

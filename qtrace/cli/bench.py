@@ -55,6 +55,10 @@ def command(
     from qtrace.bench.record import new_run_folder
 
     chosen = load_plan(plan)
+    if not chosen.jobs(shard):
+        raise click.BadParameter(
+            f"the plan has {len(chosen.cells)} cells, so no part {shard[0]} of {shard[1]}"
+        )
     progress = ConsoleProgress()
     try:
         if brief is not None:  # inside the lab machine: everything else was done outside
@@ -78,7 +82,9 @@ def _bench(
     from qtrace.cache import exclusive
     from qtrace.lab.venue import choose_venue
     from qtrace.source.build import ensure_index
+    from qtrace.store.run import require_free
 
+    require_free(folder)
     place = choose_venue(venue)
     progress.done(f"venue: {place.name} ({place.reason})")
     index, _ = ensure_index(progress)

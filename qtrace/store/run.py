@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from qtrace.errors import StoreError
 
-__all__ = ["FORMAT", "SCHEMAS", "STATUSES", "RunReader", "RunWriter", "Tables", "close_dead"]
+__all__ = ["FORMAT", "SCHEMAS", "STATUSES", "RunReader", "RunWriter", "Tables", "close_dead", "require_free"]
 
 FORMAT = 1
 STATUSES = ("running", "complete", "interrupted", "partial")
@@ -77,10 +77,9 @@ class RunWriter:
     @classmethod
     def create(cls, path: Path, meta: Mapping[str, Any]) -> RunWriter:
         """Begin a run in the folder `path`, which must be absent or empty. Raises StoreError."""
+        require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                raise StoreError(f"{path} is not empty", hint="choose another folder for the run")
         except OSError as exc:
             raise StoreError(f"cannot make the run folder {path}: {exc.strerror}") from exc
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -188,6 +187,15 @@ class RunReader:
                 if entry not in self.damaged:
                     self.damaged.append(entry)
         return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def require_free(path: Path) -> None:
+    """Raise StoreError unless a run can be begun in `path`: it is absent, or an empty folder."""
+    try:
+        if path.exists() and any(path.iterdir()):
+            raise StoreError(f"{path} is not empty", hint="choose another folder for the run")
+    except OSError as exc:
+        raise StoreError(f"cannot make the run folder {path}: {exc.strerror}") from exc
 
 
 def close_dead(path: Path) -> None:

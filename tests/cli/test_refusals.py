@@ -132,6 +132,24 @@ def test_a_wrong_argument_is_named(index: Index, words: list[str], says: str) ->
     refused(run([*QTRACE, *words]), says)
 
 
+@pytest.mark.parametrize("venue", ["auto", "vm"])
+def test_a_folder_with_a_run_in_it_is_refused_and_left_as_it_is(
+    index: Index, tmp_path: Path, venue: str
+) -> None:
+    meta = {"venue": "host", "conditions": {}, "plan": {}, "paths": [], "command": []}
+    RunWriter.create(tmp_path / "run", meta)
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    words = ["bench", "quick", "-o", str(tmp_path / "run"), "--report", str(tmp_path / "report")]
+    refused(run([*QTRACE, *words, "--venue", venue]), "is not empty", "another folder")
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_shard_without_cells_is_wrong_usage() -> None:
+    said = run([*QTRACE, "bench", "quick", "--shard", "99/99"])
+    assert said.returncode == 2 and "no part 99 of 99" in said.stderr
+
+
 def test_wrong_usage_is_status_2() -> None:
     said = run([*QTRACE, "walk", "e1000"])
     assert said.returncode == 2 and "Usage" in said.stderr and "Traceback" not in said.stderr
