@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtrace.cache import atomic_dir, cache_dir, locked, need_space
+from qtrace.cache import atomic_dir, atomic_file, cache_dir, locked, need_space
 from qtrace.errors import MissingPrerequisite
 from qtrace.progress import SILENT, Progress
 
@@ -194,7 +194,8 @@ def resolve_meta(name: str, progress: Progress = SILENT) -> tuple[str, str]:
         if not match:
             raise MissingPrerequisite(f"Debian's {name} does not name the one package that it stands for")
         answer = (match[1], match[2])
-        kept.write_text(json.dumps(answer))
+        with atomic_file(kept) as beside:
+            beside.write_text(json.dumps(answer))
         return answer
 
 

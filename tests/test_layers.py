@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # Each room with the rooms it may import; a room may always import itself and the floor.
-FLOOR = {"model", "errors", "cache", "progress", "debian", "__init__"}
+FLOOR = {"model", "errors", "cache", "progress", "proc", "debian", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"report", "analyses", "bench", "probes", "trace", "lab", "binary", "source", "store"},
     "__main__": {"cli"},

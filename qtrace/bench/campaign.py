@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from qtrace.bench.plan import Job, Plan
-from qtrace.errors import CellError, LabError, TargetError, TraceError
+from qtrace.errors import BinaryError, CellError, LabError, TargetError, TraceError
 from qtrace.model import Cell
 from qtrace.progress import Progress
 from qtrace.store.run import RunWriter, Tables
@@ -24,7 +24,7 @@ __all__ = ["Outcome", "Stand", "run_campaign"]
 # A stand that cannot be opened this often is given up, with its last error, for the rest of the plan.
 _MOST_OPENINGS = 3
 # What may go wrong in one cell without being wrong with the machine.
-_CELL_ERRORS = (CellError, LabError, TraceError, TargetError)
+_CELL_ERRORS = (CellError, LabError, TraceError, TargetError, BinaryError)
 
 StandKey = tuple[str, str, str]
 
@@ -51,8 +51,9 @@ class Outcome:
 class _Stands:
     """The stands that run, one a (NIC, netdev, datapath); closed in reverse order."""
 
-    def __init__(self, open_stand: Callable[[Cell, ExitStack], Stand]) -> None:
+    def __init__(self, open_stand: Callable[[Cell, ExitStack], Stand], progress: Progress) -> None:
         self._open = open_stand
+        self._progress = progress
         self._running: dict[StandKey, tuple[Stand, ExitStack]] = {}
         self._up: set[StandKey] = set()
         self._openings: dict[StandKey, int] = {}
@@ -95,11 +96,18 @@ class _Stands:
         self._last[key] = reason
         self._up.discard(key)
         if key in self._running:
-            self._running.pop(key)[1].close()
+            self._end(self._running.pop(key)[1])
 
     def close(self) -> None:
         while self._running:
-            self._running.popitem()[1][1].close()
+            self._end(self._running.popitem()[1][1])
+
+    def _end(self, stack: ExitStack) -> None:
+        """What cannot be taken down is said, and keeps neither the row from being written nor the rest up."""
+        try:
+            stack.close()
+        except LabError as exc:
+            self._progress.warn(f"left behind, for the next start to remove: {exc}")
 
 
 def run_campaign(
@@ -119,7 +127,7 @@ def run_campaign(
     """
     outcome = Outcome()
     began = time.monotonic()
-    stands = _Stands(open_stand)
+    stands = _Stands(open_stand, progress)
     try:
         _bring_up(stands, _one_a_stand(jobs), meanwhile, progress)
         for job in jobs:

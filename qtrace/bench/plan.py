@@ -7,6 +7,7 @@ argument is a path.
 from __future__ import annotations
 
 import random
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ __all__ = ["WORKLOADS", "Job", "Plan", "PlanError", "load_plan", "plan_names"]
 WORKLOADS: Mapping[str, bool] = {"tcp": True, "rr": False}
 DATAPATHS = ("qemu", "vhost-net")
 _MOST_REPETITIONS = 1000
+# What can be part of a file's name (qtrace.store.run), and of a cell's id.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # iperf3 takes whole seconds; of sockperf's the first is for warming up.
 _LEAST_SECONDS = {"tcp": 1, "rr": 2}
 _MOST_SECONDS = 3600
@@ -147,6 +150,8 @@ class _Reader:
             "the plan",
         )
         name = self.text(self.data, "name")
+        if not _NAME.fullmatch(name):
+            raise self.fail(f"{name!r} cannot be a plan's name: letters, digits, '.', '_' and '-'")
         raw = self.data.get("cells")
         if not isinstance(raw, list) or not raw or not all(isinstance(entry, dict) for entry in raw):
             raise self.fail("a plan needs at least one [[cells]] entry")
@@ -174,8 +179,8 @@ class _Reader:
         chosen = {"tcp": 5.0, "rr": 2.0} | table
         for workload, value in chosen.items():
             least = _LEAST_SECONDS[workload]
-            whole = type(value) in (int, float) and float(value).is_integer()
-            if not whole or not least <= value <= _MOST_SECONDS:
+            known = type(value) in (int, float) and least <= value <= _MOST_SECONDS
+            if not known or value != int(value):
                 raise self.fail(f"seconds.{workload} must be a whole number from {least} to {_MOST_SECONDS}")
         return {workload: float(value) for workload, value in chosen.items()}
 
@@ -193,7 +198,7 @@ class _Reader:
         if datapath not in DATAPATHS:
             raise self.fail(f"unknown datapath {datapath!r} (known: {', '.join(DATAPATHS)})")
         for part in (nic, netdev):
-            if not all(char.isalnum() or char in "-_." for char in part):
+            if not _NAME.fullmatch(part):
                 raise self.fail(f"{part!r} cannot be the name of a NIC or netdev")
         directions = self.choices(entry, "directions", [item.value for item in Direction])
         found: list[Cell] = []

@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from qtrace.errors import LabError
 from qtrace.lab.owned import ip, own, unique_name
@@ -69,13 +70,14 @@ def open_namespace() -> Iterator[Namespace]:
     """A new namespace, loopback up, IPv6 off; gone afterwards with all that is in it."""
     name = unique_name()
     with own("netns", name):
-        ip("netns", "add", name)
+        space = Namespace(name)
         try:
-            space = Namespace(name)
+            ip("netns", "add", name)
             # Without IPv6 no router solicitation or neighbour discovery gets between the counted frames.
             space.sysctl("net.ipv6.conf.all.disable_ipv6", "1")
             space.sysctl("net.ipv6.conf.default.disable_ipv6", "1")
             space.ip("link", "set", "lo", "up")
             yield space
         finally:
-            ip("netns", "delete", name)
+            if Path(space.path).exists():  # also where we were interrupted in the middle of making it
+                ip("netns", "delete", name)

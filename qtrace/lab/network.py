@@ -16,6 +16,7 @@ from qtrace.lab.image import ensure_image
 from qtrace.lab.kernel import Kernel, ensure_kernel
 from qtrace.lab.netns import Counters, Namespace, open_namespace, read_counters
 from qtrace.lab.tap import Tap, open_tap
+from qtrace.proc import vhost_worker
 
 __all__ = ["NETDEVS", "Network", "boot_network", "open_network"]
 
@@ -62,8 +63,7 @@ class Network:
         """
         tables = {"guest": ("eth0", self.guest.sh("cat /proc/net/dev"))}
         if self.tap:
-            # QEMU lives in the namespace, so this is the namespace's table.
-            tables["tap"] = (self.tap.name, Path(f"/proc/{self.guest.pid}/net/dev").read_text())
+            tables["tap"] = (self.tap.name, self._devices())
         sides = {}
         for side, (device, table) in tables.items():
             counters = read_counters(table, device)
@@ -75,19 +75,16 @@ class Network:
     def settle(self, deadline: float = 1.0) -> None:
         """Wait until the tap's counters rest: a connection's last frames come after its client has ended."""
         until, before = time.monotonic() + deadline, ""
-        table = Path(f"/proc/{self.guest.pid}/net/dev")
-        while self.tap and (now := table.read_text()) != before and time.monotonic() < until:
+        while self.tap and (now := self._devices()) != before and time.monotonic() < until:
             before = now
             time.sleep(0.05)
 
-    def vhost_worker(self) -> int | None:
-        """The pid of the kernel thread `vhost-<QEMU's pid>`, None without vhost."""
-        name = f"vhost-{self.guest.pid}"
-        for comm in Path("/proc").glob("[0-9]*/comm"):
-            with contextlib.suppress(OSError):
-                if comm.read_text().strip() == name[:15]:
-                    return int(comm.parent.name)
-        return None
+    def _devices(self) -> str:
+        """The namespace's /proc/net/dev: QEMU lives in it. Raises LabError once QEMU is gone."""
+        try:
+            return Path(f"/proc/{self.guest.pid}/net/dev").read_text()
+        except OSError as exc:
+            raise LabError(self.guest.epitaph() or f"the guest's namespace: {exc.strerror}") from exc
 
     def verify(self) -> None:
         """Raise CellError unless QEMU's own account and the kernel's agree with what was asked."""
@@ -97,7 +94,7 @@ class Network:
         model = self.guest.qmp("qom-get", path="/machine/peripheral/nic0", property="type")
         if model != self.nic:
             raise CellError(f"asked for the NIC {self.nic}, QEMU says {model}")
-        worker = self.vhost_worker()
+        worker = vhost_worker(self.guest.pid)
         if (self.datapath == "vhost-net") != (worker is not None):
             raise CellError(
                 f"asked for the datapath {self.datapath}, but "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -39,6 +40,8 @@ def ip(*args: str) -> str:
         raise MissingPrerequisite(
             "the program 'ip' is missing", hint="run: apt-get install iproute2"
         ) from exc
+    except subprocess.TimeoutExpired as exc:
+        raise LabError(f"'ip {' '.join(args)}' did not end within {exc.timeout:.0f} s") from exc
     if said.returncode != 0:
         raise LabError(f"'ip {' '.join(args)}' failed: {said.stderr.strip()}")
     return said.stdout
@@ -46,13 +49,17 @@ def ip(*args: str) -> str:
 
 @contextlib.contextmanager
 def own(kind: str, name: str) -> Iterator[None]:
-    """Hold a record of `name` (`netns`, `mount` or `dir`) for as long as the block lasts."""
+    """Hold a record of `name` (`netns`, `mount` or `dir`) for as long as the block lasts.
+
+    What could not be taken down keeps its record, so that the next start finds it.
+    """
     record = _home() / f"{kind}-{next(_counter)}"
     record.write_text(name)
     try:
         yield
     finally:
-        record.unlink(missing_ok=True)
+        if not _exists(kind, name):
+            record.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             record.parent.rmdir()
 
@@ -60,9 +67,10 @@ def own(kind: str, name: str) -> Iterator[None]:
 @contextlib.contextmanager
 def private_dir(uid: int | None = None) -> Iterator[Path]:
     """A temporary folder that only `uid` (and root) can enter; gone afterwards."""
-    path = Path(tempfile.mkdtemp(prefix="qtrace-"))
+    path = Path(tempfile.gettempdir(), f"qtrace-{secrets.token_hex(8)}")
     with own("dir", str(path)):
         try:
+            path.mkdir(mode=0o700)
             if uid is not None:
                 os.chown(path, uid, -1)
             yield path
@@ -84,6 +92,12 @@ def remove_leftovers() -> list[str]:
         with contextlib.suppress(OSError):
             home.rmdir()
     return removed
+
+
+def _exists(kind: str, name: str) -> bool:
+    if kind == "netns":
+        return Path("/run/netns", name).exists()
+    return os.path.ismount(name) if kind == "mount" else Path(name).exists()
 
 
 def _remove(kind: str, name: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qtrace.errors import TargetError
 from qtrace.probes.syscalls import DATAGRAM, STREAM, TAP
+from qtrace.proc import vhost_worker
 
 __all__ = ["Target", "ThreadTimes"]
 
@@ -100,13 +101,8 @@ class Target:
         return classes
 
     def worker(self) -> int | None:
-        """The vhost worker `vhost-<pid>`: a kernel thread, or since Linux 6.4 a thread of the process."""
-        name = f"vhost-{self.pid}"[:15]
-        for entry in (*Path("/proc").glob("[0-9]*"), *self._listed("task")):
-            with contextlib.suppress(OSError):
-                if (entry / "comm").read_text().strip() == name:
-                    return int(entry.name)
-        return None
+        """Thread id of the vhost worker, None without vhost."""
+        return vhost_worker(self.pid)
 
     def threads(self, worker: int | None = None) -> dict[int, ThreadTimes]:
         """Thread id -> what it has used, the vhost worker included."""

@@ -11,6 +11,7 @@ from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.network import open_network
 from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
 from qtrace.model import Cell
+from qtrace.proc import vhost_worker
 from qtrace.store.index import open_index
 from qtrace.trace.engine import open_engine
 
@@ -42,7 +43,7 @@ def main() -> None:
                         for side, (_, counters) in before.items()
                     }
                     windows[way] = {"sent": sent, "moved": moved, **session.read().tables()}
-                answer[datapath] = {"worker": network.vhost_worker(), "windows": windows}
+                answer[datapath] = {"worker": vhost_worker(network.guest.pid), "windows": windows}
     print(json.dumps(answer))
 
 
