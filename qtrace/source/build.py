@@ -28,7 +28,7 @@ from qtrace.store.index import Index, index_path, mark_current, open_index, writ
 __all__ = ["ensure_index", "matching_tree"]
 
 # Raised whenever the same tree would give another index.
-_EXTRACTION = 8
+_EXTRACTION = 9
 _WORKERS = 2
 _EVERY = 20  # files between two words of progress
 

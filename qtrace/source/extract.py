@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from clang.cindex import Cursor, CursorKind, Index, LinkageKind, TranslationUnit, TypeKind
+from clang.cindex import Cursor, CursorKind, Index, LinkageKind, TranslationUnit, Type, TypeKind
 
 from qtrace.source.facts import Call, Facts, Function, Pass, Store, Struct
 from qtrace.source.guards import guards
@@ -20,6 +20,8 @@ _THROUGH = {
     CursorKind.CSTYLE_CAST_EXPR,
     CursorKind.CONDITIONAL_OPERATOR,
 }
+_ARRAYS = (TypeKind.CONSTANTARRAY, TypeKind.INCOMPLETEARRAY)
+_COMPUTED = _THROUGH | {CursorKind.UNARY_OPERATOR, CursorKind.ARRAY_SUBSCRIPT_EXPR}
 _LEAVES = {
     CursorKind.DECL_REF_EXPR,
     CursorKind.TYPE_REF,
@@ -142,7 +144,7 @@ class _Reader:
         self, init: Cursor, variable: str, row: str, caller: str, place: str, depth: int = 0
     ) -> Iterator[Store]:
         kind = init.type.get_canonical()
-        array = kind.kind in (TypeKind.CONSTANTARRAY, TypeKind.INCOMPLETEARRAY)
+        array = kind.kind in _ARRAYS
         fields: list[Cursor] = [] if array else list(kind.get_fields())
         owner = _bare(kind.spelling)
         for number, item in enumerate(init.get_children()):
@@ -263,25 +265,40 @@ class _Body:
         else:
             kind, name = "unknown", ""
         if kind == "unknown" or (kind == "variable" and not name):
-            kind, name = self.array_call(cursor)
+            kind, name = self.computed(cursor)
+            callee = name if kind == "direct" else ""
         self.facts.calls.append(Call(self.usr, kind, name, self.place, line))
         if callee:
             for number, argument in enumerate(cursor.get_arguments()):
                 for what, text in self.argument(argument):
                     self.facts.passes.append(Pass(self.usr, callee, number, what, text, self.place, line))
 
-    def array_call(self, cursor: Cursor) -> tuple[str, str]:
-        """`table[i](…)`: the array's name, or the field that is an array."""
+    def computed(self, cursor: Cursor) -> tuple[str, str]:
+        """`table[i][j](…)`: the array's name, or the field that is an array; `(function)(…)`."""
         callee = next(iter(cursor.get_children()), None)
-        while callee is not None and callee.kind in _THROUGH | {CursorKind.UNARY_OPERATOR}:
+        subscripts = 0
+        while callee is not None and callee.kind in _COMPUTED:
+            subscripts += callee.kind == CursorKind.ARRAY_SUBSCRIPT_EXPR
             callee = next(iter(callee.get_children()), None)
-        if callee is not None and callee.kind == CursorKind.ARRAY_SUBSCRIPT_EXPR:
-            base = _strip(next(iter(callee.get_children())))
-            if base.kind == CursorKind.DECL_REF_EXPR:
-                return "variable", str(base.spelling)
-            if base.kind == CursorKind.MEMBER_REF_EXPR:
-                return "field", _field(base.referenced) or ""
+        if callee is None:
+            return "unknown", ""
+        target = callee.referenced
+        if target is not None and target.kind == CursorKind.FUNCTION_DECL:
+            return "direct", self.reader.usr(target)
+        if subscripts and callee.kind == CursorKind.DECL_REF_EXPR:
+            return "variable", self.inner_table(target) or str(callee.spelling)
+        if subscripts and callee.kind == CursorKind.MEMBER_REF_EXPR:
+            return "field", _field(target) or ""
         return "unknown", ""
+
+    def inner_table(self, cursor: Cursor | None) -> str:
+        """A name of its own for a function's own array of pointers to functions, else nothing."""
+        if cursor is None or cursor.kind != CursorKind.VAR_DECL or cursor.linkage != LinkageKind.NO_LINKAGE:
+            return ""
+        element = cursor.type.get_canonical()
+        while element.kind in _ARRAYS:
+            element = element.get_array_element_type().get_canonical()
+        return f"{self.usr} {cursor.spelling}" if _to_function(element) else ""
 
     def own_parameter(self, cursor: Cursor) -> str | None:
         """The number of the parameter that an expression is, if it is one."""
@@ -300,9 +317,21 @@ class _Body:
         if number is not None:
             yield "param", number
             return
+        if inner.kind == CursorKind.UNARY_OPERATOR and (owner := self.address(inner)):
+            yield "address", owner
         for what, text in self.reader.values(cursor):
             if what in ("function", "field", "variable"):
                 yield what, text
+
+    def address(self, cursor: Cursor) -> str:
+        """The field whose address an expression takes, if functions are kept in it: `&c->parent_realize`."""
+        inner = _strip(next(iter(cursor.get_children())))
+        taken = cursor.type.get_canonical().kind == TypeKind.POINTER and _to_function(
+            inner.type.get_canonical()
+        )
+        if not taken or inner.kind != CursorKind.MEMBER_REF_EXPR:
+            return ""
+        return _field(inner.referenced) or ""
 
     def assignment(self, cursor: Cursor) -> None:
         sides = list(cursor.get_children())
@@ -311,17 +340,25 @@ class _Body:
         left, right = _strip(sides[0]), _strip(sides[1])
         if left.kind == CursorKind.DECL_REF_EXPR and (name := self.local(left.referenced)):
             self.stored(name, right, sides[1])
+        if left.kind == CursorKind.UNARY_OPERATOR and right.kind == CursorKind.MEMBER_REF_EXPR:
+            number = self.own_parameter(_strip(next(iter(left.get_children()))))
+            source = _field(right.referenced)
+            if number is not None and source and _to_function(right.type.get_canonical()):
+                owner = f"{number} {self.usr}"
+                line = cursor.location.line
+                self.facts.stores.append(Store(owner, "out", source, "", "", self.usr, self.place, line))
         if left.kind == CursorKind.ARRAY_SUBSCRIPT_EXPR:
             left = _strip(next(iter(left.get_children())))
         if left.kind != CursorKind.MEMBER_REF_EXPR:
             return
-        owner = _field(left.referenced)
-        if owner:
-            self.stored(owner, right, sides[1])
+        if field := _field(left.referenced):
+            self.stored(field, right, sides[1])
 
     def declared(self, cursor: Cursor) -> None:
-        """`QEMUTimerCB *cb = ts->cb;`"""
+        """`QEMUTimerCB *cb = ts->cb;`, and a table that only this function sees."""
         name, init = self.local(cursor), list(cursor.get_children())
+        if init and init[-1].kind == CursorKind.INIT_LIST_EXPR and (table := self.inner_table(cursor)):
+            self.facts.stores += self.reader.initialiser(init[-1], table, "", self.usr, self.place)
         if name and init:
             self.stored(name, _strip(init[-1]), init[-1])
 
@@ -329,8 +366,7 @@ class _Body:
         """A name of its own for a function's variable that holds a pointer to a function, else nothing."""
         if cursor is None or cursor.kind != CursorKind.VAR_DECL or cursor.linkage != LinkageKind.NO_LINKAGE:
             return ""
-        pointed = cursor.type.get_canonical().get_pointee()
-        return f"{self.usr} {cursor.spelling}" if pointed.kind == TypeKind.FUNCTIONPROTO else ""
+        return f"{self.usr} {cursor.spelling}" if _to_function(cursor.type.get_canonical()) else ""
 
     def stored(self, owner: str, right: Cursor, whole: Cursor) -> None:
         found: list[tuple[str, str]] = []
@@ -386,6 +422,10 @@ def _field(field: Cursor | None) -> str | None:
     if field is None or field.kind != CursorKind.FIELD_DECL:
         return None
     return f"{_bare(field.semantic_parent.type.get_canonical().spelling)}.{field.spelling}"
+
+
+def _to_function(kind: Type) -> bool:
+    return bool(kind.get_pointee().kind == TypeKind.FUNCTIONPROTO)
 
 
 def _bare(name: str) -> str:

@@ -3,7 +3,8 @@
 A function is known by its USR, clang's name for it that tells statics of different files apart.
 `value` of a `Pass` or `Store` is a USR, a variable's or a field's name, or a parameter's number,
 as `what` says: `function`, `variable`, `field`, `param`, `made` (the result of a call that was given
-the function `value`), `enum`, `sizeof`, `string`, `number`.
+the function `value`), `address` (of the field `value`), `out` (the field `value` is what the caller gets
+through the parameter that `owner` starts with), `enum`, `sizeof`, `string`, `number`.
 """
 
 from __future__ import annotations

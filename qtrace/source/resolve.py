@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from qtrace.source.facts import Facts, Function, Pass, Store
+from qtrace.source.parents import kept_of_parents
 from qtrace.source.platforms import other_platform
 
 __all__ = ["Graph", "Registration", "resolve"]
@@ -187,6 +188,17 @@ def _registrations(
                         names.get(item.callee, ""),
                     )
                 )
+    for parent in kept_of_parents(stores, passes):
+        item, why = parent.taken, f"{parent.source} is set in the parent class"
+        by = f"{names.get(item.callee, '')} from {parent.source}"
+        origin = (parent.file, parent.line, why)
+        found.append(
+            Registration(
+                *(item.value, "function", parent.function, "parent class", item.caller, item.file, item.line),
+                by=by,
+                origin=origin,
+            )
+        )
     found += _handed_over(found, stores, passes, kept, names)
     return list(dict.fromkeys(found))
 
