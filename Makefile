@@ -5,7 +5,6 @@ SHELL := /bin/bash
 VENV ?= $(CURDIR)/.venv
 BIN := $(VENV)/bin
 QTRACE := $(BIN)/qtrace
-RUN ?=
 PLAN ?= quick
 
 # The one list of Debian packages. Kernels, headers and QEMU's source are unpacked into the cache by

@@ -20,15 +20,13 @@ class Point:
 
     `programs` are (kind, name of the BPF function), kind being `uprobe`, `uretprobe`, `kprobe` or
     `raw_tracepoint`. Where `table` is not empty, the engine writes a stage's slot plus one at
-    `index * 2 + direction` of that BPF array (tx is 0, rx is 1). `frames` is whether a hit tells how
-    many frames passed, or only that there was a call.
+    `index * 2 + direction` of that BPF array (tx is 0, rx is 1).
     """
 
     function: str
     programs: tuple[tuple[str, str], ...]
     table: str = ""
     index: int = 0
-    frames: bool = True
     note: str = ""
 
 

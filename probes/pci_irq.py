@@ -15,7 +15,6 @@ FAMILY = Family(
             "pci_set_irq",
             (("uprobe", "on_pci_set_irq"),),
             "pci_irq_slots",
-            frames=False,
             note="rising levels; the pin is shared: each belongs to the direction of the last frame",
         ),
     ),

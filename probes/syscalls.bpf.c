@@ -2,7 +2,7 @@
  *
  * The return alone is enough on x86-64: the kernel keeps the number in orig_ax and the arguments in
  * their registers, so one tracepoint tells number, descriptor and result. Descriptors are classed at
- * the start from /proc and here when they are made, copied or closed.
+ * the start from /proc and here when they are made or closed (a copy by dup counts as FD_OTHER).
  */
 
 /* Kept equal to probes/syscalls.py. */

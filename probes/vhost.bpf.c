@@ -4,7 +4,6 @@
  * last of handle_tx*, handle_rx*, tun_sendmsg and tun_recvmsg says which. Frames are passed to tun in
  * batches; the batch's size is in the message.
  */
-#include <linux/mutex.h>
 #include <linux/socket.h>
 
 /* struct tun_msg_ctl of include/linux/if_tun.h, Linux 4.20 to 6.x. That header takes longer to compile than
@@ -17,17 +16,11 @@ struct tun_batch {
 #define MOST_IN_BATCH 64
 
 /* Index of `vhost_slots`, twice: tx and rx. Kept equal to probes/vhost.py. */
-enum { VHOST_KICK, VHOST_TUN, VHOST_USED, VHOST_SIGNAL, VHOST_TAKEN };
+enum { VHOST_KICK, VHOST_TUN, VHOST_USED, VHOST_SIGNAL };
 
 BPF_ARRAY(vhost_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
 BPF_HASH(vhost_direction, u32, u8, 64);
 BPF_HASH(vhost_received, u32, u64, 64); /* thread -> frames received and not yet given to the guest */
-
-struct taking {
-    u64 queue;
-    u64 out;
-};
-BPF_HASH(vhost_taking, u32, struct taking, 64);
 
 static __always_inline struct target *in_worker(void) {
     u32 zero = 0;
@@ -55,14 +48,6 @@ int on_handle_tx_kick(struct pt_regs *ctx) {
     if (in_worker()) {
         vhost_turn(TX);
         vhost_passed(VHOST_KICK, TX, 0, 0);
-    }
-    return 0;
-}
-
-int on_handle_rx_kick(struct pt_regs *ctx) {
-    if (in_worker()) {
-        vhost_turn(RX);
-        vhost_passed(VHOST_KICK, RX, 0, 0);
     }
     return 0;
 }
@@ -97,38 +82,6 @@ int on_tun_recvmsg(struct pt_regs *ctx) {
         vhost_received.update(&thread, &one);
     vhost_turn(RX);
     vhost_passed(VHOST_TUN, RX, 1, PT_REGS_PARM3(ctx));
-    return 0;
-}
-
-/* vhost_get_vq_desc(vq, iov, size, &out, &in, ...) */
-int on_vhost_get(struct pt_regs *ctx) {
-    u32 thread = bpf_get_current_pid_tgid();
-    struct taking taking = {.queue = PT_REGS_PARM1(ctx), .out = PT_REGS_PARM4(ctx)};
-    if (in_worker())
-        vhost_taking.update(&thread, &taking);
-    return 0;
-}
-
-/* Its return is the descriptor's number, the ring's size when there is none, or an error. The size
- * stands behind the queue's device pointer and mutex (struct vhost_virtqueue, Linux 4.8 to 6.4). */
-int on_vhost_got(struct pt_regs *ctx) {
-    u32 thread = bpf_get_current_pid_tgid();
-    struct taking *taking = vhost_taking.lookup(&thread);
-    int head = PT_REGS_RC(ctx);
-    u32 size = 0, out = 0;
-    if (!taking || !in_worker())
-        return 0;
-    bpf_probe_read_kernel(&size, sizeof(size), (void *)(taking->queue + 8 + sizeof(struct mutex)));
-    bpf_probe_read_kernel(&out, sizeof(out), (void *)taking->out);
-    vhost_taking.delete(&thread);
-    if (!size || size > 32768 || size & (size - 1)) {
-        lose(LOST_READ);
-        return 0;
-    }
-    if (head < 0 || head >= size)
-        return 0;
-    vhost_turn(out ? TX : RX);
-    vhost_passed(VHOST_TAKEN, out ? TX : RX, 1, 0);
     return 0;
 }
 

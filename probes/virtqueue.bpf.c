@@ -1,4 +1,4 @@
-/* QEMU's virtqueues: elements taken, given back, and the two notifications.
+/* QEMU's virtqueues: elements taken and given back, kicks and interrupts.
  *
  * A process has virtqueues of other devices too (a serial port, a disk); only those whose device is a
  * network card (virtio id 1) count. An element with only readable buffers is a frame from the guest,
@@ -9,11 +9,10 @@
 #define CONTROL 2
 
 /* Index of `virtqueue_slots`, twice: tx and rx. Kept equal to probes/virtqueue.py. */
-enum { VQ_POP, VQ_PUSH, VQ_FILL, VQ_KICK, VQ_NOTIFY, VQ_FLUSH, VQ_MSIX };
+enum { VQ_POP, VQ_PUSH, VQ_FILL, VQ_KICK, VQ_MSIX };
 
 BPF_ARRAY(virtqueue_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
 BPF_HASH(popping, u32, u64, 1024);   /* thread -> the queue that it takes from */
-BPF_HASH(queue_direction, u64, u8, 1024);
 BPF_HASH(giving, u32, u8, 1024); /* thread -> the direction of what it has just given back */
 
 static __always_inline int is_net(struct target *target, u64 queue) {
@@ -84,9 +83,6 @@ static __always_inline void gave_back(struct pt_regs *ctx, u32 which, u64 frames
     }
     u8 direction = direction_of(target, PT_REGS_PARM2(ctx));
     giving.update(&thread, &direction);
-    u8 *known = queue_direction.lookup(&queue);
-    if (!known || *known != direction)
-        queue_direction.update(&queue, &direction);
     virtqueue_passed(which, direction, frames, (u32)PT_REGS_PARM3(ctx));
 }
 
@@ -99,30 +95,6 @@ int on_virtqueue_push(struct pt_regs *ctx) {
 /* virtqueue_fill(vq, element, length, index): a frame may take several elements; its first is 0. */
 int on_virtqueue_fill(struct pt_regs *ctx) {
     gave_back(ctx, VQ_FILL, PT_REGS_PARM4(ctx) == 0);
-    return 0;
-}
-
-/* virtqueue_flush(vq, count): all elements of one received frame. Even queues receive, and one of them
- * carries control commands. */
-int on_virtqueue_flush(struct pt_regs *ctx) {
-    struct target *target = traced();
-    u64 queue = PT_REGS_PARM1(ctx);
-    u32 thread = bpf_get_current_pid_tgid();
-    u16 index = 0;
-    if (!target)
-        return 0;
-    if (!is_net(target, queue)) {
-        giving.delete(&thread);
-        return 0;
-    }
-    if (bpf_probe_read_user(&index, sizeof(index), (void *)(queue + target->queue_index))) {
-        lose(LOST_READ);
-        return 0;
-    }
-    u8 *known = queue_direction.lookup(&queue);
-    u8 direction = known ? *known : index & 1 ? TX : RX;
-    giving.update(&thread, &direction);
-    virtqueue_passed(VQ_FLUSH, direction, 1, 0);
     return 0;
 }
 
@@ -152,17 +124,5 @@ int on_virtqueue_kick(struct pt_regs *ctx) {
         lose(LOST_READ);
     else
         virtqueue_passed(VQ_KICK, index & 1 ? TX : RX, 0, 0);
-    return 0;
-}
-
-/* virtio_notify(device, vq): the queue's direction is that of what it last gave back. */
-int on_virtio_notify(struct pt_regs *ctx) {
-    struct target *target = traced();
-    u64 queue = PT_REGS_PARM2(ctx);
-    if (!target || !is_net(target, queue))
-        return 0;
-    u8 *direction = queue_direction.lookup(&queue);
-    if (direction)
-        virtqueue_passed(VQ_NOTIFY, *direction, 0, 0);
     return 0;
 }

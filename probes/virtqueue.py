@@ -1,4 +1,4 @@
-"""QEMU's virtqueues (hw/virtio/virtio.c): elements taken and given back, kicks and notifications."""
+"""QEMU's virtqueues (hw/virtio/virtio.c): elements taken and given back, kicks and interrupts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TABLE = "virtqueue_slots"
 
 FAMILY = Family(
     name="virtqueue",
-    summary="virtqueue elements taken and given back by network cards, kicks and notifications",
+    summary="virtqueue elements taken and given back by network cards, kicks and interrupts",
     needs=("uprobes",),
     points=(
         Point(
@@ -33,30 +33,13 @@ FAMILY = Family(
             (("uprobe", "on_virtqueue_kick"),),
             _TABLE,
             3,
-            frames=False,
             note="kicks; one may announce many frames",
-        ),
-        Point(
-            "virtio_notify",
-            (("uprobe", "on_virtio_notify"),),
-            _TABLE,
-            4,
-            frames=False,
-            note="requests; the guest may have them suppressed",
-        ),
-        Point(
-            "virtqueue_flush",
-            (("uprobe", "on_virtqueue_flush"),),
-            _TABLE,
-            5,
-            note="one a frame, however many elements it takes",
         ),
         Point(
             "msix_notify",
             (("uprobe", "on_msix_notify"),),
             _TABLE,
-            6,
-            frames=False,
+            4,
             note="interrupts really sent",
         ),
     ),

@@ -18,7 +18,6 @@ __all__ = [
     "Cell",
     "Direction",
     "Evidence",
-    "Location",
     "Path",
     "Probe",
     "Role",
@@ -61,14 +60,6 @@ STAGE_ORDER: dict[Direction, tuple[Role, ...]] = {
     ),
     Direction.RX: (Role.HOST, Role.SEND, Role.DELIVER, Role.ENQUEUE, Role.INTERRUPT),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """A place in a source tree; `file` is relative to the tree, `line` counts from 1."""
-
-    file: str
-    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +165,7 @@ class Probe:
 
     `rule` says how one hit is turned into frames and bytes; the handlers of `qtrace.probes` know:
     `calls` (a hit is a call, no bytes), `buffer` (frame length in an argument), `iovec` (pointer and
-    count in arguments), `virtqueue-out`, `virtqueue-in` (an element of that direction returned).
+    count in arguments).
     `position` orders the probes of one direction as the frame meets them.
     """
 

@@ -79,3 +79,14 @@ def test_no_shell() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.keyword) and node.arg == "shell":
                 raise AssertionError(f"{path}:{node.value.lineno} passes shell=")
+
+
+def test_only_the_command_line_prints() -> None:
+    for path in files():
+        if room_of(path) in ("cli", "__main__"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            printed = isinstance(node, ast.Name) and node.id == "print"
+            stream = isinstance(node, ast.Attribute) and node.attr in ("stdout", "stderr")
+            ours = stream and isinstance(node.value, ast.Name) and node.value.id == "sys"
+            assert not printed and not ours, f"{path}:{node.lineno} prints"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from qtrace import __version__
 from qtrace.bench.attach import Attacher
 from qtrace.bench.brief import make_brief
-from qtrace.bench.conditions import conditions, qemu_version
+from qtrace.bench.conditions import conditions
 from qtrace.errors import TargetError
 from qtrace.model import Cell
 from qtrace.progress import Progress
@@ -26,16 +27,23 @@ _POLL = 0.2  # seconds between two looks whether the process still lives
 
 
 def target_binary(pid: int) -> Path:
-    """The program that process `pid` runs. Raises TargetError where it is gone or no x86-64 system QEMU."""
+    """The program that process `pid` runs; by /proc where its own path leads nowhere, or elsewhere.
+
+    Raises TargetError where it is gone or no system QEMU.
+    """
+    running = Path(f"/proc/{pid}/exe")
     try:
-        path = Path(f"/proc/{pid}/exe").readlink()
+        path = running.readlink()
     except PermissionError as exc:
         raise TargetError(f"process {pid} is out of reach", hint="run it as root") from exc
     except OSError as exc:
         raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
     if "qemu" not in path.name or "img" in path.name:
         raise TargetError(f"process {pid} runs {path}, which is no QEMU", hint="see 'pgrep -a qemu'")
-    return path
+    with contextlib.suppress(OSError):
+        if path.samefile(running):
+            return path
+    return running  # replaced by an upgrade, or in a container
 
 
 def choose_nic(pid: int, netdev_id: str = "") -> tuple[Attached, list[Attached]]:
@@ -86,11 +94,6 @@ def record_process(
         "plan": {"name": "record", "title": f"process {pid}: {nic.nic} on {nic.netdev}", "repetitions": 1},
         "paths": [path.to_json() for path in paths],
     }
-    if not qemu_version(binary).startswith(index.meta["qemu"]):
-        raise TargetError(
-            f"process {pid} runs QEMU {qemu_version(binary)}, the source index is of {index.meta['qemu']}",
-            hint="index its source: qtrace index --source TREE",
-        )
     with (
         open_engine(progress) as engine,
         Attacher(engine, index).attach(pid, paths) as session,

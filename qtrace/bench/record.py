@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -115,8 +115,17 @@ def record_here(
     return outcome
 
 
-def record_in_machine(plan: str, folder: Path, brief: Brief, shard: str, progress: Progress) -> int:
+def record_in_machine(
+    plan: str,
+    folder: Path,
+    brief: Brief,
+    shard: str,
+    progress: Progress,
+    on_output: Callable[[str, bytes], None],
+) -> int:
     """Boot the lab machine and measure there, into `folder` on this host; the exit status of it.
+
+    What the command line in the machine prints goes to `on_output`, as (`stdout` or `stderr`, bytes).
 
     Whatever has to be fetched or made once is fetched and made out here, where there is a network and
     the processor is not emulated.
@@ -132,7 +141,7 @@ def record_in_machine(plan: str, folder: Path, brief: Brief, shard: str, progres
         try:
             with LabMachine(share=[folder], progress=progress, kernel=kernel) as machine:
                 replace(brief, machine=machine.describe()).save(Path(note.name))
-                status = machine.run([*argv, "--brief", note.name], on_output=_pass_on)
+                status = machine.run([*argv, "--brief", note.name], on_output=on_output)
             _require_ended(folder, status)
         except BaseException:
             # It may have had no time to close the run itself: compiling cannot be interrupted.
@@ -154,10 +163,3 @@ def _require_ended(folder: Path, status: int) -> None:
     begun = (folder / "run.json").exists()
     if not begun or RunReader.open(folder).meta["status"] not in ("complete", "partial"):
         raise LabError("the campaign in the lab machine did not go through: the reason is above")
-
-
-def _pass_on(stream: str, data: bytes) -> None:
-    """The machine's own command line has printed this: it goes on as it is."""
-    out = sys.stdout if stream == "stdout" else sys.stderr
-    out.buffer.write(data)
-    out.buffer.flush()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import threading
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
-__all__ = ["ConsoleProgress", "echo_json", "plain"]
+__all__ = ["ConsoleProgress", "echo_json", "pass_on", "plain"]
 
 
 def plain(text: str) -> str:
@@ -23,6 +25,22 @@ def plain(text: str) -> str:
 def echo_json(data: Any) -> None:
     """One JSON document, alone on stdout."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def pass_on(stream: str, data: bytes) -> None:
+    """Bytes of another command's `stdout` or `stderr`, as they are. A reader that has gone is no error."""
+    out = sys.stdout if stream == "stdout" else sys.stderr
+    try:
+        out.buffer.write(data)
+        out.buffer.flush()
+    except BrokenPipeError:
+        _nobody_reads(out)
+
+
+def _nobody_reads(out: TextIO) -> None:
+    """`qtrace bench … 2>&1 | head`: the work goes on, its words go nowhere."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), out.fileno())
 
 
 class ConsoleProgress:
@@ -44,10 +62,10 @@ class ConsoleProgress:
                 width = shutil.get_terminal_size().columns
                 line = plain(text).replace("\n", " ")
                 line = line if len(line) < width - 4 else line[: width - 5] + "…"
-                click.echo(f"\r\x1b[K  … {line}", nl=False, err=True)
+                _say(f"\r\x1b[K  … {line}", newline=False)
                 self._pending = True
             else:
-                click.echo(f"    {plain(text)}", err=True)
+                _say(f"    {plain(text)}")
 
     def done(self, text: str) -> None:
         """Something is finished; `text` says what it found."""
@@ -65,9 +83,16 @@ class ConsoleProgress:
     def _line(self, mark: str, text: str) -> None:
         with self._lock:
             self._clear()
-            click.echo(f"{mark}  {plain(text)}", err=True)
+            _say(f"{mark}  {plain(text)}")
 
     def _clear(self) -> None:
         if self._pending:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            _say("\r\x1b[K", newline=False)
             self._pending = False
+
+
+def _say(text: str, newline: bool = True) -> None:
+    try:
+        click.echo(text, nl=newline, err=True)
+    except BrokenPipeError:
+        _nobody_reads(sys.stderr)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qtrace.cli._console import ConsoleProgress
+from qtrace.cli._console import ConsoleProgress, pass_on
+from qtrace.cli._options import index_option
 
 if TYPE_CHECKING:
     from qtrace.bench.brief import Brief
@@ -38,6 +39,7 @@ def _shard(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option(
     "--shard", callback=_shard, default="1/1", show_default=True, help="Only part k of n of the plan."
 )
+@index_option
 @click.option("--brief", type=click.Path(path_type=Path), hidden=True)
 def command(
     plan: str,
@@ -45,6 +47,7 @@ def command(
     venue: str,
     report: Path | None,
     shard: tuple[int, int],
+    index_name: str,
     brief: Path | None,
 ) -> None:
     """Measure every cell of PLAN (a name such as `quick`, or a TOML file), with and without probes.
@@ -65,7 +68,7 @@ def command(
             assert output is not None
             sys.exit(_here(chosen, chosen.jobs(shard), output, brief, progress))
         folder = (output or new_run_folder(chosen, Path("runs"))).absolute()
-        failed = _bench(plan, chosen, venue, folder, shard, progress)
+        failed = _bench(plan, chosen, venue, folder, shard, index_name, progress)
         progress.done(f"run: {folder}")
         if report:
             _render(folder, report, progress)
@@ -75,26 +78,34 @@ def command(
 
 
 def _bench(
-    name: str, plan: Plan, venue: str, folder: Path, shard: tuple[int, int], progress: ConsoleProgress
+    name: str,
+    plan: Plan,
+    venue: str,
+    folder: Path,
+    shard: tuple[int, int],
+    index_name: str,
+    progress: ConsoleProgress,
 ) -> int:
     """Choose the venue, prepare, measure; 1 if a cell failed."""
+    from qtrace.bench.indexed import index_for
     from qtrace.bench.record import prepare_brief, record_in_machine
     from qtrace.cache import exclusive
+    from qtrace.lab.guest import find_qemu
     from qtrace.lab.venue import choose_venue
-    from qtrace.source.build import ensure_index
     from qtrace.store.run import require_free
 
     require_free(folder)
     place = choose_venue(venue)
     progress.done(f"venue: {place.name} ({place.reason})")
-    index, _ = ensure_index(progress)
+    index = index_for(find_qemu(), index_name, progress)
     brief = prepare_brief(plan, index, place, sys.argv[1:], progress)
     wait = "another campaign is measuring on this machine: waiting for its end"
     # Two campaigns at once would measure each other.
     with exclusive("measuring", lambda: progress.warn(wait)):
         if place.name == "host":
             return _here(plan, plan.jobs(shard), folder, brief, progress)
-        return record_in_machine(name, folder, brief, f"{shard[0]}/{shard[1]}", progress)
+        part = f"{shard[0]}/{shard[1]}"
+        return record_in_machine(name, folder, brief, part, progress, on_output=pass_on)
 
 
 def _here(

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from qtrace.cli._console import ConsoleProgress, echo_json, plain
+from qtrace.cli._options import index_option
 
 __all__ = ["command"]
 
@@ -17,7 +18,7 @@ __all__ = ["command"]
 @click.argument("pid", type=click.IntRange(min=1))
 @click.option(
     "--duration",
-    type=click.FloatRange(min=0.1),
+    type=click.FloatRange(min=0.1, max=86400),
     default=10.0,
     show_default=True,
     metavar="S",
@@ -28,7 +29,8 @@ __all__ = ["command"]
     "-o", "--output", type=click.Path(path_type=Path), help="The run's folder [default: runs/PID-TIME]."
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(pid: int, duration: float, netdev: str, output: Path | None, form: str) -> None:
+@index_option
+def command(pid: int, duration: float, netdev: str, output: Path | None, form: str, index_name: str) -> None:
     """Attach to the running QEMU with process id PID and count what passes each stage of its path.
 
     NIC and netdev are read from its command line. Ctrl-C ends the window early and keeps what was
@@ -36,8 +38,8 @@ def command(pid: int, duration: float, netdev: str, output: Path | None, form: s
     """
     from datetime import datetime
 
+    from qtrace.bench.indexed import index_for
     from qtrace.bench.live import choose_nic, record_process, target_binary
-    from qtrace.source.build import ensure_index
     from qtrace.trace.prerequisites import require_tracing
 
     progress = ConsoleProgress()
@@ -46,7 +48,7 @@ def command(pid: int, duration: float, netdev: str, output: Path | None, form: s
         nic, others = choose_nic(pid, netdev)
         require_tracing(kernel=nic.vhost)
         progress.done(f"process {pid}: {nic.nic} on {nic.netdev}" + (" with vhost" if nic.vhost else ""))
-        index, _ = ensure_index(progress, binary=binary)
+        index = index_for(binary, index_name, progress)
         folder = (output or Path("runs") / f"{pid}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
         live = record_process(pid, nic, others, duration, folder, index, progress, sys.argv[1:])
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")

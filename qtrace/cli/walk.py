@@ -65,6 +65,8 @@ def command(
         name, _, option = netdev.partition(",")
         if option not in ("", "vhost=on", "vhost=off"):
             raise click.UsageError(f"NETDEV {netdev!r}: only 'vhost=on' can follow the name")
+        if vhost and option == "vhost=off":
+            raise click.UsageError(f"--vhost contradicts NETDEV {netdev!r}")
         index = find_index(index_name)
         datapath = "vhost-net" if vhost or option == "vhost=on" else "qemu"
         path = walk(index, nic, name, datapath, direction=Direction(direction))

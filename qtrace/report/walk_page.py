@@ -74,8 +74,10 @@ class _Tree:
 
 
 def _draw(step: Step, tree: _Tree, index: Index) -> _Drawn:
-    end = min(index.end_of(step.function, step.file) or step.line, step.line + _MOST_LINES)
-    body = _Shown(_where(step.file, step.line), "", tree.lines(step.file, step.line, end, step.line))
+    last = index.end_of(step.function, step.file) or step.line
+    end = min(last, step.line + _MOST_LINES)
+    why = f"the first {_MOST_LINES} of {last - step.line + 1} lines" if end < last else ""
+    body = _Shown(_where(step.file, step.line), why, tree.lines(step.file, step.line, end, step.line))
     reasons = [
         _Shown(
             _where(item.file, item.line),

@@ -23,12 +23,10 @@ from qtrace.source.guards import guards
 from qtrace.source.prepare import prepare
 from qtrace.source.resolve import Graph, resolve
 from qtrace.source.tree import Tree, open_tree
-from qtrace.store.index import Index, index_path, mark_current, open_index, write_index
+from qtrace.store.index import FORMAT, Index, index_path, mark_current, open_index, write_index
 
 __all__ = ["ensure_index", "matching_tree"]
 
-# Raised whenever the same tree would give another index.
-_EXTRACTION = 9
 _WORKERS = 2
 _EVERY = 20  # files between two words of progress
 
@@ -53,7 +51,7 @@ def ensure_index(
     Raises SourceError, MissingPrerequisite, StoreError.
     """
     tree = open_tree(source or matching_tree(binary, progress))
-    path = index_path(f"qemu-{tree.version}-{tree.key}-{_EXTRACTION}")
+    path = index_path(f"qemu-{tree.version}-{tree.key}-{FORMAT}")
     made = False
     with locked(f"index-{tree.key}"):
         if not path.exists():

@@ -31,7 +31,8 @@ __all__ = [
     "write_index",
 ]
 
-FORMAT = 1
+# Raised whenever the same tree would give another index: other tables, or other rows.
+FORMAT = 10
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -101,12 +102,18 @@ def find_index(name: str) -> Index:
         return open_index(Path(name))
     kept = sorted(cache_dir("indexes").glob("qemu-*.sqlite"), key=lambda path: path.stat().st_mtime)
     mine = [path for path in kept if path.name.startswith(f"qemu-{name}-")]
-    if not mine:
+    readable = [path for path in mine if path.stem.endswith(f"-{FORMAT}")]
+    if mine and not readable:
+        raise StoreError(
+            f"the index of QEMU {name} was made by another release of qtrace",
+            hint="make it again: qtrace index, or: qtrace index --source TREE",
+        )
+    if not readable:
         versions = ", ".join(sorted({path.name.split("-")[1] for path in kept})) or "none"
         raise StoreError(
             f"there is no source index {name!r} (indexed: {versions})", hint="run: qtrace index --source TREE"
         )
-    return open_index(mine[-1])
+    return open_index(readable[-1])
 
 
 class Index:
@@ -122,7 +129,10 @@ class Index:
                 f"{path} is not a source index: {exc}", hint="delete it and run: qtrace index"
             ) from exc
         if self.meta.get("format") != str(FORMAT):
-            raise StoreError(f"{path} has another format", hint="delete it and run: qtrace index")
+            raise StoreError(
+                f"the index {path} was made by another release of qtrace",
+                hint="make it again: qtrace index, or: qtrace index --source TREE",
+            )
 
     def close(self) -> None:
         """Let go of the file."""

@@ -58,28 +58,22 @@ def attached_nics(argv: Sequence[str]) -> list[Attached]:
     for option, value in _options(argv):
         first, keys = _parse(value, "driver" if option == "device" else "type")
         if option == "netdev":
-            netdevs[keys.get("id", "")] = first, _on(keys.get("vhost", ""))
+            netdevs[keys.get("id", "")] = first, _vhost(keys)
         elif option == "device" and "netdev" in keys:
             devices.append((first, keys["netdev"]))
         elif option == "nic":
             said = True
             if first != "none":
                 model = keys.get("model", _DEFAULT_MODEL)
-                found.append(
-                    Attached(
-                        _MODEL_ALIASES.get(model, model),
-                        first,
-                        keys.get("id", ""),
-                        _on(keys.get("vhost", "")),
-                    )
-                )
+                name = _MODEL_ALIASES.get(model, model)
+                found.append(Attached(name, first, keys.get("id", ""), _vhost(keys)))
         elif option == "net":
             said = True
             if first == "nic":
                 model = keys.get("model", _DEFAULT_MODEL)
                 hub_nics.append(_MODEL_ALIASES.get(model, model))
             elif first != "none":
-                hub_netdevs.append((first, _on(keys.get("vhost", ""))))
+                hub_netdevs.append((first, _vhost(keys)))
     for driver, name in devices:
         if name in netdevs:
             found.append(Attached(driver, netdevs[name][0], name, netdevs[name][1]))
@@ -130,6 +124,13 @@ def _parse(value: str, first_key: str) -> tuple[str, dict[str, str]]:
         else:
             keys[name] = content if equals else "on"
     return first or keys.get(first_key, ""), keys
+
+
+def _vhost(keys: dict[str, str]) -> bool:
+    """Whether a tap is asked to use vhost-net (net/tap.c: net_init_tap_one)."""
+    if "vhost" in keys:
+        return _on(keys["vhost"])
+    return "vhostfd" in keys or "vhostfds" in keys or _on(keys.get("vhostforce", ""))
 
 
 def _on(text: str) -> bool:

@@ -30,7 +30,7 @@ class Check:
 
 
 def check_tracing() -> list[Check]:
-    """Everything that the tracer needs, each checked by itself. Kprobes may be missing: see `needs`."""
+    """Everything that the tracer needs, each checked by itself."""
     return [_privilege(), _bcc(), _uprobes(), _kprobes()]
 
 

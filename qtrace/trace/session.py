@@ -25,8 +25,8 @@ _NO_SLOT = 0xFF
 _MOST_STAGES = 64
 # What the programs remember from one hit to the next.
 _MEMORIES = (
-    *("sites", "latest", "fd_class", "popping", "queue_direction", "giving", "irq_level"),
-    *("vhost_direction", "vhost_received", "vhost_taking"),
+    *("sites", "latest", "fd_class", "popping", "giving", "irq_level"),
+    *("vhost_direction", "vhost_received"),
 )
 _DIRECTIONS = {Direction.TX: 0, Direction.RX: 1}
 _CLASSES_OF = {"tap": (TAP,), "socket": (STREAM, DATAGRAM)}

@@ -114,6 +114,8 @@ def main() -> None:
     build = Path(sys.argv[1]).resolve()
     binary = build / "qemu-system-x86_64"
     index, _ = ensure_index()
+    if not (version := qemu_version(binary)).startswith(index.meta["qemu"]):
+        sys.exit(f"recall: {binary} is QEMU {version}, the index is of {index.meta['qemu']}: build that tree")
     runs: dict[str, dict[Call, int]] = {}
     with open_observer(binary, Code.of(binary, index)) as observer, first_in_path(binary):
         print(f"{observer.probed} functions probed", file=sys.stderr)

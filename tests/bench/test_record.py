@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from qtrace.lab.accel import choose_accelerator
+from qtrace.lab.guest import find_qemu
 from qtrace.lab.network import Network, open_network
 from qtrace.lab.workload.frames import frames_to_host
 from qtrace.store.index import Index
@@ -88,3 +91,29 @@ def test_the_folder_must_be_free(network: Network, tmp_path: Path) -> None:
     )
     assert said.returncode == 1 and "is not empty" in said.stderr and "Traceback" not in said.stderr
     assert (tmp_path / "something").read_text() == "precious"
+
+
+def test_a_qemu_of_no_package_is_read_with_the_index_of_its_version(
+    index: Index, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))  # the guest's user must be able to run it
+    try:
+        folder.chmod(0o755)
+        (folder / "bin").mkdir()
+        shutil.copy(find_qemu().resolve(), folder / "bin" / "qemu-system-x86_64")
+        for name in ("lib", "share"):  # QEMU looks for its modules and firmware beside itself
+            (folder / name).symlink_to(f"/usr/{name}")
+        monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+        with open_network("virtio-net-pci", "tap", "qemu", choose_accelerator()) as network:
+            recording = Recording(network, tmp_path_factory.mktemp("run") / "run", 300)
+            assert f"read with the index of QEMU {index.meta['qemu']}" in recording.said
+            assert frames_to_host(network, FRAMES) == FRAMES
+            network.settle()
+            recording.process.send_signal(signal.SIGINT)
+            stages = recording.end()["stages"]
+    finally:
+        shutil.rmtree(folder)
+    assert isinstance(stages, list)
+    assert [row["frames"] for row in stages if (row["direction"], row["stage"]) == ("tx", "deliver")] == [
+        FRAMES
+    ]

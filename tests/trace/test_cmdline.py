@@ -15,6 +15,14 @@ from qtrace.trace.cmdline import Attached, accelerator_of, attached_nics
         ),
         ("qemu --netdev user,id=a --device e1000,netdev=a", [("e1000", "user", "a", False)]),
         ("qemu -nic tap,model=virtio,vhost=on", [("virtio-net-pci", "tap", "", True)]),
+        (
+            "qemu -netdev tap,id=n0,fd=3,vhostfd=4 -device virtio-net-pci,netdev=n0",
+            [("virtio-net-pci", "tap", "n0", True)],
+        ),
+        (
+            "qemu -netdev tap,id=n0,vhost=off,vhostforce=on -device virtio-net-pci,netdev=n0",
+            [("virtio-net-pci", "tap", "n0", False)],
+        ),
         ("qemu -nic user", [("e1000", "user", "", False)]),
         ("qemu -nic none", []),
         ("qemu -nodefaults", []),
