@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import click
 
-__all__ = ["ConsoleProgress", "echo_json", "pass_on", "plain"]
+__all__ = ["ConsoleProgress", "echo_json", "nobody_reads", "pass_on", "plain"]
 
 
 def plain(text: str) -> str:
@@ -34,10 +34,10 @@ def pass_on(stream: str, data: bytes) -> None:
         out.buffer.write(data)
         out.buffer.flush()
     except BrokenPipeError:
-        _nobody_reads(out)
+        nobody_reads(out)
 
 
-def _nobody_reads(out: TextIO) -> None:
+def nobody_reads(out: TextIO) -> None:
     """`qtrace bench … 2>&1 | head`: the work goes on, its words go nowhere."""
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), out.fileno())
@@ -95,4 +95,4 @@ def _say(text: str, newline: bool = True) -> None:
     try:
         click.echo(text, nl=newline, err=True)
     except BrokenPipeError:
-        _nobody_reads(sys.stderr)
+        nobody_reads(sys.stderr)

@@ -7,18 +7,30 @@ import pkgutil
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 import click
 
 import qtrace.cli
 from qtrace import __version__
+from qtrace.cli._console import nobody_reads
 from qtrace.errors import QtraceError
 
 __all__ = ["main"]
 
 
+class _ReaderGone(Exception):
+    """Nobody reads our answer any more: `qtrace map | head`."""
+
+
 class _Verbs(click.Group):
     """Loads a verb's module only when it is asked for, so that `walk` never pays for pandas."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            raise _ReaderGone from exc  # before click makes a failure of it
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         names = (module.name for module in pkgutil.iter_modules(qtrace.cli.__path__))
@@ -63,6 +75,6 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nqtrace: interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:  # `qtrace map | head`
-        sys.stderr.close()
+    except _ReaderGone:
+        nobody_reads(sys.stdout)  # what is still in the buffer goes nowhere
         sys.exit(0)
