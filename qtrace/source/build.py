@@ -1,34 +1,31 @@
-"""Tree -> index: prepare, extract in two processes, resolve, write. The second time it is there."""
+"""Tree -> index: prepare, read the files, resolve, write. The second time it is there."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-import multiprocessing
-import os
 import re
 import shutil
-import signal
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from qtrace.cache import locked, need_space
 from qtrace.debian import fetch_source, source_of
-from qtrace.errors import MissingPrerequisite, SourceError
+from qtrace.errors import MissingPrerequisite, SourceError, StoreError
 from qtrace.progress import SILENT, Progress
-from qtrace.source.extract import extract
 from qtrace.source.facts import Facts
 from qtrace.source.guards import guards
+from qtrace.source.inputs import Input, Inputs, digest
 from qtrace.source.prepare import prepare
 from qtrace.source.resolve import Graph, resolve
 from qtrace.source.tree import Tree, open_tree
+from qtrace.source.units import read_units
 from qtrace.store.index import FORMAT, Index, index_path, mark_current, open_index, write_index
 
 __all__ = ["ensure_index", "matching_tree"]
 
-_WORKERS = 2
-_EVERY = 20  # files between two words of progress
+_MOST_INDEXES = 6  # of one tree: switching back to a state finds its index again
 
 
 def matching_tree(binary: Path | None, progress: Progress) -> Path:
@@ -44,73 +41,86 @@ def matching_tree(binary: Path | None, progress: Progress) -> Path:
 
 
 def ensure_index(
-    progress: Progress = SILENT, source: Path | None = None, binary: Path | None = None
+    progress: Progress = SILENT,
+    source: Path | None = None,
+    binary: Path | None = None,
+    build: Path | None = None,
 ) -> tuple[Index, bool]:
     """The index of `source`, or of the tree that matches `binary`, and whether it had to be made.
 
+    `build` is a folder in which the tree was configured: its flags are used then. What decides is the
+    content of the files, so a state of the tree that was indexed once is in place.
     Raises SourceError, MissingPrerequisite, StoreError.
     """
     tree = open_tree(source or matching_tree(binary, progress))
-    path = index_path(f"qemu-{tree.version}-{tree.key}-{FORMAT}")
-    made = False
-    with locked(f"index-{tree.key}"):
-        if not path.exists():
-            need_space(path.parent, 200, "the source index")
-            _build(tree, path, progress)
-            made = True
+    build = build.resolve() if build else None
+    place = f"qemu-{tree.version}-{digest(str(tree.root))[:8]}"
+    recipe = digest(importlib.metadata.version("libclang"), str(build or ""))[:8]
+    with locked(place):
+        path = _in_place(tree, place, recipe)
+        made = path is None
+        if path is None:
+            path = _build(tree, build, place, recipe, progress)
+            _forget_old(place)
         mark_current(path)
     return open_index(path), made
 
 
-def _build(tree: Tree, path: Path, progress: Progress) -> None:
+def _in_place(tree: Tree, place: str, recipe: str) -> Path | None:
+    """The index of the tree as it is now, if there is one."""
+    for path in _indexes(place):
+        with contextlib.suppress(StoreError), contextlib.closing(open_index(path)) as index:
+            inputs = Inputs(tree.root, Path(index.meta.get("generated", "")))
+            same = index.meta.get("recipe") == recipe and index.indexed_files() == list(tree.files)
+            if same and inputs.same(Input(*row) for row in index.inputs()):
+                path.touch()
+                return path
+    return None
+
+
+def _indexes(place: str) -> list[Path]:
+    """The indexes of one tree, the last used first."""
+    found = index_path(place).parent.glob(f"{place}*-{FORMAT}.sqlite")
+    return sorted(found, key=lambda path: -path.stat().st_mtime_ns)
+
+
+def _forget_old(place: str) -> None:
+    for path in _indexes(place)[_MOST_INDEXES:]:
+        path.unlink(missing_ok=True)
+
+
+def _build(tree: Tree, build: Path | None, place: str, recipe: str, progress: Progress) -> Path:
     began = time.monotonic()
-    prepared = prepare(tree, progress)
-    facts = _extract_all(tree, prepared.common, prepared.specific, progress)
+    need_space(index_path(place).parent, 200, "the source index")
+    prepared = prepare(tree, build, progress)
+    facts, inputs, parsed = read_units(tree, prepared, progress)
+    state = digest(recipe, *(f"{item.name} {item.sha256}" for item in inputs))[:12]
+    path = index_path(f"{place}{state}-{FORMAT}")
     progress.step("resolving indirect calls")
     graph = resolve(facts)
     numbers = {usr: n for n, usr in enumerate([*graph.functions, *graph.external], 1)}
     rows = _rows(tree, facts, graph, numbers)
+    rows["inputs"] = inputs
     meta = {
         "qemu": tree.version,
         "root": str(tree.root),
-        "configuration": "synthesised: every networking feature on, nothing built",
+        "generated": str(prepared.generated),
+        "configuration": prepared.configuration,
+        "recipe": recipe,
         "libclang": importlib.metadata.version("libclang"),
         "missing": "; ".join(prepared.missing),
+        "parsed": str(parsed),
         "seconds": f"{time.monotonic() - began:.1f}",
     }
     write_index(path, meta, rows)
-
-
-def _extract_all(
-    tree: Tree, common: tuple[str, ...], specific: dict[str, tuple[str, ...]], progress: Progress
-) -> list[Facts]:
-    """Facts of every file, in the order of the tree's files."""
-    # The largest first, so that the two workers end together.
-    order = sorted(tree.files, key=lambda name: -(tree.root / name).stat().st_size)
-    found: dict[str, Facts] = {}
-    context = multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(min(_WORKERS, os.cpu_count() or 1), context, initializer=_ignore_interrupt)
-    try:
-        jobs = {pool.submit(extract, str(tree.root), name, common, specific): name for name in order}
-        for job in as_completed(jobs):
-            found[jobs[job]] = job.result()
-            if len(found) % _EVERY == 0:
-                progress.step(f"indexing QEMU {tree.version}: {len(found)} of {len(order)} files")
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
-    return [found[name] for name in tree.files]
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C is the parent's to answer: it cancels what is left."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return path
 
 
 def _rows(tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int]) -> dict[str, list[Any]]:
     rows: dict[str, list[Any]] = {
-        "files": [(unit.file, unit.flags, "; ".join(unit.errors)) for unit in facts],
+        "files": [
+            (unit.file, unit.flags, "; ".join(unit.errors)) for unit in facts if unit.file in tree.files
+        ],
         "functions": [
             (numbers[f.usr], f.name, f.usr, f.file, f.line, f.end, int(f.static), f.signature, f.guard)
             for f in graph.functions.values()

@@ -9,10 +9,10 @@ through the parameter that `owner` starts with), `enum`, `sizeof`, `string`, `nu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
-__all__ = ["Call", "Facts", "Function", "Pass", "Store", "Struct"]
+__all__ = ["Call", "Facts", "Function", "Pass", "Store", "Struct", "facts_from_json", "facts_to_json"]
 
 
 class Function(NamedTuple):
@@ -91,3 +91,29 @@ class Facts:
     structs: list[Struct] = field(default_factory=list)
     enums: list[tuple[str, str, int]] = field(default_factory=list)
     variables: list[tuple[str, str, str, int]] = field(default_factory=list)  # name, type, file, line
+    includes: list[str] = field(default_factory=list)  # as clang names them
+    # (header, unit): declarations of the header are left out, they are among that unit's facts
+    relied: list[tuple[str, str]] = field(default_factory=list)
+
+
+_ROWS: dict[str, Any] = {
+    "functions": Function._make,
+    "calls": Call._make,
+    "passes": Pass._make,
+    "stores": Store._make,
+    "structs": lambda row: Struct(row[0], row[1], tuple(map(tuple, row[2]))),
+    "enums": tuple,
+    "variables": tuple,
+    "relied": tuple,
+}
+
+
+def facts_to_json(facts: Facts) -> dict[str, Any]:
+    """As JSON keeps it: tuples become lists."""
+    return {item.name: getattr(facts, item.name) for item in fields(Facts)}
+
+
+def facts_from_json(data: Any) -> Facts:
+    """What `facts_to_json` gave. Raises ValueError, TypeError or KeyError for anything else."""
+    values = {item.name: data[item.name] for item in fields(Facts)}
+    return Facts(**values | {name: [make(row) for row in values[name]] for name, make in _ROWS.items()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +31,8 @@ _PATTERNS = (
     "hw/usb/dev-network.c",
     "util/aio-posix.c",
     "util/async.c",
+    "util/fdmon-epoll.c",
+    "util/fdmon-poll.c",
     "util/qemu-timer.c",
     "util/main-loop.c",
     "util/iov.c",
@@ -39,6 +40,10 @@ _PATTERNS = (
     "io/channel.c",
     "io/channel-socket.c",
 )
+# `specific_ss.add(when: 'CONFIG_X', if_true: files('a.c', 'b.c'))`, `x_ss.add_all(…, if_true: other_ss)`
+_MESON_ADDED = re.compile(r"^\s*(\w+_ss)\.add(?:_all)?\(((?:[^()]|\([^()]*\))*)\)", re.MULTILINE)
+_MESON_FILE = re.compile(r"'([\w./-]+\.c)'")
+_MESON_SET = re.compile(r"\b(\w+_ss)\b")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -55,14 +60,24 @@ class Tree:
         found = {path for pattern in _PATTERNS for path in self.root.glob(pattern) if path.is_file()}
         return tuple(sorted(str(path.relative_to(self.root)) for path in found))
 
-    @cached_property
-    def key(self) -> str:
-        """Changes when the tree does: version, place, and the names, sizes and times of its files."""
-        digest = hashlib.sha256(f"{self.root}\0{self.version}".encode())
-        for name in self.files:
-            info = (self.root / name).stat()
-            digest.update(f"{name}\0{info.st_size}\0{info.st_mtime_ns}\0".encode())
-        return digest.hexdigest()[:16]
+    def once_a_target(self) -> set[str]:
+        """The files that meson.build compiles once for each target: sets that end up in `specific_ss`."""
+        found: set[str] = set()
+        for folder in sorted({str(Path(name).parent) for name in self.files}):
+            text = _text(self.root / folder / "meson.build")
+            members: dict[str, set[str]] = {}
+            inside: dict[str, set[str]] = {}
+            for name, rest in _MESON_ADDED.findall(text):
+                members.setdefault(name, set()).update(_MESON_FILE.findall(rest))
+                inside.setdefault(name, set()).update(_MESON_SET.findall(rest))
+            todo = [name for name in {*members, *inside} if name.startswith("specific_")]
+            reached = set(todo)
+            while todo:
+                new = inside.get(todo.pop(), set()) - reached
+                reached |= new
+                todo += new
+            found |= {f"{folder}/{file}" for name in reached for file in members.get(name, ())}
+        return found
 
 
 def open_tree(root: Path) -> Tree:
@@ -75,4 +90,17 @@ def open_tree(root: Path) -> Tree:
     version = (root / "VERSION").read_text(errors="replace").strip()
     if not _VERSION.fullmatch(version):
         raise SourceError(f"{root}/VERSION says {version[:40]!r}, which is no QEMU version", hint=hint)
+    for folder in ("net", "hw/net"):
+        named = _MESON_FILE.findall(_text(root / folder / "meson.build"))
+        gone = sorted({name for name in named if not (root / folder / name).exists()})
+        if gone:
+            raise SourceError(
+                f"{root} is not complete: {folder}/meson.build names {len(gone)} files that are not there: "
+                f"{', '.join(gone[:4])}" + " …" * (len(gone) > 4),
+                hint="unpack the release again; " + hint,
+            )
     return Tree(root, version)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, or other rows.
-FORMAT = 10
+FORMAT = 11
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -282,6 +282,14 @@ class Index:
         marks = ", ".join("?" * len(files))
         query = f"SELECT file, errors FROM files WHERE errors != '' AND file IN ({marks}) ORDER BY file"
         return list(self._db.execute(query, tuple(files)))
+
+    def indexed_files(self) -> list[str]:
+        """The C files that were read, in order."""
+        return [file for (file,) in self._db.execute("SELECT file FROM files ORDER BY file")]
+
+    def inputs(self) -> list[tuple[str, int, int, str]]:
+        """(name, size, mtime in ns, SHA-256) of every file that the index was made from."""
+        return list(self._db.execute("SELECT name, size, mtime_ns, sha256 FROM inputs"))
 
     def counts(self) -> dict[str, int]:
         """How much there is: files, functions, edges by kind, unresolved."""
