@@ -5,6 +5,7 @@ An index asks a million nodes; nothing here knows what for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from ctypes import POINTER, byref, c_uint, c_void_p, cast, pointer
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
     "position",
     "strip",
     "type_kind",
+    "unrooted",
 ]
 
 _lib: Any = cindex.conf.lib
@@ -48,6 +50,9 @@ _TRANSPARENT = kind_ids(
 )
 _TYPE_REF = CursorKind.TYPE_REF.value
 _FIELD = CursorKind.FIELD_DECL.value
+_UNNAMED = re.compile(
+    r"(\((?:unnamed|anonymous) (?:\w+ )?at )\S*/"
+)  # where the tree lies is no part of a name
 _DROPPED = frozenset(("const", "struct", "volatile", "static"))
 
 
@@ -151,6 +156,12 @@ def field_name(field: Cursor | None) -> str:
     return f"{bare(field.semantic_parent.type.get_canonical().spelling)}.{field.spelling}"
 
 
+def unrooted(name: str) -> str:
+    """A type's name without the folder in which a type that has no name stands."""
+    return _UNNAMED.sub(r"\1", name)
+
+
 def bare(name: str) -> str:
-    """A type's name without qualifiers, `struct` and array bounds."""
+    """A type's name without qualifiers, `struct` and array bounds; one without a name by its place."""
+    name = unrooted(name)
     return " ".join(word for word in name.split("[")[0].split() if word not in _DROPPED)

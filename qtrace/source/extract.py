@@ -20,7 +20,7 @@ from clang.cindex import (
 
 from qtrace.errors import SourceError
 from qtrace.source.body import Body, initialiser
-from qtrace.source.cursors import bare, children, included, is_definition, position
+from qtrace.source.cursors import bare, children, included, is_definition, position, unrooted
 from qtrace.source.facts import Facts, Function, Struct
 from qtrace.source.guards import guards
 
@@ -31,8 +31,9 @@ _STRUCT, _UNION = CursorKind.STRUCT_DECL.value, CursorKind.UNION_DECL.value
 _TYPEDEF, _ENUM = CursorKind.TYPEDEF_DECL.value, CursorKind.ENUM_DECL.value
 _LIST = CursorKind.INIT_LIST_EXPR.value
 _ONLY_DEFINED = (_FUNCTION, _STRUCT, _UNION, _ENUM)
-# Declarations of headers that this worker has already read, and in which unit: they are the same in all.
-_read_headers: dict[tuple[str, int, int], str] = {}
+# Declarations of headers that this worker has already read, and in which unit: with the same flags they are
+# the same in all.
+_read_headers: dict[tuple[str, str, int, int], str] = {}
 _KEPT_ENUMS = {"NetClientDriver"}
 _MOST_ERRORS = 5
 _ERROR = 3  # CXDiagnostic_Error
@@ -86,6 +87,11 @@ def precompile(header: str, flags: tuple[str, ...], into: Path) -> bool:
     return True
 
 
+def _complete(typedef: Cursor) -> bool:
+    under = typedef.underlying_typedef_type.get_canonical()
+    return under.kind != TypeKind.RECORD or is_definition(under.get_declaration())
+
+
 def _errors(unit: TranslationUnit) -> list[str]:
     return [str(item.spelling) for item in unit.diagnostics if item.severity >= _ERROR]
 
@@ -123,10 +129,14 @@ class _Reader:
                 # A macro may make several declarations at one place.
                 same = same + 1 if before == (number, offset) else 0
                 before = number, offset
-                owner = _read_headers.setdefault((place, offset, same), self.facts.file)
+                known = (self.facts.flags, place, offset, same)
+                owner = _read_headers.get(known, self.facts.file)
                 if owner != self.facts.file:
                     relied.add((place, owner))
                     continue
+                if kind == _TYPEDEF and not _complete(cursor):
+                    continue  # another unit may know what it stands for
+                _read_headers[known] = self.facts.file
             if kind == _FUNCTION:
                 self.function(cursor, place, line)
             elif kind == _VARIABLE:
@@ -189,12 +199,13 @@ class _Reader:
         self.facts.stores += initialiser(self.facts, init, name, "", "", place)
 
     def struct(self, cursor: Cursor, name: str) -> None:
-        if not name or name in self.seen or not cursor.is_definition():
+        if not name or "(" in name or name in self.seen or not cursor.is_definition():
             return
         self.seen.add(name)
         fields = []
         for item in cursor.type.get_fields():
             offset = cursor.type.get_offset(item.spelling)
             if offset >= 0:
-                fields.append((item.spelling, offset // 8, max(item.type.get_size(), 0), item.type.spelling))
+                kind = unrooted(item.type.spelling)
+                fields.append((item.spelling, offset // 8, max(item.type.get_size(), 0), kind))
         self.facts.structs.append(Struct(name, cursor.type.get_size(), tuple(fields)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from qtrace.source.tree import Tree
 __all__ = ["TARGETS", "generate"]
 
 # Raised whenever what is generated here changes.
-_GENERATION = 3
+_GENERATION = 4
 # (target, its folder in target/): code that only one target can compile is tried with each in turn.
 TARGETS = (("x86_64", "i386"), ("ppc64", "ppc"))
 _TARGET, _BASE = TARGETS[0]
@@ -60,7 +61,7 @@ def generate(tree: Tree, progress: Progress) -> tuple[Path, list[Input]]:
     """
     inputs = Inputs(tree.root, tree.root)
     made_from = [inputs.get(name) for name in sorted(_sources(tree.root))]
-    key = digest(str(tree.root), str(_GENERATION), *(f"{item.name} {item.sha256}" for item in made_from))
+    key = digest(str(_GENERATION), *(f"{item.name} {item.sha256}" for item in made_from))
     target = cache_dir("generated") / f"{tree.version}-{key[:16]}"
     with locked(f"generated-{key[:16]}"):
         if not target.exists():
@@ -94,47 +95,41 @@ def _is_build(folder: str, name: str) -> bool:
 
 
 def _generate(tree: Tree, sources: Sequence[str], out: Path) -> None:
-    jobs: list[tuple[list[str], Path | None]] = []
     (out / "qapi").mkdir()
-    scripts = tree.root / "scripts"
-    jobs.append(
-        (
-            [
-                *(str(scripts / "qapi-gen.py"), "-o", str(out / "qapi"), "-b"),
-                str(tree.root / "qapi" / "qapi-schema.json"),
-            ],
-            None,
-        )
-    )
     (out / "trace").mkdir()
-    for events in (tree.root / name for name in sources if Path(name).name == "trace-events"):
-        folder = events.parent.relative_to(tree.root)
-        group = "root" if str(folder) == "." else re.sub(r"\W", "_", str(folder))
+    # Everything is named from the top of the tree, so that what is made does not tell where the tree lies.
+    qapi = ["scripts/qapi-gen.py", "-o", str(out / "qapi"), "-b", "qapi/qapi-schema.json"]
+    jobs: list[tuple[list[str], Path | None]] = [(qapi, None)]
+    for events in (name for name in sources if Path(name).name == "trace-events"):
+        folder = str(Path(events).parent)
+        group = "root" if folder == "." else re.sub(r"\W", "_", folder)
         trace = out / "trace" / f"trace-{group}.h"
-        argv = [str(scripts / "tracetool.py"), "--backend=log", f"--group={group}", "--format=h"]
-        jobs.append(([*argv, str(events), str(trace)], None))
+        argv = ["scripts/tracetool.py", "--backend=log", f"--group={group}", "--format=h"]
+        jobs.append(([*argv, events, str(trace)], None))
     for table, name in (
         ("qemu-options.hx", "qemu-options.def"),
         ("hmp-commands.hx", "hmp-commands.h"),
         ("hmp-commands-info.hx", "hmp-commands-info.h"),
     ):
-        jobs.append(([str(scripts / "hxtool"), "-h", str(tree.root / table)], out / name))
+        jobs.append((["scripts/hxtool", "-h", table], out / name))
     with ThreadPoolExecutor(2) as pool:
-        for result in [pool.submit(_run_generator, argv, to) for argv, to in jobs]:
+        for result in [pool.submit(_run_generator, tree.root, argv, to) for argv, to in jobs]:
             result.result()
     # net/trace.h of the tree includes "trace/trace-net.h"; some groups are included from the top.
     _write_config(tree, sources, out)
 
 
-def _run_generator(argv: Sequence[str], into: Path | None) -> None:
+def _run_generator(root: Path, argv: Sequence[str], into: Path | None) -> None:
     hxtool = argv[0].endswith("hxtool")
     command = ["sh", *argv] if hxtool else [sys.executable, "-B", *argv]
     # hxtool reads its file from stdin in some releases, by name in others.
-    with Path(argv[-1] if hxtool else "/dev/null").open("rb") as stdin:
-        said = subprocess.run(command, stdin=stdin, capture_output=True)
+    with Path(root, argv[-1] if hxtool else "/dev/null").open("rb") as stdin:
+        said = subprocess.run(command, stdin=stdin, capture_output=True, cwd=root)
     if said.returncode != 0:
         tail = said.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise SourceError(f"{argv[0]} failed: {' '.join(tail)}", hint="is the tree complete and unchanged?")
+        raise SourceError(
+            f"{root}/{argv[0]} failed: {' '.join(tail)}", hint="is the tree complete and unchanged?"
+        )
     if into is not None:
         into.write_bytes(said.stdout)
 
@@ -157,8 +152,7 @@ def _write_config(tree: Tree, sources: Sequence[str], out: Path) -> None:
     ]
     (out / "config-host.h").write_text("\n".join(lines) + "\n")
     (out / "config-poison.h").write_text("")
-    (out / "linux-headers").mkdir()
-    (out / "linux-headers" / "asm").symlink_to(tree.root / "linux-headers" / "asm-x86")
+    shutil.copytree(tree.root / "linux-headers" / "asm-x86", out / "linux-headers" / "asm")
     # Every device that any Kconfig file of the tree declares: a device left out of a build is still code.
     symbols = set()
     for name in sources:

@@ -89,7 +89,7 @@ def resolve(facts: Iterable[Facts]) -> Graph:
     external: dict[str, str] = {}
     # Where several files define the same function, one is built: the real one rather than a stub, and
     # Linux's rather than another system's.
-    all_facts = sorted(facts, key=lambda unit: (other_platform(unit.file), unit.file))
+    all_facts = sorted(facts, key=lambda unit: other_platform(unit.file))
     for unit in all_facts:
         for function in unit.functions:
             functions.setdefault(function.usr, function)

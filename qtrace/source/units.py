@@ -26,11 +26,10 @@ from qtrace.source.facts import Facts, facts_from_json, facts_to_json
 from qtrace.source.inputs import Input, Inputs, digest
 from qtrace.source.prepare import COMMON, Prepared
 from qtrace.source.tree import Tree
+from qtrace.store.index import FORMAT
 
 __all__ = ["Read", "read_units"]
 
-# Raised whenever the same file would give other facts.
-_EXTRACTION = 10
 _WORKERS = 2
 _EVERY = 20  # files between two words of progress
 _MOST_KEPT = 4000  # files of facts; the oldest go first
@@ -39,7 +38,7 @@ _FIRST = "include/qemu/osdep.h"
 
 
 class Read(NamedTuple):
-    """The facts of each file in the tree's order, what they come from, and how many files were parsed."""
+    """The facts of each file, the targets' own last; what they come from; how many were parsed."""
 
     facts: list[Facts]
     inputs: list[Input]
@@ -73,7 +72,10 @@ class _Units:
         names = {name for file, facts in found.items() for name in (file, *facts.includes)}
         read = [self.inputs.get(name) for name in sorted(names | set(self.first_includes))]
         _prune()
-        return Read([found[file] for file in self.files], [*read, *self.prepared.made_from], self.parsed)
+        # What differs between targets is as the first one has it, whatever was read first.
+        rank = list(self.prepared.flags)
+        facts = sorted((found[file] for file in self.files), key=lambda unit: rank.index(unit.flags))
+        return Read(facts, [*read, *self.prepared.made_from], self.parsed)
 
     def sound(self, facts: Facts, found: dict[str, Facts]) -> bool:
         """Whether what was left out of these facts is still among those of another file."""
@@ -148,7 +150,7 @@ class _Units:
         for place, sign in places:
             words = [word.replace(place, sign) for word in words]
         clang = importlib.metadata.version("libclang")
-        return digest(str(_EXTRACTION), clang, file, self.inputs.get(file).sha256, *words)[:32]
+        return digest(str(FORMAT), clang, file, self.inputs.get(file).sha256, *words)[:32]
 
 
 def _home() -> Path:

@@ -31,8 +31,8 @@ __all__ = [
     "write_index",
 ]
 
-# Raised whenever the same tree would give another index: other tables, or other rows.
-FORMAT = 11
+# Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
+FORMAT = 14
 _COLUMNS = "id, name, file, line, static"
 
 
