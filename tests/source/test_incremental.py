@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from qtrace.source.tree import open_tree
 from qtrace.store.index import Index
 
 _TABLES = ("functions", "tables", "variables", "registrations", "backends", "structs", "enums")
+# Facts are kept by content, and a name of every run is in no cache.
+NEW = f"qtrace_{secrets.token_hex(4)}"
 Edit = Callable[[str, str, str], None]
 
 
@@ -71,13 +74,13 @@ def test_the_same_content_elsewhere_is_not_parsed_again(tree: Path) -> None:
 
 
 def test_one_file(tree: Path, edit: Edit) -> None:
-    edit("net/tap.c", "tap_receive_iov", "tap_receive_renamed")  # its definition
-    edit("net/tap.c", "tap_receive_iov", "tap_receive_renamed")  # its table
+    edit("net/tap.c", "tap_receive_iov", NEW)  # its definition
+    edit("net/tap.c", "tap_receive_iov", NEW)  # its table
     index, made = ensure_index(source=tree)
     assert made and index.meta["parsed"] == "1"
-    assert index.function("tap_receive_renamed") and not index.function("tap_receive_iov")
-    edit("net/tap.c", "tap_receive_renamed", "tap_receive_iov")
-    edit("net/tap.c", "tap_receive_renamed", "tap_receive_iov")
+    assert index.function(NEW) and not index.function("tap_receive_iov")
+    edit("net/tap.c", NEW, "tap_receive_iov")
+    edit("net/tap.c", NEW, "tap_receive_iov")
     index, made = ensure_index(source=tree)
     assert not made and index.function("tap_receive_iov")
 
@@ -92,11 +95,11 @@ def test_a_header_makes_those_read_that_include_it_and_the_outcome_is_that_of_a_
     tree: Path, edit: Edit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     header, text = "include/net/queue.h", "typedef struct NetQueue NetQueue;"
-    edit(header, text, f"{text}\nstatic inline int qtrace_was_here(void) {{ return 1; }}\n")
-    edit("net/hub.c", "net_hub_port_receive(", "net_hub_port_got(")
+    edit(header, text, f"{text}\nstatic inline int {NEW}_here(void) {{ return 1; }}\n")
+    edit("net/hub.c", "net_hub_port_receive(", f"{NEW}_got(")
     changed, _ = ensure_index(source=tree)
     assert 0 < int(changed.meta["parsed"]) < changed.counts()["files"]
-    assert changed.function("qtrace_was_here")
+    assert changed.function(f"{NEW}_here")
     monkeypatch.setenv("QTRACE_CACHE", str(tmp_path))
     for name in ("packages", "apt", "images"):  # the libraries' headers need not be fetched again
         source = Path(changed.path).parent.parent / name
@@ -128,7 +131,7 @@ def test_a_build_s_flags_are_used_and_what_it_leaves_out_is_said(tree: Path, tmp
     opened = open_tree(tree)
     flags = prepare(opened, None, SILENT).flags[COMMON]
     entries = [
-        {"directory": str(tree), "file": name, "arguments": ["cc", *flags, "-DQTRACE_BUILD", "-c", name]}
+        {"directory": str(tree), "file": name, "arguments": ["cc", *flags, f"-D{NEW}", "-c", name]}
         for name in ("net/net.c", "net/tap.c")
     ]
     (tmp_path / "compile_commands.json").write_text(json.dumps(entries))
