@@ -20,8 +20,23 @@ __all__ = ["command"]
     type=click.Path(path_type=Path, dir_okay=False),
     help="Fetch and index the source of this installed QEMU [default: qemu-system-x86_64].",
 )
+@click.option(
+    "--library",
+    "trees",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Index this unpacked libslirp or libvdeplug too: walks go on into it. May be given twice.",
+)
+@click.option(
+    "--libraries",
+    "fetch",
+    is_flag=True,
+    help="Fetch and index the sources of the installed libslirp and libvdeplug too.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(source: Path | None, binary: Path | None, form: str) -> None:
+def command(
+    source: Path | None, binary: Path | None, trees: tuple[Path, ...], fetch: bool, form: str
+) -> None:
     """Index QEMU's source: functions, calls, tables, back ends, NICs.
 
     Without options, the source that the installed qemu-system-x86_64 was built from is fetched into
@@ -29,18 +44,27 @@ def command(source: Path | None, binary: Path | None, form: str) -> None:
     """
     from qtrace.source.build import ensure_index
     from qtrace.source.catalogue import nic_files
+    from qtrace.source.libraries import fetch_libraries, open_library
 
     progress = ConsoleProgress()
     try:
-        index, made = ensure_index(progress, source, binary)
+        given = {library.name: library for library in map(open_library, trees)}
+        missing: list[str] = []
+        if fetch:
+            fetched, missing = fetch_libraries(progress, but=given)
+            given |= {library.name: library for library in fetched}
+        index, made = ensure_index(progress, source, binary, [given[name] for name in sorted(given)])
         counts = index.counts()
         backends, nics = len(index.backends()) - 1, len(nic_files(index))
         took = f", made in {index.meta['seconds']} s" if made else ", in place"
+        names = "".join(f" with {name}" for name in index.libraries)
         progress.done(
-            f"index of QEMU {index.meta['qemu']}: {counts['files']} files, {counts['functions']} functions, "
-            f"{counts['indirect_sites']} indirect call sites resolved and {counts['unresolved']} not, "
+            f"index of QEMU {index.meta['qemu']}{names}: {counts['files']} files, "
+            f"{counts['functions']} functions, {counts['indirect_sites']} indirect call sites resolved and {counts['unresolved']} not, "
             f"{backends} back ends, {nics} NICs{took}"
         )
+        for reason in missing:
+            progress.warn(f"walks end at its boundary: {reason}")
         if index.meta["missing"]:
             progress.warn(f"less certain for want of: {index.meta['missing']}")
     finally:

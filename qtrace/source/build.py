@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
 import multiprocessing
 import os
 import re
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from qtrace.progress import SILENT, Progress
 from qtrace.source.extract import extract
 from qtrace.source.facts import Facts
 from qtrace.source.guards import guards
+from qtrace.source.libraries import Library, facts_of
 from qtrace.source.prepare import prepare
 from qtrace.source.resolve import Graph, resolve
 from qtrace.source.tree import Tree, open_tree
@@ -44,28 +48,40 @@ def matching_tree(binary: Path | None, progress: Progress) -> Path:
 
 
 def ensure_index(
-    progress: Progress = SILENT, source: Path | None = None, binary: Path | None = None
+    progress: Progress = SILENT,
+    source: Path | None = None,
+    binary: Path | None = None,
+    libraries: Sequence[Library] = (),
 ) -> tuple[Index, bool]:
     """The index of `source`, or of the tree that matches `binary`, and whether it had to be made.
 
-    Raises SourceError, MissingPrerequisite, StoreError.
+    With other `libraries` in it, it is another index. Raises SourceError, MissingPrerequisite, StoreError.
     """
     tree = open_tree(source or matching_tree(binary, progress))
-    path = index_path(f"qemu-{tree.version}-{tree.key}-{FORMAT}")
+    key = _key(tree, libraries)
+    path = index_path(f"qemu-{tree.version}-{key}-{FORMAT}")
     made = False
-    with locked(f"index-{tree.key}"):
+    with locked(f"index-{key}"):
         if not path.exists():
             need_space(path.parent, 200, "the source index")
-            _build(tree, path, progress)
+            _build(tree, path, progress, libraries)
             made = True
         mark_current(path)
     return open_index(path), made
 
 
-def _build(tree: Tree, path: Path, progress: Progress) -> None:
+def _key(tree: Tree, libraries: Sequence[Library]) -> str:
+    if not libraries:
+        return tree.key
+    parts = (tree.key, *sorted(library.key for library in libraries))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _build(tree: Tree, path: Path, progress: Progress, libraries: Sequence[Library]) -> None:
     began = time.monotonic()
     prepared = prepare(tree, progress)
     facts = _extract_all(tree, prepared.common, prepared.specific, progress)
+    facts += [unit for library in libraries for unit in facts_of(library, facts, progress)]
     progress.step("resolving indirect calls")
     graph = resolve(facts)
     numbers = {usr: n for n, usr in enumerate([*graph.functions, *graph.external], 1)}
@@ -75,6 +91,7 @@ def _build(tree: Tree, path: Path, progress: Progress) -> None:
         "root": str(tree.root),
         "configuration": "synthesised: every networking feature on, nothing built",
         "libclang": importlib.metadata.version("libclang"),
+        "libraries": json.dumps({library.name: str(library.root) for library in libraries}),
         "missing": "; ".join(prepared.missing),
         "seconds": f"{time.monotonic() - began:.1f}",
     }

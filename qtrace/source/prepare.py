@@ -22,7 +22,7 @@ from qtrace.errors import MissingPrerequisite, QtraceError, SourceError
 from qtrace.progress import Progress
 from qtrace.source.tree import Tree
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "glib_flags", "prepare", "resource_dir"]
 
 # Raised whenever what is generated here changes.
 _GENERATION = 3
@@ -77,7 +77,7 @@ def prepare(tree: Tree, progress: Progress) -> Prepared:
             with atomic_dir(target) as work:
                 _generate(tree, work)
     libraries, missing = _libraries(progress)
-    resource = _resource_dir()
+    resource = resource_dir()
     common = [
         *("-std=gnu11", "-m64", "-mcx16", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-D_LARGEFILE_SOURCE"),
         *("-w", "-Wno-implicit-function-declaration", "-Wno-int-conversion", "-ferror-limit=0"),
@@ -91,7 +91,7 @@ def prepare(tree: Tree, progress: Progress) -> Prepared:
             if (tree.root / folder).is_dir()
             for word in ("-iquote", str(tree.root / folder))
         ),
-        *_glib(),
+        *glib_flags(),
         *(word for folder in libraries for word in ("-isystem", str(folder))),
     ]
     specific = {
@@ -210,7 +210,8 @@ def _keys(file: Path) -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def _glib() -> list[str]:
+def glib_flags() -> list[str]:
+    """Where the headers of GLib and the installed libslirp are. Raises MissingPrerequisite."""
     try:
         said = subprocess.run(
             ["pkg-config", "--cflags", "glib-2.0", "slirp"],
@@ -238,7 +239,7 @@ def _libraries(progress: Progress) -> tuple[list[Path], list[str]]:
     return folders, missing
 
 
-def _resource_dir() -> Path:
+def resource_dir() -> Path:
     """clang's own headers, which PyPI's libclang comes without."""
     found = sorted(Path("/usr/lib").glob("llvm-*/lib/clang/*/include/stddef.h"))
     if not found:
