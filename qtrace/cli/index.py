@@ -49,6 +49,8 @@ def command(
     progress = ConsoleProgress()
     try:
         given = {library.name: library for library in map(open_library, trees)}
+        if len(given) < len(trees):
+            raise click.UsageError("two of the --library trees are of the same library")
         missing: list[str] = []
         if fetch:
             fetched, missing = fetch_libraries(progress, but=given)
@@ -60,8 +62,8 @@ def command(
         names = "".join(f" with {name}" for name in index.libraries)
         progress.done(
             f"index of QEMU {index.meta['qemu']}{names}: {counts['files']} files, "
-            f"{counts['functions']} functions, {counts['indirect_sites']} indirect call sites resolved and {counts['unresolved']} not, "
-            f"{backends} back ends, {nics} NICs{took}"
+            f"{counts['functions']} functions, {counts['indirect_sites']} indirect call sites resolved "
+            f"and {counts['unresolved']} not, {backends} back ends, {nics} NICs{took}"
         )
         for reason in missing:
             progress.warn(f"walks end at its boundary: {reason}")
@@ -70,4 +72,5 @@ def command(
     finally:
         progress.close()
     if form == "json":
-        echo_json({"path": str(index.path), "made": made, **index.meta, **counts})
+        roots = {name: str(root) for name, root in index.libraries.items()}
+        echo_json({"path": str(index.path), "made": made, **index.meta, "libraries": roots, **counts})

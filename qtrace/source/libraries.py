@@ -29,8 +29,6 @@ __all__ = ["Library", "facts_of", "fetch_libraries", "open_library"]
 
 _NAMES = ("libslirp", "libvdeplug")
 _WORKERS = 2
-# Raised whenever what is generated here changes.
-_GENERATION = 1
 
 
 @dataclass(frozen=True)
@@ -127,14 +125,16 @@ def _flags(library: Library) -> tuple[str, ...]:
 
 def _generated(library: Library) -> Path:
     """Headers that the library's build would make: its version's, from its own template, and config.h."""
-    target = cache_dir("generated") / f"{library.name}-{library.key}-{_GENERATION}"
-    with locked(f"generated-{library.key}"):
+    made = {"config.h": ""}
+    for template in (library.root / library.folder).glob("*-version.h.in"):
+        made[template.stem] = _filled(template.read_text(errors="replace"), library.version)
+    digest = hashlib.sha256(repr(sorted(made.items())).encode()).hexdigest()[:16]
+    target = cache_dir("generated") / f"{library.name}-{digest}"
+    with locked(f"generated-{digest}"):
         if not target.exists():
             with atomic_dir(target) as work:
-                (work / "config.h").write_text("")
-                for template in (library.root / library.folder).glob("*-version.h.in"):
-                    text = _filled(template.read_text(errors="replace"), library.version)
-                    (work / template.stem).write_text(text)
+                for name, text in made.items():
+                    (work / name).write_text(text)
     return target
 
 
