@@ -59,7 +59,7 @@ def command(
         counts = index.counts()
         backends, nics = len(index.backends()) - 1, len(nic_files(index))
         took = f", made in {index.meta['seconds']} s" if made else ", in place"
-        names = "".join(f" with {name}" for name in index.libraries)
+        names = f" with {' and '.join(index.libraries)}" if index.libraries else ""
         progress.done(
             f"index of QEMU {index.meta['qemu']}{names}: {counts['files']} files, "
             f"{counts['functions']} functions, {counts['indirect_sites']} indirect call sites resolved "

@@ -31,8 +31,8 @@ class Beyond:
             return [], boundary
         for number, names in enumerate(kinds):
             if trail := self.router.route([self.entry.id], named(names), self.inside(names)):
-                others = self._callers(kinds[number + 1 :])
-                return trail[1:], Boundary("syscall", trail[-1][1].name, others)
+                notes = (*self._plug_ins(trail), *self._callers(kinds[number + 1 :]))
+                return trail[1:], Boundary("syscall", trail[-1][1].name, "; ".join(notes))
         return [], boundary
 
     def back(self, read: Trail, callback: FunctionRow) -> Trail:
@@ -77,11 +77,23 @@ class Beyond:
         return allowed
 
     def _usual(self, file: str) -> bool:
-        folder, _, name = file.rpartition("/")
-        usual = f"{folder}/{self.library}_{self.netdev}.c"
-        return not name.startswith(f"{self.library}_") or file == usual or usual not in self.router.files
+        name, usual = self._plug_in(file)
+        return not name or file == usual or usual not in self.router.files
 
-    def _callers(self, kinds: tuple[tuple[str, ...], ...]) -> str:
+    def _plug_in(self, file: str) -> tuple[str, str]:
+        """(the plug-in whose file this is, or nothing; the file of the one with the netdev's name)."""
+        folder, _, name = file.rpartition("/")
+        start = f"{self.library}_"
+        return name if name.startswith(start) else "", f"{folder}/{start}{self.netdev}.c"
+
+    def _plug_ins(self, trail: Trail) -> list[str]:
+        """Which plug-in a trail leads through: the library loads it by name, so it is one of several."""
+        names = [
+            self._plug_in(function.file)[0] for edge, function in trail if edge and edge.kind != "direct"
+        ]
+        return [f"through its plug-in {name}: a URL can name another" for name in names if name]
+
+    def _callers(self, kinds: tuple[tuple[str, ...], ...]) -> list[str]:
         """Where the library uses the other system calls: those of datagrams."""
         found = []
         for name in (name for names in kinds for name in names):
@@ -93,7 +105,7 @@ class Beyond:
             }
             if callers:
                 found.append(f"{name} (in {', '.join(sorted(callers))})")
-        return f"datagrams by {' and '.join(found)}" if found else ""
+        return [f"datagrams by {' and '.join(found)}"] if found else []
 
     def _why_not(self) -> str:
         if not self.library:

@@ -59,7 +59,8 @@ def ensure_index(
     """
     tree = open_tree(source or matching_tree(binary, progress))
     key = _key(tree, libraries)
-    path = index_path(f"qemu-{tree.version}-{key}-{FORMAT}")
+    version = tree.version + ("+libraries" if libraries else "")
+    path = index_path(f"qemu-{version}-{key}-{FORMAT}")
     made = False
     with locked(f"index-{key}"):
         if not path.exists():

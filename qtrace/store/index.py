@@ -95,7 +95,8 @@ def open_index(path: Path | None = None) -> Index:
 def find_index(name: str) -> Index:
     """The index at the path `name`, or the newest of the QEMU version `name`; the last used for "".
 
-    Raises StoreError, naming the versions that there are.
+    `7.2.22` is the plain index of that version, `7.2.22+libraries` one with libraries in it. Raises
+    StoreError, naming the versions that there are.
     """
     if not name:
         return open_index()

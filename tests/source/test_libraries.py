@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from qtrace.bench.attach import Placement
 from qtrace.errors import SourceError
 from qtrace.model import Direction, Role
 from qtrace.model import Path as Walked
@@ -21,7 +23,7 @@ from qtrace.source.build import ensure_index
 from qtrace.source.catalogue import map_tree
 from qtrace.source.libraries import Library, fetch_libraries, open_library
 from qtrace.source.walk import walk
-from qtrace.store.index import Index, mark_current
+from qtrace.store.index import Index, find_index, mark_current
 
 NICS = ("e1000", "rtl8139", "virtio-net-pci")
 SOCKET_CALLS = {name for kinds in (*stages.INSIDE_WRITE, *stages.INSIDE_READ) for name in kinds}
@@ -198,10 +200,28 @@ def test_the_page_reads_the_library_s_own_tree(wide: Index) -> None:
     assert seen > 3
 
 
+@pytest.mark.needs("qemu-system-x86_64")
+@pytest.mark.parametrize("netdev", ["user", "vde"])
+def test_the_tracer_measures_the_same_places(index: Index, wide: Index, netdev: str) -> None:
+    libraries = [next(Path("/usr/lib").glob(f"*/{name}.so.*")) for name in ("libslirp", "libvdeplug")]
+    program = Path(shutil.which("qemu-system-x86_64") or "")
+    files = [file.resolve() for file in (program, *libraries)]
+    for nic in NICS:
+        for way in Direction:
+            found = [
+                Placement(each, files).probes([walk(each, nic, netdev, direction=way)])
+                for each in (index, wide)
+            ]
+            assert found[0] == found[1]
+            assert Role.HOST in {probe.stage for probe in found[1][0]}
+
+
 def test_the_two_indexes_are_kept_apart(index: Index, wide: Index) -> None:
     again, made = ensure_index()
     assert (again.path, made) == (index.path, False)
     assert index.libraries == {} and index.path != wide.path
+    assert find_index(index.meta["qemu"]).libraries == {}
+    assert "libslirp" in find_index(f"{index.meta['qemu']}+libraries").libraries
     assert {row.file for row in index.function("slirp_input")} == {""}
 
 
@@ -214,6 +234,7 @@ def test_a_plug_in_is_walked_into(plugged: Index, way: Direction) -> None:
     assert found[start : start + 3] == calls
     assert path.steps[start].stage is Role.HOST
     assert (path.boundary.kind, path.boundary.name) == ("syscall", calls[-1])
+    assert "libvdeplug_vde.c" in path.boundary.note
     joined(plugged, path)
 
 
