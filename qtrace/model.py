@@ -103,10 +103,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """Where the path leaves QEMU: `kind` is `syscall`, `library` or `kernel`."""
+    """Where the path leaves QEMU: `kind` is `syscall`, `library` or `kernel`.
+
+    `note` says what else there is to know: how to walk on, why the walk ends here, other ways out.
+    """
 
     kind: str
     name: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

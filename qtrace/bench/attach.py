@@ -48,8 +48,8 @@ class Placement:
         return found
 
     def locate(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
-        """(file, place) of a function; an empty `file` means that a library defines it."""
-        if file:
+        """(file, place) of a function; with an empty `file`, or one of a library's, a library defines it."""
+        if file and not self._index.library_of(file):
             return self._in(self._program, function, file)
         # slirp_input is in libslirp, vde_send in libvdeplug.
         wanted = function.split("_")[0]

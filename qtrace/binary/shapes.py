@@ -71,6 +71,7 @@ def callees_elsewhere(index: Index, function: FunctionRow) -> set[str]:
             and not callee.static
             and callee.file.endswith(".c")
             and callee.file != function.file
+            and not index.library_of(callee.file)
         ):
             found.add(callee.name)
     return found

@@ -11,6 +11,6 @@ index_option = click.option(
     "index_name",
     default="",
     metavar="VERSION|FILE",
-    help="Which source index to ask: a QEMU version that was indexed, or an index file "
-    "[default: the one used last].",
+    help="Which source index to ask: a QEMU version that was indexed (7.2.22, or 7.2.22+libraries), or an "
+    "index file [default: the one used last].",
 )

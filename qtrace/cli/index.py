@@ -21,12 +21,32 @@ __all__ = ["command"]
     help="Fetch and index the source of this installed QEMU [default: qemu-system-x86_64].",
 )
 @click.option(
+    "--library",
+    "trees",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Index this unpacked libslirp or libvdeplug too: walks go on into it. May be given twice.",
+)
+@click.option(
+    "--libraries",
+    "fetch",
+    is_flag=True,
+    help="Fetch and index the sources of the installed libslirp and libvdeplug too.",
+)
+@click.option(
     "--build",
     type=click.Path(path_type=Path, file_okay=False),
     help="With --source: a folder in which that tree was configured; its compile_commands.json is used.",
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(source: Path | None, binary: Path | None, build: Path | None, form: str) -> None:
+def command(
+    source: Path | None,
+    binary: Path | None,
+    trees: tuple[Path, ...],
+    fetch: bool,
+    build: Path | None,
+    form: str,
+) -> None:
     """Index QEMU's source: functions, calls, tables, back ends, NICs.
 
     Without options, the source that the installed qemu-system-x86_64 was built from is fetched into
@@ -34,6 +54,7 @@ def command(source: Path | None, binary: Path | None, build: Path | None, form: 
     """
     from qtrace.source.build import ensure_index
     from qtrace.source.catalogue import nic_files
+    from qtrace.source.libraries import fetch_libraries, open_library
 
     if source and binary:
         raise click.UsageError("--source and --binary both name a tree: leave one out")
@@ -41,20 +62,32 @@ def command(source: Path | None, binary: Path | None, build: Path | None, form: 
         raise click.UsageError("--build goes with --source")
     progress = ConsoleProgress()
     try:
-        index, made = ensure_index(progress, source, binary, build)
+        given = {library.name: library for library in map(open_library, trees)}
+        if len(given) < len(trees):
+            raise click.UsageError("two of the --library trees are of the same library")
+        missing: list[str] = []
+        if fetch:
+            fetched, missing = fetch_libraries(progress, but=given)
+            given |= {library.name: library for library in fetched}
+        libraries = [given[name] for name in sorted(given)]
+        index, made = ensure_index(progress, source, binary, build, libraries)
         counts = index.counts()
         backends, nics = len(index.backends()) - 1, len(nic_files(index))
         took = f", made in {index.meta['seconds']} s" if made else ", in place"
         if made and int(index.meta["parsed"]) < counts["files"]:
             took += f", {index.meta['parsed']} files parsed"
+        names = f" with {' and '.join(index.libraries)}" if index.libraries else ""
         progress.done(
-            f"index of QEMU {index.meta['qemu']}: {counts['files']} files, {counts['functions']} functions, "
-            f"{counts['indirect_sites']} indirect call sites resolved and {counts['unresolved']} not, "
-            f"{backends} back ends, {nics} NICs{took}"
+            f"index of QEMU {index.meta['qemu']}{names}: {counts['files']} files, "
+            f"{counts['functions']} functions, {counts['indirect_sites']} indirect call sites resolved "
+            f"and {counts['unresolved']} not, {backends} back ends, {nics} NICs{took}"
         )
+        for reason in missing:
+            progress.warn(f"walks end at its boundary: {reason}")
         if index.meta["missing"]:
-            progress.warn(f"less certain for want of: {index.meta['missing']}")
+            progress.warn(f"less certain: {index.meta['missing']}")
     finally:
         progress.close()
     if form == "json":
-        echo_json({"path": str(index.path), "made": made, **index.meta, **counts})
+        roots = {name: str(root) for name, root in index.libraries.items()}
+        echo_json({"path": str(index.path), "made": made, **index.meta, "libraries": roots, **counts})

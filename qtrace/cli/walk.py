@@ -87,7 +87,8 @@ def _title(path: Path) -> str:
 
 def _end(path: Path) -> str:
     verb = "enters" if path.direction is Direction.RX and path.boundary.kind != "kernel" else "leaves"
-    return f"{verb} QEMU by the {path.boundary.kind} {path.boundary.name}"
+    note = f": {path.boundary.note}" if path.boundary.note else ""
+    return f"{verb} QEMU by the {path.boundary.kind} {path.boundary.name}{note}"
 
 
 def _place(file: str, line: int) -> str:

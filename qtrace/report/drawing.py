@@ -54,8 +54,8 @@ def layer(file: str, beyond: str = "kernel") -> tuple[str, str]:
         return "kernel", "kernel"
     if file in ("net/net.c", "net/queue.c", "net/filter.c") or file.startswith("util/"):
         return "core", "net core"
-    if "slirp" in file and not file.startswith("net/"):
-        return "library", "libslirp"
+    if file.startswith(("libslirp/", "libvdeplug/")):
+        return "library", file.partition("/")[0]
     return "backend", "back end"
 
 

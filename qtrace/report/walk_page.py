@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from qtrace.model import Step
 from qtrace.report.html import environment
@@ -47,7 +46,7 @@ class _Drawn:
 
 def walk_page(title: str, end: str, steps: Sequence[Step], index: Index) -> str:
     """The whole page; it needs nothing but itself."""
-    tree = _Tree(Path(index.meta["root"]))
+    tree = _Tree(index)
     drawn = [_draw(step, tree, index) for step in steps]
     return (
         environment()
@@ -57,16 +56,18 @@ def walk_page(title: str, end: str, steps: Sequence[Step], index: Index) -> str:
 
 
 class _Tree:
-    """Reads lines of the indexed tree, and of nothing else."""
+    """Reads lines of the indexed trees, QEMU's and its libraries', and of nothing else."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
+    def __init__(self, index: Index) -> None:
+        self._index = index
         self._files: dict[str, list[str]] = {}
 
     def lines(self, file: str, first: int, last: int, marked: int) -> tuple[_Line, ...]:
         if file not in self._files:
-            path = (self._root / file).resolve()
-            inside = path.is_relative_to(self._root) and path.is_file()
+            root, name = self._index.place(file)
+            root = root.resolve()
+            path = (root / name).resolve()
+            inside = path.is_relative_to(root) and path.is_file()
             self._files[file] = path.read_text(errors="replace").splitlines() if inside else []
         text = self._files[file]
         span = range(max(1, first), min(last, len(text)) + 1)

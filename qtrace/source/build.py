@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import json
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from qtrace.progress import SILENT, Progress
 from qtrace.source.facts import Facts
 from qtrace.source.guards import guards
 from qtrace.source.inputs import Input, Inputs, digest
+from qtrace.source.libraries import Library, read_library
 from qtrace.source.prepare import prepare
 from qtrace.source.resolve import Graph, resolve
 from qtrace.source.tree import Tree, open_tree
@@ -45,33 +48,38 @@ def ensure_index(
     source: Path | None = None,
     binary: Path | None = None,
     build: Path | None = None,
+    libraries: Sequence[Library] = (),
 ) -> tuple[Index, bool]:
     """The index of `source`, or of the tree that matches `binary`, and whether it had to be made.
 
-    `build` is a folder in which the tree was configured: its flags are used then. What decides is the
-    content of the files, so a state of the tree that was indexed once is in place.
+    `build` is a folder in which the tree was configured: its flags are used then. With `libraries` in it, it
+    is another index. What decides is the content of the files, so a state of the trees that was indexed
+    once is in place.
     Raises SourceError, MissingPrerequisite, StoreError.
     """
     tree = open_tree(source or matching_tree(binary, progress))
     build = build.resolve() if build else None
-    place = f"qemu-{tree.version}-{digest(str(tree.root))[:8]}"
-    recipe = digest(importlib.metadata.version("libclang"), str(build or ""))[:8]
+    version = tree.version + ("+libraries" if libraries else "")
+    place = f"qemu-{version}-{digest(str(tree.root))[:8]}"
+    roots = [f"{library.name} {library.root}" for library in libraries]
+    recipe = digest(importlib.metadata.version("libclang"), str(build or ""), *roots)[:8]
     with locked(place):
-        path = _in_place(tree, place, recipe)
+        path = _in_place(tree, libraries, place, recipe)
         made = path is None
         if path is None:
-            path = _build(tree, build, place, recipe, progress)
+            path = _build(tree, build, libraries, place, recipe, progress)
             _forget_old(place)
         mark_current(path)
     return open_index(path), made
 
 
-def _in_place(tree: Tree, place: str, recipe: str) -> Path | None:
-    """The index of the tree as it is now, if there is one."""
+def _in_place(tree: Tree, libraries: Sequence[Library], place: str, recipe: str) -> Path | None:
+    """The index of the trees as they are now, if there is one."""
+    inputs = Inputs(tree.root, tree.root)
+    files = sorted([*tree.files, *(name for library in libraries for name in library.indexed)])
     for path in _indexes(place):
         with contextlib.suppress(StoreError), contextlib.closing(open_index(path)) as index:
-            inputs = Inputs(tree.root, Path(index.meta.get("generated", "")))
-            same = index.meta.get("recipe") == recipe and index.indexed_files() == list(tree.files)
+            same = index.meta.get("recipe") == recipe and index.indexed_files() == files
             if same and inputs.same(Input(*row) for row in index.inputs()):
                 path.touch()
                 return path
@@ -89,11 +97,21 @@ def _forget_old(place: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _build(tree: Tree, build: Path | None, place: str, recipe: str, progress: Progress) -> Path:
+def _build(
+    tree: Tree,
+    build: Path | None,
+    libraries: Sequence[Library],
+    place: str,
+    recipe: str,
+    progress: Progress,
+) -> Path:
     began = time.monotonic()
     need_space(index_path(place).parent, 200, "the source index")
     prepared = prepare(tree, build, progress)
     facts, inputs, parsed = read_units(tree, prepared, progress)
+    for library in libraries:
+        more = read_library(library, facts, progress)
+        facts, inputs, parsed = facts + more.facts, inputs + more.inputs, parsed + more.parsed
     state = digest(recipe, *(f"{item.name} {item.sha256}" for item in inputs))[:12]
     path = index_path(f"{place}{state}-{FORMAT}")
     progress.step("resolving indirect calls")
@@ -104,10 +122,10 @@ def _build(tree: Tree, build: Path | None, place: str, recipe: str, progress: Pr
     meta = {
         "qemu": tree.version,
         "root": str(tree.root),
-        "generated": str(prepared.generated),
         "configuration": prepared.configuration,
         "recipe": recipe,
         "libclang": importlib.metadata.version("libclang"),
+        "libraries": json.dumps({library.name: str(library.root) for library in libraries}),
         "missing": "; ".join(prepared.missing),
         "parsed": str(parsed),
         "seconds": f"{time.monotonic() - began:.1f}",
@@ -119,7 +137,7 @@ def _build(tree: Tree, build: Path | None, place: str, recipe: str, progress: Pr
 def _rows(tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int]) -> dict[str, list[Any]]:
     rows: dict[str, list[Any]] = {
         "files": [
-            (unit.file, unit.flags, "; ".join(unit.errors)) for unit in facts if unit.file in tree.files
+            (unit.file, unit.flags, "; ".join(unit.errors)) for unit in facts if unit.file.endswith(".c")
         ],
         "functions": [
             (numbers[f.usr], f.name, f.usr, f.file, f.line, f.end, int(f.static), f.signature, f.guard)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qtrace.model import Boundary, Role
 from qtrace.source import stages
+from qtrace.source.beyond import Beyond
 from qtrace.source.netdevs import Netdev
 from qtrace.source.route import Router
 from qtrace.source.steps import Trail, named
@@ -28,12 +31,15 @@ class HostSide:
         self.router = router
         self.netdev = netdev
 
-    def write(self, receive: FunctionRow) -> tuple[Trail, Boundary] | None:
-        """How a frame that `receive` was given leaves QEMU; the first entry of the trail is `receive`."""
+    def write(self, receive: FunctionRow) -> tuple[Trail, Trail, Boundary] | None:
+        """How a frame that `receive` was given leaves QEMU, and how it goes on in a library.
+
+        The first entry of the first trail is `receive`.
+        """
         for kinds in (stages.HOST_WRITE, stages.HOST_RING):
             if trail := self.router.route([receive.id], named(kinds), self.within):
-                name = trail[-1][1].name
-                return trail, Boundary(kinds[name], name)
+                inside, boundary = self._on(trail[-1][1], kinds, stages.INSIDE_WRITE)
+                return trail, inside, boundary
         return None
 
     def read(self) -> tuple[Pieces, Boundary] | None:
@@ -48,27 +54,41 @@ class HostSide:
                     best = (send, read)
             if best:
                 send, read = best
-                name = read[-1][1].name
                 parts: Pieces = [(self.entered(send[0][1]), None), (read[1:], Role.HOST)]
-                return [*parts, (send[1:], Role.SEND)], Boundary(kinds[name], name)
+                inside, boundary = self._on(read[-1][1], kinds, stages.INSIDE_READ)
+                return [*parts, (inside, None), (send[1:], Role.SEND)], boundary
         return self._called_back()
+
+    def _on(
+        self, end: FunctionRow, kinds: Mapping[str, str], inside: tuple[tuple[str, ...], ...]
+    ) -> tuple[Trail, Boundary]:
+        """What comes behind the function that QEMU calls, if that is a library's."""
+        if kinds[end.name] != "library":
+            return [], Boundary(kinds[end.name], end.name)
+        return Beyond(self.index, self.netdev.name, end).to_system(inside)
 
     def _called_back(self) -> tuple[Pieces, Boundary] | None:
         """A library that is polled and calls a function of its callback table for each frame."""
         poll = self._library_poll()
         if poll is None:
             return None
+        beyond = Beyond(self.index, self.netdev.name, poll[-1][1])
+        read, boundary = beyond.to_system(stages.INSIDE_READ)
         for field, value, file, line in self._callbacks():
             send = self.router.route([value], named(stages.SEND), self.within)
             if send is None:
                 continue
             callback = send[0][1]
+            if into := beyond.back(read, callback) if read else []:
+                parts: Pieces = [(poll, None), (read, None), (into, Role.HOST)]
+                return [*parts, (send[1:], Role.SEND)], boundary
             why = f"{field} of the callback table that the library was given"
             edge = Edge(
                 poll[-1][1].id, callback.id, file, line, "table", "library", field, ((file, line, why),)
             )
-            parts: Pieces = [(poll, None), ([(edge, callback)], Role.HOST)]
-            return [*parts, (send[1:], Role.SEND)], Boundary("library", poll[-1][1].name)
+            parts = [(poll, None), ([(edge, callback)], Role.HOST)]
+            note = boundary.note if boundary.kind == "library" else ""
+            return [*parts, (send[1:], Role.SEND)], Boundary("library", poll[-1][1].name, note)
         return None
 
     def _callbacks(self) -> list[tuple[str, int, str, int]]:

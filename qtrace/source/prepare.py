@@ -16,7 +16,7 @@ from qtrace.source.generate import TARGETS, generate
 from qtrace.source.inputs import Input
 from qtrace.source.tree import Tree
 
-__all__ = ["COMMON", "Prepared", "prepare"]
+__all__ = ["COMMON", "Prepared", "glib_flags", "prepare", "resource_dir"]
 
 COMMON = "common"
 _TARGET, _BASE = TARGETS[0]
@@ -45,7 +45,7 @@ def prepare(tree: Tree, build: Path | None, progress: Progress) -> Prepared:
     """Work out the flags of every file. Raises SourceError, MissingPrerequisite."""
     generated, made_from = generate(tree, progress)
     libraries, missing = _libraries(progress)
-    resource = ("-resource-dir", str(_resource_dir()))
+    resource = ("-resource-dir", str(resource_dir()))
     common = (
         *("-std=gnu11", "-m64", "-mcx16", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-D_LARGEFILE_SOURCE"),
         *("-w", "-Wno-implicit-function-declaration", "-Wno-int-conversion", "-ferror-limit=0"),
@@ -59,7 +59,7 @@ def prepare(tree: Tree, build: Path | None, progress: Progress) -> Prepared:
             if (tree.root / folder).is_dir()
             for word in ("-iquote", str(tree.root / folder))
         ),
-        *_glib(),
+        *glib_flags(),
         *(word for folder in libraries for word in ("-isystem", str(folder))),
     )
     flags = {COMMON: common} | {
@@ -92,7 +92,8 @@ def prepare(tree: Tree, build: Path | None, progress: Progress) -> Prepared:
     return Prepared(generated, configuration, flags, attempts, tuple(made_from), tuple(missing))
 
 
-def _glib() -> list[str]:
+def glib_flags() -> list[str]:
+    """Where the headers of glib and libslirp are. Raises MissingPrerequisite."""
     try:
         said = subprocess.run(
             ["pkg-config", "--cflags", "glib-2.0", "slirp"],
@@ -116,11 +117,11 @@ def _libraries(progress: Progress) -> tuple[list[Path], list[str]]:
         try:
             folders.append(fetch_package(name, progress) / "usr" / "include")
         except QtraceError as exc:
-            missing.append(f"headers of {name}: {exc}")
+            missing.append(f"the headers of {name} are missing: {exc}")
     return folders, missing
 
 
-def _resource_dir() -> Path:
+def resource_dir() -> Path:
     """clang's own headers, which PyPI's libclang comes without."""
     found = sorted(Path("/usr/lib").glob("llvm-*/lib/clang/*/include/stddef.h"))
     if not found:

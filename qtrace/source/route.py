@@ -19,11 +19,15 @@ _ASIDE = ("filter", "flush", "purge", "reset", "cleanup", "loopback", "announce"
 
 
 class Router:
-    """Searches one index for one pair of NIC and netdev; `files` are those two's own."""
+    """Searches one index for one pair of NIC and netdev; `files` are those two's own.
 
-    def __init__(self, index: Index, files: Iterable[str]) -> None:
+    `aside` are more words in a function's name that say it is not an ordinary frame's.
+    """
+
+    def __init__(self, index: Index, files: Iterable[str], aside: Iterable[str] = ()) -> None:
         self.index = index
         self.files = frozenset(files)
+        self.aside = (*_ASIDE, *aside)
         self._out: dict[int, list[Edge]] = {}
 
     @cached_property
@@ -93,7 +97,7 @@ class Router:
         price = 1
         if edge.callee in self.timers:
             price += _DETOUR
-        if any(word in target.name for word in _ASIDE):
+        if any(word in target.name for word in self.aside):
             price += _DETOUR
         if target.name == "qemu_sendv_packet":
             price += 1  # where a device has both, the vector is for the frame that needs a tag put in

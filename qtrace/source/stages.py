@@ -15,8 +15,12 @@ __all__ = [
     "HOST_READ",
     "HOST_RING",
     "HOST_WRITE",
+    "INSIDE_ASIDE",
+    "INSIDE_READ",
+    "INSIDE_WRITE",
     "INTERRUPT",
     "KERNEL_VHOST",
+    "LIBRARY_OF",
     "SEND",
     "VIRTIO_KICK",
 ]
@@ -52,6 +56,17 @@ HOST_READ = {
     "vde_recv": "library",
     "xsk_ring_cons__peek": "library",
 }
+# Which library has them, where its source can be had (`qtrace index --libraries`).
+LIBRARY_OF = {
+    **dict.fromkeys(("slirp_input", "slirp_pollfds_poll"), "libslirp"),
+    **dict.fromkeys(("vde_send", "vde_recv"), "libvdeplug"),
+}
+# What a library's part ends in: a stream's calls are looked for before those of datagrams, because TCP
+# is what most of a guest's frames carry.
+INSIDE_WRITE = (("send", "write", "writev", "sendmsg"), ("sendto", "sendmmsg"))
+INSIDE_READ = (("recv", "read", "readv", "recvmsg"), ("recvfrom", "recvmmsg"))
+# Words in a library's functions that are another frame's way: the ordinary one is IPv4's.
+INSIDE_ASIDE = ("ip6",)
 # A ring that the host's kernel shares is told by an ioctl; so are many other things, hence only where a
 # netdev has no other way (net/netmap.c).
 HOST_RING = {"ioctl": "syscall"}

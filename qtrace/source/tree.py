@@ -54,6 +54,11 @@ class Tree:
     root: Path
     version: str
 
+    @property
+    def label(self) -> str:
+        """What it is called in a line of progress."""
+        return f"QEMU {self.version}"
+
     @cached_property
     def files(self) -> tuple[str, ...]:
         """The C files to index, relative to `root`, in order."""

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from qtrace.cache import atomic_file, cache_dir
 from qtrace.progress import Progress
@@ -25,10 +25,9 @@ from qtrace.source.extract import Attempt, extract, precompile
 from qtrace.source.facts import Facts, facts_from_json, facts_to_json
 from qtrace.source.inputs import Input, Inputs, digest
 from qtrace.source.prepare import COMMON, Prepared
-from qtrace.source.tree import Tree
 from qtrace.store.index import FORMAT
 
-__all__ = ["Read", "read_units"]
+__all__ = ["Read", "Sources", "read_units"]
 
 _WORKERS = 2
 _EVERY = 20  # files between two words of progress
@@ -45,13 +44,26 @@ class Read(NamedTuple):
     parsed: int
 
 
-def read_units(tree: Tree, prepared: Prepared, progress: Progress) -> Read:
+def read_units(tree: Sources, prepared: Prepared, progress: Progress) -> Read:
     """The facts of all files of `tree`. Raises SourceError."""
     return _Units(tree, prepared, progress).read()
 
 
+class Sources(Protocol):
+    """A tree whose C `files`, relative to `root`, are read; `label` names it."""
+
+    @property
+    def root(self) -> Path: ...
+
+    @property
+    def files(self) -> tuple[str, ...]: ...
+
+    @property
+    def label(self) -> str: ...
+
+
 class _Units:
-    def __init__(self, tree: Tree, prepared: Prepared, progress: Progress) -> None:
+    def __init__(self, tree: Sources, prepared: Prepared, progress: Progress) -> None:
         self.tree = tree
         self.prepared = prepared
         self.progress = progress
@@ -75,7 +87,10 @@ class _Units:
         # What differs between targets is as the first one has it, whatever was read first.
         rank = list(self.prepared.flags)
         facts = sorted((found[file] for file in self.files), key=lambda unit: rank.index(unit.flags))
-        return Read(facts, [*read, *self.prepared.made_from], self.parsed)
+        # By their whole names, so that those of several trees can stand together.
+        read += self.prepared.made_from
+        inputs = [item._replace(name=str(self.inputs.path_of(item.name))) for item in read]
+        return Read(facts, inputs, self.parsed)
 
     def sound(self, facts: Facts, found: dict[str, Facts]) -> bool:
         """Whether what was left out of these facts is still among those of another file."""
@@ -103,7 +118,7 @@ class _Units:
                 found[facts.file] = facts
                 self.keep(facts)
                 if len(found) % _EVERY == 0:
-                    text = f"indexing QEMU {self.tree.version}: {len(found)} of {len(order)} files"
+                    text = f"indexing {self.tree.label}: {len(found)} of {len(order)} files"
                     self.progress.step(text)
         self.parsed += sum(name != _FIRST for name in order)
         return found

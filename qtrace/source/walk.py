@@ -55,8 +55,9 @@ class _Pair:
         host = self.host.write(receive)
         if host is None:
             raise self.none(f"no call chain leads from {receive.name} to a system or library call")
-        trail, boundary = host
+        trail, inside, boundary = host
         steps.add(trail[1:], last=Role.HOST)
+        steps.add(inside, last=None)
         back = self.branch(nic_part[:-1], stages.GUEST_WRITE, innermost=True)
         steps.add(back, last=Role.COMPLETE)
         steps.add(self.interrupt(nic_part[:-1]), last=Role.INTERRUPT)

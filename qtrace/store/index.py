@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 14
+FORMAT = 15
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -94,7 +95,8 @@ def open_index(path: Path | None = None) -> Index:
 def find_index(name: str) -> Index:
     """The index at the path `name`, or the newest of the QEMU version `name`; the last used for "".
 
-    Raises StoreError, naming the versions that there are.
+    `7.2.22` is the plain index of that version, `7.2.22+libraries` one with libraries in it. Raises
+    StoreError, naming the versions that there are.
     """
     if not name:
         return open_index()
@@ -137,6 +139,29 @@ class Index:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    @cached_property
+    def libraries(self) -> dict[str, Path]:
+        """The trees of the libraries that are indexed too, by the name that their files begin with."""
+        named: dict[str, str] = json.loads(self.meta.get("libraries", "{}"))
+        return {name: Path(root) for name, root in named.items()}
+
+    def library_of(self, file: str) -> str:
+        """The library that an indexed file belongs to, nothing for one of QEMU's."""
+        name, slash, _ = file.partition("/")
+        return name if slash and name in self.libraries else ""
+
+    def place(self, file: str) -> tuple[Path, str]:
+        """(tree, path in it) of an indexed file: in QEMU's tree, or in a library's."""
+        if name := self.library_of(file):
+            return self.libraries[name], file[len(name) + 1 :]
+        return Path(self.meta["root"]), file
+
+    def files_of(self, library: str) -> list[str]:
+        """A library's indexed files."""
+        query = "SELECT file FROM files WHERE substr(file, 1, ?) = ? ORDER BY file"
+        start = f"{library}/"
+        return [file for (file,) in self._db.execute(query, (len(start), start))]
 
     def struct(self, name: str) -> tuple[dict[str, tuple[int, int, str]], int]:
         """Field -> (offset, size, type) and the whole size, in bytes. Raises StoreError if unknown."""

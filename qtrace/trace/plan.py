@@ -59,7 +59,8 @@ def _probe(path: Path, step: Step, position: int, locate: Located, field_of: Fie
         if point_for(step.function, "kprobe") is None:
             return wanted, f"no probe knows the kernel's {step.function}"
         return replace(wanted, kind="kprobe"), ""
-    if step.stage is Role.HOST and path.boundary.kind == "syscall":
+    # Where a library is walked into, the host stage is still where QEMU calls it or is called back.
+    if step.stage is Role.HOST and (path.boundary.kind, path.boundary.name) == ("syscall", step.function):
         rule = "tap" if path.netdev in _TAP_NETDEVS else "socket"
         return replace(wanted, kind="tracepoint", rule=rule), ""
     if step.function in _EVERYBODY_S:

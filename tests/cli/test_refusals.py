@@ -124,6 +124,7 @@ def test_what_needs_none_of_it_works_all_the_same(index: Index, tmp_path: Path) 
         (["record", "4194303"], "there is no process"),
         (["record", str(os.getpid())], "which is no QEMU"),
         (["index", "--source", "/"], "not a QEMU source tree"),
+        (["index", "--library", "/"], "not the source of a library"),
         (["map", "--index", "0.1"], "no source index '0.1'"),
         (["walk", "--from", "tap_send", "--to", "no_such_function"], "no function 'no_such_function'"),
     ],
