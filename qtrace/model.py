@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 __all__ = [
+    "BY_TYPE",
+    "EXACT",
     "STAGE_ORDER",
     "Boundary",
     "CallSite",
@@ -25,6 +27,10 @@ __all__ = [
     "Symbol",
     "path_from_json",
 ]
+
+
+# How sure a call's target is: see CallSite.
+EXACT, BY_TYPE = "exact", "by type"
 
 
 class Direction(enum.StrEnum):
@@ -78,12 +84,20 @@ class CallSite:
     `kind` is `direct`, `table` (a function pointer in a static table or class field), `argument`
     (a function passed along and stored), `async` (bottom half, timer, fd handler, poll ...),
     `hardware` (the guest's access enters the device model) or `kernel`.
+    `confidence` is `exact` where nothing else can be called here (a direct call; the only function that is
+    ever put there; the one of the chosen pair), `by type` where several functions share the struct and field.
     """
 
     file: str
     line: int
     kind: str
     evidence: tuple[Evidence, ...] = ()
+    confidence: str = EXACT
+
+    @property
+    def how(self) -> str:
+        """The kind, and the confidence where it is not exact."""
+        return self.kind if self.confidence == EXACT else f"{self.kind}, {self.confidence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +160,8 @@ def path_from_json(data: dict[str, Any]) -> Path:
         site = None
         if call is not None:
             evidence = tuple(Evidence(**item) for item in call["evidence"])
-            site = CallSite(call["file"], int(call["line"]), call["kind"], evidence)
+            sure = call.get("confidence", EXACT)
+            site = CallSite(call["file"], int(call["line"]), call["kind"], evidence, sure)
         stage = Role(raw["stage"]) if raw["stage"] is not None else None
         steps.append(Step(raw["function"], raw["file"], int(raw["line"]), stage, site))
     return Path(

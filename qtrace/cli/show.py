@@ -52,6 +52,7 @@ def _text(item: dict[str, Any]) -> str:
             lines.append(f"  {title}")
         for call in item[key]:
             how = "" if call["kind"] == "direct" else f"  [{call['kind']}: {call['field'] or call['rule']}]"
+            how += f"  {call['confidence']}" if call["confidence"] != "exact" else ""
             lines.append(f"    {call['function']:<40} {call['file']}:{call['line']}{how}")
             lines += [f"        {why['why']} ({why['file']}:{why['line']})" for why in call["evidence"]]
     if item["tables"]:

@@ -102,15 +102,15 @@ def _text(title: str, end: str, steps: Sequence[Step]) -> str:
         kind = step.call.kind if step.call else "hardware"
         arrow = {"direct": "->", "async": "~>"}.get(kind, "=>")
         lines.append(f"  {mark:<12}{arrow} {step.function:<36} {_place(step.file, step.line)}")
-        for item in step.call.evidence if step.call else ():
-            lines.append(f"                   {kind}: {item.why} ({_place(item.file, item.line)})")
+        how = step.call.how if step.call else kind
+        lines += [f"{'':19}{how}: {item.why} ({_place(item.file, item.line)})" for item in _evidence(step)]
     return "\n".join([*lines, f"  {end}"] if end else lines)
 
 
 def _markdown(title: str, end: str, steps: Sequence[Step]) -> str:
     lines = [f"**{title}**", "", "| stage | function | where | reached by |", "| --- | --- | --- | --- |"]
     for step in steps:
-        kind = step.call.kind if step.call else "hardware"
+        kind = step.call.how if step.call else "hardware"
         reasons = [f"{item.why} ({_place(item.file, item.line)})" for item in _evidence(step)]
         how = f"{kind}: {'; '.join(reasons)}" if reasons else kind
         lines.append(f"| {step.stage or ''} | `{step.function}` | {_place(step.file, step.line)} | {how} |")

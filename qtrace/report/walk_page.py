@@ -90,7 +90,7 @@ def _draw(step: Step, tree: _Tree, index: Index) -> _Drawn:
     return _Drawn(
         function=clean(step.function),
         stage=step.stage.value if step.stage else "",
-        kind=clean(step.call.kind) if step.call else "hardware",
+        kind=clean(step.call.how) if step.call else "hardware",
         where=body.where,
         shown=(*reasons, body),
     )

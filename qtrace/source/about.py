@@ -58,6 +58,7 @@ def _call(index: Index, edge: Edge, other: int) -> dict[str, Any]:
         "line": edge.line,
         "kind": edge.kind,
         "rule": edge.rule,
+        "confidence": edge.confidence,
         "field": edge.field,
         "evidence": [{"file": file, "line": line, "why": why} for file, line, why in edge.evidence],
     }

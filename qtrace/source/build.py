@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from typing import Any
 from qtrace.cache import locked, need_space
 from qtrace.debian import fetch_source, source_of
 from qtrace.errors import MissingPrerequisite, SourceError, StoreError
+from qtrace.model import BY_TYPE, EXACT
 from qtrace.progress import SILENT, Progress
 from qtrace.source.facts import Facts
 from qtrace.source.guards import guards
 from qtrace.source.inputs import Input, Inputs, digest
 from qtrace.source.libraries import Library, read_library
 from qtrace.source.prepare import prepare
-from qtrace.source.resolve import Graph, resolve
+from qtrace.source.resolve import EdgeFact, Graph, resolve
 from qtrace.source.tree import Tree, open_tree
 from qtrace.source.units import read_units
 from qtrace.store.index import FORMAT, Index, index_path, mark_current, open_index, write_index
@@ -135,6 +137,9 @@ def _build(
 
 
 def _rows(tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int]) -> dict[str, list[Any]]:
+    sites: dict[tuple[str, str, int, str], set[str]] = defaultdict(set)
+    for edge in graph.edges:
+        sites[_site(edge)].add(edge.callee)
     rows: dict[str, list[Any]] = {
         "files": [
             (unit.file, unit.flags, "; ".join(unit.errors)) for unit in facts if unit.file.endswith(".c")
@@ -147,7 +152,10 @@ def _rows(tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int])
             (numbers[usr], name, usr, None, None, None, 0, None, None) for usr, name in graph.external.items()
         ],
         "edges": [
-            (numbers[e.caller], numbers[e.callee], e.file, e.line, e.kind, e.rule, e.field, e.evidence)
+            (
+                *(numbers[e.caller], numbers[e.callee], e.file, e.line, e.kind, e.rule, e.field, e.evidence),
+                EXACT if e.kind == "direct" or len(sites[_site(e)]) == 1 else BY_TYPE,
+            )
             for e in graph.edges
             if e.caller in numbers and e.callee in numbers
         ],
@@ -175,6 +183,10 @@ def _rows(tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int])
         (struct.name, *entry, struct.size) for struct in structs.values() for entry in struct.fields
     ]
     return rows
+
+
+def _site(edge: EdgeFact) -> tuple[str, str, int, str]:
+    return edge.caller, edge.file, edge.line, edge.field
 
 
 def _split(owner: str) -> tuple[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from qtrace.errors import NoPath
-from qtrace.model import Boundary, CallSite, Direction, Evidence, Path, Role, Step
+from qtrace.model import EXACT, Boundary, CallSite, Direction, Evidence, Path, Role, Step
 from qtrace.source import stages
 from qtrace.source.catalogue import Nic, core_files, find_nic
 from qtrace.source.hostside import HostSide
@@ -137,7 +138,8 @@ class _Pair:
         trail = self.router.route([sender.id], lambda function: function.id == receive.id, allowed)
         if trail is None:
             raise self.none(f"no call chain leads from {sender.name} to {receive.name}")
-        return trail
+        # Of the many that may stand there, the pair says which one does.
+        return [(_sure(edge) if edge else edge, function) for edge, function in trail]
 
     def branch(self, trail: Trail, names: tuple[str, ...], innermost: bool = False) -> Trail:
         """A side step from a function on `trail` to one of `names`; empty if there is none.
@@ -205,3 +207,8 @@ def _vhost(index: Index, name: str, nic: Nic, netdev: str, direction: Direction)
         call = CallSite(file, 0, "kernel", setup if number == 0 else ())
         steps.append(Step(function, file, 0, role, call))
     return Path(name, netdev, "vhost-net", direction, tuple(steps), Boundary("kernel", "vhost-net"))
+
+
+def _sure(edge: Edge) -> Edge:
+    chosen = edge.field.startswith("NetClientInfo.")
+    return replace(edge, confidence=EXACT) if chosen else edge

@@ -18,6 +18,7 @@ from typing import Any
 
 from qtrace.cache import cache_dir
 from qtrace.errors import StoreError
+from qtrace.model import EXACT
 
 __all__ = [
     "FORMAT",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 15
+FORMAT = 16
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -50,7 +51,10 @@ class FunctionRow:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A resolved call. `evidence`: (file, line, why). `field` is `Struct.field` for an indirect one."""
+    """A resolved call. `evidence`: (file, line, why). `field` is `Struct.field` for an indirect one.
+
+    `confidence` as in `qtrace.model.CallSite`.
+    """
 
     caller: int
     callee: int
@@ -60,6 +64,7 @@ class Edge:
     rule: str
     field: str
     evidence: tuple[tuple[str, int, str], ...]
+    confidence: str = EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,18 +334,13 @@ class Index:
 
     def _edges(self, query: str, arguments: tuple[object, ...]) -> list[Edge]:
         return [
-            Edge(
-                row[0],
-                row[1],
-                row[2],
-                row[3],
-                row[4],
-                row[5],
-                row[6],
-                tuple((file, line, why) for file, line, why in json.loads(row[7])),
-            )
-            for row in self._db.execute(query, arguments)
+            Edge(caller, callee, file, line, kind, rule, name, tuple(map(_evidence, json.loads(why))), sure)
+            for caller, callee, file, line, kind, rule, name, why, sure in self._db.execute(query, arguments)
         ]
+
+
+def _evidence(row: Sequence[Any]) -> tuple[str, int, str]:
+    return row[0], row[1], row[2]
 
 
 def _function(row: Sequence[Any]) -> FunctionRow:

@@ -8,10 +8,11 @@ CREATE TABLE functions (
     end INTEGER, static INTEGER, signature TEXT, guard TEXT
 );
 CREATE INDEX functions_name ON functions (name);
--- kind: direct, table, argument, async. evidence: JSON list of [file, line, why].
+-- kind: direct, table, argument, async. evidence: JSON list of [file, line, why]. confidence: exact, by type.
 CREATE TABLE edges (
     caller INTEGER NOT NULL, callee INTEGER NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
-    kind TEXT NOT NULL, rule TEXT NOT NULL, field TEXT NOT NULL, evidence TEXT NOT NULL
+    kind TEXT NOT NULL, rule TEXT NOT NULL, field TEXT NOT NULL, evidence TEXT NOT NULL,
+    confidence TEXT NOT NULL
 );
 CREATE INDEX edges_caller ON edges (caller);
 CREATE INDEX edges_callee ON edges (callee);
