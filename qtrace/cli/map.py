@@ -43,14 +43,16 @@ def command(pair: tuple[str, str] | None, form: str, index_name: str) -> None:
         return
     click.echo(f"QEMU {data['qemu']}: back ends")
     for entry in data["backends"]:
-        _line(entry["name"], entry["init"], entry["tables"], entry["guard"])
+        guard = f"only if {entry['guard']}" if entry["guard"] else ""
+        _line(entry["name"], entry["init"], entry["tables"], guard, entry["built"])
     click.echo("\nNICs")
     for entry in data["nics"]:
         table = entry["tables"][0]
-        _line(entry["name"], {"file": table["file"], "line": table["line"]}, entry["tables"], None)
+        place = {"file": table["file"], "line": table["line"]}
+        _line(entry["name"], place, entry["tables"], entry["kconfig"], entry["built"])
 
 
-def _line(name: str, place: dict[str, Any], tables: list[dict[str, Any]], guard: str | None) -> None:
+def _line(name: str, place: dict[str, Any], tables: list[dict[str, Any]], needs: str, built: bool) -> None:
     receives = {
         callbacks[field]["function"]
         for callbacks in (table["callbacks"] for table in tables)
@@ -58,8 +60,9 @@ def _line(name: str, place: dict[str, Any], tables: list[dict[str, Any]], guard:
         if field in callbacks
     }
     where = f"{place['file']}:{place['line']}"
-    more = f"   only if {guard}" if guard else ""
-    click.echo(f"  {name:<22} {where:<34} {', '.join(sorted(receives)) or '-'}{more}")
+    more = f"   {needs}" if needs else ""
+    more += "" if built else "   not in this build"
+    click.echo(plain(f"  {name:<22} {where:<34} {', '.join(sorted(receives)) or '-'}{more}"))
 
 
 def _difference(data: dict[str, Any]) -> str:

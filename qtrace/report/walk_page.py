@@ -5,6 +5,7 @@ QEMU's source is nobody's to ship but QEMU's: the page is for its maker's own re
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ def walk_page(title: str, end: str, steps: Sequence[Step], index: Index) -> str:
     return (
         environment()
         .get_template("walk.html.j2")
-        .render(title=title, end=end, steps=drawn, qemu=index.meta["qemu"])
+        .render(title=title, end=end, steps=drawn, qemu=index.meta["qemu"], changed=sorted(tree.changed))
     )
 
 
@@ -61,14 +62,17 @@ class _Tree:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._files: dict[str, list[str]] = {}
+        self.changed: set[str] = set()  # since they were indexed
 
     def lines(self, file: str, first: int, last: int, marked: int) -> tuple[_Line, ...]:
         if file not in self._files:
             root, name = self._index.place(file)
             root = root.resolve()
             path = (root / name).resolve()
-            inside = path.is_relative_to(root) and path.is_file()
-            self._files[file] = path.read_text(errors="replace").splitlines() if inside else []
+            content = path.read_bytes() if path.is_relative_to(root) and path.is_file() else b""
+            if content and self._index.content_of(root / name) != hashlib.sha256(content).hexdigest():
+                self.changed.add(clean(file))
+            self._files[file] = content.decode(errors="replace").splitlines()
         text = self._files[file]
         span = range(max(1, first), min(last, len(text)) + 1)
         return tuple(_Line(number, text[number - 1].expandtabs(8), number == marked) for number in span)

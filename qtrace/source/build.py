@@ -137,12 +137,15 @@ def _build(
 
 
 def _rows(tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int]) -> dict[str, list[Any]]:
+    kconfig = tree.kconfig()
     sites: dict[tuple[str, str, int, str], set[str]] = defaultdict(set)
     for edge in graph.edges:
         sites[_site(edge)].add(edge.callee)
     rows: dict[str, list[Any]] = {
         "files": [
-            (unit.file, unit.flags, "; ".join(unit.errors)) for unit in facts if unit.file.endswith(".c")
+            (unit.file, unit.flags, "; ".join(unit.errors), kconfig.get(unit.file, ""))
+            for unit in facts
+            if unit.file.endswith(".c")
         ],
         "functions": [
             (numbers[f.usr], f.name, f.usr, f.file, f.line, f.end, int(f.static), f.signature, f.guard)

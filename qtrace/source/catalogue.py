@@ -135,6 +135,7 @@ def map_tree(index: Index) -> dict[str, Any]:
             continue
         known = functions.get(number) if number is not None else None
         where = (known.file, known.line) if known else (file, line)
+        ours = [table for table in tables[driver] if not other_platform(table.file)]
         backends.append(
             {
                 "name": backend_name(driver),
@@ -142,7 +143,8 @@ def map_tree(index: Index) -> dict[str, Any]:
                 "guard": guard,
                 "init": {"function": init, "file": where[0], "line": where[1]},
                 "indexed": known is not None,
-                "tables": [_table_json(t) for t in tables[driver] if not other_platform(t.file)],
+                "built": all(index.built_with(table.file)[1] for table in ours),
+                "tables": [_table_json(table) for table in ours],
                 "other_platforms": [_table_json(t) for t in tables[driver] if other_platform(t.file)],
             }
         )
@@ -154,6 +156,8 @@ def map_tree(index: Index) -> dict[str, Any]:
                 "name": nic.name,
                 "types": list(nic.types),
                 "files": list(nic.files),
+                "kconfig": index.built_with(nic.files[0])[0],
+                "built": all(index.built_with(file)[1] for file in nic.files),
                 "tables": [_table_json(table) for table in nic.tables],
             }
             for nic in nics(index)

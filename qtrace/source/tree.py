@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from qtrace.errors import SourceError
+from qtrace.source import meson
 
 __all__ = ["Tree", "open_tree"]
 
@@ -40,10 +41,6 @@ _PATTERNS = (
     "io/channel.c",
     "io/channel-socket.c",
 )
-# `specific_ss.add(when: 'CONFIG_X', if_true: files('a.c', 'b.c'))`, `x_ss.add_all(…, if_true: other_ss)`
-_MESON_ADDED = re.compile(r"^\s*(\w+_ss)\.add(?:_all)?\(((?:[^()]|\([^()]*\))*)\)", re.MULTILINE)
-_MESON_FILE = re.compile(r"'([\w./-]+\.c)'")
-_MESON_SET = re.compile(r"\b(\w+_ss)\b")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -66,23 +63,18 @@ class Tree:
         return tuple(sorted(str(path.relative_to(self.root)) for path in found))
 
     def once_a_target(self) -> set[str]:
-        """The files that meson.build compiles once for each target: sets that end up in `specific_ss`."""
-        found: set[str] = set()
-        for folder in sorted({str(Path(name).parent) for name in self.files}):
-            text = _text(self.root / folder / "meson.build")
-            members: dict[str, set[str]] = {}
-            inside: dict[str, set[str]] = {}
-            for name, rest in _MESON_ADDED.findall(text):
-                members.setdefault(name, set()).update(_MESON_FILE.findall(rest))
-                inside.setdefault(name, set()).update(_MESON_SET.findall(rest))
-            todo = [name for name in {*members, *inside} if name.startswith("specific_")]
-            reached = set(todo)
-            while todo:
-                new = inside.get(todo.pop(), set()) - reached
-                reached |= new
-                todo += new
-            found |= {f"{folder}/{file}" for name in reached for file in members.get(name, ())}
+        """The files that meson.build compiles once for each target: see `qtrace.source.meson`."""
+        return {file for folder in self._folders() for file in meson.once_a_target(self.root, folder)}
+
+    def kconfig(self) -> dict[str, str]:
+        """File -> the configuration symbols that it is built with, as meson.build has them."""
+        found: dict[str, str] = {}
+        for folder in self._folders():
+            found |= meson.conditions(self.root, folder)
         return found
+
+    def _folders(self) -> list[str]:
+        return sorted({str(Path(name).parent) for name in self.files})
 
 
 def open_tree(root: Path) -> Tree:
@@ -96,8 +88,7 @@ def open_tree(root: Path) -> Tree:
     if not _VERSION.fullmatch(version):
         raise SourceError(f"{root}/VERSION says {version[:40]!r}, which is no QEMU version", hint=hint)
     for folder in ("net", "hw/net"):
-        named = _MESON_FILE.findall(_text(root / folder / "meson.build"))
-        gone = sorted({name for name in named if not (root / folder / name).exists()})
+        gone = [name for name in meson.named(root, folder) if not (root / folder / name).exists()]
         if gone:
             raise SourceError(
                 f"{root} is not complete: {folder}/meson.build names {len(gone)} files that are not there: "
@@ -105,7 +96,3 @@ def open_tree(root: Path) -> Tree:
                 hint="unpack the release again; " + hint,
             )
     return Tree(root, version)
-
-
-def _text(path: Path) -> str:
-    return path.read_text(errors="replace") if path.is_file() else ""

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 16
+FORMAT = 17
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -313,6 +313,13 @@ class Index:
         query = f"SELECT file, errors FROM files WHERE errors != '' AND file IN ({marks}) ORDER BY file"
         return list(self._db.execute(query, tuple(files)))
 
+    def built_with(self, file: str) -> tuple[str, bool]:
+        """The configuration symbols that a file is built with, and whether the build that the index was made
+        for compiles it; an index of no build takes every file in."""
+        row = self._db.execute("SELECT kconfig, flags FROM files WHERE file = ?", (file,)).fetchone()
+        builds = self._db.execute("SELECT count(*) FROM files WHERE flags LIKE 'build%'").fetchone()[0]
+        return (row[0], not builds or row[1].startswith("build")) if row else ("", True)
+
     def indexed_files(self) -> list[str]:
         """The C files that were read, in order."""
         return [file for (file,) in self._db.execute("SELECT file FROM files ORDER BY file")]
@@ -320,6 +327,11 @@ class Index:
     def inputs(self) -> list[tuple[str, int, int, str]]:
         """(name, size, mtime in ns, SHA-256) of every file that the index was made from."""
         return list(self._db.execute("SELECT name, size, mtime_ns, sha256 FROM inputs"))
+
+    def content_of(self, path: Path) -> str:
+        """The SHA-256 of a file as it was read; empty for one that was not."""
+        row = self._db.execute("SELECT sha256 FROM inputs WHERE name = ?", (str(path),)).fetchone()
+        return row[0] if row else ""
 
     def counts(self) -> dict[str, int]:
         """How much there is: files, functions, edges by kind, unresolved."""

@@ -1,6 +1,7 @@
 -- The source index: one file a QEMU tree. A function is named by `id`; files are relative to the tree.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE files (file TEXT PRIMARY KEY, flags TEXT, errors TEXT) WITHOUT ROWID;
+-- flags: which the file was read with (common, a target's, a build's). kconfig: the symbols it is built with.
+CREATE TABLE files (file TEXT PRIMARY KEY, flags TEXT, errors TEXT, kconfig TEXT) WITHOUT ROWID;
 -- Every file that the facts were made from, as it was read: docs/design.md says how names are formed.
 CREATE TABLE inputs (name TEXT, size INTEGER, mtime_ns INTEGER, sha256 TEXT);
 CREATE TABLE functions (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from qtrace.model import Direction
 from qtrace.report.walk_page import walk_page
+from qtrace.source.build import ensure_index
 from qtrace.source.walk import walk
 from qtrace.store.index import Index
 
@@ -36,3 +38,14 @@ def test_a_hostile_step_is_text_and_no_file_outside_the_tree_is_read(index: Inde
     page = walk_page("<b>title</b>", "", [hostile], index)
     assert "<script>" not in page and "<b>title" not in page
     assert "root:" not in page and "not in the indexed tree" in page
+
+
+def test_a_tree_that_has_changed_since_is_said(index: Index, tmp_path: Path) -> None:
+    copy = tmp_path / "qemu"
+    shutil.copytree(index.meta["root"], copy, symlinks=True)
+    mine, _ = ensure_index(source=copy)
+    path = walk(mine, "e1000", "tap", direction=Direction.TX)
+    assert "changed since" not in walk_page("", "", path.steps, mine)
+    (copy / "net" / "tap.c").write_text("\n" + (copy / "net" / "tap.c").read_text())
+    page = walk_page("", "", path.steps, mine)
+    assert "net/tap.c changed since it was indexed" in page

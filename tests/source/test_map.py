@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qtrace.progress import SILENT
+from qtrace.source.build import ensure_index
 from qtrace.source.catalogue import map_tree
+from qtrace.source.prepare import COMMON, prepare
+from qtrace.source.tree import open_tree
 from qtrace.store.index import Index
 
 
@@ -94,3 +100,21 @@ def test_every_netdev_that_the_installed_qemu_offers_is_there(tree: dict[str, An
     offered = {line.strip() for line in said.splitlines() if line.strip() and ":" not in line}
     assert len(offered) > 5
     assert offered <= {entry["name"] for entry in tree["backends"]}
+
+
+def test_a_nic_says_what_it_is_built_with(tree: dict[str, Any]) -> None:
+    needs = {nic["name"]: nic["kconfig"] for nic in tree["nics"]}
+    assert needs["e1000"] == "CONFIG_E1000_PCI" and needs["dev-network"] == "CONFIG_USB_NETWORK"
+    assert all(needs.values()), [name for name, what in needs.items() if not what]
+    assert all(nic["built"] for nic in tree["nics"])  # this index is of no build
+
+
+def test_what_a_build_leaves_out_is_listed_and_said(index: Index, tmp_path: Path) -> None:
+    root = Path(index.meta["root"])
+    flags = prepare(open_tree(root), None, SILENT).flags[COMMON]
+    entry = {"directory": str(root), "file": "hw/net/e1000.c", "arguments": ["cc", *flags, "hw/net/e1000.c"]}
+    (tmp_path / "compile_commands.json").write_text(json.dumps([entry]))
+    built, _ = ensure_index(source=root, build=tmp_path)
+    found = {nic["name"]: nic["built"] for nic in map_tree(built)["nics"]}
+    assert found["e1000"] and not found["rtl8139"] and len(found) == len(map_tree(index)["nics"])
+    ensure_index(source=root)  # the tree's own is the current one again

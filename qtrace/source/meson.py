@@ -1,0 +1,55 @@
+"""What a tree's meson.build files say of a folder's C files: which are built when, and which once a target.
+
+Read as text: only the form that QEMU uses, `x_ss.add(when: 'CONFIG_Y', if_true: files('a.c'))`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+__all__ = ["conditions", "named", "once_a_target"]
+
+_ADDED = re.compile(r"^\s*(\w+_ss)\.add(?:_all)?\(((?:[^()]|\([^()]*\))*)\)", re.MULTILINE)
+_FILE = re.compile(r"'([\w./-]+\.c)'")
+_SET = re.compile(r"\b(\w+_ss)\b")
+_SYMBOL = re.compile(r"'(CONFIG_\w+)'")
+_BUILT = re.compile(r"when\s*:(.*?)if_true\s*:(.*?)(?:if_false|$)", re.DOTALL)
+
+
+def named(root: Path, folder: str) -> list[str]:
+    """Every C file of the folder that is named, in order."""
+    return sorted(set(_FILE.findall(_text(root, folder))))
+
+
+def once_a_target(root: Path, folder: str) -> set[str]:
+    """The files in sets that end up in `specific_ss`."""
+    members: dict[str, set[str]] = defaultdict(set)
+    inside: dict[str, set[str]] = defaultdict(set)
+    for name, rest in _ADDED.findall(_text(root, folder)):
+        members[name].update(_FILE.findall(rest))
+        inside[name].update(_SET.findall(rest))
+    todo = [name for name in {*members, *inside} if name.startswith("specific_")]
+    reached = set(todo)
+    while todo:
+        new = inside[todo.pop()] - reached
+        reached |= new
+        todo += new
+    return {f"{folder}/{file}" for name in reached for file in members[name]}
+
+
+def conditions(root: Path, folder: str) -> dict[str, str]:
+    """File -> its configuration symbols, joined by `or` where it stands several times."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for _, rest in _ADDED.findall(_text(root, folder)):
+        built = _BUILT.search(rest)
+        if built and (needs := " and ".join(_SYMBOL.findall(built[1]))):
+            for file in _FILE.findall(built[2]):
+                found[f"{folder}/{file}"].setdefault(needs)
+    return {file: " or ".join(needs) for file, needs in found.items()}
+
+
+def _text(root: Path, folder: str) -> str:
+    path = root / folder / "meson.build"
+    return path.read_text(errors="replace") if path.is_file() else ""
