@@ -14,13 +14,14 @@ DEBIAN_PACKAGES := \
 	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux \
 	dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
-.PHONY: help setup report test check accuracy clean
+.PHONY: help setup report test check accuracy bench-index clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make test     set up what is missing, run every test'
 	@echo 'make check    lint and types only'
 	@echo 'make accuracy build QEMU with symbols, hold the index against the calls that really happen'
+	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
 	@echo 'make setup    only what the others need'
 
 setup:
@@ -41,6 +42,10 @@ test: check
 accuracy: setup
 	@tests/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu
 	@cd tests/accuracy && $(BIN)/python recall.py $(CURDIR)/build/qemu
+
+# Nothing else may run on the machine meanwhile.
+bench-index: setup
+	@$(BIN)/python tests/speed/index.py
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache *.egg-info

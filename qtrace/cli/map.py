@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from qtrace.cli._console import echo_json, plain
-from qtrace.cli._options import index_option
+from qtrace.cli._options import flag_errors, index_option
 
 __all__ = ["command"]
 
@@ -37,7 +37,10 @@ def command(pair: tuple[str, str] | None, form: str, index_name: str) -> None:
         else:
             click.echo(_difference(data))
         return
-    data = map_tree(find_index(index_name))
+    index = find_index(index_name)
+    data = map_tree(index)
+    tables = [table for kind in ("backends", "nics") for entry in data[kind] for table in entry["tables"]]
+    flag_errors(index, [table["file"] for table in tables])
     if form == "json":
         echo_json(data)
         return

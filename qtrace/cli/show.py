@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from qtrace.cli._console import echo_json, plain
-from qtrace.cli._options import index_option
+from qtrace.cli._options import flag_errors, index_option
 
 __all__ = ["command"]
 
@@ -38,6 +38,7 @@ def command(symbol: str | None, unresolved: bool, form: str, index_name: str) ->
     if symbol is None:
         raise click.UsageError("give a SYMBOL, or --unresolved")
     found = about(index, symbol)
+    flag_errors(index, [item["file"] for item in found if item["file"]])
     if form == "json":
         echo_json(found)
     else:

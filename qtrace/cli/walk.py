@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from qtrace.cli._console import echo_json, plain
-from qtrace.cli._options import index_option
+from qtrace.cli._options import flag_errors, index_option
 from qtrace.model import Direction, Evidence, Path, Step
 
 __all__ = ["command"]
@@ -71,6 +71,7 @@ def command(
         datapath = "vhost-net" if vhost or option == "vhost=on" else "qemu"
         path = walk(index, nic, name, datapath, direction=Direction(direction))
         title, end, steps, data = _title(path), _end(path), path.steps, path.to_json()
+    flag_errors(index, [step.file for step in steps if step.file])
     if form == "json":
         echo_json(data)
     elif form == "html":

@@ -324,6 +324,11 @@ class Index:
         """The C files that were read, in order."""
         return [file for (file,) in self._db.execute("SELECT file FROM files ORDER BY file")]
 
+    def flags_of(self, file: str) -> str:
+        """The name of the flags that an indexed file was read with: `common`, a target's, a build's."""
+        row = self._db.execute("SELECT flags FROM files WHERE file = ?", (file,)).fetchone()
+        return str(row[0])
+
     def inputs(self) -> list[tuple[str, int, int, str]]:
         """(name, size, mtime in ns, SHA-256) of every file that the index was made from."""
         return list(self._db.execute("SELECT name, size, mtime_ns, sha256 FROM inputs"))
