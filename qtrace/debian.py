@@ -12,14 +12,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qtrace.cache import atomic_dir, atomic_file, cache_dir, locked, need_space
 from qtrace.errors import MissingPrerequisite
 from qtrace.progress import SILENT, Progress
 
-__all__ = ["fetch_package", "fetch_source", "resolve_meta", "source_of"]
+__all__ = ["fetch_package", "fetch_source", "newest_source", "resolve_meta", "source_of"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+~:-]*")
@@ -106,13 +106,14 @@ def _debian_entries(etc: Path = Path("/etc/apt")) -> list[_Entry]:
 class _Apt:
     """apt with lists and cache of our own; the user's proxies and preferences still count."""
 
-    def __init__(self) -> None:
+    def __init__(self, suite: str = "") -> None:
         if not shutil.which("apt-get"):
             raise MissingPrerequisite(
                 "apt-get is not here: this is not a Debian system",
                 hint="give what is needed by hand (see 'qtrace index --help')",
             )
-        self.root = cache_dir("apt")
+        self.suite = suite
+        self.root = cache_dir(f"apt-{suite}" if suite else "apt")
         for part in ("lists/partial", "cache/archives/partial", "sources"):
             (self.root / part).mkdir(parents=True, exist_ok=True)
 
@@ -144,6 +145,9 @@ class _Apt:
 
     def update(self, progress: Progress) -> None:
         entries = _debian_entries()
+        if self.suite:  # the same archive's: its updates and backports have other names
+            entries = [replace(entry, suites=self.suite) for entry in entries if "security" not in entry.uris]
+            entries = list(dict.fromkeys(entries))
         if not entries:
             raise MissingPrerequisite(
                 "no Debian archive is named in /etc/apt/sources.list or /etc/apt/sources.list.d",
@@ -230,8 +234,27 @@ def fetch_package(name: str, progress: Progress = SILENT, version: str | None = 
         return target
 
 
-def fetch_source(package: str, version: str, progress: Progress = SILENT) -> Path:
-    """The unpacked tree of a Debian source package at exactly `version`, Debian's patches applied."""
+def newest_source(package: str, suite: str, progress: Progress = SILENT) -> str:
+    """The version of a source package in another Debian release than this one, such as `trixie`."""
+    _checked(_NAME, package)
+    _checked(_NAME, suite)
+    with locked("apt"):
+        shown = _Apt(suite).ask(progress, "apt-cache", "showsrc", "--only-source", package)
+    versions = re.findall(r"^Version: (\S+)", shown, re.MULTILINE)
+    if not versions:
+        raise MissingPrerequisite(f"Debian {suite} has no source package {package}")
+    newest = str(versions[0])
+    for version in versions[1:]:
+        if subprocess.run(["dpkg", "--compare-versions", version, "gt", newest]).returncode == 0:
+            newest = version
+    return newest
+
+
+def fetch_source(package: str, version: str, progress: Progress = SILENT, suite: str = "") -> Path:
+    """The unpacked tree of a Debian source package at exactly `version`, Debian's patches applied.
+
+    `suite` is the Debian release that has it, where that is not this one.
+    """
     _checked(_NAME, package)
     _checked(_VERSION, version)
     target = cache_dir("sources") / f"{package}_{_folder(version)}"
@@ -241,7 +264,9 @@ def fetch_source(package: str, version: str, progress: Progress = SILENT) -> Pat
         need_space(target.parent, 2000, f"the source of {package}")
         progress.step(f"downloading the source of {package} {version}")
         with atomic_dir(target.with_name(f"{target.name}.download")) as work:
-            _Apt().ask(progress, "apt-get", "source", "--download-only", f"{package}={version}", cwd=work)
+            _Apt(suite).ask(
+                progress, "apt-get", "source", "--download-only", f"{package}={version}", cwd=work
+            )
         dsc = next(work.with_name(f"{target.name}.download").glob("*.dsc"))
         progress.step(f"unpacking the source of {package} {version}")
         try:

@@ -21,6 +21,13 @@ __all__ = ["command"]
     help="Fetch and index the source of this installed QEMU [default: qemu-system-x86_64].",
 )
 @click.option(
+    "--debian",
+    "suite",
+    default="",
+    metavar="SUITE",
+    help="Fetch and index the QEMU of another Debian release (trixie); it is not installed.",
+)
+@click.option(
     "--library",
     "trees",
     multiple=True,
@@ -42,6 +49,7 @@ __all__ = ["command"]
 def command(
     source: Path | None,
     binary: Path | None,
+    suite: str,
     trees: tuple[Path, ...],
     fetch: bool,
     build: Path | None,
@@ -52,16 +60,18 @@ def command(
     Without options, the source that the installed qemu-system-x86_64 was built from is fetched into
     the cache. Nothing is configured or compiled.
     """
-    from qtrace.source.build import ensure_index
+    from qtrace.source.build import ensure_index, release_tree
     from qtrace.source.catalogue import nic_files
     from qtrace.source.libraries import fetch_libraries, open_library
 
-    if source and binary:
-        raise click.UsageError("--source and --binary both name a tree: leave one out")
+    if sum(map(bool, (source, binary, suite))) > 1:
+        raise click.UsageError("--source, --binary and --debian each name a tree: give one")
     if build and not source:
         raise click.UsageError("--build goes with --source")
     progress = ConsoleProgress()
     try:
+        if suite:
+            source = release_tree(suite, progress)
         given = {library.name: library for library in map(open_library, trees)}
         if len(given) < len(trees):
             raise click.UsageError("two of the --library trees are of the same library")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from clang.cindex import Cursor, CursorKind, LinkageKind, TypeKind
 
@@ -43,14 +44,25 @@ _THROUGH = kind_ids(
 _COMPUTED = _THROUGH | {_UNARY, _SUBSCRIPT}
 _READ = frozenset((_CALL, _BINARY, _VARIABLE, _LIST))
 _CLOSED = frozenset((_LIST, _NAME, CursorKind.TYPE_REF.value, _INTEGER, _STRING))
+_EXPORTED = "c:@"
 _DEEPEST = 4  # tables inside tables
+
+
+class Unit(Protocol):
+    """The file that is read, as far as its bodies need it."""
+
+    facts: Facts
+
+    def place(self, number: int, cursor: Cursor) -> str:
+        """The file that a cursor stands in, relative to the tree."""
 
 
 class Body:
     """Walks one function's body; `usr` is the function, `place` its file."""
 
-    def __init__(self, facts: Facts, usr: str, place: str, parameters: dict[str, int]) -> None:
-        self.facts = facts
+    def __init__(self, unit: Unit, usr: str, place: str, parameters: dict[str, int]) -> None:
+        self.unit = unit
+        self.facts = unit.facts
         self.usr = usr
         self.place = place
         self.parameters = parameters
@@ -73,7 +85,7 @@ class Body:
         if found == _FUNCTION:
             if target.spelling.startswith(("trace_", "__builtin_")):
                 return
-            kind, name = "direct", usr_of(self.facts, target)
+            kind, name = "direct", usr_of(self.unit, target)
         elif found == _FIELD:
             kind, name = "field", field_name(target)
         elif found == _PARAMETER:
@@ -101,7 +113,7 @@ class Body:
         if callee is None or target is None:
             return "unknown", ""
         if target._kind_id == _FUNCTION:
-            return "direct", usr_of(self.facts, target)
+            return "direct", usr_of(self.unit, target)
         if subscripts and callee._kind_id == _NAME:
             return "variable", self.inner_table(target) or str(callee.spelling)
         if subscripts and callee._kind_id == _MEMBER:
@@ -137,7 +149,7 @@ class Body:
             return
         if inner._kind_id == _UNARY and (owner := self.address(inner)):
             yield "address", owner
-        for what, text in values(self.facts, cursor):
+        for what, text in values(self.unit, cursor):
             if what in ("function", "field", "variable"):
                 yield what, text
 
@@ -173,7 +185,7 @@ class Body:
         """`QEMUTimerCB *cb = ts->cb;`, and a table that only this function sees."""
         name, init = self.local(cursor), children(cursor)
         if init and init[-1]._kind_id == _LIST and (table := self.inner_table(cursor)):
-            self.facts.stores += initialiser(self.facts, init[-1], table, "", self.usr, self.place)
+            self.facts.stores += initialiser(self.unit, init[-1], table, "", self.usr, self.place)
         if name and init:
             self.stored(name, strip(init[-1]), init[-1])
 
@@ -195,7 +207,7 @@ class Body:
             found = [("param", number)]
         else:
             kept = ("function", "field", "string", "variable")
-            found = [item for item in values(self.facts, whole) if item[0] in kept]
+            found = [item for item in values(self.unit, whole) if item[0] in kept]
         self.store(owner, found, whole)
 
     def store(self, owner: str, found: Iterable[tuple[str, str]], where: Cursor) -> None:
@@ -218,7 +230,7 @@ class Body:
 
 
 def initialiser(
-    facts: Facts, init: Cursor, variable: str, row: str, caller: str, place: str, depth: int = 0
+    unit: Unit, init: Cursor, variable: str, row: str, caller: str, place: str, depth: int = 0
 ) -> Iterator[Store]:
     """What a table's initialiser puts where; `variable` names the table, `row` its outermost entry."""
     kind = init.type.get_canonical()
@@ -238,15 +250,15 @@ def initialiser(
         if inner._kind_id == _LIST:
             if depth < _DEEPEST:
                 inside = index if array else row
-                yield from initialiser(facts, inner, variable, inside, caller, place, depth + 1)
+                yield from initialiser(unit, inner, variable, inside, caller, place, depth + 1)
             continue
         line = position(value)[1]
-        for what, text in values(facts, value, constants=True):
+        for what, text in values(unit, value, constants=True):
             target = variable if array else f"{owner}.{index}"
             yield Store(target, what, text, variable, index if array else row, caller, place, line)
 
 
-def values(facts: Facts, cursor: Cursor, constants: bool = False) -> Iterator[tuple[str, str]]:
+def values(unit: Unit, cursor: Cursor, constants: bool = False) -> Iterator[tuple[str, str]]:
     """What an expression may stand for, as far as it matters: see `qtrace.source.facts`.
 
     Enumerators, sizes and numbers only where they are asked for: they cost most.
@@ -254,20 +266,20 @@ def values(facts: Facts, cursor: Cursor, constants: bool = False) -> Iterator[tu
     kind = cursor._kind_id
     if kind in _THROUGH:
         for child in children(cursor):
-            yield from values(facts, child, constants)
+            yield from values(unit, child, constants)
     elif kind == _NAME:
         target = cursor.referenced
         if target is None:
             return
         if target._kind_id == _FUNCTION:
-            yield "function", usr_of(facts, target)
+            yield "function", usr_of(unit, target)
         elif target._kind_id == _CONSTANT and constants:
             yield "enum", target.spelling
         elif target._kind_id == _VARIABLE:
             yield "variable", target.spelling
     elif kind == _UNARY:
         for child in children(cursor):
-            for what, text in values(facts, child):
+            for what, text in values(unit, child):
                 if what in ("variable", "function"):
                     yield what, text
     elif kind == _MEMBER:
@@ -282,11 +294,17 @@ def values(facts: Facts, cursor: Cursor, constants: bool = False) -> Iterator[tu
         yield "number", next((token.spelling for token in cursor.get_tokens()), "")
 
 
-def usr_of(facts: Facts, function: Cursor) -> str:
-    """A function's USR; its name is kept for those that are defined elsewhere."""
+def usr_of(unit: Unit, function: Cursor) -> str:
+    """A function's USR; its name is kept for those that are defined elsewhere.
+
+    clang tells statics apart by their file without its folder, and two folders may have a vhost-vdpa.c.
+    """
     usr = str(function.get_usr())
-    if usr not in facts.external:
-        facts.external[usr] = function.spelling
+    if not usr.startswith(_EXPORTED):
+        _, _, rest = usr.partition("@")
+        usr = f"c:{unit.place(position(function)[0], function)}@{rest}"
+    if usr not in unit.facts.external:
+        unit.facts.external[usr] = function.spelling
     return usr
 
 

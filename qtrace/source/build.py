@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.cache import locked, need_space
-from qtrace.debian import fetch_source, source_of
+from qtrace.debian import fetch_source, newest_source, source_of
 from qtrace.errors import MissingPrerequisite, SourceError, StoreError
 from qtrace.model import BY_TYPE, EXACT
 from qtrace.progress import SILENT, Progress
@@ -28,7 +28,7 @@ from qtrace.source.tree import Tree, open_tree
 from qtrace.source.units import read_units
 from qtrace.store.index import FORMAT, Index, index_path, mark_current, open_index, write_index
 
-__all__ = ["ensure_index", "matching_tree"]
+__all__ = ["ensure_index", "matching_tree", "release_tree"]
 
 _MOST_INDEXES = 6  # of one tree: switching back to a state finds its index again
 
@@ -43,6 +43,11 @@ def matching_tree(binary: Path | None, progress: Progress) -> Path:
         )
     package, version = source_of(Path(found).resolve())
     return fetch_source(package, version, progress)
+
+
+def release_tree(suite: str, progress: Progress = SILENT) -> Path:
+    """The unpacked QEMU source of the Debian release `suite`, fetched if it is not there."""
+    return fetch_source("qemu", newest_source("qemu", suite, progress), progress, suite)
 
 
 def ensure_index(

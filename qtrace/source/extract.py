@@ -19,7 +19,7 @@ from clang.cindex import (
 )
 
 from qtrace.errors import SourceError
-from qtrace.source.body import Body, initialiser
+from qtrace.source.body import Body, initialiser, usr_of
 from qtrace.source.cursors import bare, children, included, is_definition, position, unrooted
 from qtrace.source.facts import Facts, Function, Struct
 from qtrace.source.guards import guards
@@ -177,7 +177,7 @@ class _Reader:
         name = cursor.spelling
         if place.startswith("qapi/") or name.startswith(("trace_", "_nocheck__trace_")):
             return
-        usr = cursor.get_usr()
+        usr = usr_of(self, cursor)
         static = cursor.linkage == LinkageKind.INTERNAL
         end = cursor.extent.end.line
         guard = self.guard(place, line)
@@ -185,7 +185,7 @@ class _Reader:
             Function(usr, name, place, line, end, static, cursor.type.spelling, guard)
         )
         parameters = {item.get_usr() or item.spelling: n for n, item in enumerate(cursor.get_arguments())}
-        Body(self.facts, usr, place, parameters).read(cursor)
+        Body(self, usr, place, parameters).read(cursor)
 
     def variable(self, cursor: Cursor, place: str, line: int) -> None:
         """A table: a struct, or an array of structs or of function pointers, with an initialiser."""
@@ -196,7 +196,7 @@ class _Reader:
             return
         name = cursor.spelling
         self.facts.variables.append((name, bare(cursor.type.spelling), place, line))
-        self.facts.stores += initialiser(self.facts, init, name, "", "", place)
+        self.facts.stores += initialiser(self, init, name, "", "", place)
 
     def struct(self, cursor: Cursor, name: str) -> None:
         if not name or "(" in name or name in self.seen or not cursor.is_definition():

@@ -120,7 +120,9 @@ def resolve(facts: Iterable[Facts]) -> Graph:
         if call.kind == "param":
             found = handed.get((call.caller, int(call.target)), [])
         if not found:
-            unresolved.append((call.caller, call.file, call.line, f"{call.kind} {call.target}".strip()))
+            # A function's own variable has the function in its name.
+            what = f"{call.kind} {call.target.rpartition(' ')[2]}".strip()
+            unresolved.append((call.caller, call.file, call.line, what))
         for entry in found:
             owner = entry.owner if call.kind == "param" else call.target
             edges.append(_edge(call.caller, call.file, call.line, entry, owner))

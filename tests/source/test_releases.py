@@ -1,0 +1,79 @@
+"""Nothing is keyed to a release: the QEMU of the next Debian, unpacked and not built, is read as well."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from qtrace.errors import MissingPrerequisite, NoPath
+from qtrace.model import Direction
+from qtrace.source.build import ensure_index, release_tree
+from qtrace.source.catalogue import map_tree
+from qtrace.source.difference import difference
+from qtrace.source.platforms import other_platform
+from qtrace.source.walk import walk
+from qtrace.store.index import Index
+
+_NEXT = "trixie"
+
+
+@pytest.fixture(scope="module")
+def newer(index: Index) -> Index:
+    """The index of Debian 13's QEMU, fetched by the project itself."""
+    try:
+        tree = release_tree(_NEXT)
+    except MissingPrerequisite as exc:
+        pytest.skip(f"the source of QEMU in Debian {_NEXT} is not to be had: {exc}")
+    found, _ = ensure_index(source=tree)
+    ensure_index()  # the installed one's is the current one again
+    return found
+
+
+def test_it_is_another_release(index: Index, newer: Index) -> None:
+    assert newer.meta["qemu"] != index.meta["qemu"]
+
+
+def test_every_nic_has_a_path_on_tap(newer: Index) -> None:
+    nics = [nic["name"] for nic in map_tree(newer)["nics"]]
+    assert len(nics) >= 39 and {"igb", "npcm_gmac", "dev-network"} <= set(nics)
+    for nic in nics:
+        for way in Direction:
+            path = walk(newer, nic, "tap", direction=way)
+            assert path.boundary.name in ("writev", "write", "readv", "read"), (nic, way)
+
+
+@pytest.mark.parametrize("nic", ["e1000", "virtio-net-pci", "usb-net"])
+def test_every_netdev_has_a_path_or_a_reason(newer: Index, nic: str) -> None:
+    entries = map_tree(newer)["backends"]
+    assert {"user", "tap", "stream", "dgram", "af-xdp", "vde", "l2tpv3"} <= {e["name"] for e in entries}
+    for entry in entries:
+        try:
+            path = walk(newer, nic, entry["name"], direction=Direction.TX)
+        except NoPath as exc:
+            assert len(str(exc)) > 20
+        else:
+            assert path.boundary.kind in ("syscall", "library")
+
+
+def test_only_what_needs_another_system_or_library_has_errors(newer: Index) -> None:
+    for file, errors in newer.errors_in(newer.indexed_files()):
+        assert other_platform(file) or re.search(r"'[\w./-]+\.h' file not found", errors), (file, errors)
+
+
+def test_what_changed_between_the_two(index: Index, newer: Index) -> None:
+    changed = difference(map_tree(index), map_tree(newer))
+    assert "af-xdp" in changed["backends"]["added"] and "igb" in changed["nics"]["added"]
+    assert not changed["backends"]["removed"]
+
+
+def test_what_is_renamed_is_found_by_what_it_is_not_by_its_place(newer: Index) -> None:
+    """The main loop moved to system/, receive_raw went: paths are asked for by field and function."""
+    steps = [step.function for step in walk(newer, "virtio-net-pci", "tap", direction=Direction.RX).steps]
+    assert "tap_send" in steps and "virtio_net_receive" in steps
+    root = Path(newer.meta["root"])
+    for step in walk(newer, "igb", "tap", direction=Direction.TX).steps:
+        if step.line:
+            line = (root / step.file).read_text(errors="replace").splitlines()[step.line - 1]
+            assert step.function in line
