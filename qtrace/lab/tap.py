@@ -18,7 +18,7 @@ from pathlib import Path
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.netns import Namespace
 
-__all__ = ["Tap", "open_tap"]
+__all__ = ["Tap", "open_tap", "set_up"]
 
 
 # linux/if_tun.h
@@ -36,20 +36,23 @@ class Tap:
 
 
 @contextlib.contextmanager
-def open_tap(space: Namespace, address: str, peer: str, peer_mac: str) -> Iterator[Tap]:
-    """A tap with `address` (CIDR) and a permanent neighbour entry for the guest.
-
-    The entry keeps ARP out of the counted frames.
-    """
-    name = "tap0"
-    descriptor = _attach(space, name)
+def open_tap(space: Namespace, name: str, *, header: bool = True) -> Iterator[Tap]:
+    """A tap; with `header` each frame has a struct virtio_net_hdr before it."""
+    descriptor = _attach(space, name, _IFF_VNET_HDR if header else 0)
     try:
-        space.ip("address", "add", address, "dev", name)
-        space.ip("link", "set", name, "up")
-        space.ip("neighbour", "replace", peer, "lladdr", peer_mac, "dev", name, "nud", "permanent")
         yield Tap(name, descriptor)
     finally:
         os.close(descriptor)
+
+
+def set_up(space: Namespace, name: str, address: str, peer: str, peer_mac: str) -> None:
+    """Give a tap its `address` (CIDR) and a permanent neighbour entry for the guest.
+
+    The entry keeps ARP out of the counted frames.
+    """
+    space.ip("address", "add", address, "dev", name)
+    space.ip("link", "set", name, "up")
+    space.ip("neighbour", "replace", peer, "lladdr", peer_mac, "dev", name, "nud", "permanent")
 
 
 def _enter(space: Namespace) -> None:
@@ -61,7 +64,7 @@ def _enter(space: Namespace) -> None:
             raise OSError(number, os.strerror(number), space.path)
 
 
-def _attach(space: Namespace, name: str) -> int:
+def _attach(space: Namespace, name: str, more: int) -> int:
     """Make the tap inside `space`; it lives as long as somebody holds the descriptor."""
     outcome: list[int | OSError] = []
 
@@ -72,7 +75,7 @@ def _attach(space: Namespace, name: str) -> int:
             _enter(space)
             descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
             try:
-                flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR
+                flags = _IFF_TAP | _IFF_NO_PI | more
                 fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
             except OSError:
                 os.close(descriptor)

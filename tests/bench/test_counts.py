@@ -118,7 +118,7 @@ def test_every_stage_has_counted_every_frame(traced: Traced, direction: Directio
     # The guest's own driver and, for a tap, the host's kernel agree.
     assert moved["guest"][f"{direction}_packets"] == FRAMES
     assert moved["guest"][f"{back}_packets"] == expected[back]
-    if network.tap:
+    if network.link.tap:
         mirrored = {Direction.TX: "rx_packets", Direction.RX: "tx_packets"}
         assert moved["tap"][mirrored[direction]] == FRAMES
         assert moved["tap"][mirrored[back]] == expected[back]
