@@ -21,10 +21,12 @@ _AGENT = Path(__file__).with_name("relay_agent.py").resolve()
 def open_relay(space: Namespace, tap: Tap, stream: bool) -> Iterator[tuple[int, Helper]]:
     """The descriptor of QEMU's end, and the process at the other. `tap` must have no header.
 
-    Either end may speak first: what it says waits in the socket.
+    Either end may speak first: what it says waits in the socket. Unlike UDP's, these datagrams wait for
+    room and are never dropped.
     """
     kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
-    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+    # Made inside, so that /proc lists it with the other sockets of QEMU's own namespace.
+    ours, theirs = space.make(lambda: socket.socketpair(socket.AF_UNIX, kind))
     with theirs, ours, contextlib.ExitStack() as stack:
         command = [sys.executable, "-IS", str(_AGENT), str(tap.fd), str(ours.fileno())]
         fds = (tap.fd, ours.fileno())

@@ -20,7 +20,7 @@ from qtrace.store.index import Index
 from qtrace.trace.session import Session
 from qtrace.trace.snapshot import Snapshot
 
-pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
+pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64", "vde_switch")
 
 FRAMES = 1009
 # Not exported by Debian's binary and not in a table of callbacks, or inline: said so in the ledger.
@@ -40,7 +40,10 @@ class Traced:
 
 @pytest.fixture(
     scope="module",
-    params=[("virtio-net-pci", "tap"), ("virtio-net-pci", "user"), ("e1000", "tap"), ("rtl8139", "user")],
+    params=[
+        *(("virtio-net-pci", "tap"), ("virtio-net-pci", "user"), ("e1000", "tap"), ("rtl8139", "user")),
+        *(("virtio-net-pci", "vde"), ("e1000", "socket")),
+    ],
     ids="-".join,
 )
 def traced(request: pytest.FixtureRequest, attacher: Attacher, index: Index) -> Iterator[Traced]:
@@ -147,7 +150,7 @@ def test_interrupts_are_those_that_the_guest_has_served(traced: Traced) -> None:
 
 def test_a_back_end_that_is_not_what_was_asked_for_fails(traced: Traced) -> None:
     network = traced.network
-    other = {"tap": "user", "user": "tap"}[network.netdev]
+    other = "tap" if network.netdev == "user" else "user"
     for wrong, says in (
         ({"netdev": other}, f"asked for the netdev {other}"),
         ({"nic": "ne2k_pci"}, "asked for the NIC ne2k_pci"),
