@@ -12,10 +12,10 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from observe import Code, Function, Observer, open_observer
+from observe import Call, Code, Observed, Observer, open_observer
 
 from qtrace.bench.conditions import qemu_version
 from qtrace.lab.network import NETDEVS, open_network
@@ -28,18 +28,18 @@ from qtrace.store.index import Index
 NICS = ("virtio-net-pci", "e1000", "rtl8139", "e1000e", "vmxnet3", "pcnet")
 SECONDS = 2
 ROOT = Path(__file__).parent.parent.parent
-Call = tuple[Function, Function]
 
 
-def run(observer: Observer, nic: str, netdev: str) -> dict[Call, int]:
+def run(observer: Observer, nic: str, netdev: str) -> Observed:
     """The calls of a NIC on a netdev; a `socket` is tried with datagrams and with a stream."""
-    calls: Counter[Call] = Counter()
-    for stream in (False, True) if netdev == "socket" else (False,):
-        calls.update(observed(observer, nic, netdev, stream))
-    return dict(calls)
+    found = [
+        one_guest(observer, nic, netdev, stream)
+        for stream in ((False, True) if netdev == "socket" else (False,))
+    ]
+    return Observed(_sum(found), sum(item.outside for item in found))
 
 
-def observed(observer: Observer, nic: str, netdev: str, stream: bool) -> dict[Call, int]:
+def one_guest(observer: Observer, nic: str, netdev: str, stream: bool) -> Observed:
     """The calls of one guest from its start: devices, boot, traffic both ways and round trips."""
     observer.clear()
     with (
@@ -50,7 +50,7 @@ def observed(observer: Observer, nic: str, netdev: str, stream: bool) -> dict[Ca
         for way in Direction:
             tcp.tcp(network, way, SECONDS)
         rr.rr(network, SECONDS)
-        return observer.calls(network.guest.pid)
+        return observer.observed(network.guest.pid)
 
 
 def indexed(index: Index) -> dict[Call, str]:
@@ -84,12 +84,11 @@ def cause(index: Index, call: Call) -> str:
     return "no call is seen that could be this one"
 
 
-def page(index: Index, binary: Path, runs: dict[str, dict[Call, int]], probed: int) -> str:
+def page(index: Index, binary: Path, runs: dict[str, Observed], probed: int) -> str:
     """The table of docs/accuracy.md."""
     edges = indexed(index)
-    calls: Counter[Call] = Counter()
-    for found in runs.values():
-        calls.update(found)
+    calls = _sum(runs.values())
+    outside = sum(found.outside for found in runs.values())
     missed = {call: count for call, count in calls.items() if call not in edges}
     lines = [
         "# Accuracy",
@@ -102,12 +101,14 @@ def page(index: Index, binary: Path, runs: dict[str, dict[Call, int]], probed: i
         f"calls, under TCG; {probed:,} functions of indexed C files probed at their entry, each hit noted "
         "with its return address. An observed call is a pair (caller, callee) of indexed functions, from the "
         f"guest's start to the end of TCP both ways and round trips, {SECONDS} s each. The `socket` rows are "
-        "of two guests each, one with datagrams and one with a stream.",
+        "of two guests each, one with datagrams and one with a stream. A further "
+        f"{outside / (outside + sum(calls.values())):.0%} of the entries were from callers in files that are "
+        "not indexed or in libraries, and are left out.",
         "",
         "| NIC on netdev | calls observed | pairs | in the index | direct | through a pointer | recall |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, found in [*runs.items(), ("all", dict(calls))]:
+    for name, found in [*((name, item.calls) for name, item in runs.items()), ("all", calls)]:
         inside = [edges[call] for call in found if call in edges]
         direct = inside.count("direct")
         lines.append(
@@ -116,12 +117,19 @@ def page(index: Index, binary: Path, runs: dict[str, dict[Call, int]], probed: i
         )
     lines += ["", "Missed:" if missed else "None was missed.", ""]
     for (caller, callee), count in sorted(missed.items(), key=lambda item: -item[1]):
-        where = ", ".join(name for name, found in runs.items() if (caller, callee) in found)
+        where = ", ".join(name for name, found in runs.items() if (caller, callee) in found.calls)
         lines.append(
             f"- `{caller[0]}` ({caller[1]}) to `{callee[0]}` ({callee[1]}): {count:,} calls, with {where}; "
             f"{cause(index, (caller, callee))}"
         )
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _sum(found: Iterable[Observed]) -> dict[Call, int]:
+    calls: Counter[Call] = Counter()
+    for item in found:
+        calls.update(item.calls)
+    return dict(calls)
 
 
 def _percent(part: int, whole: int) -> str:
@@ -151,13 +159,13 @@ def main() -> None:
     index, _ = ensure_index()
     if not (version := qemu_version(binary)).startswith(index.meta["qemu"]):
         sys.exit(f"recall: {binary} is QEMU {version}, the index is of {index.meta['qemu']}: build that tree")
-    runs: dict[str, dict[Call, int]] = {}
+    runs: dict[str, Observed] = {}
     with open_observer(binary, Code.of(binary, index)) as observer, first_in_path(binary):
         print(f"{observer.probed} functions probed", file=sys.stderr)
         for nic in NICS:
             for netdev in NETDEVS:
                 found = runs[f"{nic} on {netdev}"] = run(observer, nic, netdev)
-                print(f"{nic} on {netdev}: {len(found)} pairs", file=sys.stderr)
+                print(f"{nic} on {netdev}: {len(found.calls)} pairs", file=sys.stderr)
         text = page(index, binary, runs, observer.probed)
         (ROOT / "docs" / "accuracy.md").write_text(text)
 

@@ -30,6 +30,7 @@ UNPLACED = {
     "rtl8139": {"tx kick", "tx dequeue", "tx complete", "rx enqueue"},
 }
 UNCOUNTED = {"kick", "interrupt"}  # a call of these may stand for many frames
+RETURNS_FRAMES = {"vde_recv"}  # what it is called with does not tell whether a frame is there
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ def test_every_stage_has_counted_every_frame(traced: Traced, direction: Directio
     back = Direction.RX if direction is Direction.TX else Direction.TX
     expected[back] = 0 if network.netdev == "user" and back is Direction.RX else answers[back]
     for row in rows:
-        if row["attached"] and row["stage"] not in UNCOUNTED:
+        if row["function"] in RETURNS_FRAMES:
+            assert row["attached"] and row["calls"] >= expected[Direction(row["direction"])], row
+        elif row["attached"] and row["stage"] not in UNCOUNTED:
             assert row["frames"] == expected[Direction(row["direction"])], row
 
     # The guest's own driver and, for a tap, the host's kernel agree.
