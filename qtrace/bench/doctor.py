@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,8 @@ def check_machine() -> list[Finding]:
     enough = space >= _SPACE
     mend = "" if enough else f"free {_SPACE} MiB there, or set QTRACE_CACHE to a folder on a larger disk"
     findings.append(Finding("cache", enough, f"{cache_dir()}, {space} MiB free", mend))
-    findings += [_index(), _venue()]
+    vde = _program("vde_switch", "vde-switch")
+    findings += [replace(vde, required=False), _index(), _venue()]
     return findings
 
 

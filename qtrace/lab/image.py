@@ -37,7 +37,8 @@ Files = dict[str, tuple[bytes | Path, int]]
 # knows no permanent neighbours; its shell prefers its own applets, so call /bin/ip in full.
 _PROGRAMS = {"iperf3": "iperf3", "sockperf": "sockperf", "ip": "iproute2"}
 # virtio_console carries the agent's port; pktgen sends exactly as many frames as it is told.
-_MODULES = ["virtio_pci", "virtio_console", "virtio_net", "e1000", "8139cp", "8139too", "pktgen"]
+_NIC_MODULES = ["virtio_net", "e1000", "e1000e", "8139cp", "8139too", "pcnet32", "vmxnet3"]
+_MODULES = ["virtio_pci", "virtio_console", *_NIC_MODULES, "pktgen"]
 
 
 def ensure_image(kernel: Kernel, progress: Progress = SILENT) -> Path:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import subprocess
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from qtrace.errors import LabError
 from qtrace.lab.owned import ip, own, unique_name
@@ -15,6 +19,8 @@ __all__ = ["Counters", "Namespace", "open_namespace", "read_counters"]
 
 # The columns of the run format's `devices` table.
 Counters = dict[str, int]
+T = TypeVar("T")
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,29 @@ class Namespace:
         """`ip` inside."""
         return ip("-netns", self.name, *args)
 
+    def make(self, maker: Callable[[], T]) -> T:
+        """What `maker` opens inside: a socket or a tap belongs to the namespace in which it was opened.
+
+        Raises OSError.
+        """
+        made: list[T] = []
+        failed: list[OSError] = []
+
+        def inside() -> None:
+            # setns changes the calling thread alone; this one ends at once.
+            try:
+                _enter(self.path)
+                made.append(maker())
+            except OSError as exc:
+                failed.append(exc)
+
+        thread = threading.Thread(target=inside)
+        thread.start()
+        thread.join()
+        if failed:
+            raise failed[0]
+        return made[0]
+
     def sysctl(self, key: str, value: str) -> None:
         """Set a network sysctl of this namespace only."""
         said = subprocess.run(
@@ -46,6 +75,15 @@ class Namespace:
         )
         if said.returncode != 0:
             raise LabError(f"cannot set {key} in {self.name}: {(said.stderr or said.stdout).strip()}")
+
+
+def _enter(path: str) -> None:
+    """Move the calling thread into the namespace at `path`. Python has setns only since 3.12."""
+    library = ctypes.CDLL(None, use_errno=True)
+    with Path(path).open("rb") as handle:
+        if library.setns(handle.fileno(), _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
 
 
 def read_counters(table: str, device: str) -> Counters | None:

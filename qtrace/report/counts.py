@@ -242,12 +242,14 @@ def reconciliation(answers: Answers) -> Section:
         for row in answers.ask("reconciliation")
     ]
     heads = "NIC|back end|traffic|direction|stage|$function|#traced|#device|#difference|#dropped"
+    edges = "traffic on the window's edges"
+    if any(row["netdev"] == "vde" for row in answers.ask("reconciliation")):
+        edges += ", or on vde what its switch had no room to pass on"
     return Section(
         "reconciliation",
         "Against the tap device's own counters",
         "Frames that the probes counted and frames that the tap device counted over the same window; "
-        "nothing is rounded. A difference of a few frames is traffic on the window's edges; more than "
-        "that is an error.",
+        f"nothing is rounded. A difference of a few frames is {edges}; more than that is an error.",
         (Table.of("", heads, lines),),
     )
 

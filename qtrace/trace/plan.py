@@ -25,7 +25,7 @@ _RULES_BY_FIELD = {
     "NetClientInfo.receive_iov": "iovec",
     "SlirpCb.send_packet": "packet",
 }
-# net/net.h and libslirp.h: (client or instance, data, length) and (client, vector, number).
+# net/net.h, libslirp.h and libvdeplug.h: (client or instance, data, length) and (client, vector, number).
 _RULES_BY_NAME = {
     "qemu_send_packet": "buffer",
     "qemu_send_packet_async": "buffer",
@@ -33,6 +33,7 @@ _RULES_BY_NAME = {
     "qemu_sendv_packet": "iovec",
     "qemu_sendv_packet_async": "iovec",
     "slirp_input": "buffer",
+    "vde_send": "buffer",
 }
 # hw/core/irq.c: clocks and serial ports raise their lines by it too.
 _EVERYBODY_S = ("qemu_set_irq",)

@@ -14,6 +14,7 @@ from qtrace.proc import vhost_worker
 __all__ = ["Target", "ThreadTimes"]
 
 _OTHER, _EVENTFD = 1, 5
+_UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Target:
     def descriptors(self) -> dict[int, int]:
         """Descriptor -> class of `qtrace.probes.syscalls.CLASSES`."""
         streams, datagrams = self._inodes("tcp", "tcp6"), self._inodes("udp", "udp6", "icmp", "icmp6", "raw")
+        datagrams |= self._unix_datagrams()
         classes: dict[int, int] = {}
         for entry in self._listed("fd"):
             with contextlib.suppress(OSError):
@@ -149,6 +151,13 @@ class Target:
                 lines = (self._proc / "net" / table).read_text().splitlines()[1:]
                 found.update(line.split()[9] for line in lines)
         return found
+
+    def _unix_datagrams(self) -> set[str]:
+        """As `_inodes`. The streams are monitors and character devices; only datagrams carry frames."""
+        with contextlib.suppress(OSError):
+            lines = (self._proc / "net" / "unix").read_text().splitlines()[1:]
+            return {field[6] for line in lines if (field := line.split())[4] == _UNIX_DATAGRAM}
+        return set()
 
 
 def _class_of(link: str, streams: set[str], datagrams: set[str]) -> int:

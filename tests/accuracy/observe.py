@@ -13,7 +13,7 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from elftools.elf.elffile import ELFFile
 
@@ -22,10 +22,12 @@ from qtrace.store.index import Index
 from qtrace.trace.prerequisites import ensure_headers
 from qtrace.trace.target import Target
 
-__all__ = ["Code", "Function", "Observer", "open_observer"]
+__all__ = ["Call", "Code", "Function", "Observed", "Observer", "open_observer"]
 
 # (name, file in QEMU's tree)
 Function = tuple[str, str]
+# (caller, callee)
+Call = tuple[Function, Function]
 
 _PROGRAM = b"""
 #include <uapi/linux/ptrace.h>
@@ -96,6 +98,13 @@ class Code:
         return self.functions[place] if place >= 0 and address < self.ends[place] else None
 
 
+class Observed(NamedTuple):
+    """Calls between indexed functions, and how many came from elsewhere: other files, libraries."""
+
+    calls: dict[Call, int]
+    outside: int
+
+
 class Observer:
     """Probes on every indexed function of C files, in whatever process runs the binary."""
 
@@ -110,17 +119,20 @@ class Observer:
         """Forget what was observed."""
         self._module[b"calls"].clear()
 
-    def calls(self, pid: int) -> dict[tuple[Function, Function], int]:
-        """(caller, callee) -> calls since `clear`. Raises TraceError where calls were lost."""
-        found: dict[tuple[Function, Function], int] = {}
+    def observed(self, pid: int) -> Observed:
+        """The calls since `clear`. Raises TraceError where some were lost."""
+        found: dict[Call, int] = {}
+        outside = 0
         bias = Target(pid).address_of(self._binary, self._first) - self._code.starts[0]
         for call, count in self._module[b"calls"].items():
             callee, caller = self._code.at(call.function - bias), self._code.at(call.back - bias)
             if callee and caller:
                 found[caller, callee] = found.get((caller, callee), 0) + count.value
+            elif callee:
+                outside += count.value
         if lost := self._module[b"lost"][0].value:
             raise TraceError(f"{lost} calls were lost")
-        return found
+        return Observed(found, outside)
 
 
 @contextlib.contextmanager

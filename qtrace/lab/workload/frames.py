@@ -37,8 +37,8 @@ def frames_to_host(network: Network, count: int, size: int = 200, timeout: float
                     f"count {count}",
                     f"pkt_size {size}",
                     "delay 200000",
-                    f"dst {network.host_addr}",
-                    f"dst_mac {network.host_mac}",
+                    f"dst {network.link.host_addr}",
+                    f"dst_mac {network.link.host_mac}",
                     "udp_dst_min 9",
                     "udp_dst_max 9",
                 )
@@ -61,7 +61,7 @@ def frames_to_guest(
     Waits until the guest's NIC has received as many more; gives that number.
     """
     before = network.device_counters()["guest"][1]["rx_packets"]
-    host, port = network.sink
+    host, port = network.link.sink
     argv = network.space.argv(
         [sys.executable, "-c", _SENDER, host, str(port), str(count), str(size - 42), str(pause)]
     )

@@ -25,7 +25,7 @@ def rr(network: Network, seconds: float) -> tuple[list[Metric], dict[str, Any]]:
     `SERVER` must run in the network's namespace. Of the `seconds`, sockperf gives 0.9 to warming up.
     """
     command = (
-        f"sockperf ping-pong --tcp -i {network.host_addr} -p {PORT} -t {max(1, round(seconds))} "
+        f"sockperf ping-pong --tcp -i {network.link.host_addr} -p {PORT} -t {max(1, round(seconds))} "
         f"-m {_MESSAGE} --full-rtt --no-rdtsc"
     )
     output = network.guest.sh(command, timeout=seconds + 60)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.helper import Helper, start_helper
 from qtrace.lab.netns import Namespace
 
 __all__ = ["Metric", "serve"]
@@ -19,37 +17,18 @@ Metric = tuple[str, float, str]
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
-@contextlib.contextmanager
 def serve(
     space: Namespace, command: Sequence[str], port: int, timeout: float = 30.0
-) -> Iterator[subprocess.Popen[str]]:
+) -> AbstractContextManager[Helper]:
     """Run `command` in `space` until the block ends; entered when TCP `port` listens."""
-    try:
-        process = subprocess.Popen(
-            space.argv(["setpriv", "--pdeathsig=KILL", "--", *command]),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        )
-    except FileNotFoundError as exc:
-        raise MissingPrerequisite(
-            f"{exc.filename} is missing", hint="run: apt-get install util-linux"
-        ) from exc
-    try:
-        deadline = time.monotonic() + timeout
-        while not _listens(process.pid, port):
-            if process.poll() is not None:
-                said = process.stderr.read().strip() if process.stderr else ""
-                raise LabError(f"{command[0]} ended with status {process.returncode}: {said[-300:]}")
-            if time.monotonic() > deadline:
-                raise LabError(f"{command[0]} did not listen on port {port} within {timeout:.0f} s")
-            time.sleep(0.02)
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    return start_helper(
+        space,
+        command[0],
+        command,
+        lambda pid: _listens(pid, port),
+        f"listen on port {port}",
+        timeout=timeout,
+    )
 
 
 def _listens(pid: int, port: int) -> bool:

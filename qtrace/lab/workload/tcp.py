@@ -22,7 +22,7 @@ def tcp(network: Network, direction: Direction, seconds: float) -> tuple[list[Me
     `SERVER` must run in the network's namespace.
     """
     reverse = " -R" if direction is Direction.RX else ""
-    command = f"iperf3 -c {network.host_addr} -p {PORT} -t {max(1, round(seconds))}{reverse} -J"
+    command = f"iperf3 -c {network.link.host_addr} -p {PORT} -t {max(1, round(seconds))}{reverse} -J"
     status, output = network.guest.try_sh(command, timeout=seconds + 60)
     try:
         raw: dict[str, Any] = json.loads(output)

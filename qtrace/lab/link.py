@@ -1,0 +1,96 @@
+"""What the guest's NIC is plugged into: QEMU's netdev and the host's end of it, inside the namespace."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from qtrace.errors import MissingPrerequisite
+from qtrace.lab.guest import QEMU_UID
+from qtrace.lab.helper import Helper
+from qtrace.lab.netns import Namespace
+from qtrace.lab.relay import open_relay
+from qtrace.lab.tap import open_tap, set_up
+from qtrace.lab.vde import open_vde
+
+__all__ = ["MAC", "NETDEVS", "Link", "open_link"]
+
+NETDEVS = ("user", "tap", "socket", "vde")
+MAC = "52:54:00:12:34:56"
+_SLIRP_MAC = "52:55:0a:00:02:02"  # what libslirp answers for 10.0.2.2
+_PORT_TO_GUEST = 9009  # hostfwd of the user netdev: the namespace's loopback -> the guest's port 9
+_HOST, _GUEST = "192.168.76.1", "192.168.76.2"
+_TAP = "tap0"  # free to repeat: each one is alone in its namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`option` is what QEMU gets after `-netdev`, `fds` what it inherits for that.
+
+    `host_addr` is what the guest calls the host; `sink` is where datagrams for the guest's UDP port 9 are
+    sent inside the namespace; `tap` the device that all frames pass at the host's end, except for `user`;
+    `helper` what carries them between there and QEMU.
+    """
+
+    option: str
+    host_addr: str
+    guest_addr: str
+    host_mac: str
+    sink: tuple[str, int]
+    tap: str | None = None
+    fds: tuple[int, ...] = ()
+    helper: Helper | None = None
+
+
+@contextlib.contextmanager
+def open_link(space: Namespace, netdev: str, datapath: str = "qemu", stream: bool = False) -> Iterator[Link]:
+    """The link of `netdev` in `space`, gone when the block ends.
+
+    `netdev` is one of `NETDEVS`; a `socket` carries datagrams, or a `stream`. Raises LabError for what
+    cannot be made, MissingPrerequisite for what the machine lacks.
+    """
+    if netdev == "user":
+        option = f"user,id=net0,ipv6=off,hostfwd=udp:127.0.0.1:{_PORT_TO_GUEST}-:9"
+        yield Link(option, "10.0.2.2", "10.0.2.15", _SLIRP_MAC, ("127.0.0.1", _PORT_TO_GUEST))
+        return
+    with contextlib.ExitStack() as stack:
+        fds: tuple[int, ...] = ()
+        helper: Helper | None = None
+        if netdev == "vde":
+            folder, helper = stack.enter_context(open_vde(space, _TAP, QEMU_UID))
+            option = f"vde,id=net0,sock={folder}"
+        else:
+            tap = stack.enter_context(open_tap(space, _TAP, header=netdev == "tap"))
+            fds = (tap.fd,)
+            option = f"tap,id=net0,fd={tap.fd}"
+        set_up(space, _TAP, f"{_HOST}/24", _GUEST, MAC)
+        if netdev == "socket":
+            descriptor, helper = stack.enter_context(open_relay(space, tap, stream))
+            fds = (descriptor,)
+            option = f"socket,id=net0,fd={descriptor}"
+        if datapath == "vhost-net":
+            fds += (stack.enter_context(_vhost_fd()),)
+            option += f",vhost=on,vhostfd={fds[1]}"
+        yield Link(option, _HOST, _GUEST, _mac_of(space, _TAP), (_GUEST, 9), _TAP, fds, helper)
+
+
+def _mac_of(space: Namespace, device: str) -> str:
+    return str(json.loads(space.ip("-json", "link", "show", "dev", device))[0]["address"])
+
+
+@contextlib.contextmanager
+def _vhost_fd() -> Iterator[int]:
+    """/dev/vhost-net opened as root and handed to the unprivileged QEMU."""
+    try:
+        descriptor = os.open("/dev/vhost-net", os.O_RDWR)
+    except OSError as exc:
+        raise MissingPrerequisite(
+            f"/dev/vhost-net: {exc.strerror}", hint="run: modprobe vhost_net, or use --venue vm"
+        ) from exc
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,166 @@
+"""The netdevs whose frames something of the lab's own carries: socket, by a relay, and vde, by a switch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.accel import choose_accelerator
+from qtrace.lab.helper import start_helper
+from qtrace.lab.link import MAC, open_link
+from qtrace.lab.netns import Namespace, open_namespace, read_counters
+from qtrace.lab.network import Network, open_network
+from qtrace.lab.owned import remove_leftovers
+from qtrace.lab.workload import rr, tcp
+from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
+from qtrace.lab.workload.server import serve
+from qtrace.model import Direction
+
+pytestmark = pytest.mark.needs("root", "tun", "ip", "setpriv", "busybox", "vde_switch")
+
+# NIC, netdev, stream
+LINKS = (("e1000", "socket", False), ("pcnet", "socket", True), ("e1000e", "vde", False))
+FRAMES = 503
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(item, id="-".join(map(str, item[:2])) + ("-stream" if item[2] else "")) for item in LINKS
+    ],
+)
+def network(request: pytest.FixtureRequest) -> Iterator[Network]:
+    nic, netdev, stream = request.param
+    with open_network(nic, netdev, "qemu", choose_accelerator(), stream=stream) as network:
+        yield network
+
+
+@pytest.mark.needs("qemu-system-x86_64", "iperf3", "sockperf")
+def test_traffic_passes_both_ways(network: Network) -> None:
+    with serve(network.space, tcp.SERVER, tcp.PORT), serve(network.space, rr.SERVER, rr.PORT):
+        for way in Direction:
+            metrics = {name: value for name, value, _ in tcp.tcp(network, way, 1)[0]}
+            assert metrics["bytes"] > 1_000_000
+        metrics = {name: value for name, value, _ in rr.rr(network, 2)[0]}
+        assert metrics["transactions"] > 10
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+@pytest.mark.parametrize("way", list(Direction))
+def test_each_frame_passes_the_tap_once(network: Network, way: Direction) -> None:
+    network.settle()
+    before = network.device_counters()["tap"][1]
+    assert (frames_to_host if way is Direction.TX else frames_to_guest)(network, FRAMES) == FRAMES
+    column = "rx_packets" if way is Direction.TX else "tx_packets"
+    deadline = time.monotonic() + 10
+    while (moved := network.device_counters()["tap"][1][column] - before[column]) < FRAMES:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert moved == FRAMES
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+@pytest.mark.parametrize("netdev", ["socket", "vde"])
+def test_a_carrier_that_has_ended_is_said_and_all_is_gone_afterwards(netdev: str) -> None:
+    with open_network("e1000", netdev, "qemu", choose_accelerator()) as network:
+        helper, pids = network.link.helper, [network.guest.pid]
+        assert helper
+        pids.append(helper.pid)
+        network.verify()
+        os.kill(helper.pid, 9)
+        with pytest.raises(LabError, match=f"{helper.name} ended with status -9"):
+            _until(network.verify)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not Path(network.space.path).exists()
+    if netdev == "vde":
+        assert not Path(network.link.option.partition("sock=")[2]).parent.exists()
+
+
+@pytest.mark.parametrize("netdev", ["socket", "vde"])
+def test_it_dies_with_its_owner(netdev: str) -> None:
+    script = (
+        "import time\nfrom qtrace.lab.netns import open_namespace\nfrom qtrace.lab.link import open_link\n"
+        f"with open_namespace() as space, open_link(space, {netdev!r}) as link:\n"
+        "    print(link.helper.pid, flush=True)\n    time.sleep(600)\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout
+    helper = Path("/proc", owner.stdout.readline().strip())
+    assert helper.exists()
+    owner.kill()
+    owner.communicate()
+    deadline = time.monotonic() + 10
+    while helper.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    removed = {entry.split()[0] for entry in remove_leftovers()}
+    assert removed >= ({"netns", "dir"} if netdev == "vde" else {"netns"})
+
+
+def test_a_frame_of_a_stream_has_its_length_before_it() -> None:
+    with (
+        open_namespace() as space,
+        open_link(space, "socket", stream=True) as link,
+        socket.socket(fileno=os.dup(link.fds[0])) as qemu,
+    ):
+        qemu.settimeout(10)
+        frame = bytes.fromhex("ffffffffffff" + MAC.replace(":", "") + "88b5") + bytes(46)
+        said = (struct.pack("!I", len(frame)) + frame) * 3
+        for piece in (said[:3], said[3:70], said[70:]):  # a stream keeps no boundaries
+            qemu.sendall(piece)
+        deadline = time.monotonic() + 10
+        while _received(space, link.tap) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        _datagram(space, link.sink)
+        (length,) = struct.unpack("!I", qemu.recv(4, socket.MSG_WAITALL))
+        got = qemu.recv(length, socket.MSG_WAITALL)
+        assert got[:6] == frame[6:12] and got[-5:] == b"hello" and length == len(got)
+
+
+def test_a_switch_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_namespace() as space:
+        monkeypatch.setattr("shutil.which", lambda _: None)
+        with pytest.raises(MissingPrerequisite, match="vde_switch") as caught, open_link(space, "vde"):
+            pass
+    assert "vde-switch" in caught.value.hint
+
+
+def test_a_helper_that_does_not_come_up_says_why() -> None:
+    with open_namespace() as space:
+        ends = start_helper(space, "it", ["sh", "-c", "echo no >&2; exit 3"], lambda _: False, "come")
+        with pytest.raises(LabError, match="it ended with status 3: no"), ends:
+            pass
+        waits = start_helper(space, "it", ["sleep", "60"], lambda _: False, "come", timeout=0.2)
+        with pytest.raises(LabError, match="it did not come within 0 s"), waits:
+            pass
+
+
+def _until(check: Callable[[], None]) -> None:
+    """Call it until it raises, for ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        check()
+        time.sleep(0.02)
+
+
+def _received(space: Namespace, device: str | None) -> int:
+    table = subprocess.run(
+        space.argv(["cat", "/proc/net/dev"]), capture_output=True, text=True, check=True
+    ).stdout
+    counters = read_counters(table, device or "")
+    return counters["rx_packets"] if counters else 0
+
+
+def _datagram(space: Namespace, sink: tuple[str, int]) -> None:
+    code = f"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'hello', {sink!r})"
+    subprocess.run(space.argv([sys.executable, "-c", code]), check=True, timeout=30)
