@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, or other rows.
-FORMAT = 10
+FORMAT = 11
 _COLUMNS = "id, name, file, line, static"
 
 
