@@ -123,7 +123,7 @@ def main() -> None:
             for netdev in wanted.netdev or NETDEVS:
                 found = runs[f"{nic} on {netdev}"] = run(observer, nic, netdev)
                 print(f"{nic} on {netdev}: {len(found)} pairs", file=sys.stderr)
-        Observed(version, observer.probed, runs).save()
+                Observed(version, observer.probed, runs).save()  # each takes a minute: lose none
         print(f"written: {OBSERVED}", file=sys.stderr)
 
 
