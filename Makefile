@@ -20,7 +20,7 @@ help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make test     set up what is missing, run every test'
 	@echo 'make check    lint and types only'
-	@echo 'make accuracy build QEMU with symbols, hold the index against the calls that really happen'
+	@echo 'make accuracy hold the index against the calls that really happen, labelled sites and other tools'
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
 	@echo 'make setup    only what the others need'
 
@@ -41,7 +41,7 @@ test: check
 # The tree is the index's own; the build may be used by nobody else while it is observed.
 accuracy: setup
 	@tests/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu
-	@cd tests/accuracy && $(BIN)/python recall.py $(CURDIR)/build/qemu
+	@cd tests/accuracy && $(BIN)/python recall.py $(CURDIR)/build/qemu && $(BIN)/python page.py
 
 # Nothing else may run on the machine meanwhile.
 bench-index: setup

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["other_platform"]
+__all__ = ["other_platform", "other_system"]
 
-_OTHER = re.compile(r"[-_](stub|win32|bsd|solaris)\.c$|/vmnet")
+_SYSTEM = re.compile(r"[-_](win32|bsd|solaris)\.c$|/vmnet")
+_STUB = re.compile(r"[-_]stub\.c$")
+
+
+def other_system(file: str) -> bool:
+    """Whether `file` is for Windows, BSD, Solaris or macOS, as QEMU names such files."""
+    return bool(_SYSTEM.search(file))
 
 
 def other_platform(file: str) -> bool:
-    """Whether `file` is a stub, or for Windows, BSD, Solaris or macOS, as QEMU names such files."""
-    return bool(_OTHER.search(file))
+    """Whether `file` is a stub, or another system's."""
+    return other_system(file) or bool(_STUB.search(file))

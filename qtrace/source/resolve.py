@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from qtrace.source.facts import Facts, Function, Pass, Store
+from qtrace.source.own import OwnTables
 from qtrace.source.parents import kept_of_parents
-from qtrace.source.platforms import other_platform
+from qtrace.source.platforms import other_platform, other_system
 
 __all__ = ["Graph", "Registration", "resolve"]
 
@@ -110,6 +111,8 @@ def resolve(facts: Iterable[Facts]) -> Graph:
         if entry.what == "function":
             targets[entry.owner].append(entry)
     handed = _handed_as_argument(passes, names)
+    structs = [struct for unit in all_facts for struct in unit.structs]
+    own = OwnTables(functions, structs, passes, stores)
     edges: list[EdgeFact] = []
     unresolved: list[tuple[str, str, int, str]] = []
     for call in dict.fromkeys(call for unit in all_facts for call in unit.calls):
@@ -119,6 +122,10 @@ def resolve(facts: Iterable[Facts]) -> Graph:
         found = targets.get(call.target, []) if call.kind in ("field", "variable") else []
         if call.kind == "param":
             found = handed.get((call.caller, int(call.target)), [])
+        # Another system's files are not in a Linux build, so only they see what they register.
+        found = [entry for entry in found if entry.file == call.file or not other_system(entry.file)]
+        if mine := own.allows(call.caller, call.target):
+            found = [entry for entry in found if (entry.owner, entry.file, entry.line) in mine] or found
         if not found:
             # A function's own variable has the function in its name.
             what = f"{call.kind} {call.target.rpartition(' ')[2]}".strip()

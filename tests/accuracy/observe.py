@@ -22,7 +22,7 @@ from qtrace.store.index import Index
 from qtrace.trace.prerequisites import ensure_headers
 from qtrace.trace.target import Target
 
-__all__ = ["Call", "Code", "Function", "Observed", "Observer", "open_observer"]
+__all__ = ["Call", "Code", "Function", "Observer", "Seen", "open_observer"]
 
 # (name, file in QEMU's tree)
 Function = tuple[str, str]
@@ -98,7 +98,7 @@ class Code:
         return self.functions[place] if place >= 0 and address < self.ends[place] else None
 
 
-class Observed(NamedTuple):
+class Seen(NamedTuple):
     """Calls between indexed functions, and how many came from elsewhere: other files, libraries."""
 
     calls: dict[Call, int]
@@ -119,7 +119,7 @@ class Observer:
         """Forget what was observed."""
         self._module[b"calls"].clear()
 
-    def observed(self, pid: int) -> Observed:
+    def observed(self, pid: int) -> Seen:
         """The calls since `clear`. Raises TraceError where some were lost."""
         found: dict[Call, int] = {}
         outside = 0
@@ -132,7 +132,7 @@ class Observer:
                 outside += count.value
         if lost := self._module[b"lost"][0].value:
             raise TraceError(f"{lost} calls were lost")
-        return Observed(found, outside)
+        return Seen(found, outside)
 
 
 @contextlib.contextmanager
