@@ -86,6 +86,7 @@ class CallSite:
     `hardware` (the guest's access enters the device model) or `kernel`.
     `confidence` is `exact` where nothing else can be called here (a direct call; the only function that is
     ever put there; the one of the chosen pair), `by type` where several functions share the struct and field.
+    `loop` is whether the call stands in a loop of the caller's: one step, many times.
     """
 
     file: str
@@ -93,6 +94,7 @@ class CallSite:
     kind: str
     evidence: tuple[Evidence, ...] = ()
     confidence: str = EXACT
+    loop: bool = False
 
     @property
     def how(self) -> str:
@@ -105,7 +107,7 @@ class Step:
     """One function on a path. `call` is None on the first step; `stage` is None between stages.
 
     `file` is relative to the QEMU tree; for a kernel function it is relative to Linux's tree and
-    `line` is 0.
+    `line` is 0. `note` says what else may happen here, such as waiting in a queue.
     """
 
     function: str
@@ -113,6 +115,7 @@ class Step:
     line: int
     stage: Role | None = None
     call: CallSite | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +164,10 @@ def path_from_json(data: dict[str, Any]) -> Path:
         if call is not None:
             evidence = tuple(Evidence(**item) for item in call["evidence"])
             sure = call.get("confidence", EXACT)
-            site = CallSite(call["file"], int(call["line"]), call["kind"], evidence, sure)
+            place = (call["file"], int(call["line"]), call["kind"])
+            site = CallSite(*place, evidence, sure, bool(call.get("loop")))
         stage = Role(raw["stage"]) if raw["stage"] is not None else None
-        steps.append(Step(raw["function"], raw["file"], int(raw["line"]), stage, site))
+        steps.append(Step(raw["function"], raw["file"], int(raw["line"]), stage, site, raw.get("note", "")))
     return Path(
         nic=data["nic"],
         netdev=data["netdev"],

@@ -104,6 +104,7 @@ def _text(title: str, end: str, steps: Sequence[Step]) -> str:
         arrow = {"direct": "->", "async": "~>"}.get(kind, "=>")
         lines.append(f"  {mark:<12}{arrow} {step.function:<36} {_place(step.file, step.line)}")
         how = step.call.how if step.call else kind
+        lines += [f"{'':19}{note}" for note in _notes(step)]
         lines += [f"{'':19}{how}: {item.why} ({_place(item.file, item.line)})" for item in _evidence(step)]
     return "\n".join([*lines, f"  {end}"] if end else lines)
 
@@ -113,9 +114,15 @@ def _markdown(title: str, end: str, steps: Sequence[Step]) -> str:
     for step in steps:
         kind = step.call.how if step.call else "hardware"
         reasons = [f"{item.why} ({_place(item.file, item.line)})" for item in _evidence(step)]
-        how = f"{kind}: {'; '.join(reasons)}" if reasons else kind
+        how = "; ".join([f"{kind}: {'; '.join(reasons)}" if reasons else kind, *_notes(step)])
         lines.append(f"| {step.stage or ''} | `{step.function}` | {_place(step.file, step.line)} | {how} |")
     return "\n".join([*lines, "", f"The frame {end}."] if end else lines)
+
+
+def _notes(step: Step) -> list[str]:
+    """What is to be said of a step besides how it is reached."""
+    loop = ["called in a loop"] if step.call and step.call.loop else []
+    return loop + ([step.note] if step.note else [])
 
 
 def _evidence(step: Step) -> Sequence[Evidence]:
@@ -130,6 +137,7 @@ def _mermaid(title: str, end: str, steps: Sequence[Step]) -> str:
         lines.append(f"    s{number}{shape}")
         if number:
             kind = step.call.kind if step.call else ""
+            kind += ", in a loop" if step.call and step.call.loop else ""
             arrow = "-->" if kind == "direct" else f"-. {kind} .->"
             lines.append(f"    s{number - 1} {arrow} s{number}")
     return "\n".join(lines)

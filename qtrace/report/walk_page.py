@@ -42,6 +42,7 @@ class _Drawn:
     stage: str
     kind: str
     where: str
+    notes: tuple[str, ...]
     shown: tuple[_Shown, ...]
 
 
@@ -96,8 +97,14 @@ def _draw(step: Step, tree: _Tree, index: Index) -> _Drawn:
         stage=step.stage.value if step.stage else "",
         kind=clean(step.call.how) if step.call else "hardware",
         where=body.where,
+        notes=tuple(clean(note) for note in _notes(step)),
         shown=(*reasons, body),
     )
+
+
+def _notes(step: Step) -> list[str]:
+    loop = ["called in a loop"] if step.call and step.call.loop else []
+    return loop + ([step.note] if step.note else [])
 
 
 def _where(file: str, line: int) -> str:

@@ -42,7 +42,8 @@ _THROUGH = kind_ids(
     CursorKind.CONDITIONAL_OPERATOR,
 )
 _COMPUTED = _THROUGH | {_UNARY, _SUBSCRIPT}
-_READ = frozenset((_CALL, _BINARY, _VARIABLE, _LIST))
+_LOOPS = kind_ids(CursorKind.FOR_STMT, CursorKind.WHILE_STMT, CursorKind.DO_STMT)
+_READ = frozenset((_CALL, _BINARY, _VARIABLE, _LIST)) | _LOOPS
 _CLOSED = frozenset((_LIST, _NAME, CursorKind.TYPE_REF.value, _INTEGER, _STRING))
 _EXPORTED = "c:@"
 _DEEPEST = 4  # tables inside tables
@@ -71,7 +72,9 @@ class Body:
             _BINARY: self.assignment,
             _VARIABLE: self.declared,
             _LIST: self.compound,
+            **dict.fromkeys(_LOOPS, self.looped),
         }
+        self.loops: list[tuple[int, int]] = []  # first and last line of those that have been met
 
     def read(self, cursor: Cursor) -> None:
         """Note everything below `cursor`."""
@@ -96,11 +99,18 @@ class Body:
             kind, name = self.computed(cursor)
         callee = name if kind == "direct" else ""
         line = position(cursor)[1]
-        self.facts.calls.append(Call(self.usr, kind, name, self.place, line))
+        loop = any(first <= line <= last for first, last in self.loops)
+        self.facts.calls.append(Call(self.usr, kind, name, self.place, line, loop))
         if callee:
             for number, argument in enumerate(cursor.get_arguments()):
                 for what, text in self.argument(argument):
                     self.facts.passes.append(Pass(self.usr, callee, number, what, text, self.place, line))
+
+    def looped(self, cursor: Cursor) -> None:
+        extent = cursor.extent
+        # A macro's loop around nothing (`do { … } while (0)`) is all on the line where it is used.
+        if extent.start.line < extent.end.line:
+            self.loops.append((extent.start.line, extent.end.line))
 
     def computed(self, cursor: Cursor) -> tuple[str, str]:
         """`table[i][j](…)`: the array's name, or the field that is an array; `(function)(…)`."""

@@ -163,6 +163,7 @@ def _rows(tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int])
             (
                 *(numbers[e.caller], numbers[e.callee], e.file, e.line, e.kind, e.rule, e.field, e.evidence),
                 EXACT if e.kind == "direct" or len(sites[_site(e)]) == 1 else BY_TYPE,
+                int(e.loop),
             )
             for e in graph.edges
             if e.caller in numbers and e.callee in numbers

@@ -30,13 +30,15 @@ class Function(NamedTuple):
 
 class Call(NamedTuple):
     """A call in `caller`'s body. `kind`: `direct` (target is a USR), `field` (`Struct.field`),
-    `variable` (an array of function pointers by name), `param` (number), `unknown`."""
+    `variable` (an array of function pointers by name), `param` (number), `unknown`. `loop` is whether it
+    stands in a loop of the caller's."""
 
     caller: str
     kind: str
     target: str
     file: str
     line: int
+    loop: bool = False
 
 
 class Pass(NamedTuple):

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from qtrace.source.facts import Facts, Function, Pass, Store
+from qtrace.source.facts import Call, Facts, Function, Pass, Store
 from qtrace.source.own import OwnTables
 from qtrace.source.parents import kept_of_parents
 from qtrace.source.platforms import other_platform, other_system
@@ -71,6 +71,7 @@ class EdgeFact(NamedTuple):
     rule: str
     field: str
     evidence: str
+    loop: bool = False
 
 
 class Graph(NamedTuple):
@@ -117,7 +118,8 @@ def resolve(facts: Iterable[Facts]) -> Graph:
     unresolved: list[tuple[str, str, int, str]] = []
     for call in dict.fromkeys(call for unit in all_facts for call in unit.calls):
         if call.kind == "direct":
-            edges.append(EdgeFact(call.caller, call.target, call.file, call.line, "direct", "call", "", "[]"))
+            direct = ("direct", "call", "", "[]")
+            edges.append(EdgeFact(call.caller, call.target, call.file, call.line, *direct, call.loop))
             continue
         found = targets.get(call.target, []) if call.kind in ("field", "variable") else []
         if call.kind == "param":
@@ -132,12 +134,12 @@ def resolve(facts: Iterable[Facts]) -> Graph:
             unresolved.append((call.caller, call.file, call.line, what))
         for entry in found:
             owner = entry.owner if call.kind == "param" else call.target
-            edges.append(_edge(call.caller, call.file, call.line, entry, owner))
+            edges.append(_edge(call, entry, owner))
     edges += _scheduled(passes, stores, names)
     return Graph(functions, external, edges, unresolved, registrations, stores)
 
 
-def _edge(caller: str, file: str, line: int, entry: Registration, owner: str) -> EdgeFact:
+def _edge(call: Call, entry: Registration, owner: str) -> EdgeFact:
     # A field's function may be called through a variable: `cb = ts->cb; cb(opaque)`.
     through = entry.by.removeprefix("from ")
     kind = "async" if {owner, through} & ASYNC_FIELDS.keys() else entry.rule
@@ -147,10 +149,11 @@ def _edge(caller: str, file: str, line: int, entry: Registration, owner: str) ->
     evidence = [
         *((entry.origin,) if entry.origin else ()),
         (entry.file, entry.line, f"{owner} {done}"),
-        (file, line, f"{owner} is called"),
+        (call.file, call.line, f"{owner} is called"),
     ]
     return EdgeFact(
-        caller, entry.value, file, line, kind, f"{entry.rule}:{owner}", owner, json.dumps(evidence)
+        *(call.caller, entry.value, call.file, call.line, kind, f"{entry.rule}:{owner}", owner),
+        *(json.dumps(evidence), call.loop),
     )
 
 

@@ -21,6 +21,8 @@ __all__ = [
     "INTERRUPT",
     "KERNEL_VHOST",
     "LIBRARY_OF",
+    "QUEUED",
+    "QUEUE_NOTE",
     "SEND",
     "VIRTIO_KICK",
 ]
@@ -70,6 +72,10 @@ INSIDE_ASIDE = ("ip6",)
 # A ring that the host's kernel shares is told by an ioctl; so are many other things, hence only where a
 # netdev has no other way (net/netmap.c).
 HOST_RING = {"ioctl": "syscall"}
+
+# net/queue.c: where a frame that the peer cannot take now is kept, and what takes it up again.
+QUEUED = ("qemu_net_queue_append", "qemu_net_queue_append_iov")
+QUEUE_NOTE = "waits in the queue while the peer cannot receive; qemu_net_queue_flush takes it up again"
 
 # With vhost-net the frames pass through Linux: drivers/vhost/net.c, drivers/vhost/vhost.c,
 # drivers/net/tun.c. (function, file, role)

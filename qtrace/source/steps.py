@@ -39,7 +39,7 @@ def _step(edge: Edge | None, function: FunctionRow, role: Role | None) -> Step:
     call = None
     if edge is not None:
         evidence = tuple(Evidence(file, line, why) for file, line, why in edge.evidence)
-        call = CallSite(edge.file, edge.line, edge.kind, evidence, edge.confidence)
+        call = CallSite(edge.file, edge.line, edge.kind, evidence, edge.confidence, edge.loop)
     return Step(function.name, function.file, function.line, role, call)
 
 

@@ -84,7 +84,16 @@ class _Pair:
         return self.path(Direction.RX, steps, boundary)
 
     def path(self, direction: Direction, steps: Steps, boundary: Boundary) -> Path:
-        return Path(self.name, self.netdev.name, "qemu", direction, tuple(steps.steps), boundary)
+        noted = tuple(self.noted(step) for step in steps.steps)
+        return Path(self.name, self.netdev.name, "qemu", direction, noted, boundary)
+
+    def noted(self, step: Step) -> Step:
+        """The step, with a word on the queue where the function may put the frame into one."""
+        for row in self.index.function(step.function, step.file):
+            called = {self.router.function(edge.callee).name for edge in self.router.out(row.id)}
+            if called & set(stages.QUEUED):
+                return replace(step, note=stages.QUEUE_NOTE)
+        return step
 
     def from_guest(self) -> Trail:
         """From where the guest enters the NIC to where the NIC hands a frame on."""

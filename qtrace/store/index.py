@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 20
+FORMAT = 21
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -53,7 +53,7 @@ class FunctionRow:
 class Edge:
     """A resolved call. `evidence`: (file, line, why). `field` is `Struct.field` for an indirect one.
 
-    `confidence` as in `qtrace.model.CallSite`.
+    `confidence` and `loop` as in `qtrace.model.CallSite`.
     """
 
     caller: int
@@ -65,6 +65,7 @@ class Edge:
     field: str
     evidence: tuple[tuple[str, int, str], ...]
     confidence: str = EXACT
+    loop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,8 +352,8 @@ class Index:
 
     def _edges(self, query: str, arguments: tuple[object, ...]) -> list[Edge]:
         return [
-            Edge(caller, callee, file, line, kind, rule, name, tuple(map(_evidence, json.loads(why))), sure)
-            for caller, callee, file, line, kind, rule, name, why, sure in self._db.execute(query, arguments)
+            Edge(a, b, file, line, kind, rule, name, tuple(map(_evidence, json.loads(why))), sure, bool(loop))
+            for a, b, file, line, kind, rule, name, why, sure, loop in self._db.execute(query, arguments)
         ]
 
 

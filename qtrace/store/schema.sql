@@ -13,7 +13,7 @@ CREATE INDEX functions_name ON functions (name);
 CREATE TABLE edges (
     caller INTEGER NOT NULL, callee INTEGER NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
     kind TEXT NOT NULL, rule TEXT NOT NULL, field TEXT NOT NULL, evidence TEXT NOT NULL,
-    confidence TEXT NOT NULL
+    confidence TEXT NOT NULL, loop INTEGER NOT NULL
 );
 CREATE INDEX edges_caller ON edges (caller);
 CREATE INDEX edges_callee ON edges (callee);

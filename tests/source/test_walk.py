@@ -206,3 +206,21 @@ def test_the_verb_answers_at_once_and_without_pandas_or_libclang(index: Index) -
         assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)["nic"] == "e1000"
     assert fastest < 0.6  # 0.3 s on an idle machine of CI's kind
+
+
+def test_loops_and_queues_are_shown_as_what_they_are(index: Index) -> None:
+    steps = {s.function: s for s in walk(index, "virtio-net-pci", "tap", direction=Direction.TX).steps}
+    loops = {name for name, step in steps.items() if step.call and step.call.loop}
+    assert {
+        "virtqueue_pop",
+        "qemu_sendv_packet_async",
+    } <= loops
+    assert not {"virtio_net_flush_tx", "tap_receive_iov"} & loops
+    assert [name for name, step in steps.items() if "queue" in step.note] == ["qemu_net_queue_send_iov"]
+
+
+def test_how_sure_a_step_is(index: Index) -> None:
+    steps = {s.function: s.call for s in walk(index, "virtio-net-pci", "tap", direction=Direction.TX).steps}
+    assert steps["tap_receive_iov"] and steps["tap_receive_iov"].confidence == "exact"  # of the chosen pair
+    handler = steps["virtio_net_handle_tx_bh"]  # other queues have other handlers
+    assert handler and handler.confidence == "by type" and handler.how == "argument, by type"
