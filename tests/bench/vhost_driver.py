@@ -35,6 +35,7 @@ def main() -> None:
                     before = network.device_counters()
                     session.start()
                     sent = send(network, FRAMES)
+                    _arrived(network, before, way)
                     _settle(session)
                     session.stop()
                     after = network.device_counters()
@@ -45,6 +46,17 @@ def main() -> None:
                     windows[way] = {"sent": sent, "moved": moved, **session.read().tables()}
                 answer[datapath] = {"worker": vhost_worker(network.guest.pid), "windows": windows}
     print(json.dumps(answer))
+
+
+def _arrived(network, before, way) -> None:  # type: ignore[no-untyped-def]
+    """Until both ends have counted every frame: what the guest sends, the tap receives."""
+    keys = {"guest": f"{way}_packets", "tap": "rx_packets" if way == "tx" else "tx_packets"}
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        now = network.device_counters()
+        if all(now[side][1][key] >= before[side][1][key] + FRAMES for side, key in keys.items()):
+            return
+        time.sleep(0.1)
 
 
 def _settle(session) -> None:  # type: ignore[no-untyped-def]
