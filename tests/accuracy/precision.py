@@ -176,13 +176,13 @@ def section(index: Index) -> str:
     lines += ["", "Missed:" if missed else "None was missed.", "", *missed]
     checked, strays = pairs(index)
     lines += [
-        "" if missed else None,
+        *([""] if missed else []),
         f"With a chosen pair: {len(checked)} of NIC x netdev x direction have a path; in "
         f"{len(checked) - len(strays)} the frame is delivered to one function, out of the chosen NIC's or "
         "netdev's own table.",
         *(f"- {stray}" for stray in strays),
     ]
-    return "\n".join(line for line in lines if line is not None).rstrip() + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _at(site: Site) -> str:
