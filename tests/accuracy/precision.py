@@ -137,6 +137,8 @@ def section(index: Index) -> str:
         f"hw/virtio/virtio*.c of QEMU {head['qemu']}, drawn with seed {head['seed']} "
         "(tests/accuracy/sites.py) and labelled by hand (tests/accuracy/labels.json). " + str(head["rule"]),
         "",
+        str(head["first"]),
+        "",
         f"{found.outside} targets that are defined in no indexed file are not judged.",
         "",
         "| | all targets | mean over sites |",
