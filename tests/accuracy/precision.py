@@ -137,6 +137,8 @@ def section(index: Index) -> str:
         f"hw/virtio/virtio*.c of QEMU {head['qemu']}, drawn with seed {head['seed']} "
         "(tests/accuracy/sites.py) and labelled by hand (tests/accuracy/labels.json). " + str(head["rule"]),
         "",
+        str(head["first"]),
+        "",
         f"{found.outside} targets that are defined in no indexed file are not judged.",
         "",
         "| | all targets | mean over sites |",
@@ -176,13 +178,13 @@ def section(index: Index) -> str:
     lines += ["", "Missed:" if missed else "None was missed.", "", *missed]
     checked, strays = pairs(index)
     lines += [
-        "" if missed else None,
+        *([""] if missed else []),
         f"With a chosen pair: {len(checked)} of NIC x netdev x direction have a path; in "
         f"{len(checked) - len(strays)} the frame is delivered to one function, out of the chosen NIC's or "
         "netdev's own table.",
         *(f"- {stray}" for stray in strays),
     ]
-    return "\n".join(line for line in lines if line is not None).rstrip() + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _at(site: Site) -> str:

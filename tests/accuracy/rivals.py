@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from observed import Observed
 
@@ -24,7 +25,7 @@ from qtrace.progress import SILENT
 from qtrace.source.build import ensure_index
 from qtrace.source.prepare import Prepared, prepare
 from qtrace.source.tree import Tree, open_tree
-from qtrace.store.index import Index
+from qtrace.store.index import FunctionRow, Index
 
 Names = tuple[str, str]  # caller, callee
 _HEADERS = ("include", "net", "hw/net", "hw/virtio", "hw/pci", "hw/core", "io", "util")
@@ -69,9 +70,11 @@ class Typed:
         """Every function of the pointer's type."""
         return frozenset((caller, name) for caller, kind in self.sites for name in self.taken.get(kind, ()))
 
-    def mean(self) -> float:
-        """Targets a call."""
-        return sum(len(self.taken.get(kind, ())) for _, kind in self.sites) / max(len(self.sites), 1)
+    def mean(self, functions: Iterable[FunctionRow]) -> float:
+        """Targets a call that has any, both in C files of the tree: headers come again in each module."""
+        known = {row.name for row in functions if row.file.endswith(".c")}
+        sizes = [len(self.taken.get(kind, set()) & known) for caller, kind in self.sites if caller in known]
+        return mean(filter(None, sizes))
 
 
 def _type_before(line: str, end: int) -> str:
@@ -153,10 +156,10 @@ def llvm_graph(tree: Tree, prepared: Prepared) -> tuple[Graph, Typed, list[str]]
 
 
 def _compiled(file: Path, prepared: Prepared, out: Path) -> Path | None:
-    """As common code, else as one target's, as the index does."""
+    """As common code, else as one target's, as the index does; inline functions that nobody uses, too."""
     for flags in (prepared.common, *prepared.specific.values()):
         words = _without_resources(flags)
-        argv = ["clang", "-O0", "-emit-llvm", "-S", *words, str(file), "-o", str(out)]
+        argv = ["clang", "-O0", "-femit-all-decls", "-emit-llvm", "-S", *words, str(file), "-o", str(out)]
         if subprocess.run(argv, capture_output=True).returncode == 0:
             return out
     return None
@@ -180,6 +183,7 @@ def section(index: Index, observed: Observed) -> str:
     direct = [pair for pair in pairs if pair in llvm.calls]
     pointer = [pair for pair in pairs if pair not in llvm.calls]
     outside = sum(caller in llvm.anywhere for caller, _ in pointer)
+    many = typed.mean(index.functions().values())
     lines = [
         "## Beside other tools",
         "",
@@ -202,12 +206,12 @@ def section(index: Index, observed: Observed) -> str:
         "cscope is asked for the functions that each caller calls (`cscope -L -2`), with the tree's headers "
         "in its cross reference. A name of a pointer field that is also a function's counts as found.",
         "",
-        "Each file is compiled by itself at -O0 with the flags that the index reads it with. "
+        "Each file is compiled by itself, `-O0 -femit-all-decls`, with the index's flags. "
         "For a call through a pointer LLVM's graph has one edge, to its external node: anything that is "
         f"exported or has its address taken. {outside} of the {len(pointer)} pairs through a pointer start "
         "in a function with such an edge; it names no callee, so none is counted. "
         "The last row adds what no such program prints but its code would allow: each function that has its "
-        f"address taken in any of the files and is of the pointer's type, {typed.mean():.1f} targets a call "
+        f"address taken in any of the files and is of the pointer's type, {many:.1f} targets a call "
         f"on average where qtrace has {_mean(index):.1f}.",
     ]
     if failed:
@@ -219,14 +223,15 @@ def section(index: Index, observed: Observed) -> str:
 
 
 def _mean(index: Index) -> float:
-    """qtrace's targets a call through a pointer, of those that it has a target for."""
+    """qtrace's targets a call, counted as `Typed.mean` does."""
+    known = {number: row for number, row in index.functions().items() if row.file.endswith(".c")}
     sites = Counter(
         (edge.file, edge.line, number)
-        for number in index.functions()
+        for number in known
         for edge in index.callees(number)
-        if edge.kind != "direct" and edge.rule not in ("timer", "bottom half")
+        if edge.kind != "direct" and edge.callee in known and edge.rule not in ("timer", "bottom half")
     )
-    return sites.total() / max(len(sites), 1)
+    return mean(sites.values())
 
 
 def _share(part: Sequence[Names], graph: Graph) -> str:
