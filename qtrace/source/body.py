@@ -67,19 +67,12 @@ class Body:
         self.usr = usr
         self.place = place
         self.parameters = parameters
-        self.readers: dict[int, Callable[[Cursor], None]] = {
-            _CALL: self.call,
-            _BINARY: self.assignment,
-            _VARIABLE: self.declared,
-            _LIST: self.compound,
-            **dict.fromkeys(_LOOPS, self.looped),
-        }
         self.loops: list[tuple[int, int]] = []  # first and last line of those that have been met
 
     def read(self, cursor: Cursor) -> None:
         """Note everything below `cursor`."""
         for child in chosen(cursor, _READ, _CLOSED):
-            self.readers[child._kind_id](child)
+            _READERS[child._kind_id](self, child)
 
     def call(self, cursor: Cursor) -> None:
         target = cursor.referenced
@@ -237,6 +230,16 @@ class Body:
                 else:
                     self.stored(f"{owner}.{parts[0].spelling}", value, parts[-1])
             self.read(item)
+
+
+# By kind of cursor. No object of its own, which would refer to itself and never be given back.
+_READERS: dict[int, Callable[[Body, Cursor], None]] = {
+    _CALL: Body.call,
+    _BINARY: Body.assignment,
+    _VARIABLE: Body.declared,
+    _LIST: Body.compound,
+    **dict.fromkeys(_LOOPS, Body.looped),
+}
 
 
 def initialiser(
