@@ -10,10 +10,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from qtrace.cache import cache_dir
 from qtrace.source.build import ensure_index
 from qtrace.store.index import Index
 
@@ -42,6 +44,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("QTRACE_NO_SKIP"):
                 pytest.fail(f"{reason} (QTRACE_NO_SKIP is set)", pytrace=False)
             pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def side_cache(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the module's own for indexes of copies, so that none is left in the user's. What is fetched
+    or kept by content is shared."""
+    folder = tmp_path_factory.mktemp("cache")
+    for name in ("apt", "facts", "generated", "packages", "sources"):
+        (folder / name).symlink_to(cache_dir(name))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QTRACE_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

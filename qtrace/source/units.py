@@ -161,7 +161,11 @@ class _Units:
         """A name for the file's own content and the ways in which it may be parsed."""
         names = self.prepared.attempts[file] if file != _FIRST else (COMMON,)
         words = [word for name in names for word in (name, *self.prepared.flags[name])]
-        places = ((str(self.prepared.generated), "%"), (str(self.tree.root), "."))
+        places = (
+            (str(self.prepared.generated), "%"),
+            (str(self.tree.root), "."),
+            (str(cache_dir()), "~"),
+        )
         for place, sign in places:
             words = [word.replace(place, sign) for word in words]
         clang = importlib.metadata.version("libclang")

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 21
+FORMAT = 22
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -121,7 +121,13 @@ def find_index(name: str) -> Index:
         raise StoreError(
             f"there is no source index {name!r} (indexed: {versions})", hint="run: qtrace index --source TREE"
         )
-    return open_index(readable[-1])
+    # A tree that has gone may have left one: it can be read, but there is nothing to show beside it.
+    indexes = [open_index(path) for path in reversed(readable)]
+    chosen = next((index for index in indexes if Path(index.meta.get("root", "")).is_dir()), indexes[0])
+    for index in indexes:
+        if index is not chosen:
+            index.close()
+    return chosen
 
 
 class Index:

@@ -134,7 +134,7 @@ def llvm_graph(tree: Tree, prepared: Prepared) -> tuple[Graph, Typed, list[str]]
     failed = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = {
-            name: pool.submit(_compiled, tree.root / name, prepared, Path(folder, f"{number}.ll"))
+            name: pool.submit(_compiled, tree.root, name, prepared, Path(folder, f"{number}.ll"))
             for number, name in enumerate(tree.files)
         }
         for name, job in jobs.items():
@@ -155,11 +155,12 @@ def llvm_graph(tree: Tree, prepared: Prepared) -> tuple[Graph, Typed, list[str]]
     return Graph(frozenset(calls), frozenset(anywhere)), typed, failed
 
 
-def _compiled(file: Path, prepared: Prepared, out: Path) -> Path | None:
-    """As common code, else as one target's, as the index does; inline functions that nobody uses, too."""
-    for flags in (prepared.common, *prepared.specific.values()):
-        words = _without_resources(flags)
-        argv = ["clang", "-O0", "-femit-all-decls", "-emit-llvm", "-S", *words, str(file), "-o", str(out)]
+def _compiled(root: Path, file: str, prepared: Prepared, out: Path) -> Path | None:
+    """With the flags that the index tries, in its order; inline functions that nobody uses, too."""
+    for name in prepared.attempts[file]:
+        words = _without_resources(prepared.flags[name])
+        argv = ["clang", "-O0", "-femit-all-decls", "-emit-llvm", "-S", *words]
+        argv += [str(root / file), "-o", str(out)]
         if subprocess.run(argv, capture_output=True).returncode == 0:
             return out
     return None
@@ -176,7 +177,7 @@ def section(index: Index, observed: Observed) -> str:
     """The part of docs/accuracy.md."""
     tree = open_tree(Path(index.meta["root"]))
     pairs = sorted({(caller[0], callee[0]) for caller, callee in observed.calls()})
-    llvm, typed, failed = llvm_graph(tree, prepare(tree, SILENT))
+    llvm, typed, failed = llvm_graph(tree, prepare(tree, None, SILENT))
     cscope = cscope_graph(tree, (caller for caller, _ in pairs))
     ours = qtrace_graph(index)
     # A compiler knows which calls name their function; whatever else happened went through a pointer.

@@ -8,11 +8,15 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from qtrace.model import Direction
 from qtrace.report.walk_page import walk_page
 from qtrace.source.build import ensure_index
 from qtrace.source.walk import walk
 from qtrace.store.index import Index
+
+pytestmark = pytest.mark.usefixtures("side_cache")
 
 
 def test_every_step_opens_its_source(index: Index) -> None:

@@ -20,6 +20,8 @@ from qtrace.source.prepare import COMMON, prepare
 from qtrace.source.tree import open_tree
 from qtrace.store.index import Index
 
+pytestmark = pytest.mark.usefixtures("side_cache")
+
 _TABLES = ("functions", "tables", "variables", "registrations", "backends", "structs", "enums")
 # Facts are kept by content, and a name of every run is in no cache.
 NEW = f"qtrace_{secrets.token_hex(4)}"
@@ -27,7 +29,7 @@ Edit = Callable[[str, str, str], None]
 
 
 @pytest.fixture(scope="module")
-def tree(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(index: Index, side_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the tree that may be changed; the copy is indexed."""
     copy = tmp_path_factory.mktemp("tree") / "qemu"
     shutil.copytree(index.meta["root"], copy, symlinks=True)

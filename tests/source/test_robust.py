@@ -16,6 +16,8 @@ from qtrace.source.build import ensure_index
 from qtrace.source.tree import open_tree
 from qtrace.store.index import Index
 
+pytestmark = pytest.mark.usefixtures("side_cache")
+
 
 def indexing(root: str | Path, cache: Path) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "qtrace", "index", "--source", str(root)]
@@ -106,7 +108,6 @@ def test_a_file_with_an_error_is_read_as_far_as_it_goes_and_flagged_where_it_is_
     argv = [sys.executable, "-m", "qtrace", "walk", "e1000", "user", "--direction", "tx"]
     done = subprocess.run([*argv, "--index", str(broken.path)], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr
-    ensure_index()
 
 
 def test_without_pkg_config_it_says_what_to_install(copy: Path, cache: Path) -> None:
