@@ -12,6 +12,7 @@ __all__ = [
     "MissingPrerequisite",
     "NoPath",
     "QtraceError",
+    "RefusedLine",
     "SourceError",
     "StoreError",
     "TargetError",
@@ -37,6 +38,10 @@ class SourceError(QtraceError):
 
 class NoPath(QtraceError):
     """There is no path between this NIC and this netdev; the message gives the reason."""
+
+
+class RefusedLine(QtraceError):
+    """A command line that QEMU itself would refuse; the message gives its reason."""
 
 
 class BinaryError(QtraceError):

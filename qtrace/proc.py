@@ -5,7 +5,20 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-__all__ = ["vhost_worker"]
+from qtrace.errors import TargetError
+
+__all__ = ["command_line", "vhost_worker"]
+
+_LARGEST = 2**20
+
+
+def command_line(pid: int) -> list[str]:
+    """The arguments of a running process. Raises TargetError."""
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()[:_LARGEST]
+    except OSError as exc:
+        raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
+    return [word.decode(errors="replace") for word in raw.split(b"\0")[:-1]]
 
 
 def vhost_worker(pid: int) -> int | None:

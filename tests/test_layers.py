@@ -11,11 +11,12 @@ ROOT = Path(__file__).parent.parent
 # Each room with the rooms it may import; a room may always import itself and the floor.
 FLOOR = {"model", "errors", "cache", "progress", "proc", "debian", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "cli": {"report", "analyses", "bench", "probes", "trace", "lab", "binary", "source", "store"},
+    "cli": {"report", "analyses", "bench", "explain", "probes", "trace", "lab", "binary", "source", "store"},
     "__main__": {"cli"},
     "report": {"analyses", "store"},
     "bench": {"probes", "trace", "lab", "binary", "source", "store"},
     "analyses": set(),
+    "explain": {"source", "store"},
     "trace": {"probes", "store"},
     "probes": set(),
     "lab": {"store"},

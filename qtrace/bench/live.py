@@ -13,10 +13,11 @@ from qtrace.bench.brief import make_brief
 from qtrace.bench.conditions import conditions
 from qtrace.errors import TargetError
 from qtrace.model import Cell
+from qtrace.proc import command_line
 from qtrace.progress import Progress
 from qtrace.store.index import Index
 from qtrace.store.run import RunWriter
-from qtrace.trace.cmdline import Attached, accelerator_of, attached_nics, command_line
+from qtrace.trace.cmdline import Attached, accelerator_of, attached_nics
 from qtrace.trace.engine import open_engine
 from qtrace.trace.snapshot import Snapshot
 from qtrace.trace.target import Target

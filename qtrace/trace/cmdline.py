@@ -9,17 +9,13 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from qtrace.errors import TargetError
-
-__all__ = ["Attached", "accelerator_of", "attached_nics", "command_line"]
+__all__ = ["Attached", "accelerator_of", "attached_nics"]
 
 # hw/i386/pc.c: what -nic and -net nic stand for where no model is named.
 _DEFAULT_MODEL = "e1000"
 # net/net.c: `virtio` is an alias that only -nic and -net know.
 _MODEL_ALIASES = {"virtio": "virtio-net-pci", "virtio-net": "virtio-net-pci"}
-_LARGEST = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +32,6 @@ class Attached:
     def datapath(self) -> str:
         """As a cell names it."""
         return "vhost-net" if self.vhost else "qemu"
-
-
-def command_line(pid: int) -> list[str]:
-    """The arguments of a running process. Raises TargetError."""
-    try:
-        raw = Path(f"/proc/{pid}/cmdline").read_bytes()[:_LARGEST]
-    except OSError as exc:
-        raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
-    return [word.decode(errors="replace") for word in raw.split(b"\0")[:-1]]
 
 
 def attached_nics(argv: Sequence[str]) -> list[Attached]:

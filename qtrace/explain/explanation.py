@@ -1,0 +1,157 @@
+"""A line -> everything there is to say of its network, as JSON-ready data: `qtrace explain`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from qtrace.explain.collect import collect
+from qtrace.explain.machine import Machine, find_machine
+from qtrace.explain.manual import read_manual
+from qtrace.explain.meaning import option_rows
+from qtrace.explain.models import Models
+from qtrace.explain.network import Client, Network, build
+from qtrace.explain.schema import Schema, read_schema
+from qtrace.explain.warn import warnings
+from qtrace.explain.words import Line, read_line
+from qtrace.source.catalogue import backend_name
+from qtrace.source.platforms import other_platform
+from qtrace.store.index import Index
+
+__all__ = ["Reader"]
+
+_NO_WALK = ("hubport", "vhost-user", "vhost-vdpa", "netmap")
+
+
+class Reader:
+    """Reads lines as the QEMU of one index does."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.root = Path(index.meta["root"])
+        self.schema: Schema = read_schema(self.root)
+        self.manual = read_manual(self.root)
+        self.models = Models(index)
+        self.compiled = {
+            backend_name(driver) for driver, _, _, number, _, _ in index.backends() if number is not None
+        }
+
+    def network(
+        self, argv: Sequence[str], config: Collection[str] = (), *, lenient: bool = False
+    ) -> tuple[Line, Machine, Network]:
+        """What QEMU would make of it. Raises RefusedLine where it would refuse."""
+        line = read_line(argv, self.manual.options, lenient=lenient)
+        setup = collect(line, config)
+        machine = find_machine(line, self.root)
+        network = build(setup, machine, self.schema, self.models, self.compiled, lenient)
+        network.remarks += line.remarks
+        network.unknown += [str(option) for option in line.unknown]
+        return line, machine, network
+
+    def explain(
+        self, argv: Sequence[str], config: Collection[str] = (), *, lenient: bool = False
+    ) -> dict[str, Any]:
+        """All of it. `config`: files that -readconfig may read; `lenient`: what is unknown is no reason to
+        refuse, because the process runs already. Raises RefusedLine.
+        """
+        line, machine, network = self.network(argv, config, lenient=lenient)
+        return {
+            "qemu": self.index.meta["qemu"],
+            "line": shlex.join(argv),
+            "target": line.target,
+            "machine": machine.name,
+            "machine_known": machine.known,
+            "nics": [self._nic(client, network) for client in network.nics],
+            "netdevs": [self._netdev(client) for client in network.netdevs],
+            "hubs": [
+                {"id": number, "ports": [self._port(port) for port in ports]}
+                for number, ports in network.hubs.items()
+            ],
+            "warnings": warnings(network, self.schema, self.manual),
+            "unknown": list(network.unknown),
+            "other_devices": [str(opts.option) for opts in network.others],
+        }
+
+    def _client(self, client: Client) -> dict[str, Any]:
+        peer = client.peer
+        return {
+            "name": client.name,
+            "generated": client.generated,
+            "type": client.type,
+            "from": str(client.option) if client.option else None,
+            "form": client.form or "default",
+            "queues": client.queues,
+            "peer": peer.name if peer else None,
+            "hub": peer.hub if peer and peer.kind == "port" else None,
+            "options": option_rows(client, self.schema, self.manual, self.models),
+        }
+
+    def _nic(self, client: Client, network: Network) -> dict[str, Any]:
+        model = self.models.by_type.get(client.type)
+        carried = [
+            {"function": function.name, "file": function.file, "line": function.line}
+            for table in (model.nic.tables if model else ())
+            for field in ("receive_iov", "receive")
+            if field in table.callbacks
+            for function, _ in [table.callbacks[field]]
+        ]
+        return {
+            **self._client(client),
+            "mac": client.mac,
+            "files": list(model.nic.files) if model else [],
+            "created_by": self._function("net_init_nic") if client.form in ("-net", "") else None,
+            "carried_by": carried[:1],
+            "walk": self._walks(client, network),
+        }
+
+    def _netdev(self, client: Client) -> dict[str, Any]:
+        driver = f"NET_CLIENT_DRIVER_{client.type.upper().replace('-', '_')}"
+        init = next(
+            (name for kind, _, name, number, _, _ in self.index.backends() if kind == driver and number), ""
+        )
+        carried = [
+            {"function": function.name, "file": function.file, "line": function.line}
+            for table in self.index.client_tables()
+            if table.driver == driver and not other_platform(table.file)
+            for field in ("receive_iov", "receive")
+            if field in table.callbacks
+            for function, _ in [table.callbacks[field]]
+        ]
+        return {
+            **self._client(client),
+            "created_by": self._function(init) if init else None,
+            "carried_by": carried[:1],
+            "walk": [],
+        }
+
+    def _walks(self, nic: Client, network: Network) -> list[str]:
+        """The commands that go on, for every back end that the NIC reaches, through a hub or not."""
+        known = nic.type in self.models.by_type
+        netdevs = [nic.peer] if nic.peer and nic.peer.kind == "netdev" else []
+        if nic.peer and nic.peer.hub is not None:
+            ports = network.hubs[nic.peer.hub]
+            netdevs = [port.peer for port in ports if port.peer and port.peer.kind == "netdev"]
+        return [
+            f"qtrace walk {nic.type} {name} --direction {way}"
+            for other in netdevs
+            if known and other.type not in _NO_WALK
+            for name in [f"{other.type},vhost=on" if _vhost(nic, other) else other.type]
+            for way in ("tx", "rx")
+        ]
+
+    def _function(self, name: str) -> dict[str, Any] | None:
+        rows = self.index.function(name)
+        return {"function": name, "file": rows[0].file, "line": rows[0].line} if rows else None
+
+    @staticmethod
+    def _port(port: Client) -> dict[str, Any]:
+        return {"name": port.name, "peer": port.peer.name if port.peer else None}
+
+
+def _vhost(nic: Client, other: Client) -> bool:
+    value = other.values.get("vhost")
+    on = value is True or value in ("on", "yes", "true", "y")
+    on = on or (value is None and any(name in other.values for name in ("vhostfd", "vhostfds")))
+    return on and other.type == "tap" and nic.type.startswith("virtio-net")

@@ -1,0 +1,208 @@
+"""The NIC models of a tree as `-device` and `-nic model=` know them: type, bus, properties.
+
+From the index: `TypeInfo` and `Property` tables of the model's files and of its ancestors'.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from qtrace.source.catalogue import Nic, nics
+from qtrace.store.index import Index
+
+__all__ = ["Model", "Models", "Property"]
+
+# Ancestor type -> the bus that its devices sit on, as QEMU names it.
+_BUSES = {
+    "pci-device": "PCI",
+    "virtio-pci": "PCI",
+    "isa-device": "ISA",
+    "usb-device": "usb-bus",
+    "virtio-device": "virtio-bus",
+    "sys-bus-device": "System",
+    "vio-spapr-device": "spapr-vio-bus",
+}
+# Every device's own, set where DeviceClass is (hw/core/qdev.c).
+_OF_ANY = ("type", "hotpluggable", "hotplugged", "realized", "parent_bus")
+_ADDED = re.compile(r'object_(?:class_)?property_add\w*\(\s*[^,]+,\s*"([\w-]+)"')
+_BOOTINDEX = re.compile(r'device_add_bootindex_property\([^"]*"([\w-]+)"')
+_INFO = re.compile(r"^const PropertyInfo (qdev_prop_\w+) = \{(.*?)^\};", re.MULTILINE | re.DOTALL)
+_FIELD = re.compile(r'\.(name|description)\s*=\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One property of a device: its type as `-device X,help` names it, its words and its default."""
+
+    name: str
+    type: str = ""
+    meaning: str = ""
+    default: str = ""
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A NIC's QOM type. `built` is whether a QEMU for PCs is built with it, as Kconfig has it."""
+
+    type: str
+    nic: Nic
+    bus: str
+    abstract: bool
+    built: bool
+
+
+class Models:
+    """Every NIC type of the indexed tree."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._root = Path(index.meta["root"])
+        self._known: dict[str, dict[str, Property]] = {}
+
+    @cached_property
+    def by_type(self) -> dict[str, Model]:
+        """Type -> model."""
+        found = {}
+        for nic in nics(self._index):
+            built = self._built(self._index.built_with(nic.files[0])[0])
+            for name in nic.types:
+                bus, abstract = self._bus(nic, name)
+                found[name] = Model(name, nic, bus, abstract, built)
+        return found
+
+    @cached_property
+    def aliases(self) -> dict[str, list[str]]:
+        """Other names of a type -> what they stand for (`qdev_alias_table`)."""
+        found: dict[str, list[str]] = {}
+        for folder in ("softmmu", "system"):
+            text = self._read(f"{folder}/qdev-monitor.c")
+            table = text.partition("qdev_alias_table[] = {")[2].partition("\n};")[0]
+            for name, alias in re.findall(r'\{\s*"([^"]+)",\s*"([^"]+)"', table):
+                found.setdefault(alias, []).append(name)
+        return found
+
+    @cached_property
+    def lists_late(self) -> bool:
+        """Whether a model that a PC does not have is a warning only: later releases match models to NICs."""
+        return not self._index.function("pci_nic_init_nofail")
+
+    def resolve(self, name: str) -> str:
+        """The type that a driver's name stands for: itself, or an alias's on a PC."""
+        known = self.aliases.get(name, [])
+        if name in self.by_type or not known:
+            return name
+        return next((other for other in known if other.endswith("-pci")), known[0])
+
+    def properties(self, model: Model) -> dict[str, Property]:
+        """A model's properties by name, its ancestors' among them."""
+        if model.type not in self._known:
+            self._known[model.type] = self._properties(model)
+        return self._known[model.type]
+
+    def _properties(self, model: Model) -> dict[str, Property]:
+        tables = ["hw/core/qdev.c"]
+        files = list(model.nic.files)
+        if model.bus == "PCI":
+            tables.append("hw/pci/pci.c")
+        if any("virtio" in name for name in model.nic.types):
+            tables.append("hw/virtio/virtio.c")
+            if model.bus == "PCI":
+                tables.append("hw/virtio/virtio-pci.c")
+        if model.bus == "usb-bus":
+            tables.append("hw/usb/bus.c")
+        found = {name: Property(name) for name in _OF_ANY}
+        for file in (*tables, *files):
+            found |= self._table(file)
+        for file in (*tables[1:], *files):
+            text = self._read(file)
+            for name in (*_ADDED.findall(text), *_BOOTINDEX.findall(text)):
+                place = text.find(f'"{name}"')
+                line = text.count("\n", 0, place) + 1
+                found.setdefault(name, Property(name, file=file, line=line))
+        return found
+
+    def _table(self, file: str) -> dict[str, Property]:
+        rows: dict[tuple[str, str], dict[str, str]] = {}
+        lines: dict[tuple[str, str], int] = {}
+        for variable, row, struct, field, _, value, line in self._index.tables_in(file):
+            if struct == "Property":
+                rows.setdefault((variable, row), {})[field] = value
+                lines.setdefault((variable, row), line)
+        if not rows:
+            return self._macros(file)
+        found = {}
+        for key, entry in rows.items():
+            if "name" not in entry:
+                continue
+            kind, meaning = self._kinds.get(entry.get("info", ""), (entry.get("info", ""), ""))
+            default = entry.get("defval", "") if entry.get("set_default") else ""
+            if kind == "bool":
+                default = {"0": "off", "1": "on"}.get(default, default)
+            found[entry["name"]] = Property(entry["name"], kind, meaning, default, file, lines[key])
+        return found
+
+    def _macros(self, file: str) -> dict[str, Property]:
+        """The same of a file that is not indexed."""
+        found = {}
+        text = self._read(file)
+        for match in re.finditer(r'DEFINE_PROP_(\w+)\(\s*"([^"]+)"', text):
+            line = text.count("\n", 0, match.start()) + 1
+            kind = match[1].lower()
+            found[match[2]] = Property(match[2], "str" if kind == "string" else kind, file=file, line=line)
+        return found
+
+    @cached_property
+    def _kinds(self) -> dict[str, tuple[str, str]]:
+        """qdev_prop_X -> (type's name, description)."""
+        found = {}
+        for file in ("hw/core/qdev-properties.c", "hw/core/qdev-properties-system.c"):
+            for name, body in _INFO.findall(self._read(file)):
+                fields = {
+                    key: "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', text))
+                    for key, text in _FIELD.findall(body)
+                }
+                kind = fields.get("name") or fields.get("type") or ""
+                found[name] = (kind, fields.get("description", ""))
+        return found
+
+    def _bus(self, nic: Nic, name: str) -> tuple[str, bool]:
+        """(bus, whether the type is abstract)."""
+        fallback = ""
+        for file in nic.files:
+            tables: dict[tuple[str, str, str], dict[str, str]] = {}
+            for variable, row, struct, field, _, value, _ in self._index.tables_in(file):
+                if struct.endswith("TypeInfo"):
+                    tables.setdefault((variable, row, struct), {})[field] = value
+            for (_, _, struct), entry in tables.items():
+                virtio = struct == "VirtioPCIDeviceTypeInfo"
+                bus = "PCI" if virtio else _BUSES.get(entry.get("parent", ""), "")
+                if name in (entry.get("name"), *(v for k, v in entry.items() if k.endswith("_name"))):
+                    return bus, "abstract" in entry or entry.get("base_name") == name
+                fallback = fallback or bus
+            if not fallback and "PCI_DEVICE(" in self._read(file):  # a TypeInfo that is filled in a loop
+                fallback = "PCI"
+        return fallback, False
+
+    @cached_property
+    def _defaults(self) -> set[str]:
+        """The configuration symbols that are on unless somebody turns them off."""
+        found = set()
+        for file in ("hw/net/Kconfig", "hw/usb/Kconfig", "hw/xen/Kconfig"):
+            for block in re.split(r"^(?=config )", self._read(file), flags=re.MULTILINE):
+                match = re.match(r"config (\w+)\n(.*)", block, re.DOTALL)
+                if match and re.search(r"^\s+default y", match[2], re.MULTILINE):
+                    found.add(f"CONFIG_{match[1]}")
+        return found
+
+    def _built(self, kconfig: str) -> bool:
+        symbols = re.findall(r"CONFIG_\w+", kconfig)
+        return not symbols or any(name in self._defaults for name in symbols)
+
+    def _read(self, file: str) -> str:
+        path = self._root / file
+        return path.read_text(errors="replace") if path.is_file() else ""

@@ -1,0 +1,97 @@
+"""QEMU agrees: each line of the corpus is started, paused, and QEMU's own account equals explain's."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from corpus import CORPUS, FILES, Case
+from witness import Account, ask
+
+from qtrace.errors import RefusedLine
+from qtrace.explain.explanation import Reader
+
+pytestmark = pytest.mark.needs("qemu-system-x86_64", "unshare", "setpriv")
+DEVICES = {"tun": "/dev/net/tun", "bridge": "/dev/net/tun", "vhost": "/dev/vhost-net"}
+
+
+def unasked(case: Case) -> str:
+    """Why QEMU cannot be asked here, empty where it can."""
+    needed = DEVICES.get(case.needs)
+    if needed and not Path(needed).exists():
+        return f"{needed} is not there"
+    if needed:
+        try:
+            Path(needed).open("rb").close()
+        except OSError as exc:
+            return f"{needed}: {exc.strerror}"
+    return case.only_here
+
+
+@pytest.fixture(scope="module")
+def answers(home: Path) -> Iterator[dict[str, Future[Account]]]:
+    """Every line's answer, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        asked = [case for case in CORPUS if not unasked(case)]
+        yield {case.line: pool.submit(ask, shlex.split(case.line), home, case.needs) for case in asked}
+
+
+def said(reader: Reader, case: Case) -> dict[str, Any]:
+    files = [name for name in FILES if name in case.line]
+    return reader.explain(["qemu-system-x86_64", *shlex.split(case.line)], files)
+
+
+def ours(data: dict[str, Any]) -> Account:
+    """explain's JSON in the form of QEMU's account."""
+    hubs = {hub["id"]: {port["name"]: port["peer"] for port in hub["ports"]} for hub in data["hubs"]}
+    account = Account(hubs=hubs)
+    for nic in data["nics"]:
+        account.nics[nic["name"]] = {key: nic[key] for key in ("type", "mac", "peer")}
+        kind = nic["type"].replace("virtio-net-pci-non-transitional", "virtio-net-pci")
+        kind = "virtio-net-device" if kind.startswith("virtio-net") else kind
+        account.devices.append((kind, nic["mac"], nic["peer"] or ""))
+    account.devices.sort()
+    account.netdevs = {
+        item["name"]: {key: item[key] for key in ("type", "peer", "queues")} for item in data["netdevs"]
+    }
+    for netdev in account.netdevs.values():
+        netdev["type"] = netdev["type"].replace("bridge", "tap")  # which is what a bridge makes
+    return account
+
+
+def test_there_are_enough_lines() -> None:
+    assert len({case.line for case in CORPUS}) == len(CORPUS) >= 120
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=[f"{case.line[:70]}" for case in CORPUS])
+def test_qemu_agrees(
+    case: Case,
+    reader: Reader,
+    home: Path,
+    answers: dict[str, Future[Account]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(home)
+    if case.refused:
+        with pytest.raises(RefusedLine) as refusal:
+            said(reader, case)
+        assert case.refused[1] in f"{refusal.value} {refusal.value.hint}"
+        if reason := unasked(case):
+            pytest.skip(reason)
+        account = answers[case.line].result()
+        assert case.refused[0] in account.refused
+        return
+    data = said(reader, case)
+    if reason := unasked(case):
+        pytest.skip(f"QEMU is not asked: {reason}")
+    account = answers[case.line].result()
+    assert not account.refused
+    mine, its = ours(data), account
+    assert mine.nics == its.nics
+    assert mine.netdevs == its.netdevs
+    assert mine.hubs == its.hubs
+    assert mine.devices == sorted(its.devices)

@@ -1,0 +1,165 @@
+"""The installed QEMU as a witness: started paused, without a guest, in namespaces of its own.
+
+Nothing of the host's network is reached: the process is nobody outside and root in a namespace that has a
+loopback and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PAUSED = ("-S", "-display", "none", "-monitor", "none", "-serial", "none", "-parallel", "none")
+INSIDE = 'ip link set lo up; ip route add 224.0.0.0/4 dev lo; exec "$@"'
+# Two bridges, and leave to use them: /etc is another one in this mount namespace alone.
+BRIDGED = """ip link add br0 type bridge; ip link add br1 type bridge; ip link set br0 up; ip link set br1 up
+mount -t tmpfs none /mnt; mkdir /mnt/qemu; echo 'allow all' > /mnt/qemu/bridge.conf
+mount -t overlay none -o lowerdir=/mnt:/etc /etc; """
+_CLIENT = re.compile(r"(.*?): index=(\d+),type=([\w-]+),(.*)")
+_GENERATED = re.compile(r"#net(\d+)\d\d\b")
+
+
+@dataclass
+class Account:
+    """What QEMU says of its network, in the words of explain's JSON."""
+
+    refused: str = ""
+    nics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    netdevs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hubs: dict[int, dict[str, str | None]] = field(default_factory=dict)
+    devices: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def ask(argv: Sequence[str], home: Path, needs: str = "") -> Account:
+    """Start QEMU with these arguments in `home` and ask it; `refused` is what it said if it would not start.
+
+    For `needs` as in the corpus it stays root: in a user namespace, so of that namespace and of files.
+    """
+    with tempfile.TemporaryDirectory(prefix="explain-") as own:
+        folder = Path(own)
+        folder.chmod(0o777)
+        monitor = folder / "qmp"
+        inside = (BRIDGED if needs == "bridge" else "") + INSIDE
+        command = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--", "sh", "-c", inside, "sh"]
+        command += ["qemu-system-x86_64", *PAUSED, "-qmp", f"unix:{monitor},server=on,wait=off"]
+        command += [*([] if "accel" in " ".join(argv) else ["-accel", "tcg"]), *argv]
+        if not needs and os.geteuid() == 0:
+            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", *command]
+        with (folder / "said").open("wb") as said:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=home)
+        try:
+            return _ask(process, monitor, folder / "said")
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _ask(process: subprocess.Popen[bytes], monitor: Path, said: Path) -> Account:
+    deadline = time.monotonic() + 30
+    while True:
+        if process.poll() is not None:
+            return Account(refused=said.read_text(errors="replace").strip() or "it ended without a word")
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:
+            line.connect(str(monitor))
+            line.settimeout(20)
+            try:
+                return _account(line)
+            except (OSError, ValueError):
+                process.wait(20)  # it has opened its monitor and refuses all the same
+                continue
+        assert time.monotonic() < deadline, said.read_text(errors="replace")
+        time.sleep(0.01)
+
+
+def _account(line: socket.socket) -> Account:
+    stream = line.makefile("rw")
+    json.loads(stream.readline())
+
+    def run(name: str, **arguments: object) -> Any:
+        stream.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+        stream.flush()
+        while "event" in (answer := json.loads(stream.readline())):
+            pass
+        return answer["return"]
+
+    run("qmp_capabilities")
+    account = Account()
+    _network(account, run("human-monitor-command", **{"command-line": "info network"}))
+    _devices(account, run("human-monitor-command", **{"command-line": "info qtree"}))
+    with contextlib.suppress(OSError, ValueError):
+        run("quit")
+    return account
+
+
+def _network(account: Account, text: str) -> None:
+    hub: int | None = None
+    nic: str | None = None
+    for line in text.replace("\r", "").split("\n"):
+        line = _GENERATED.sub(r"#net\1", line)
+        if not line.strip():
+            continue
+        if match := re.match(r"hub (-?\d+)$", line):
+            hub, nic = int(match[1]), None
+            account.hubs[hub] = {}
+            continue
+        inner = line.startswith(" \\ ")
+        body = line[3:] if inner else line
+        if inner and hub is not None:
+            port, _, rest = body.partition(": ")
+            client = _CLIENT.match(rest)
+            if client is None:
+                account.hubs[hub][port] = None
+                continue
+            name = _client(account, client)
+            account.hubs[hub][port] = name
+            table = account.nics if client[3] == "nic" else account.netdevs
+            if name in table:
+                table[name]["peer"] = port
+            continue
+        hub = None
+        client = _CLIENT.match(body)
+        assert client, line
+        if not inner:
+            nic = client[1] if client[3] == "nic" else None
+            if nic is not None and client[2] != "0":
+                nic = ""  # another queue of the one before
+            _client(account, client)
+        else:
+            name = _client(account, client)
+            if nic:
+                account.nics[nic]["peer"] = name
+                account.netdevs[name]["peer"] = nic
+
+
+def _client(account: Account, match: re.Match[str]) -> str:
+    name, number, kind, rest = match.groups()
+    if kind == "nic":
+        if number == "0":
+            facts = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
+            account.nics[name] = {"type": facts.get("model"), "mac": facts.get("macaddr"), "peer": None}
+    elif kind != "hubport":
+        entry = account.netdevs.setdefault(name, {"type": kind, "peer": None, "queues": 0})
+        entry["queues"] += 1
+    return name
+
+
+def _devices(account: Account, text: str) -> None:
+    """(type, MAC, peer) of each device with a netdev property, from the device tree."""
+    found: list[list[str]] = []
+    for line in text.replace("\r", "").split("\n"):
+        line = _GENERATED.sub(r"#net\1", line)
+        if match := re.match(r'\s*dev: ([\w.-]+), id "(.*)"', line):
+            found.append([match[1], "", ""])
+        elif found and (match := re.match(r'\s+(mac|netdev) = "(.*)"', line)):
+            found[-1][1 if match[1] == "mac" else 2] = match[2]
+    account.devices = [(kind, mac, peer) for kind, mac, peer in found if mac]
