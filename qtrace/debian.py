@@ -203,20 +203,23 @@ def resolve_meta(name: str, progress: Progress = SILENT) -> tuple[str, str]:
         return answer
 
 
-def fetch_package(name: str, progress: Progress = SILENT, version: str | None = None) -> Path:
+def fetch_package(
+    name: str, progress: Progress = SILENT, version: str | None = None, suite: str = ""
+) -> Path:
     """The folder in the cache where Debian's package `name` is unpacked (`usr/`, `lib/`, `boot/` …).
 
-    Without `version` a copy that the cache already has is good enough.
+    Without `version` a copy that the cache already has is good enough. `suite` is another Debian release
+    than this one, such as `bookworm-backports`; its packages are kept apart.
     """
     _checked(_NAME, name)
     wanted = _checked(_VERSION, version) if version else None
-    home = cache_dir("packages")
+    home = cache_dir("packages", suite) if suite else cache_dir("packages")
     with locked("apt"):
         have = sorted(home.glob(f"{name}_{_folder(wanted) if wanted else '*'}"))
         if have:
             return have[-1]
         need_space(home, 1200, f"the package {name}")
-        apt = _Apt()
+        apt = _Apt(suite)
         if wanted is None:
             policy = apt.ask(progress, "apt-cache", "show", "--no-all-versions", name)
             match = re.search(r"^Version: (\S+)", policy, re.MULTILINE)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from qtrace.debian import fetch_package
 from qtrace.errors import MissingPrerequisite, NoPath
 from qtrace.model import Direction
 from qtrace.source.build import ensure_index, release_tree
@@ -19,6 +23,8 @@ from qtrace.store.index import Index
 pytestmark = pytest.mark.usefixtures("side_cache")
 
 _NEXT = "trixie"
+_PARTS = ("x86", "common", "gui", "modules-opengl", "modules-spice")
+_BUILT = "bookworm-backports"  # the same series, as a program that runs here
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +67,37 @@ def test_every_netdev_has_a_path_or_a_reason(newer: Index, nic: str) -> None:
 def test_only_what_needs_another_system_or_library_has_errors(newer: Index) -> None:
     for file, errors in newer.errors_in(newer.indexed_files()):
         assert other_platform(file) or re.search(r"'[\w./-]+\.h' file not found", errors), (file, errors)
+
+
+@pytest.fixture(scope="module")
+def program(side_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """A QEMU of the newer series, built for this release and unpacked only: it is asked for its help."""
+    try:
+        folders = [fetch_package(f"qemu-system-{part}", suite=_BUILT) for part in _PARTS]
+    except MissingPrerequisite as exc:
+        pytest.skip(f"Debian {_BUILT} has no QEMU to ask: {exc}")
+    # All in one place: what is not there it takes from the installed QEMU, whose modules do not fit.
+    modules = tmp_path_factory.mktemp("modules")
+    for module in (path for folder in folders for path in folder.glob("usr/lib/*/qemu/*.so")):
+        (modules / module.name).symlink_to(module)
+
+    def ask(*words: str) -> str:
+        argv = [str(folders[0] / "usr/bin/qemu-system-x86_64"), *words]
+        environment = os.environ | {"QEMU_MODULE_DIR": str(modules)}
+        return subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=60).stdout
+
+    return ask
+
+
+def test_the_map_has_what_a_second_qemu_offers(newer: Index, program: Callable[..., str]) -> None:
+    assert program("--version").split()[3].split(".")[:2] == newer.meta["qemu"].split(".")[:2]
+    known = map_tree(newer)
+    section = program("-device", "help").partition("Network devices:\n")[2].partition("\n\n")[0]
+    nics = {line.split('"')[1] for line in section.splitlines()}
+    assert "igb" in nics and nics <= {name for nic in known["nics"] for name in nic["types"]}
+    text = program("-netdev", "help")
+    netdevs = {line.strip() for line in text.splitlines() if line.strip() and ":" not in line}
+    assert {"tap", "user"} <= netdevs <= {entry["name"] for entry in known["backends"]}
 
 
 def test_what_changed_between_the_two(index: Index, newer: Index) -> None:
