@@ -15,8 +15,6 @@ from qtrace.errors import QtraceError, TargetError
 
 __all__ = ["command"]
 
-_LARGEST = 2**18
-
 
 @click.command("explain", context_settings={"ignore_unknown_options": False})
 @click.argument("line", nargs=-1, type=click.UNPROCESSED)
@@ -69,7 +67,7 @@ def command(
 
 
 def _argv(line: tuple[str, ...], pid: int | None, file: str | None) -> list[str]:
-    from qtrace.explain.words import split_text
+    from qtrace.explain.words import LARGEST, split_text
     from qtrace.proc import command_line
 
     if pid is not None:
@@ -77,9 +75,9 @@ def _argv(line: tuple[str, ...], pid: int | None, file: str | None) -> list[str]
     if file is not None:
         try:
             if file == "-":
-                return split_text(sys.stdin.read(_LARGEST + 1))
+                return split_text(sys.stdin.read(LARGEST + 1))
             with Path(file).open(errors="replace") as text:
-                return split_text(text.read(_LARGEST + 1))
+                return split_text(text.read(LARGEST + 1))
         except OSError as exc:
             raise TargetError(f"cannot read {file}: {exc.strerror}") from exc
         except UnicodeDecodeError as exc:

@@ -13,6 +13,7 @@ from qtrace.explain.manual import read_manual
 from qtrace.explain.meaning import option_rows
 from qtrace.explain.models import Models
 from qtrace.explain.network import Client, Network, build
+from qtrace.explain.rewrite import rewrites
 from qtrace.explain.schema import Schema, read_schema
 from qtrace.explain.warn import warnings
 from qtrace.explain.words import Line, read_line
@@ -70,9 +71,13 @@ class Reader:
                 for number, ports in network.hubs.items()
             ],
             "warnings": warnings(network, self.schema, self.manual),
+            "rewrites": rewrites(line, network, machine.onboard and machine.known, self._again),
             "unknown": list(network.unknown),
             "other_devices": [str(opts.option) for opts in network.others],
         }
+
+    def _again(self, argv: Sequence[str]) -> Network:
+        return self.network(argv)[2]
 
     def _client(self, client: Client) -> dict[str, Any]:
         peer = client.peer

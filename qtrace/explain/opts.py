@@ -14,6 +14,7 @@ __all__ = ["Opts", "parse_json", "parse_keyval", "parse_opts", "wellformed"]
 
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9._-]*\Z")
 _NAME = re.compile(r"(?:__[A-Za-z0-9._-]*_|)[A-Za-z][A-Za-z0-9_-]*\Z")
+_MARK = re.compile("[=,]")
 _INDEX = re.compile(r"\d+\Z")
 _DEEPEST = 32
 
@@ -73,7 +74,8 @@ def _pieces(text: str, implied: str | None) -> list[tuple[str, str, bool]]:
     """(name, value, whether it was written without a value), as `get_opt_name_value` cuts them."""
     found, place = [], 0
     while place < len(text):
-        end = next((n for n in range(place, len(text)) if text[n] in "=,"), len(text))
+        mark = _MARK.search(text, place)
+        end = mark.start() if mark else len(text)
         flag = False
         if end < len(text) and text[end] == "=":
             name = text[place:end]
@@ -109,7 +111,8 @@ def parse_keyval(option: Option, implied: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     text, place, first = option.value or "", 0, True
     while place < len(text):
-        end = next((n for n in range(place, len(text)) if text[n] in "=,"), len(text))
+        mark = _MARK.search(text, place)
+        end = mark.start() if mark else len(text)
         if end == len(text) or text[end] == ",":
             piece = text[place:end]
             if piece in ("help", "?"):

@@ -14,7 +14,7 @@ from qtrace.errors import RefusedLine
 
 __all__ = ["LARGEST", "Line", "Option", "read_line", "split_text"]
 
-LARGEST = 2**18  # characters; Linux itself takes no longer word than half of that
+LARGEST = 2**17  # characters; Linux itself takes no longer word
 _PROGRAM = re.compile(r"(?:.*/)?(?:qemu(?:-system-[\w.+-]+|-kvm)?|kvm)(?:\.exe)?$")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _ENDS = frozenset("&|;<>()")

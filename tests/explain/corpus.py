@@ -100,6 +100,8 @@ NET = ok(
     "-net nic -net vde,sock=null://",
 )
 PAIRS = ok(
+    "-device virtio-serial-pci -netdev user,id=a -device e1000,netdev=a",
+    "-device e1000,netdev=a -device virtio-serial-pci -netdev user,id=a",
     "-netdev user,id=n0 -device e1000,netdev=n0",
     "-device e1000,netdev=n0 -netdev user,id=n0",
     "-netdev user,id=n0 -device virtio-net-pci,netdev=n0,mac=52:54:00:12:34:70,id=nic",
@@ -170,12 +172,10 @@ HUBS = ok(
 )
 JSON = ok(
     """-netdev '{"type":"user","id":"n"}' -device e1000,netdev=n""",
-    """-netdev '{"type":"user","id":"n","restrict":true,"dnssearch":[{"str":"a.b"}]}' """
-    """-device e1000,netdev=n""",
+    """-netdev '{"type":"user","id":"n","restrict":true,"dnssearch":[{"str":"a"}]}' -device e1000,netdev=n""",
     """-netdev user,id=n -device '{"driver":"e1000","netdev":"n","mac":"52:54:00:00:00:09","id":"j"}'""",
     """-device '{"driver":"virtio-net-pci","mq":false}' -device e1000""",
-    """-netdev '{"type":"stream","id":"s","server":true,"""
-    """"addr":{"type":"inet","host":"0.0.0.0","port":"13"}}'""",
+    """-netdev '{"type":"stream","id":"s","server":true,"addr":{"type":"inet","host":"127.1","port":"1"}}'""",
     """-netdev '{"type":"hubport","id":"p","hubid":2}' -device e1000,netdev=p""",
     """-netdev user,id=a -netdev '{"type":"user","id":"b"}' -device e1000,netdev=b -device e1000,netdev=a""",
 )

@@ -38,6 +38,8 @@ class Account:
     netdevs: dict[str, dict[str, Any]] = field(default_factory=dict)
     hubs: dict[int, dict[str, str | None]] = field(default_factory=dict)
     devices: list[tuple[str, str, str]] = field(default_factory=list)
+    info: dict[str, str] = field(default_factory=dict)  # a back end's options, as QEMU prints them
+    addresses: list[tuple[str, str]] = field(default_factory=list)  # (PCI device, slot)
 
 
 def ask(argv: Sequence[str], home: Path, needs: str = "") -> Account:
@@ -148,6 +150,7 @@ def _client(account: Account, match: re.Match[str]) -> str:
             facts = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
             account.nics[name] = {"type": facts.get("model"), "mac": facts.get("macaddr"), "peer": None}
     elif kind != "hubport":
+        account.info[name] = re.sub(r"fd=\d+", "fd", rest)
         entry = account.netdevs.setdefault(name, {"type": kind, "peer": None, "queues": 0})
         entry["queues"] += 1
     return name
@@ -160,6 +163,8 @@ def _devices(account: Account, text: str) -> None:
         line = _GENERATED.sub(r"#net\1", line)
         if match := re.match(r'\s*dev: ([\w.-]+), id "(.*)"', line):
             found.append([match[1], "", ""])
+        elif found and (match := re.match(r"\s+addr = ([0-9a-f.]+)", line)):
+            account.addresses.append((found[-1][0], match[1]))
         elif found and (match := re.match(r'\s+(mac|netdev) = "(.*)"', line)):
             found[-1][1 if match[1] == "mac" else 2] = match[2]
     account.devices = [(kind, mac, peer) for kind, mac, peer in found if mac]

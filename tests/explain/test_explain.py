@@ -1,0 +1,185 @@
+"""The verb: formats, where a line comes from, what it warns of; and any text at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qtrace.cli.explain import command
+from qtrace.errors import RefusedLine
+from qtrace.explain.explanation import Reader
+from qtrace.explain.words import split_text
+from qtrace.store.index import Index
+
+LINE = (
+    "qemu-system-x86_64 -hda disk.img -net nic,model=e1000,netdev=foo "
+    "-netdev tap,ifname=tap0,script=no,downscript=no,id=foo"
+)
+
+
+def run(index: Index, *argv: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(command, ["--index", str(index.path), *argv], input=stdin)
+
+
+def test_the_issues_line_in_every_format(index: Index) -> None:
+    text = run(index, "--", LINE).output
+    assert "1 NIC, 1 back end, no hubs" in text
+    assert re.search(r"net_init_tap \(net/tap\.c:\d+\)", text)
+    assert "qtrace walk e1000 tap --direction tx" in text and "-netdev and -device (exact)" in text
+    assert "script = no" in text
+    data = json.loads(run(index, "--format", "json", "--", *LINE.split()).output)
+    assert [nic["peer"] for nic in data["nics"]] == ["foo"]
+    assert "```" in run(index, "--format", "md", "--", LINE).output
+    assert run(index, "--format", "mermaid", "--", LINE).output.startswith("flowchart")
+
+
+def test_a_line_from_a_file_and_from_stdin(index: Index, tmp_path: Path) -> None:
+    text = (
+        "$ sudo qemu-system-x86_64 \\\n  -netdev 'user,id=a,hostname=x,,y' \\\n  -device e1000,netdev=a &\n"
+    )
+    (tmp_path / "line").write_text(text)
+    one = run(index, "--format", "json", "--file", str(tmp_path / "line"))
+    two = run(index, "--format", "json", "--file", "-", stdin=text)
+    assert one.output == two.output
+    values = {row["name"]: row["value"] for row in json.loads(one.output)["netdevs"][0]["options"]}
+    assert values["hostname"] == "x,y"
+
+
+def test_a_process(index: Index) -> None:
+    # Something that waits and is called as a QEMU is.
+    wait = "import sys, time; print(flush=True); time.sleep(60)"
+    argv = [sys.executable, "-c", wait, "-nic", "user,model=rtl8139", "-id", "100"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout and process.stdout.readline()
+            said = run(index, "--pid", str(process.pid))
+        finally:
+            process.kill()
+    assert said.exit_code == 0, said
+    assert "rtl8139.0" in said.output and "-id 100" in said.output
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "words"),
+    [
+        ("-netdev user,id=a", "no-peer", "no NIC uses this netdev"),
+        ("-nodefaults -device e1000", "no-peer", "its frames go nowhere"),
+        ("-net nic -net user", "hub", "-nic makes none"),
+        ("-net nic -net nic -net user", "hub", "see each other's frames"),
+        ("-net nic", "hub-without-host", "leads out"),
+        ("-M none -nic user", "not-created", "will not have it"),
+        ("-device e1000,mac=52:54:00:00:00:01 -nic user,mac=52:54:00:00:00:01", "mac-twice", "2 times"),
+        ("-nic tap,ifname=nowhere9", "ifname", "no interface 'nowhere9'"),
+        ("-nic tap", "script", "/etc/qemu-ifup"),
+        ("-nic tap,vhost=on,model=e1000", "vhost", "a virtio NIC only"),
+        ("-nic user,restrict", "deprecated", "restrict=on"),
+        ("-nic user,ip=10.0.2.0", "deprecated", "ip="),
+        ("-nic tap,fd=3", "descriptor", "hand this over"),
+        ("-readconfig /etc/shadow -nic user", "remark", "was not read"),
+    ],
+)
+def test_warnings(reader: Reader, line: str, kind: str, words: str) -> None:
+    found = reader.explain(["qemu-system-x86_64", *line.split()])["warnings"]
+    assert any(item["kind"] == kind and words in item["text"] for item in found), found
+
+
+def test_what_it_does_not_need_to_warn_of(reader: Reader) -> None:
+    line = "-netdev user,id=a -device virtio-net-pci,netdev=a"
+    assert reader.explain(["qemu-system-x86_64", *line.split()])["warnings"] == []
+
+
+def test_every_option_has_its_meaning_and_its_place(reader: Reader) -> None:
+    data = reader.explain(["qemu-system-x86_64", "-nic", "tap,script=no,downscript=no"])
+    rows = {row["name"]: row for row in data["netdevs"][0]["options"]}
+    assert all(row["meaning"] and row["file"] and row["line"] for row in rows.values())
+    assert rows["script"]["default"] == "/etc/qemu-ifup" and rows["script"]["value"] == "no"
+    assert rows["ifname"]["given"] is False
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+@pytest.mark.parametrize("model", ["e1000", "rtl8139", "virtio-net-pci", "vmxnet3", "ne2k_isa", "usb-net"])
+def test_a_models_properties_are_those_that_qemu_lists(reader: Reader, model: str) -> None:
+    argv = ["qemu-system-x86_64", "-device", f"{model},help"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    theirs = set(re.findall(r"^  ([\w-]+)=<", said, re.MULTILINE)) - {"virtio-backend"}
+    ours = reader.models.properties(reader.models.by_type[model])
+    assert theirs <= set(ours)
+    assert {name for name, item in ours.items() if item.file} <= theirs
+
+
+def test_a_refusal_is_one_message(index: Index) -> None:
+    argv = [sys.executable, "-m", "qtrace", "explain", "--index", str(index.path), "--", "-nic", "tapp"]
+    said = subprocess.run(argv, capture_output=True, text=True)
+    assert said.returncode == 1 and "no back end 'tapp'" in said.stderr and "Traceback" not in said.stderr
+
+
+def test_control_characters_do_not_reach_the_terminal(index: Index) -> None:
+    for form in ("text", "md", "mermaid"):
+        said = run(index, "--format", form, "--", "qemu-system-x86_64", "-nic", "user,hostname=\x1b]0;x\x07")
+        assert said.exit_code == 0 and "\x1b" not in said.output and "\x07" not in said.output
+    refused = run(index, "--", "qemu-system-x86_64", "-nic", "\x1b[2J")
+    assert "\x1b" not in str(refused.exception) and isinstance(refused.exception, RefusedLine)
+
+
+_SAID = (
+    "qemu-system-x86_64 -net -netdev -nic -device -M -set -readconfig -nodefaults user tap nic hubport "
+    'id=a netdev=a hubid=0 model=virtio mac=1 fd=3 queues=2 addr.type=unix \' " \\ , = {"type": } , ,, e1000 '
+    "stream virtio-net-pci hostfwd=tcp::1-:2 [ x.0=1 x.1.y=2 netdev.a.restrict=on $HOME\n"
+)
+WORDS = st.sampled_from(_SAID.split(" "))
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    text=st.one_of(
+        st.text(max_size=300),
+        st.lists(WORDS, max_size=14).map(" ".join),
+        st.lists(WORDS, max_size=14).map("".join),
+    )
+)
+def test_any_text_is_answered_or_refused(reader: Reader, text: str) -> None:
+    began = time.monotonic()
+    try:
+        data = reader.explain(split_text(text))
+        json.dumps(data)
+    except RefusedLine as exc:
+        assert str(exc)
+    assert time.monotonic() - began < 1
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    form=st.sampled_from(["-netdev", "-nic", "-net", "-device", "-M", "-set", "-chardev"]),
+    value=st.one_of(st.text(max_size=80), st.lists(WORDS, max_size=10).map(",".join)),
+)
+def test_any_value_is_answered_or_refused(reader: Reader, form: str, value: str) -> None:
+    try:
+        reader.explain(["qemu-system-x86_64", form, value])
+    except RefusedLine as exc:
+        assert str(exc)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-nic user," + "a.b." * 30_000,
+        "-netdev stream," + "a." * 60_000 + "=1",
+        "-netdev {" + "[" * 90_000,
+        '"' * 130_001,
+        "-nic " + "," * 130_000,
+    ],
+)
+def test_long_texts_take_no_longer(reader: Reader, text: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(RefusedLine):
+        reader.explain(split_text(text))
+    assert time.monotonic() - began < 1
