@@ -30,6 +30,8 @@ def pairs(reader: Reader) -> list[Pair]:
         Pair(case, form["form"], form["argv"][1:])
         for case in CORPUS
         if not case.refused and not unasked(case) and "-readconfig" not in case.line
+        # Whether a connection to nobody is still tried or has failed is a matter of when QEMU is asked.
+        if "addr.path=nobody" not in case.line
         for form in said(reader, case)["rewrites"]
         if form["exact"]
     ]
