@@ -25,6 +25,7 @@ _DEFAULT = re.compile(r'default_nic(?:_model)? = "([\w-]+)"')
 _NAMED = re.compile(
     r'MACHINE_TYPE_NAME\("([\w.-]+)"\)|DEFINE_\w*MACHINE\w*\([^;]*?"([\w.-]+)"|alias = "([\w.-]+)"'
 )
+_ALIASED = re.compile(r'DEFINE_PC_VER_MACHINE\([^;]*"([\w-]+)",[^";]*\);')
 _NUMBERED = re.compile(r"DEFINE_(I440FX|Q35)_MACHINE\w*\((\d+), (\d+)(?:, (\d+))?\)")
 _HOSTS = re.compile(r"(xhci|ehci|uhci|ohci)")
 
@@ -68,9 +69,8 @@ def find_machine(line: Line, root: Path, *, lenient: bool = False) -> Machine:
         return Machine(name, False, True, "", ())
     name = name or "pc"
     if name not in _machines(root):
-        if lenient:
+        if lenient or said is None:
             return Machine(name, False, True, "", ())
-        assert said is not None
         raise RefusedLine(
             f"{said}: this QEMU has no machine {name!r}", hint="see: qemu-system-x86_64 -machine help"
         )
@@ -104,6 +104,7 @@ def _machines(root: Path) -> set[str]:
     found = {"none", "microvm"}
     for text in _sources(root):
         found |= {name for names in _NAMED.findall(text) for name in names if name}
+        found |= set(_ALIASED.findall(text))
         for kind, *numbers in _NUMBERED.findall(text):
             found.add(f"pc-{kind.lower()}-{'.'.join(number for number in numbers if number)}")
     return found
