@@ -12,12 +12,13 @@ from qtrace.bench.attach import Attacher
 from qtrace.bench.brief import make_brief
 from qtrace.bench.conditions import conditions
 from qtrace.errors import TargetError
+from qtrace.explain.attached import Attached, accelerator_of, attached_nics
+from qtrace.explain.explanation import Reader
 from qtrace.model import Cell
 from qtrace.proc import command_line
 from qtrace.progress import Progress
 from qtrace.store.index import Index
 from qtrace.store.run import RunWriter
-from qtrace.trace.cmdline import Attached, accelerator_of, attached_nics
 from qtrace.trace.engine import open_engine
 from qtrace.trace.snapshot import Snapshot
 from qtrace.trace.target import Target
@@ -47,9 +48,9 @@ def target_binary(pid: int) -> Path:
     return running  # replaced by an upgrade, or in a container
 
 
-def choose_nic(pid: int, netdev_id: str = "") -> tuple[Attached, list[Attached]]:
+def choose_nic(pid: int, index: Index, netdev_id: str = "") -> tuple[Attached, list[Attached]]:
     """The NIC to follow, by its netdev's id where there are several, and the others. Raises TargetError."""
-    found = attached_nics(command_line(pid))
+    found = attached_nics(Reader(index), command_line(pid))
     if not found:
         raise TargetError(f"process {pid} has no NIC with a netdev on its command line")
     chosen = [nic for nic in found if nic.id == netdev_id] if netdev_id else found

@@ -45,10 +45,12 @@ def command(pid: int, duration: float, netdev: str, output: Path | None, form: s
     progress = ConsoleProgress()
     try:
         binary = target_binary(pid)
-        nic, others = choose_nic(pid, netdev)
-        require_tracing(kernel=nic.vhost)
-        progress.done(f"process {pid}: {nic.nic} on {nic.netdev}" + (" with vhost" if nic.vhost else ""))
+        require_tracing(kernel=False)
         index = index_for(binary, index_name, progress)
+        nic, others = choose_nic(pid, index, netdev)
+        if nic.vhost:
+            require_tracing(kernel=True)
+        progress.done(f"process {pid}: {nic.nic} on {nic.netdev}" + (" with vhost" if nic.vhost else ""))
         folder = (output or Path("runs") / f"{pid}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
         live = record_process(pid, nic, others, duration, folder, index, progress, sys.argv[1:])
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")

@@ -15,13 +15,14 @@ from qtrace.explain.models import Models
 from qtrace.explain.network import Client, Network, build
 from qtrace.explain.rewrite import rewrites
 from qtrace.explain.schema import Schema, read_schema
+from qtrace.explain.values import truth
 from qtrace.explain.warn import warnings
 from qtrace.explain.words import Line, read_line
 from qtrace.source.catalogue import backend_name
 from qtrace.source.platforms import other_platform
 from qtrace.store.index import Index
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "carried_by_kernel"]
 
 _NO_WALK = ("hubport", "vhost-user", "vhost-vdpa", "netmap")
 
@@ -45,7 +46,7 @@ class Reader:
         """What QEMU would make of it. Raises RefusedLine where it would refuse."""
         line = read_line(argv, self.manual.options, lenient=lenient)
         setup = collect(line, config)
-        machine = find_machine(line, self.root)
+        machine = find_machine(line, self.root, lenient=lenient)
         network = build(setup, machine, self.schema, self.models, self.compiled, lenient)
         network.remarks += line.remarks
         network.unknown += [str(option) for option in line.unknown]
@@ -142,7 +143,7 @@ class Reader:
             f"qtrace walk {nic.type} {name} --direction {way}"
             for other in netdevs
             if known and other.type not in _NO_WALK
-            for name in [f"{other.type},vhost=on" if _vhost(nic, other) else other.type]
+            for name in [f"{other.type},vhost=on" if carried_by_kernel(nic, other) else other.type]
             for way in ("tx", "rx")
         ]
 
@@ -155,8 +156,15 @@ class Reader:
         return {"name": port.name, "peer": port.peer.name if port.peer else None}
 
 
-def _vhost(nic: Client, other: Client) -> bool:
-    value = other.values.get("vhost")
-    on = value is True or value in ("on", "yes", "true", "y")
-    on = on or (value is None and any(name in other.values for name in ("vhostfd", "vhostfds")))
-    return on and other.type == "tap" and nic.type.startswith("virtio-net")
+def carried_by_kernel(nic: Client, other: Client) -> bool:
+    """Whether vhost-net takes the frames of this pair (net/tap.c: net_init_tap_one)."""
+
+    def on(name: str) -> bool:
+        value = other.values.get(name)
+        return value is True or (isinstance(value, str) and truth(value) is True)
+
+    if other.type != "tap" or not nic.type.startswith("virtio-net"):
+        return False
+    if "vhost" in other.values:
+        return on("vhost")
+    return "vhostfd" in other.values or "vhostfds" in other.values or on("vhostforce")

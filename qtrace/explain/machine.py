@@ -25,6 +25,7 @@ _DEFAULT = re.compile(r'default_nic(?:_model)? = "([\w-]+)"')
 _NAMED = re.compile(
     r'MACHINE_TYPE_NAME\("([\w.-]+)"\)|DEFINE_\w*MACHINE\w*\([^;]*?"([\w.-]+)"|alias = "([\w.-]+)"'
 )
+_ALIASED = re.compile(r'DEFINE_PC_VER_MACHINE\([^;]*"([\w-]+)",[^";]*\);')
 _NUMBERED = re.compile(r"DEFINE_(I440FX|Q35)_MACHINE\w*\((\d+), (\d+)(?:, (\d+))?\)")
 _HOSTS = re.compile(r"(xhci|ehci|uhci|ohci)")
 
@@ -48,8 +49,11 @@ class Machine:
         return True
 
 
-def find_machine(line: Line, root: Path) -> Machine:
-    """The machine that a line asks for, `pc` where it says nothing. Raises RefusedLine for an unknown one."""
+def find_machine(line: Line, root: Path, *, lenient: bool = False) -> Machine:
+    """The machine that a line asks for, `pc` where it says nothing.
+
+    Raises RefusedLine for an unknown one, of which a lenient reader knows nothing.
+    """
     name, said = "", None
     settings: dict[str, str] = {}
     for option in line.options:
@@ -65,7 +69,8 @@ def find_machine(line: Line, root: Path) -> Machine:
         return Machine(name, False, True, "", ())
     name = name or "pc"
     if name not in _machines(root):
-        assert said is not None
+        if lenient or said is None:
+            return Machine(name, False, True, "", ())
         raise RefusedLine(
             f"{said}: this QEMU has no machine {name!r}", hint="see: qemu-system-x86_64 -machine help"
         )
@@ -99,6 +104,7 @@ def _machines(root: Path) -> set[str]:
     found = {"none", "microvm"}
     for text in _sources(root):
         found |= {name for names in _NAMED.findall(text) for name in names if name}
+        found |= set(_ALIASED.findall(text))
         for kind, *numbers in _NUMBERED.findall(text):
             found.add(f"pc-{kind.lower()}-{'.'.join(number for number in numbers if number)}")
     return found

@@ -30,7 +30,7 @@ _OF_ANY = ("type", "hotpluggable", "hotplugged", "realized", "parent_bus")
 _ADDED = re.compile(r'object_(?:class_)?property_add\w*\(\s*[^,]+,\s*"([\w-]+)"')
 _BOOTINDEX = re.compile(r'device_add_bootindex_property\([^"]*"([\w-]+)"')
 _INFO = re.compile(r"^const PropertyInfo (qdev_prop_\w+) = \{(.*?)^\};", re.MULTILINE | re.DOTALL)
-_FIELD = re.compile(r'\.(name|description)\s*=\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
+_FIELD = re.compile(r'\.(name|type|description)\s*=\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def _line(line: Line, network: Network, words: list[str]) -> list[str]:
     mine = {id(client.opts.option) for client in network.clients if client.opts}
     mine |= {id(request.opts.option) for request in network.requested}
     named = {client.opts.id for client in network.clients if client.opts}
-    argv, put = [line.program or "qemu"], False
+    argv, put = [line.program or f"qemu-system-{line.target}"], False
     for option in line.options:
         ours = option.name in _NETWORK or id(option) in mine or (_sets(option) in named and _sets(option))
         if not put and (ours or option.name == "device"):

@@ -51,7 +51,8 @@ class Line:
     @property
     def target(self) -> str:
         """What the program emulates, `x86_64` where its name does not tell."""
-        return self.program.rpartition("qemu-system-")[2].partition("-")[0] or "x86_64"
+        _, named, target = self.program.rpartition("qemu-system-")
+        return target.partition("-")[0].removesuffix(".exe") if named else "x86_64"
 
 
 def split_text(text: str) -> list[str]:

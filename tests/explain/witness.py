@@ -150,7 +150,9 @@ def _client(account: Account, match: re.Match[str]) -> str:
             facts = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
             account.nics[name] = {"type": facts.get("model"), "mac": facts.get("macaddr"), "peer": None}
     elif kind != "hubport":
-        account.info[name] = re.sub(r"fd=\d+", "fd", rest)
+        # Of a connection that is still being made, or has failed meanwhile, QEMU says now this, now that.
+        passing = kind == "stream" or rest.startswith("socket: connect")
+        account.info[name] = "" if passing else re.sub(r"fd=\d+", "fd", rest)
         entry = account.netdevs.setdefault(name, {"type": kind, "peer": None, "queues": 0})
         entry["queues"] += 1
     return name

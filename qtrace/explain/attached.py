@@ -1,0 +1,69 @@
+"""Which NIC of a running QEMU is on which back end: what `qtrace record` follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qtrace.errors import RefusedLine, TargetError
+from qtrace.explain.explanation import Reader, carried_by_kernel
+from qtrace.explain.network import Client, Network
+
+__all__ = ["Attached", "accelerator_of", "attached_nics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A NIC and its back end. `id` is the back end's, or the hub's where a hub stands between."""
+
+    nic: str
+    netdev: str
+    id: str
+    vhost: bool = False
+    hub: bool = False
+
+    @property
+    def datapath(self) -> str:
+        """As a cell names it."""
+        return "vhost-net" if self.vhost else "qemu"
+
+
+def attached_nics(reader: Reader, argv: Sequence[str]) -> list[Attached]:
+    """Every NIC with a back end, in the guest's order. Raises TargetError for a line that cannot run."""
+    try:
+        _, _, network = reader.network(argv, lenient=True)
+    except RefusedLine as exc:
+        release = reader.index.meta["qemu"]
+        raise TargetError(
+            f"as QEMU {release} reads its command line, it could not run: {exc}",
+            hint="--index chooses another release's index",
+        ) from exc
+    return [found for nic in network.nics for found in _of(network, nic)]
+
+
+def _of(network: Network, nic: Client) -> list[Attached]:
+    peer = nic.peer
+    if peer is None:
+        return []
+    if peer.kind == "netdev":
+        name = "" if peer.generated else peer.name
+        return [Attached(nic.type, peer.type, name, carried_by_kernel(nic, peer))]
+    others = [port.peer for port in network.hubs[peer.hub or 0] if port.peer is not None]
+    return [
+        Attached(nic.type, other.type, f"hub{peer.hub}", hub=True)
+        for other in others
+        if other.kind == "netdev"
+    ]
+
+
+def accelerator_of(argv: Sequence[str]) -> str:
+    """`kvm` or `tcg`, as the line asks for it."""
+    for word, value in zip(argv, [*argv[1:], ""], strict=True):
+        name = word.lstrip("-")
+        if name == "enable-kvm":
+            return "kvm"
+        if name == "accel":
+            return value.split(",")[0]
+        if name in ("machine", "M") and "accel=" in value:
+            return value.partition("accel=")[2].split(",")[0].split(":")[0]
+    return "tcg"
