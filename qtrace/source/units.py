@@ -14,12 +14,15 @@ import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from qtrace.cache import atomic_file, cache_dir
+from qtrace.errors import SourceError
 from qtrace.progress import Progress
 from qtrace.source.extract import Attempt, extract, precompile
 from qtrace.source.facts import Facts, facts_from_json, facts_to_json
@@ -27,7 +30,7 @@ from qtrace.source.inputs import Input, Inputs, digest
 from qtrace.source.prepare import COMMON, Prepared
 from qtrace.store.index import FORMAT
 
-__all__ = ["Read", "Sources", "read_units"]
+__all__ = ["Read", "Sources", "incomplete", "read_units"]
 
 _WORKERS = 2
 _EVERY = 20  # files between two words of progress
@@ -79,7 +82,7 @@ class _Units:
             found |= self.kept_or_parsed([_FIRST])
             self.first_includes = [_FIRST, *found[_FIRST].includes]
         found |= self.kept_or_parsed(self.tree.files)
-        while stale := [file for file, facts in found.items() if not self.sound(facts, found)]:
+        while stale := incomplete(found):
             found |= self.parse(stale)
         names = {name for file, facts in found.items() for name in (file, *facts.includes)}
         read = [self.inputs.get(name) for name in sorted(names | set(self.first_includes))]
@@ -91,10 +94,6 @@ class _Units:
         read += self.prepared.made_from
         inputs = [item._replace(name=str(self.inputs.path_of(item.name))) for item in read]
         return Read(facts, inputs, self.parsed)
-
-    def sound(self, facts: Facts, found: dict[str, Facts]) -> bool:
-        """Whether what was left out of these facts is still among those of another file."""
-        return all(owner in found and header in found[owner].includes for header, owner in facts.relied)
 
     def kept_or_parsed(self, files: Iterable[str]) -> dict[str, Facts]:
         found, left = {}, []
@@ -154,7 +153,9 @@ class _Units:
         names = [*facts.includes, *self.first_includes]
         before = [(name, self.inputs.get(name).sha256) for name in dict.fromkeys(names)]
         state = digest(*(f"{name} {content}" for name, content in before))[:16]
-        with atomic_file(_home() / f"{self.key(facts.file)}-{state}") as beside:
+        target = _home() / f"{self.key(facts.file)}-{state}"
+        # Facts that cannot be kept only cost time; that the index cannot be written is said there.
+        with contextlib.suppress(OSError), atomic_file(target) as beside:
             beside.write_text(f"{json.dumps(before)}\n{json.dumps(facts_to_json(facts))}\n")
 
     def key(self, file: str) -> str:
@@ -172,6 +173,30 @@ class _Units:
         return digest(str(FORMAT), clang, file, self.inputs.get(file).sha256, *words)[:32]
 
 
+def incomplete(found: Mapping[str, Facts]) -> list[str]:
+    """The files whose facts leave something out that is among nobody's.
+
+    Facts that were kept at different times may each leave a header to the other. So what a file relies on
+    must have the header, and must not rely on the file itself for it, however many hands it goes through.
+    """
+    relied: dict[tuple[str, str], set[str]] = defaultdict(set)  # (file, header) -> those that it relies on
+    for file, facts in found.items():
+        for header, owner in facts.relied:
+            relied[file, header].add(owner)
+    known: dict[tuple[str, str], bool] = {}
+
+    def whole(file: str, header: str) -> bool:
+        if (file, header) not in known:
+            known[file, header] = False  # while it is asked: who comes back here has gone in a circle
+            known[file, header] = all(
+                owner in found and header in found[owner].includes and whole(owner, header)
+                for owner in relied.get((file, header), ())
+            )
+        return known[file, header]
+
+    return sorted({file for file, header in list(relied) if not whole(file, header)})
+
+
 def _home() -> Path:
     return cache_dir("facts")
 
@@ -183,6 +208,11 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("forkserver"), initializer=_begin)
     try:
         yield pool
+    except BrokenProcessPool as exc:
+        raise SourceError(
+            "a process that reads the source was ended from outside",
+            hint="is there memory left? run it again",
+        ) from exc
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
@@ -195,6 +225,9 @@ def _begin() -> None:
 
 
 def _prune() -> None:
-    kept = sorted(_home().iterdir(), key=lambda path: path.stat().st_mtime_ns)
-    for path in kept[:-_MOST_KEPT]:
+    kept = []
+    for path in _home().iterdir():
+        with contextlib.suppress(OSError):  # another index is being made, and has taken it away
+            kept.append((path.stat().st_mtime_ns, path))
+    for _, path in sorted(kept)[:-_MOST_KEPT]:
         path.unlink(missing_ok=True)

@@ -15,9 +15,11 @@ import pytest
 from qtrace.errors import SourceError
 from qtrace.progress import SILENT
 from qtrace.source.build import ensure_index
+from qtrace.source.facts import Facts
 from qtrace.source.inputs import Inputs
 from qtrace.source.prepare import COMMON, prepare
 from qtrace.source.tree import open_tree
+from qtrace.source.units import incomplete
 from qtrace.store.index import Index
 
 pytestmark = pytest.mark.usefixtures("side_cache")
@@ -160,3 +162,40 @@ def test_a_size_that_stays_hides_no_change(tmp_path: Path) -> None:
     assert not Inputs(tmp_path, tmp_path / "none").same(before)
     (tmp_path / "a").unlink()
     assert not Inputs(tmp_path, tmp_path / "none").same(before)
+
+
+def unit(file: str, *relied: str) -> Facts:
+    """Facts of a file that includes one header and relies on others for it."""
+    return Facts(file, "common", includes=["net/a.h"], relied=[("net/a.h", owner) for owner in relied])
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [
+        ([unit("x"), unit("y", "x"), unit("z", "y")], []),
+        ([unit("x", "y"), unit("y", "x")], ["x", "y"]),  # kept at two times, each left it to the other
+        ([unit("x", "y"), unit("y", "z"), unit("z", "x"), unit("w")], ["x", "y", "z"]),
+        ([unit("x"), unit("y", "gone")], ["y"]),
+        ([unit("x", "gone"), unit("y", "x"), unit("w")], ["x", "y"]),
+        ([Facts("x", "common"), unit("y", "x")], ["y"]),  # it has ceased to include the header
+    ],
+)
+def test_nobody_leaves_a_header_to_somebody_who_has_not_got_it(
+    units: list[Facts], expected: list[str]
+) -> None:
+    assert incomplete({facts.file: facts for facts in units}) == expected
+
+
+def test_facts_kept_at_different_times_do_not_leave_a_header_to_each_other(tree: Path, edit: Edit) -> None:
+    """Every mixture of two states of two files that share headers is what a fresh index of it is."""
+    first, second = "hw/net/ne2000.c", "hw/net/ne2000-pci.c"
+    marks = {first: "", second: ""}
+    seen = {}
+    for step, file in enumerate((first, second, first, second)):
+        path, old = tree / file, marks[file]
+        text = path.read_text().removesuffix(old)
+        marks[file] = "" if old else f"\nint {NEW}_{step}(void);\n"
+        path.write_text(text + marks[file])
+        index, _ = ensure_index(source=tree)
+        seen[tuple(marks.values())] = index.counts()
+    assert len({tuple(sorted(counts.items())) for counts in seen.values()}) == 1, seen
