@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -31,6 +32,18 @@ def _missing(what: str) -> str | None:
     return None if shutil.which(what) else f"needs the program {what}"
 
 
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the test, or fail it where every skip is to be a failure."""
+    if os.environ.get("QTRACE_NO_SKIP"):
+        pytest.fail(f"{reason} (QTRACE_NO_SKIP is set)", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", name="skip_or_fail")
+def _skip_or_fail() -> Callable[[str], NoReturn]:
+    return skip_or_fail
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*what): root, bcc, tun, or the name of a program")
 
@@ -41,9 +54,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             reason = _missing(what)
             if reason is None:
                 continue
-            if os.environ.get("QTRACE_NO_SKIP"):
-                pytest.fail(f"{reason} (QTRACE_NO_SKIP is set)", pytrace=False)
-            pytest.skip(reason)
+            skip_or_fail(reason)
 
 
 @pytest.fixture(scope="module")

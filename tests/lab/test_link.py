@@ -128,8 +128,8 @@ def test_a_frame_of_a_stream_has_its_length_before_it() -> None:
 
 
 def test_a_switch_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_namespace() as space:
-        monkeypatch.setattr("shutil.which", lambda _: None)
+    with open_namespace() as space, monkeypatch.context() as without:
+        without.setenv("PATH", "/nowhere")
         with pytest.raises(MissingPrerequisite, match="vde_switch") as caught, open_link(space, "vde"):
             pass
     assert "vde-switch" in caught.value.hint

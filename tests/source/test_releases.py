@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -28,12 +29,12 @@ _BUILT = "bookworm-backports"  # the same series, as a program that runs here
 
 
 @pytest.fixture(scope="module")
-def newer(side_cache: Path) -> Index:
+def newer(side_cache: Path, skip_or_fail: Callable[[str], NoReturn]) -> Index:
     """The index of Debian 13's QEMU, fetched by the project itself."""
     try:
         tree = release_tree(_NEXT)
     except MissingPrerequisite as exc:
-        pytest.skip(f"the source of QEMU in Debian {_NEXT} is not to be had: {exc}")
+        skip_or_fail(f"the source of QEMU in Debian {_NEXT} is not to be had: {exc}")
     found, _ = ensure_index(source=tree)
     return found
 
@@ -70,12 +71,14 @@ def test_only_what_needs_another_system_or_library_has_errors(newer: Index) -> N
 
 
 @pytest.fixture(scope="module")
-def program(side_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+def program(
+    side_cache: Path, tmp_path_factory: pytest.TempPathFactory, skip_or_fail: Callable[[str], NoReturn]
+) -> Callable[..., str]:
     """A QEMU of the newer series, built for this release and unpacked only: it is asked for its help."""
     try:
         folders = [fetch_package(f"qemu-system-{part}", suite=_BUILT) for part in _PARTS]
     except MissingPrerequisite as exc:
-        pytest.skip(f"Debian {_BUILT} has no QEMU to ask: {exc}")
+        skip_or_fail(f"Debian {_BUILT} has no QEMU to ask: {exc}")
     # All in one place: what is not there it takes from the installed QEMU, whose modules do not fit.
     modules = tmp_path_factory.mktemp("modules")
     for module in (path for folder in folders for path in folder.glob("usr/lib/*/qemu/*.so")):
