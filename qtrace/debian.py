@@ -156,7 +156,12 @@ class _Apt:
         need_space(self.root, 300, "package lists")
         progress.step("reading Debian's package lists (the project's own copy)")
         (self.root / "sources" / "qtrace.sources").write_text("\n".join(e.stanza() for e in entries))
-        self.run("apt-get", "update")
+        try:
+            self.run("apt-get", "update")
+        except MissingPrerequisite:
+            if self.suite:  # there may be no such release: nothing stays of it
+                shutil.rmtree(self.root, ignore_errors=True)
+            raise
 
     def ask(self, progress: Progress, *argv: str, cwd: Path | None = None) -> str:
         """`run`, with the lists read first where there are none, and again where they are too old."""

@@ -117,6 +117,12 @@ class Step:
     call: CallSite | None = None
     note: str = ""
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said of the step besides how it is reached."""
+        loop = ("called in a loop",) if self.call and self.call.loop else ()
+        return (*loop, self.note) if self.note else loop
+
 
 @dataclass(frozen=True, slots=True)
 class Boundary:

@@ -104,7 +104,7 @@ def _text(title: str, end: str, steps: Sequence[Step]) -> str:
         arrow = {"direct": "->", "async": "~>"}.get(kind, "=>")
         lines.append(f"  {mark:<12}{arrow} {step.function:<36} {_place(step.file, step.line)}")
         how = step.call.how if step.call else kind
-        lines += [f"{'':19}{note}" for note in _notes(step)]
+        lines += [f"{'':19}{note}" for note in step.remarks]
         lines += [f"{'':19}{how}: {item.why} ({_place(item.file, item.line)})" for item in _evidence(step)]
     return "\n".join([*lines, f"  {end}"] if end else lines)
 
@@ -114,15 +114,9 @@ def _markdown(title: str, end: str, steps: Sequence[Step]) -> str:
     for step in steps:
         kind = step.call.how if step.call else "hardware"
         reasons = [f"{item.why} ({_place(item.file, item.line)})" for item in _evidence(step)]
-        how = "; ".join([f"{kind}: {'; '.join(reasons)}" if reasons else kind, *_notes(step)])
+        how = "; ".join([f"{kind}: {'; '.join(reasons)}" if reasons else kind, *step.remarks])
         lines.append(f"| {step.stage or ''} | `{step.function}` | {_place(step.file, step.line)} | {how} |")
     return "\n".join([*lines, "", f"The frame {end}."] if end else lines)
-
-
-def _notes(step: Step) -> list[str]:
-    """What is to be said of a step besides how it is reached."""
-    loop = ["called in a loop"] if step.call and step.call.loop else []
-    return loop + ([step.note] if step.note else [])
 
 
 def _evidence(step: Step) -> Sequence[Evidence]:

@@ -97,14 +97,9 @@ def _draw(step: Step, tree: _Tree, index: Index) -> _Drawn:
         stage=step.stage.value if step.stage else "",
         kind=clean(step.call.how) if step.call else "hardware",
         where=body.where,
-        notes=tuple(clean(note) for note in _notes(step)),
+        notes=tuple(clean(note) for note in step.remarks),
         shown=(*reasons, body),
     )
-
-
-def _notes(step: Step) -> list[str]:
-    loop = ["called in a loop"] if step.call and step.call.loop else []
-    return loop + ([step.note] if step.note else [])
 
 
 def _where(file: str, line: int) -> str:

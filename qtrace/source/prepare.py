@@ -13,7 +13,7 @@ from qtrace.errors import MissingPrerequisite, QtraceError
 from qtrace.progress import Progress
 from qtrace.source.commands import Commands
 from qtrace.source.generate import TARGETS, generate
-from qtrace.source.inputs import Input
+from qtrace.source.inputs import Input, Inputs
 from qtrace.source.tree import Tree
 
 __all__ = ["COMMON", "Prepared", "glib_flags", "prepare", "resource_dir"]
@@ -72,6 +72,8 @@ def prepare(tree: Tree, build: Path | None, progress: Progress) -> Prepared:
         )
         for name, base in TARGETS
     }
+    known = Inputs(tree.root, tree.root)
+    made_from += [known.get(name) for name in tree.meson_files()]
     targets = tuple(name for name, _ in TARGETS)
     once_a_target = tree.once_a_target()
     attempts = {

@@ -73,6 +73,11 @@ class Tree:
             found |= meson.conditions(self.root, folder)
         return found
 
+    def meson_files(self) -> list[str]:
+        """The meson.build files that the two above are read from."""
+        names = [f"{folder}/meson.build" for folder in self._folders()]
+        return [name for name in names if (self.root / name).is_file()]
+
     def _folders(self) -> list[str]:
         return sorted({str(Path(name).parent) for name in self.files})
 

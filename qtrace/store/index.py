@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 22
+FORMAT = 23
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -122,12 +122,12 @@ def find_index(name: str) -> Index:
             f"there is no source index {name!r} (indexed: {versions})", hint="run: qtrace index --source TREE"
         )
     # A tree that has gone may have left one: it can be read, but there is nothing to show beside it.
-    indexes = [open_index(path) for path in reversed(readable)]
-    chosen = next((index for index in indexes if Path(index.meta.get("root", "")).is_dir()), indexes[0])
-    for index in indexes:
-        if index is not chosen:
-            index.close()
-    return chosen
+    for path in reversed(readable):
+        index = open_index(path)
+        if Path(index.meta.get("root", "")).is_dir():
+            return index
+        index.close()
+    return open_index(readable[-1])
 
 
 class Index:
