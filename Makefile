@@ -14,13 +14,14 @@ DEBIAN_PACKAGES := \
 	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch \
 	dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
-.PHONY: help setup report test check accuracy bench-index clean
+.PHONY: help setup report test check accuracy accuracy-symbols bench-index clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make test     set up what is missing, run every test'
 	@echo 'make check    lint and types only'
 	@echo 'make accuracy hold the index against the calls that really happen, labelled sites and other tools'
+	@echo 'make accuracy-symbols  find the functions of a stripped build, hold them against its symbols'
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
 	@echo 'make setup    only what the others need'
 
@@ -42,6 +43,10 @@ test: check
 accuracy: setup
 	@tests/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu
 	@cd tests/accuracy && $(BIN)/python recall.py $(CURDIR)/build/qemu && $(BIN)/python page.py
+
+accuracy-symbols: setup
+	@tests/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu-optimised optimised
+	@cd tests/accuracy && $(BIN)/python symbols.py $(CURDIR)/build/qemu-optimised
 
 # Nothing else may run on the machine meanwhile.
 bench-index: setup

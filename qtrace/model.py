@@ -213,7 +213,10 @@ class Symbol:
     """Where a function is in a binary and how that is known.
 
     `address` is the ELF virtual address, `offset` the file offset that a uprobe wants. `how` is
-    `symtab`, `dynsym`, `debug-file` or `table`.
+    `symtab`, `dynsym`, `debug-file`, `table`, `argument`, `assignment` or `call shape`; without an address
+    `ambiguous`, `inlined` or `not found`. `confidence` is `exact` where a symbol says it, `high` where
+    tables, calls and stores do, `good` where a body fits nothing else, `partly`
+    where some callers have it in their own bodies, `none` without an address.
     """
 
     name: str
@@ -222,6 +225,7 @@ class Symbol:
     offset: int
     how: str
     evidence: str
+    confidence: str = EXACT
 
 
 @dataclass(frozen=True, slots=True)

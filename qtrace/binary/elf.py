@@ -25,9 +25,21 @@ from qtrace.errors import BinaryError
 __all__ = ["Elf", "Segment"]
 
 _X86_64_RELATIVE, _X86_64_64 = 8, 1
+_IMPORTS = (6, 7)  # R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT
+_SYMBOL, _OBJECT, _FUNCTION, _SOURCE = "<IBBHQQ", 1, 2, 4  # Elf64_Sym; STT_OBJECT, STT_FUNC, STT_FILE
 _LARGEST = 2**30
+_LONGEST = 1024  # of a string that is of interest
 _BROKEN = (ELFError, ELFParseError, DWARFError, ValueError, KeyError, IndexError, OverflowError)
-_BROKEN_MORE = (AttributeError, TypeError, UnicodeError, AssertionError, MemoryError, EOFError, struct.error)
+_BROKEN_MORE = (
+    OSError,
+    AttributeError,
+    TypeError,
+    UnicodeError,
+    AssertionError,
+    MemoryError,
+    EOFError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,7 @@ class Segment:
     offset: int
     size: int  # in the file
     executable: bool
+    memory: int = 0  # in memory: what is not in the file is zero
 
 
 class Elf:
@@ -58,13 +71,20 @@ class Elf:
             if elf["e_machine"] != "EM_X86_64" or elf.elfclass != 64:
                 raise BinaryError(f"{path} is not for x86-64")
             self.segments = tuple(
-                Segment(part["p_vaddr"], part["p_offset"], part["p_filesz"], bool(part["p_flags"] & 1))
+                Segment(
+                    part["p_vaddr"],
+                    part["p_offset"],
+                    part["p_filesz"],
+                    bool(part["p_flags"] & 1),
+                    part["p_memsz"],
+                )
                 for part in elf.iter_segments("PT_LOAD")
             )
             self.eh_frame_hdr = next((part["p_vaddr"] for part in elf.iter_segments("PT_GNU_EH_FRAME")), 0)
             self.build_id = build_id(path)
-            self.symbols = dict(_functions(elf, ".symtab"))
-            self.exports = dict(_functions(elf, ".dynsym"))
+            link = elf.get_section_by_name(".gnu_debuglink")
+            self.debug_link = _name(link.data(), 0) if link else ""
+            self.exports, self.objects = _defined(elf, ".dynsym")
 
     def offset_of(self, address: int) -> int:
         """The file offset of a virtual address. Raises BinaryError if it is not in the file."""
@@ -109,6 +129,44 @@ class Elf:
         return found
 
     @functools.cached_property
+    def imports(self) -> dict[int, str]:
+        """Address -> the imported function whose address the loader puts there."""
+        found: dict[int, str] = {}
+        with self._careful(), self.path.open("rb") as handle:
+            elf = ELFFile(handle)
+            names = _names(elf, ".dynsym")
+            for section in elf.iter_sections():
+                if isinstance(section, RelocationSection) and section.is_RELA():
+                    for place, info, _ in struct.iter_unpack("<QQq", section.data()):
+                        if info & 0xFFFFFFFF in _IMPORTS and info >> 32 < len(names):
+                            found[place] = names[info >> 32]
+        return found
+
+    def symtab(self) -> list[tuple[str, str, int]]:
+        """(name, base name of the file of a static one, address) of the functions of .symtab."""
+        found: list[tuple[str, str, int]] = []
+        with self._careful(), self.path.open("rb") as handle:
+            section = (elf := ELFFile(handle)).get_section_by_name(".symtab")
+            if not isinstance(section, SymbolTableSection):
+                return []
+            texts, entries = elf.get_section(section["sh_link"]).data(), section.data()
+            source = ""
+            for at, info, _, index, value, _ in struct.iter_unpack(
+                _SYMBOL, entries[: len(entries) // 24 * 24]
+            ):
+                if info & 15 == _SOURCE:
+                    source = Path(_name(texts, at)).name
+                elif info & 15 == _FUNCTION and value and index:
+                    found.append((_name(texts, at), "" if info >> 4 else source, value))
+        return found
+
+    def text_at(self, address: int) -> str | None:
+        """The string that ends with a zero at an address of read-only data; None if there is none."""
+        data = self.read(address, _LONGEST)
+        end = data.find(b"\0")
+        return data[:end].decode("latin-1") if end >= 0 else None
+
+    @functools.cached_property
     def pointer_places(self) -> npt.NDArray[np.int64]:
         """Where pointers stand, in order."""
         return np.array(sorted(self.pointers), dtype=np.int64)
@@ -129,15 +187,35 @@ class Elf:
             raise BinaryError(f"{self.path} is damaged: {type(exc).__name__}: {exc}") from exc
 
 
-def _functions(elf: ELFFile, name: str) -> Iterator[tuple[str, int]]:
-    """Defined functions of a symbol table; a name that stands for two addresses is left out."""
+def _names(elf: ELFFile, name: str) -> list[str]:
+    """The names of a symbol table's entries, in order."""
     section = elf.get_section_by_name(name)
     if not isinstance(section, SymbolTableSection):
-        return
-    seen: dict[str, set[int]] = {}
-    for symbol in section.iter_symbols():
-        if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_value"]:
-            seen.setdefault(symbol.name, set()).add(symbol["st_value"])
-    for label, addresses in seen.items():
-        if len(addresses) == 1:
-            yield label, next(iter(addresses))
+        return []
+    texts = elf.get_section(section["sh_link"]).data()
+    entries = section.data()
+    return [_name(texts, at) for at, *_ in struct.iter_unpack(_SYMBOL, entries[: len(entries) // 24 * 24])]
+
+
+def _name(texts: bytes, at: int) -> str:
+    return texts[at : texts.index(b"\0", at)].decode("utf-8", "replace")
+
+
+def _defined(elf: ELFFile, name: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Defined functions and objects of a symbol table; a name that stands for two addresses is left out.
+
+    Read at one go: pyelftools takes seconds for tens of thousands of them.
+    """
+    seen: tuple[dict[str, set[int]], dict[str, set[int]]] = {}, {}
+    section = elf.get_section_by_name(name)
+    if isinstance(section, SymbolTableSection):
+        texts = elf.get_section(section["sh_link"]).data()
+        entries = section.data()
+        for at, info, _, index, value, _ in struct.iter_unpack(_SYMBOL, entries[: len(entries) // 24 * 24]):
+            kind = info & 15
+            if value and index and kind in (_OBJECT, _FUNCTION):
+                seen[kind == _OBJECT].setdefault(_name(texts, at), set()).add(value)
+    functions, objects = (
+        {label: next(iter(places)) for label, places in table.items() if len(places) == 1} for table in seen
+    )
+    return functions, objects

@@ -1,141 +1,108 @@
-"""Where each function of QEMU's source is in a binary: by symbol, else through the tables that hold it.
+"""Where each function of QEMU's source is in a binary: by symbol where there are symbols, else recovered.
 
-A wrong address is worse than none, so a table counts as found only if its callbacks call what the source
-says they call, and no other table or address fits as well.
+A wrong address is worse than none: what could be in two places is nowhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qtrace.binary.bodies import called, function_ends
+from qtrace.binary.debugfile import SymbolTable, debug_file
 from qtrace.binary.elf import Elf
-from qtrace.binary.shapes import callees_elsewhere, may_call, shapes
-from qtrace.binary.tables import Shape, find
+from qtrace.binary.version import check_version
 from qtrace.errors import BinaryError
 from qtrace.model import Symbol
 from qtrace.store.index import FunctionRow, Index
 
-__all__ = ["Resolver"]
+if TYPE_CHECKING:
+    from qtrace.binary.recover import Recovery
 
-_STRUCTS = ("NetClientInfo", "SlirpCb")
-# What trace points become with the log back end, whichever back end the index was made with.
-_TRACING = {"qemu_get_thread_id", "qemu_log"}
-Functions = Mapping[int, FunctionRow]
+__all__ = ["CERTAIN", "FOUND", "LIKELY", "NOWHERE", "PARTLY", "Resolver"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """A table of the source that may stand at `base`: its callbacks make the `hits` calls to exported
-    functions of other files that the source says they make, and no call that it does not know."""
-
-    shape: Shape
-    functions: Functions
-    base: int
-    hits: int
+# How sure a place is: it is named there; tables, calls and stores say so; the body fits nothing else.
+CERTAIN, FOUND, LIKELY, PARTLY, NOWHERE = "exact", "high", "good", "partly", "none"
+_SHAPE = "call shape"
 
 
 class Resolver:
-    """Answers for one binary and one index. Raises BinaryError for a file that is not what it seems."""
+    """Answers for one binary and one index. Raises BinaryError for a file that is not what it seems, and
+    for one of another version than the index unless forced."""
 
-    def __init__(self, binary: Path, index: Index | None = None) -> None:
+    def __init__(
+        self, binary: Path, index: Index | None = None, symbols: Path | None = None, force: bool = False
+    ) -> None:
         self.elf = Elf(binary)
         self._index = index
-        self._recovered: dict[str, dict[tuple[str, str], Symbol]] = {}
-        self._names = {address: name for name, address in self.elf.exports.items()}
-        self._ends: Mapping[int, int] = {}
+        if index is not None and not force:
+            check_version(self.elf, index)
+        self._own = SymbolTable(self.elf)
+        self.debug = debug_file(binary, self.elf, symbols, force)
+        self._debug = SymbolTable(Elf(self.debug)) if self.debug else None
 
     def locate(self, function: str, file: str = "") -> Symbol | None:
-        """The place of `function`; `file` tells static functions of one name apart. None if not known."""
-        if function in self.elf.exports and not self._is_static(function, file):
-            return self._symbol(function, file, self.elf.exports[function], "dynsym", "exported")
-        if function in self.elf.symbols:
-            return self._symbol(function, file, self.elf.symbols[function], "symtab", "symbol table")
-        if self._index is None:
-            return None
-        for struct in _STRUCTS:
-            if struct not in self._recovered:
-                self._recovered[struct] = self._recover(struct)
-            if found := self._recovered[struct].get((function, file)):
-                return found
-        return None
+        """The place of `function`; `file` tells static functions of one name apart.
 
-    def _is_static(self, function: str, file: str) -> bool:
-        """Whether the source says that this one is static, so that an export of its name is another."""
-        if self._index is None or not file:
-            return False
-        return any(row.static for row in self._index.function(function, file))
+        None if it is not known, or if some of its calls do not come by there because the compiler has put
+        the function into the caller.
+        """
+        row = next(iter(self._index.function(function, file)), None) if self._index and file else None
+        found = self._by_symbol(function, file, row is not None and row.static)
+        if found is None and row is not None and row.line:
+            found = self._recovered(row)
+        return found if found and found.address and found.confidence != PARTLY else None
 
-    def _recover(self, struct: str) -> dict[tuple[str, str], Symbol]:
-        assert self._index is not None
-        try:
-            self._ends = self._ends or function_ends(self.elf)
-        except BinaryError:
-            return {}
-        claims = [claim for shape, rows in shapes(self._index, struct) for claim in self._claims(shape, rows)]
-        found: dict[tuple[str, str], set[int]] = {}
-        evidence: dict[tuple[str, str], str] = {}
-        for claim in _undisputed(claims):
-            for offset, row in claim.functions.items():
-                found.setdefault((row.name, row.file), set()).add(self.elf.pointers[claim.base + offset])
-                evidence[row.name, row.file] = (
-                    f"{struct} {claim.shape.variable} ({claim.shape.file}) at {claim.base:#x}; "
-                    f"its callbacks make all {claim.hits} checkable calls of the source and no other"
-                )
-        return {
-            key: self._symbol(*key, next(iter(addresses)), "table", evidence[key])
-            for key, addresses in found.items()
-            if len(addresses) == 1
-        }
+    def everything(self) -> list[Symbol]:
+        """Every function of the indexed C files, in order; address 0 for those that are nowhere.
 
-    def _claims(self, shape: Shape, functions: Functions) -> Iterator[_Claim]:
-        """Where the table may be: of the right shape, and with callbacks that call what they must and
-        nothing that they cannot. Exported callbacks must stand at their own address.
+        `how` is then `ambiguous`, `inlined` or `not found`.
         """
         assert self._index is not None
-        must = {offset: callees_elsewhere(self._index, row) for offset, row in functions.items()}
-        may: set[str] | None = None
-        for base in find(self.elf, shape):
-            hits = 0
-            for offset, row in functions.items():
-                address = self.elf.pointers[base + offset]
-                exported = not row.static and row.name in self.elf.exports
-                if exported and self.elf.exports[row.name] != address:
-                    break
-                wanted, calls = must[offset] & self.elf.exports.keys(), self._calls(address)
-                may = may_call(self._index, functions.values()) if may is None else may
-                if wanted - calls or calls - may:
-                    break
-                hits += len(wanted) + exported
-            else:
-                yield _Claim(shape, functions, base, hits)
-
-    def _calls(self, address: int) -> set[str]:
-        end = self._ends.get(address)
-        if end is None:
-            return set()
-        targets = called(self.elf, address, end)
-        return {self._names[target] for target in targets if target in self._names} - _TRACING
-
-    def _symbol(self, name: str, file: str, address: int, how: str, evidence: str) -> Symbol:
-        return Symbol(name, file, address, self.elf.offset_of(address), how, evidence)
-
-
-def _undisputed(claims: list[_Claim]) -> list[_Claim]:
-    """Claims that stand alone: of one table for one address, or clearly better than every rival.
-
-    Two tables can have one shape. The one with more proven calls holds the place; with equally many
-    nobody does. A claim without a proven call is never believed.
-    """
-    kept = []
-    for claim in claims:
-        rivals = [
-            other
-            for other in claims
-            if other is not claim and (other.base == claim.base or other.shape is claim.shape)
+        rows = [row for row in self._index.functions().values() if row.line and row.file.endswith(".c")]
+        rows = [row for row in rows if not self._index.library_of(row.file)]
+        return [
+            self._by_symbol(row.name, row.file, row.static) or self._recovered(row)
+            for row in sorted(rows, key=lambda row: (row.file, row.line))
         ]
-        if claim.hits and all(other.hits < claim.hits for other in rivals):
-            kept.append(claim)
-    return kept
+
+    def _by_symbol(self, function: str, file: str, static: bool) -> Symbol | None:
+        if not static and function in self.elf.exports:
+            return self._symbol(function, file, self.elf.exports[function], "dynsym", "exported")
+        tables = ((self._own, "symtab", "symbol table"), (self._debug, "debug-file", str(self.debug)))
+        for table, how, evidence in tables:
+            place = table.place(function, file, static) if table else None
+            if place is not None:
+                address, variant = place
+                return self._symbol(
+                    function, file, address, how, evidence + (f", {variant}" if variant else "")
+                )
+        return None
+
+    @cached_property
+    def _recovery(self) -> Recovery | None:
+        from qtrace.binary.recover import Recovery  # with numpy, which symbols do not need
+
+        assert self._index is not None
+        try:
+            return Recovery(self.elf, self._index)
+        except BinaryError:
+            return None  # without unwind tables nothing can be recovered
+
+    def _recovered(self, row: FunctionRow) -> Symbol:
+        recovery = self._recovery
+        if recovery is None:
+            return Symbol(row.name, row.file, 0, 0, "not found", "the binary has no unwind tables", NOWHERE)
+        if found := recovery.found.get(row.id):
+            sure = LIKELY if found.how == _SHAPE else FOUND
+            evidence = found.evidence
+            if others := recovery.inlined_too(row.id):
+                sure, evidence = PARTLY, f"{evidence}; inlined too in {', '.join(others[:3])}"
+            return self._symbol(row.name, row.file, found.address, found.how, evidence, sure)
+        how, evidence = recovery.why_not(row.id)
+        return Symbol(row.name, row.file, 0, 0, how, evidence, NOWHERE)
+
+    def _symbol(
+        self, name: str, file: str, address: int, how: str, evidence: str, sure: str = CERTAIN
+    ) -> Symbol:
+        return Symbol(name, file, address, self.elf.offset_of(address), how, evidence, sure)

@@ -18,7 +18,7 @@ from qtrace.source.cursors import (
     strip,
     type_kind,
 )
-from qtrace.source.facts import Call, Facts, Pass, Store
+from qtrace.source.facts import Call, Facts, Pass, Store, Use
 
 __all__ = ["ARRAYS", "Body", "initialiser", "usr_of", "values"]
 
@@ -34,6 +34,8 @@ _NAME, _MEMBER, _UNARY = (
 )
 _SUBSCRIPT, _DESIGNATOR = CursorKind.ARRAY_SUBSCRIPT_EXPR.value, CursorKind.MEMBER_REF.value
 _INTEGER, _STRING = CursorKind.INTEGER_LITERAL.value, CursorKind.STRING_LITERAL.value
+_COMPOUND, _DECLARATION = CursorKind.COMPOUND_STMT.value, CursorKind.DECL_STMT.value
+_IF, _RETURN = CursorKind.IF_STMT.value, CursorKind.RETURN_STMT.value
 _SIZEOF, _UNEXPOSED = CursorKind.CXX_UNARY_EXPR.value, CursorKind.UNEXPOSED_EXPR.value
 _THROUGH = kind_ids(
     CursorKind.UNEXPOSED_EXPR,
@@ -43,7 +45,7 @@ _THROUGH = kind_ids(
 )
 _COMPUTED = _THROUGH | {_UNARY, _SUBSCRIPT}
 _LOOPS = kind_ids(CursorKind.FOR_STMT, CursorKind.WHILE_STMT, CursorKind.DO_STMT)
-_READ = frozenset((_CALL, _BINARY, _VARIABLE, _LIST)) | _LOOPS
+_READ = frozenset((_CALL, _BINARY, _VARIABLE, _LIST, _STRING)) | _LOOPS
 _CLOSED = frozenset((_LIST, _NAME, CursorKind.TYPE_REF.value, _INTEGER, _STRING))
 _EXPORTED = "c:@"
 _DEEPEST = 4  # tables inside tables
@@ -69,6 +71,20 @@ class Body:
         self.parameters = parameters
         self.loops: list[tuple[int, int]] = []  # first and last line of those that have been met
 
+    def splits(self, function: Cursor) -> None:
+        """Note a body that begins with a test that may end it: a compiler may make two functions of it."""
+        body = next((item for item in children(function) if item._kind_id == _COMPOUND), None)
+        statements = children(body) if body is not None else []
+        first = next((item for item in statements if item._kind_id != _DECLARATION), None)
+        if first is None or first._kind_id != _IF:
+            return
+        parts = children(first)
+        last = [item for item in statements if item._kind_id != _RETURN][-1:] == [first]
+        if any(chosen(parts[0], (_CALL,), ())) or parts[0]._kind_id == _CALL:
+            return  # too much to be done twice
+        if (last and len(parts) == 2) or chosen(parts[1], (_RETURN,), ()) or parts[1]._kind_id == _RETURN:
+            self.facts.uses.append(Use(self.usr, "splits", ""))
+
     def read(self, cursor: Cursor) -> None:
         """Note everything below `cursor`."""
         for child in chosen(cursor, _READ, _CLOSED):
@@ -80,6 +96,8 @@ class Body:
         callee, kind, name = "", "unknown", ""
         if found == _FUNCTION:
             if target.spelling.startswith(("trace_", "__builtin_")):
+                if target.spelling.startswith("trace_"):
+                    self.facts.uses.append(Use(self.usr, "trace", target.spelling[6:]))
                 return
             kind, name = "direct", usr_of(self.unit, target)
         elif found == _FIELD:
@@ -104,6 +122,9 @@ class Body:
         # A macro's loop around nothing (`do { … } while (0)`) is all on the line where it is used.
         if extent.start.line < extent.end.line:
             self.loops.append((extent.start.line, extent.end.line))
+
+    def string(self, cursor: Cursor) -> None:
+        self.facts.uses.append(Use(self.usr, "string", cursor.spelling[1:-1]))
 
     def computed(self, cursor: Cursor) -> tuple[str, str]:
         """`table[i][j](…)`: the array's name, or the field that is an array; `(function)(…)`."""
@@ -145,7 +166,10 @@ class Body:
 
     def argument(self, cursor: Cursor) -> Iterator[tuple[str, str]]:
         inner = strip(cursor)
-        if inner._kind_id == _INTEGER or inner._kind_id == _STRING:
+        if inner._kind_id == _INTEGER:
+            return
+        if inner._kind_id == _STRING:
+            yield "string", inner.spelling[1:-1]
             return
         if number := self.own_parameter(inner):
             yield "param", number
@@ -238,6 +262,7 @@ _READERS: dict[int, Callable[[Body, Cursor], None]] = {
     _BINARY: Body.assignment,
     _VARIABLE: Body.declared,
     _LIST: Body.compound,
+    _STRING: Body.string,
     **dict.fromkeys(_LOOPS, Body.looped),
 }
 

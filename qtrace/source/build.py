@@ -184,6 +184,22 @@ def _rows(tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int])
             for s in graph.stores
             if not s.variable and s.what in ("string", "field", "made")
         ],
+        "passes": [
+            (
+                *(numbers[p.caller], numbers[p.callee], p.argument, p.what),
+                *(_value(p.what, p.value, numbers), p.line),
+            )
+            for p in graph.passes
+            if p.what in ("function", "variable", "param", "string")
+            and p.caller in numbers
+            and p.callee in numbers
+        ],
+        "uses": [(numbers[use.caller], use.what, use.value) for use in graph.uses if use.caller in numbers],
+        "cells": list(
+            dict.fromkeys(
+                (*cell[:5], _value(cell.what, cell.value, numbers)) for unit in facts for cell in unit.cells
+            )
+        ),
         "enums": list(dict.fromkeys(entry for unit in facts for entry in unit.enums)),
         "backends": _backends(tree, graph, numbers),
     }

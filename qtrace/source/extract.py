@@ -23,6 +23,7 @@ from qtrace.source.body import Body, initialiser, usr_of
 from qtrace.source.cursors import bare, children, included, is_definition, position, unrooted
 from qtrace.source.facts import Facts, Function, Struct
 from qtrace.source.guards import guards
+from qtrace.source.images import image
 
 __all__ = ["Attempt", "extract", "precompile"]
 
@@ -185,7 +186,9 @@ class _Reader:
             Function(usr, name, place, line, end, static, cursor.type.spelling, guard)
         )
         parameters = {item.get_usr() or item.spelling: n for n, item in enumerate(cursor.get_arguments())}
-        Body(self, usr, place, parameters).read(cursor)
+        body = Body(self, usr, place, parameters)
+        body.read(cursor)
+        body.splits(cursor)
 
     def variable(self, cursor: Cursor, place: str, line: int) -> None:
         """A table: a struct, or an array of structs or of function pointers, with an initialiser."""
@@ -197,6 +200,7 @@ class _Reader:
         name = cursor.spelling
         self.facts.variables.append((name, bare(cursor.type.spelling), place, line))
         self.facts.stores += initialiser(self, init, name, "", "", place)
+        self.facts.cells += image(self, init, name, place)
 
     def struct(self, cursor: Cursor, name: str) -> None:
         if not name or "(" in name or name in self.seen or not cursor.is_definition():

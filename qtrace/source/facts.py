@@ -12,7 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-__all__ = ["Call", "Facts", "Function", "Pass", "Store", "Struct", "facts_from_json", "facts_to_json"]
+__all__ = [
+    "Call",
+    "Cell",
+    "Facts",
+    "Function",
+    "Pass",
+    "Store",
+    "Struct",
+    "Use",
+    "facts_from_json",
+    "facts_to_json",
+]
 
 
 class Function(NamedTuple):
@@ -70,6 +81,27 @@ class Store(NamedTuple):
     line: int
 
 
+class Use(NamedTuple):
+    """`caller`'s body has a string (as in C, without quotes) or a trace point: `what` is `string` or `trace`.
+    With `splits` it begins with a test that may end it."""
+
+    caller: str
+    what: str
+    value: str
+
+
+class Cell(NamedTuple):
+    """`size` bytes at `offset` in a static table hold a `number`, or a pointer to a `function` (USR),
+    `variable` or `string`; or nobody knows what (`unknown`). `whole` has the table's size."""
+
+    variable: str
+    file: str
+    offset: int
+    size: int
+    what: str
+    value: str
+
+
 class Struct(NamedTuple):
     """`fields`: (name, offset in bytes, size in bytes, type)."""
 
@@ -90,6 +122,8 @@ class Facts:
     calls: list[Call] = field(default_factory=list)
     passes: list[Pass] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
     structs: list[Struct] = field(default_factory=list)
     enums: list[tuple[str, str, int]] = field(default_factory=list)
     variables: list[tuple[str, str, str, int]] = field(default_factory=list)  # name, type, file, line
@@ -103,6 +137,8 @@ _ROWS: dict[str, Any] = {
     "calls": Call._make,
     "passes": Pass._make,
     "stores": Store._make,
+    "uses": Use._make,
+    "cells": Cell._make,
     "structs": lambda row: Struct(row[0], row[1], tuple(map(tuple, row[2]))),
     "enums": tuple,
     "variables": tuple,

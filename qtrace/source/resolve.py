@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from qtrace.source.facts import Call, Facts, Function, Pass, Store
+from qtrace.source.facts import Call, Facts, Function, Pass, Store, Use
 from qtrace.source.own import OwnTables
 from qtrace.source.parents import kept_of_parents
 from qtrace.source.platforms import other_platform, other_system
@@ -83,6 +83,8 @@ class Graph(NamedTuple):
     unresolved: list[tuple[str, str, int, str]]
     registrations: list[Registration]
     stores: list[Store]
+    passes: list[Pass]
+    uses: list[Use]
 
 
 def resolve(facts: Iterable[Facts]) -> Graph:
@@ -100,11 +102,13 @@ def resolve(facts: Iterable[Facts]) -> Graph:
         unit.calls = [call for call in unit.calls if call.caller not in away]
         unit.passes = [item for item in unit.passes if item.caller not in away]
         unit.stores = [store for store in unit.stores if store.caller not in away]
+        unit.uses = [use for use in unit.uses if use.caller not in away]
         for usr, name in unit.external.items():
             external.setdefault(usr, name)
     external = {usr: name for usr, name in external.items() if usr not in functions}
     names = external | {usr: function.name for usr, function in functions.items()}
     stores = list(dict.fromkeys(store for unit in all_facts for store in unit.stores))
+    uses = list(dict.fromkeys(use for unit in all_facts for use in unit.uses))
     passes = list(dict.fromkeys(item for unit in all_facts for item in unit.passes))
     registrations = _registrations(stores, passes, names, external)
     targets: dict[str, list[Registration]] = defaultdict(list)
@@ -136,7 +140,7 @@ def resolve(facts: Iterable[Facts]) -> Graph:
             owner = entry.owner if call.kind == "param" else call.target
             edges.append(_edge(call, entry, owner))
     edges += _scheduled(passes, stores, names)
-    return Graph(functions, external, edges, unresolved, registrations, stores)
+    return Graph(functions, external, edges, unresolved, registrations, stores, passes, uses)
 
 
 def _edge(call: Call, entry: Registration, owner: str) -> EdgeFact:

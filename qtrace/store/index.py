@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 23
+FORMAT = 24
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -188,6 +188,10 @@ class Index:
             raise StoreError(f"the index has no struct {name!r}")
         return fields, total
 
+    def offsets(self, struct: str) -> dict[str, int]:
+        """Field -> its offset in bytes; nothing for an unknown struct."""
+        return dict(self._db.execute('SELECT field, "offset" FROM structs WHERE name = ?', (struct,)))
+
     def enum(self, name: str) -> dict[str, int]:
         """Constant -> value."""
         return dict(self._db.execute("SELECT constant, value FROM enums WHERE name = ?", (name,)))
@@ -286,6 +290,32 @@ class Index:
         """(variable, row, struct, field, what, value, line) of one file's tables."""
         query = 'SELECT variable, "row", struct, field, what, value, line FROM tables WHERE file = ?'
         return list(self._db.execute(query, (file,)))
+
+    def passes(self) -> list[tuple[int, int, int, str, str, int]]:
+        """(caller, callee, argument, what, value, line) of every function, variable, string or own parameter
+        that is handed on."""
+        return list(self._db.execute("SELECT caller, callee, argument, what, value, line FROM passes"))
+
+    def uses(self) -> list[tuple[int, str, str]]:
+        """(function, what, value) of the strings and trace points of every body, and `splits`."""
+        return list(self._db.execute("SELECT function, what, value FROM uses"))
+
+    def cells(self) -> list[tuple[str, str, int, int, str, str]]:
+        """(variable, file, offset, size, what, value) of every static table as it is in memory."""
+        return list(self._db.execute('SELECT variable, file, "offset", size, what, value FROM cells'))
+
+    def calls(self) -> list[tuple[int, int, int]]:
+        """(caller, callee, how often) of every direct call."""
+        query = "SELECT caller, callee, count(*) FROM edges WHERE kind = 'direct' GROUP BY caller, callee"
+        return list(self._db.execute(query))
+
+    def assigned(self) -> list[tuple[int, str, int]]:
+        """(the function that does it, `Struct.field`, function) of every function that is assigned."""
+        query = (
+            "SELECT DISTINCT caller, field, value FROM registrations "
+            "WHERE rule = 'assignment' AND what = 'function' AND caller IS NOT NULL"
+        )
+        return [(caller, field, int(value)) for caller, field, value in self._db.execute(query)]
 
     def structs_with(self, type_name: str) -> list[str]:
         """Structs that have a field of that type by value."""

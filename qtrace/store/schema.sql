@@ -30,6 +30,15 @@ CREATE TABLE registrations (
     field TEXT, what TEXT, value TEXT, rule TEXT, caller INTEGER, file TEXT, line INTEGER
 );
 CREATE INDEX registrations_field ON registrations (field);
+-- What a function hands on as which argument of which callee: a function (value is an id), a variable, a
+-- parameter of its own (a number), a string.
+CREATE TABLE passes (caller INTEGER, callee INTEGER, argument INTEGER, what TEXT, value TEXT, line INTEGER);
+-- Strings and trace points of a function's body. what: string (as in C, without quotes), trace;
+-- splits where it begins with a test that may end it.
+CREATE TABLE uses (function INTEGER, what TEXT, value TEXT);
+-- What a static table is in memory; what is in no cell is zero. what: whole (its size), number, function
+-- (value is an id), variable, string, unknown.
+CREATE TABLE cells (variable TEXT, file TEXT, "offset" INTEGER, size INTEGER, what TEXT, value TEXT);
 CREATE TABLE backends (driver TEXT, guard TEXT, init TEXT, function INTEGER, file TEXT, line INTEGER);
 CREATE TABLE structs (name TEXT, field TEXT, "offset" INTEGER, size INTEGER, type TEXT, total INTEGER);
 CREATE INDEX structs_name ON structs (name);

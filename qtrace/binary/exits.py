@@ -1,0 +1,85 @@
+"""How a function of a binary ends: what tells a whole function from a part that the compiler split off.
+
+Of a function that begins with a test that may end it, the compiler may put the test into the callers and
+leave the rest as a function of its own (`.part`). The rest has no way out near its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import capstone
+
+from qtrace.binary.elf import Elf
+
+__all__ = ["Exits"]
+
+_MOST = 16384  # bytes of a function
+_BEGINNING, _WAY_OUT = 60, 24  # instructions
+_CASTS = 3  # calls before the first test: an object is cast
+
+
+class Exits:
+    """Reads the functions of one binary."""
+
+    def __init__(self, elf: Elf) -> None:
+        self._elf = elf
+        self._capstone = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+        self._lines: dict[int, list[tuple[int, int, str, str]]] = {}
+
+    def returns(self, parts: Sequence[tuple[int, int]]) -> bool:
+        """Whether the function comes back, or ends by jumping to another one."""
+        start, end = parts[0]
+        for _, _, name, text in self._read(start, end):
+            if name.endswith("ret") or (name == "jmp" and not _inside(text, start, end)):
+                return True
+        return False
+
+    def early(self, parts: Sequence[tuple[int, int]]) -> bool:
+        """Whether a test near the beginning leads out of the function without a call."""
+        start, end = parts[0]
+        lines = self._read(start, end)
+        at = {address: number for number, (address, *_) in enumerate(lines)}
+        calls = 0
+        for number, (_, _, name, text) in enumerate(lines[:_BEGINNING]):
+            calls += name == "call"
+            if calls > _CASTS:
+                return False
+            if name.startswith("j") and name != "jmp" and text.startswith("0x"):
+                ways = (number + 1, at.get(int(text, 16)))
+                if any(way is not None and self._leads_out(lines, at, way) for way in ways):
+                    return True
+            if name.endswith("ret"):
+                return False
+        return False
+
+    def _leads_out(self, lines: list[tuple[int, int, str, str]], at: dict[int, int], number: int) -> bool:
+        for _ in range(_WAY_OUT):
+            if number >= len(lines):
+                return False
+            _, _, name, text = lines[number]
+            if name.endswith("ret"):
+                return True
+            if name == "call":
+                return False  # a branch on the way asks whether the stack is still whole
+            if name == "jmp":
+                goal = at.get(int(text, 16)) if text.startswith("0x") else None
+                if goal is None:
+                    return False
+                number = goal
+            else:
+                number += 1
+        return False
+
+    def _read(self, start: int, end: int) -> list[tuple[int, int, str, str]]:
+        if start not in self._lines:
+            code = self._elf.read(start, min(end - start, _MOST))
+            self._lines[start] = [
+                (at, size, name.rpartition(" ")[2], text)
+                for at, size, name, text in self._capstone.disasm_lite(code, start)
+            ]
+        return self._lines[start]
+
+
+def _inside(text: str, start: int, end: int) -> bool:
+    return not text.startswith("0x") or start <= int(text, 16) < end

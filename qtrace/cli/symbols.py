@@ -1,0 +1,84 @@
+"""`qtrace symbols BINARY|PID`: where the functions of networking paths are in a QEMU, and how it is known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from qtrace.cli._console import ConsoleProgress, echo_json, plain
+from qtrace.cli._options import index_option
+
+__all__ = ["command"]
+
+_PATHS = ("net/", "hw/net/", "hw/virtio/")
+
+
+@click.command("symbols")
+@click.argument("target", metavar="BINARY|PID")
+@click.option(
+    "--symbols",
+    "symbols",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with the symbols of this very binary.",
+)
+@click.option("--all", "everything", is_flag=True, help="The functions of every indexed file.")
+@click.option("--force", is_flag=True, help="Use an index of another version, or symbols of another binary.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@index_option
+def command(
+    target: str, symbols: Path | None, everything: bool, force: bool, form: str, index_name: str
+) -> None:
+    """Say where each function of QEMU's networking code is in BINARY, or in the program of process PID.
+
+    A stripped binary is read too: its static tables, what its functions hand to each other and what they
+    call are compared with the source index. What cannot be told apart is said to be ambiguous.
+    """
+    from qtrace.bench.indexed import index_for
+    from qtrace.bench.live import target_binary
+    from qtrace.binary.known import KnownSymbols
+    from qtrace.store.index import find_index
+
+    progress = ConsoleProgress()
+    try:
+        binary = (
+            target_binary(int(target)) if target.isdigit() and not Path(target).exists() else Path(target)
+        )
+        known = KnownSymbols(binary, None)  # refuses what is no ELF file before an index is made for it
+        index = find_index(index_name) if index_name or force else index_for(binary, "", progress)
+        known = KnownSymbols(binary, index, symbols, force)
+        progress.step(f"looking for the functions of QEMU {index.meta['qemu']} in {binary}")
+        found = known.everything()
+        known.save()
+    finally:
+        progress.close()
+    if not everything:
+        found = [item for item in found if item.file.startswith(_PATHS)]
+    if form == "json":
+        functions = [
+            {
+                "name": item.name,
+                "file": item.file,
+                "address": item.address or None,
+                "offset": item.offset if item.address else None,
+                "how": item.how,
+                "confidence": item.confidence,
+                "evidence": item.evidence,
+            }
+            for item in found
+        ]
+        echo_json(
+            {
+                "binary": str(binary),
+                "build_id": known.build_id,
+                "qemu": index.meta["qemu"],
+                "functions": functions,
+            }
+        )
+        return
+    for item in found:
+        place = f"{item.address:#12x}" if item.address else f"{'-':>12}"
+        click.echo(plain(f"{place}  {item.how:<11} {item.name:<44} {item.file}  {item.evidence}"))
+    counts = Counter(item.how for item in found)
+    click.echo(", ".join(f"{number} {how}" for how, number in counts.most_common()), err=True)
