@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 
+from qtrace.binary.reach import Reach
 from qtrace.binary.scan import Scan
 from qtrace.binary.wanted import Sign, Wanted, unescaped
 
@@ -54,6 +55,7 @@ class Evidence:
 
     def __init__(self, scan: Scan, wanted: Wanted, placed: Placed) -> None:
         self.scan, self.wanted, self.placed = scan, wanted, placed
+        self.reach = Reach(scan, wanted)
         elf = scan.elf
         self.exported: dict[int, list[str]] = defaultdict(list)
         for name, address in elf.exports.items():
@@ -242,6 +244,7 @@ class Evidence:
             )
             total += weight * (_LIBRARY_WEIGHT if usual else 1)
         lacking = {name for name in mine - shown if name[0] == "string" and name[1] in self.seen}
+        total += self.reach.score(start, function)
         return total - 2 * self.missing(start, function) - len(lacking)
 
     def called_right(self, start: int, function: int) -> bool:

@@ -6,7 +6,8 @@ leave the rest as a function of its own (`.part`). The rest has no way out near 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 import capstone
 
@@ -14,6 +15,7 @@ from qtrace.binary.elf import Elf
 
 __all__ = ["Exits"]
 
+_PLACE = re.compile(r"\[(\w+)(?: \+ [a-z]\w+(?:\*\d)?)?(?: \+ (0x[0-9a-f]+|\d+))?\]")
 _MOST = 16384  # bytes of a function
 _BEGINNING, _WAY_OUT = 60, 24  # instructions
 _CASTS = 3  # calls before the first test: an object is cast
@@ -33,6 +35,18 @@ class Exits:
         for _, _, name, text in self._read(start, end):
             if name.endswith("ret") or (name == "jmp" and not _inside(text, start, end)):
                 return True
+        return False
+
+    def tests(self, parts: Sequence[tuple[int, int]], fields: Collection[int]) -> bool:
+        """Whether one of the fields, as far from their struct's beginning, is read before the first test."""
+        calls = branches = 0
+        for _, _, name, text in self._read(*parts[0])[:_BEGINNING]:
+            if _distance(text) in fields:
+                return True
+            calls += name == "call"
+            branches += name.startswith("j") and name != "jmp"
+            if calls > _CASTS or branches > 1:
+                return False
         return False
 
     def early(self, parts: Sequence[tuple[int, int]]) -> bool:
@@ -79,6 +93,12 @@ class Exits:
                 for at, size, name, text in self._capstone.disasm_lite(code, start)
             ]
         return self._lines[start]
+
+
+def _distance(text: str) -> int | None:
+    """How far from a register an instruction reads or writes, the stack apart."""
+    place = _PLACE.search(text)
+    return int(place[2] or "0", 0) if place and place[1] not in ("rsp", "rip") else None
 
 
 def _inside(text: str, start: int, end: int) -> bool:

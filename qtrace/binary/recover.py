@@ -129,10 +129,14 @@ class Recovery:
             self.placed.put(function, address)
             self.found[function] = Found(address, how, why)
 
-    def _whole(self, start: int, function: int) -> bool:
+    def _whole(self, start: int, function: int, score: float) -> bool:
         """Whether the body is more than a part that the compiler split off."""
         parts = self.scan.parts[start]
-        return self._exits.returns(parts) and (not self._may_be_split(function) or self._exits.early(parts))
+        if not self._may_be_split(function):
+            return self._exits.returns(parts)
+        if tested := self.wanted.splits[function] - {0}:
+            return self._exits.tests(parts, tested)
+        return score >= _SURE and self._exits.returns(parts) and self._exits.early(parts)
 
     def _may_be_split(self, function: int) -> bool:
         """Whether the compiler may have made two functions of it."""
@@ -179,9 +183,9 @@ class Recovery:
                 continue
             if self.evidence.missing(start, one) * 4 > len(self.evidence.must(one)):
                 continue
-            if self._may_be_part(start, one, [name for _, name in ranked]) or not self._whole(start, one):
-                continue
-            if self._may_be_split(one) and score < _SURE:
+            if self._may_be_part(start, one, [name for _, name in ranked]) or not self._whole(
+                start, one, score
+            ):
                 continue
             why = self._enough(start, one, score, rival is None and not elsewhere)
             if why:

@@ -62,10 +62,15 @@ class Wanted:
             self.signs[caller].add(self.sign_of(callee))
             if (name := self.rows[callee].name) in imported:
                 self.signs[caller].add(("library", name))
-        self.splits: set[int] = set()  # functions that the compiler may have made two of
+        # Functions that the compiler may have made two of: the fields that the first test reads.
+        self.splits: dict[int, frozenset[int]] = {}
+        self.fields: dict[int, frozenset[int]] = {}  # how far it reaches, in bytes: see qtrace.binary.reach
         for function, what, value in index.uses():
             if what == "splits":
-                self.splits.add(function)
+                self.splits[function] = frozenset(map(int, value.split()))
+                continue
+            if what == "fields":
+                self.fields[function] = frozenset(map(int, value.split()))
                 continue
             self.signs[function].add((what, unescaped(value) if what == "string" else value.lower()))
         self.cells = index.cells()
@@ -106,12 +111,12 @@ class Wanted:
     @functools.cache  # noqa: B019
     def inside(self, function: int) -> frozenset[int]:
         """Every function that the compiler may have put into this one's body, itself included."""
-        found, todo = {function}, [function]
+        found, todo, own = {function}, [function], self.rows[function].file
         while todo:
             here = self.rows[todo.pop()]
             for callee in self.calls.get(here.id, ()):
                 row = self.rows[callee]
-                near = row.static or row.file == here.file or row.file.endswith(".h")
+                near = row.static or row.file in (here.file, own) or row.file.endswith(".h")
                 if row.line and near and callee not in found:
                     found.add(callee)
                     todo.append(callee)
@@ -121,6 +126,11 @@ class Wanted:
     def may(self, function: int) -> frozenset[Sign]:
         """Every sign that may show in the function's body."""
         return frozenset(sign for inner in self.inside(function) for sign in self.signs.get(inner, ()))
+
+    @functools.cache  # noqa: B019
+    def may_reach(self, function: int) -> frozenset[int]:
+        """Every field, by its distance, that the function's body may use."""
+        return frozenset(at for inner in self.inside(function) for at in self.fields.get(inner, ()))
 
     @functools.cache  # noqa: B019
     def may_call(self, function: int) -> frozenset[int]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from clang.cindex import Cursor, CursorKind, LinkageKind, TypeKind
+from clang.cindex import Cursor, CursorKind, LinkageKind, StorageClass, TypeKind
 
 from qtrace.source.cursors import (
     bare,
     children,
     chosen,
+    distance,
     field_name,
     kind_ids,
     pointer_to_function,
@@ -19,6 +20,7 @@ from qtrace.source.cursors import (
     type_kind,
 )
 from qtrace.source.facts import Call, Facts, Pass, Store, Use
+from qtrace.source.splits import first_test
 
 __all__ = ["ARRAYS", "Body", "initialiser", "usr_of", "values"]
 
@@ -34,8 +36,6 @@ _NAME, _MEMBER, _UNARY = (
 )
 _SUBSCRIPT, _DESIGNATOR = CursorKind.ARRAY_SUBSCRIPT_EXPR.value, CursorKind.MEMBER_REF.value
 _INTEGER, _STRING = CursorKind.INTEGER_LITERAL.value, CursorKind.STRING_LITERAL.value
-_COMPOUND, _DECLARATION = CursorKind.COMPOUND_STMT.value, CursorKind.DECL_STMT.value
-_IF, _RETURN = CursorKind.IF_STMT.value, CursorKind.RETURN_STMT.value
 _SIZEOF, _UNEXPOSED = CursorKind.CXX_UNARY_EXPR.value, CursorKind.UNEXPOSED_EXPR.value
 _THROUGH = kind_ids(
     CursorKind.UNEXPOSED_EXPR,
@@ -45,10 +45,11 @@ _THROUGH = kind_ids(
 )
 _COMPUTED = _THROUGH | {_UNARY, _SUBSCRIPT}
 _LOOPS = kind_ids(CursorKind.FOR_STMT, CursorKind.WHILE_STMT, CursorKind.DO_STMT)
-_READ = frozenset((_CALL, _BINARY, _VARIABLE, _LIST, _STRING)) | _LOOPS
+_READ = frozenset((_CALL, _BINARY, _VARIABLE, _LIST, _STRING, _MEMBER)) | _LOOPS
 _CLOSED = frozenset((_LIST, _NAME, CursorKind.TYPE_REF.value, _INTEGER, _STRING))
 _EXPORTED = "c:@"
 _DEEPEST = 4  # tables inside tables
+_FAR = 64  # bytes: what is nearer to the object's beginning says little
 
 
 class Unit(Protocol):
@@ -70,20 +71,16 @@ class Body:
         self.place = place
         self.parameters = parameters
         self.loops: list[tuple[int, int]] = []  # first and last line of those that have been met
+        self.tables: list[tuple[str, Cursor]] = []  # (name, initialiser) of static variables of its own
+        self.offsets: set[int] = set()
 
-    def splits(self, function: Cursor) -> None:
-        """Note a body that begins with a test that may end it: a compiler may make two functions of it."""
-        body = next((item for item in children(function) if item._kind_id == _COMPOUND), None)
-        statements = children(body) if body is not None else []
-        first = next((item for item in statements if item._kind_id != _DECLARATION), None)
-        if first is None or first._kind_id != _IF:
-            return
-        parts = children(first)
-        last = [item for item in statements if item._kind_id != _RETURN][-1:] == [first]
-        if any(chosen(parts[0], (_CALL,), ())) or parts[0]._kind_id == _CALL:
-            return  # too much to be done twice
-        if (last and len(parts) == 2) or chosen(parts[1], (_RETURN,), ()) or parts[1]._kind_id == _RETURN:
-            self.facts.uses.append(Use(self.usr, "splits", ""))
+    def whole(self, function: Cursor) -> None:
+        """Note everything of a function."""
+        self.read(function)
+        if (tested := first_test(function)) is not None:
+            self.facts.uses.append(Use(self.usr, "splits", _numbers(tested)))
+        if self.offsets:
+            self.facts.uses.append(Use(self.usr, "fields", _numbers(self.offsets)))
 
     def read(self, cursor: Cursor) -> None:
         """Note everything below `cursor`."""
@@ -125,6 +122,11 @@ class Body:
 
     def string(self, cursor: Cursor) -> None:
         self.facts.uses.append(Use(self.usr, "string", cursor.spelling[1:-1]))
+
+    def member(self, cursor: Cursor) -> None:
+        """Note how far from the object that a pointer leads to a field lies: an instruction shows that."""
+        if (far := distance(cursor)) >= _FAR:
+            self.offsets.add(far)
 
     def computed(self, cursor: Cursor) -> tuple[str, str]:
         """`table[i][j](…)`: the array's name, or the field that is an array; `(function)(…)`."""
@@ -213,6 +215,8 @@ class Body:
         name, init = self.local(cursor), children(cursor)
         if init and init[-1]._kind_id == _LIST and (table := self.inner_table(cursor)):
             self.facts.stores += initialiser(self.unit, init[-1], table, "", self.usr, self.place)
+        if init and init[-1]._kind_id == _LIST and cursor.storage_class == StorageClass.STATIC:
+            self.tables.append((cursor.spelling, init[-1]))
         if name and init:
             self.stored(name, strip(init[-1]), init[-1])
 
@@ -263,8 +267,13 @@ _READERS: dict[int, Callable[[Body, Cursor], None]] = {
     _VARIABLE: Body.declared,
     _LIST: Body.compound,
     _STRING: Body.string,
+    _MEMBER: Body.member,
     **dict.fromkeys(_LOOPS, Body.looped),
 }
+
+
+def _numbers(values: Iterable[int]) -> str:
+    return " ".join(map(str, sorted(values)))
 
 
 def initialiser(

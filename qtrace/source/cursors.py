@@ -17,6 +17,7 @@ __all__ = [
     "bare",
     "children",
     "chosen",
+    "distance",
     "field_name",
     "included",
     "is_definition",
@@ -49,7 +50,7 @@ _TRANSPARENT = kind_ids(
     CursorKind.COMPOUND_LITERAL_EXPR,
 )
 _TYPE_REF = CursorKind.TYPE_REF.value
-_FIELD = CursorKind.FIELD_DECL.value
+_FIELD, _MEMBER = CursorKind.FIELD_DECL.value, CursorKind.MEMBER_REF_EXPR.value
 _UNNAMED = re.compile(
     r"(\((?:unnamed|anonymous) (?:\w+ )?at )\S*/"
 )  # where the tree lies is no part of a name
@@ -154,6 +155,19 @@ def field_name(field: Cursor | None) -> str:
     if field is None or field._kind_id != _FIELD:
         return ""
     return f"{bare(field.semantic_parent.type.get_canonical().spelling)}.{field.spelling}"
+
+
+def distance(member: Cursor) -> int:
+    """How many bytes from what a pointer leads to the field of an expression like `p->a.b` lies."""
+    bits = 0
+    while member._kind_id == _MEMBER:
+        if (field := member.referenced) is not None:
+            bits += max(int(_lib.clang_Cursor_getOffsetOfField(field)), 0)
+        below = children(member)
+        if not below or type_kind(below[0]) == TypeKind.POINTER:
+            break
+        member = strip(below[0])
+    return bits // 8
 
 
 def unrooted(name: str) -> str:

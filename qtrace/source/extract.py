@@ -187,8 +187,9 @@ class _Reader:
         )
         parameters = {item.get_usr() or item.spelling: n for n, item in enumerate(cursor.get_arguments())}
         body = Body(self, usr, place, parameters)
-        body.read(cursor)
-        body.splits(cursor)
+        body.whole(cursor)
+        for name, table in body.tables:
+            self.facts.cells += image(self, table, name, place)
 
     def variable(self, cursor: Cursor, place: str, line: int) -> None:
         """A table: a struct, or an array of structs or of function pointers, with an initialiser."""
