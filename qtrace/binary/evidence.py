@@ -27,7 +27,7 @@ _CONSTRUCTOR = "do_qemu_init_"  # what type_init() and the like make: called by 
 _ADDED = frozenset(
     (
         *("qemu_get_thread_id", "qemu_log", "qemu_log_trylock", "qemu_log_unlock", "error_free"),
-        *("qobject_destroy", "object_unref", "qemu_mutex_unlock_impl", "qemu_event_set"),
+        *("error_propagate", "qobject_destroy", "object_unref", "qemu_mutex_unlock_impl", "qemu_event_set"),
         *("qemu_rec_mutex_unlock_impl", "qemu_log_mask_impl"),
     )
 )

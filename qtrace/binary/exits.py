@@ -18,6 +18,7 @@ __all__ = ["Exits"]
 _PLACE = re.compile(r"\[(\w+)(?: \+ [a-z]\w+(?:\*\d)?)?(?: \+ (0x[0-9a-f]+|\d+))?\]")
 _MOST = 16384  # bytes of a function
 _BEGINNING, _WAY_OUT = 60, 24  # instructions
+_COMPARES = ("cmp", "test")
 _CASTS = 3  # calls before the first test: an object is cast
 
 
@@ -38,10 +39,13 @@ class Exits:
         return False
 
     def tests(self, parts: Sequence[tuple[int, int]], fields: Collection[int]) -> bool:
-        """Whether one of the fields, as far from their struct's beginning, is read before the first test."""
+        """Whether all of the fields, as far from their struct's beginning, are read before the first test."""
         calls = branches = 0
+        left = set(fields)
         for _, _, name, text in self._read(*parts[0])[:_BEGINNING]:
-            if _distance(text) in fields:
+            if name in _COMPARES or not text.split(", ")[0].endswith("]"):
+                left.discard(_distance(text))
+            if not left:
                 return True
             calls += name == "call"
             branches += name.startswith("j") and name != "jmp"
@@ -95,10 +99,10 @@ class Exits:
         return self._lines[start]
 
 
-def _distance(text: str) -> int | None:
+def _distance(text: str) -> int:
     """How far from a register an instruction reads or writes, the stack apart."""
     place = _PLACE.search(text)
-    return int(place[2] or "0", 0) if place and place[1] not in ("rsp", "rip") else None
+    return int(place[2] or "0", 0) if place and place[1] not in ("rsp", "rip") else -1
 
 
 def _inside(text: str, start: int, end: int) -> bool:

@@ -20,7 +20,8 @@ _MOST = 16384  # bytes of a function
 _PLACE = re.compile(r"\[(\w+)(?: \+ \w+(?:\*\d)?)? \+ (0x[0-9a-f]+)\]")
 _ADDED = re.compile(r"(\w+), (0x[0-9a-f]+)$")
 _STACK = ("rsp", "esp", "rip")
-_FEW = 3  # fields say nothing
+_FEW = 3  # fields say something
+_ALIKE = 0.7
 # What a field counts: of the function and in the body; of what may have been put in; in the body alone (an
 # array's entry, a field of a struct that is seen as another); in the source alone (dead code).
 _SHARED, _PUT_IN, _STRANGE, _LACKING, _HEAVIEST = 0.6, 0.2, 0.4, 0.3, 4.0
@@ -50,6 +51,12 @@ class Reach:
         total = _SHARED * len(body & own) + _PUT_IN * len(body & may - own)
         total -= _STRANGE * len(body - may) + _LACKING * len(own - body)
         return max(-_HEAVIEST, min(_HEAVIEST, total))
+
+    def telling(self, start: int, function: int) -> int:
+        """How many fields both use, if that says that they are the same; else 0."""
+        share = self.agreement(start, function)
+        shared = len(self.of(start) & self._wanted.fields.get(function, frozenset()))
+        return shared if share is not None and share >= _ALIKE and shared >= _FEW else 0
 
     def of(self, start: int) -> frozenset[int]:
         """The distances in bytes, of those worth noting."""

@@ -26,6 +26,7 @@ _MOST_ROUNDS = 12
 _SURE = 5.0  # of what speaks for a function: more than a few things that it shares with others
 _LEAST = 1.0
 _LARGE = 3.0  # so much in it that the compiler does not put it into several others
+_SMALL = 2  # so many calls are put into several others
 _MARGIN = 1.5  # by how much more must speak for one pair than for any other
 
 
@@ -159,9 +160,7 @@ class Recovery:
                 continue
             if not self.evidence.supported(start):
                 continue
-            for one in self.evidence.candidates(start):
-                if self.wanted.rows[one].file in self.tables.absent:
-                    continue
+            for one in self._fitting(start):
                 score = self.evidence.score(start, one)
                 scores[start, one] = score
                 by_start[start].append((score, one))
@@ -192,6 +191,31 @@ class Recovery:
                 found[one, start] = "call shape", why
         return found
 
+    def _fitting(self, start: int) -> set[int]:
+        """The functions that the one at `start` may be, but for those that the compiler puts elsewhere."""
+        found = {
+            one
+            for one in self.evidence.candidates(start)
+            if self.wanted.rows[one].file not in self.tables.absent and not self._elsewhere_put_in(start, one)
+        }
+        # What is called at one place only is put there: the body is then the caller's.
+        inner = {
+            one
+            for one in found
+            if self.wanted.once(one)
+            and any(self.evidence.may_contain(start, outer, one) for outer in found - {one})
+        }
+        return found - inner if inner != found else found
+
+    def _elsewhere_put_in(self, start: int, function: int) -> bool:
+        """Whether the compiler put the function into known callers, and none of them calls `start`."""
+        known = [
+            self.placed.of[caller]
+            for caller in self.wanted.callers.get(function, ())
+            if caller in self.placed.of and self.placed.of[caller] in self.scan
+        ]
+        return bool(known) and not any(start in self.scan.calls.get(caller, ()) for caller in known)
+
     def _may_be_part(self, start: int, function: int, candidates: list[int]) -> bool:
         """Whether the body may be another one's that the function was put into.
 
@@ -206,6 +230,7 @@ class Recovery:
         if self.wanted.once(function):
             return bool(outer)
         large = self.evidence.score(start, function) >= _LARGE
+        large = large and self.evidence.own(start, function)[0] > _SMALL
         return (
             bool(several) and not large and self._called_directly(start, [function, *several]) != {function}
         )
@@ -225,6 +250,8 @@ class Recovery:
             )
         if alone and callers and self.evidence.shows(start, function):
             return f"nothing else that {', '.join(callers[:3])} may call fits"
+        if score >= _LEAST and (near or callers) and (shared := self.evidence.reach.telling(start, function)):
+            return f"it uses the same {shared} fields"
         if alone and near and hits:
             return f"nothing else of {self.wanted.rows[function].file} fits"
         return ""

@@ -88,11 +88,13 @@ class Wanted:
             for caller, sites in self.sites.items()
         }
         self.taken = self._taken()
+        self.given: dict[int, set[Sign]] = defaultdict(set)  # a call where the callee was put in
         self.offsets = self._offsets(index)
         for caller, entries in self.passes.items():
             for _, _, what, value in entries:
                 if what == "function":
                     self.signs[caller].add(("takes", int(value)))
+                    self.given[caller].add(self.sign_of(int(value)))
                 elif what == "variable":
                     self.signs[caller].add(("table", f"{value} {self.rows[caller].file}"))
         for caller, stored in self.assigned.items():
@@ -125,7 +127,9 @@ class Wanted:
     @functools.cache  # noqa: B019
     def may(self, function: int) -> frozenset[Sign]:
         """Every sign that may show in the function's body."""
-        return frozenset(sign for inner in self.inside(function) for sign in self.signs.get(inner, ()))
+        inside = self.inside(function)
+        own = {sign for inner in inside for sign in self.signs.get(inner, ())}
+        return frozenset(own.union(*(self.given.get(inner, ()) for inner in inside)))
 
     @functools.cache  # noqa: B019
     def may_reach(self, function: int) -> frozenset[int]:

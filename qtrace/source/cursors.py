@@ -15,6 +15,7 @@ from clang.cindex import Cursor, CursorKind, TranslationUnit, Type, TypeKind
 
 __all__ = [
     "bare",
+    "chain",
     "children",
     "chosen",
     "distance",
@@ -168,6 +169,18 @@ def distance(member: Cursor) -> int:
             break
         member = strip(below[0])
     return bits // 8
+
+
+def chain(member: Cursor) -> list[Cursor]:
+    """`p->a->b.c`: the expression itself and the one behind each pointer on the way, `p->a`."""
+    found = [member]
+    while below := children(member):
+        member = strip(below[0])
+        if member._kind_id != _MEMBER:
+            break
+        if type_kind(below[0]) == TypeKind.POINTER:
+            found.append(member)
+    return found
 
 
 def unrooted(name: str) -> str:

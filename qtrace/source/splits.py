@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from clang.cindex import Cursor, CursorKind
 
-from qtrace.source.cursors import children, chosen, distance, kind_ids, strip
+from qtrace.source.cursors import chain, children, chosen, distance, kind_ids, strip
 
 __all__ = ["first_test"]
 
@@ -36,7 +36,7 @@ def first_test(function: Cursor) -> frozenset[int] | None:
             return None  # too much to be done twice
         ends = [parts[1]] if parts[1]._kind_id in _ENDS else chosen(parts[1], _ENDS, ())
         if (ends and not all(_refuses(end) for end in ends)) or (statement == last and len(parts) == 2):
-            return frozenset(distance(item) for item in _members(parts[0]))
+            return _first_read(parts[0])
         if _calls(statement):
             return None
     return None
@@ -46,11 +46,10 @@ def _calls(cursor: Cursor) -> bool:
     return cursor._kind_id == _CALL or bool(chosen(cursor, (_CALL,), ()))
 
 
-def _members(cursor: Cursor) -> list[Cursor]:
-    """The fields that an expression reads."""
-    if cursor._kind_id == _MEMBER:
-        return [cursor]
-    return [item for child in children(cursor) for item in _members(child)]
+def _first_read(cursor: Cursor) -> frozenset[int]:
+    """The fields on the way to the first one that an expression reads: two for `n->nic->peer_deleted`."""
+    member = cursor if cursor._kind_id == _MEMBER else next(iter(chosen(cursor, (_MEMBER,), ())), None)
+    return frozenset(distance(item) for item in chain(member)) if member is not None else frozenset()
 
 
 def _refuses(end: Cursor) -> bool:

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 27
+FORMAT = 28
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -305,8 +305,12 @@ class Index:
         return list(self._db.execute('SELECT variable, file, "offset", size, what, value FROM cells'))
 
     def calls(self) -> list[tuple[int, int, int]]:
-        """(caller, callee, how often) of every direct call."""
-        query = "SELECT caller, callee, count(*) FROM edges WHERE kind = 'direct' GROUP BY caller, callee"
+        """(caller, callee, how often) of every direct call, and of those through a variable of the caller's
+        that never holds anything else: a compiler makes them direct."""
+        query = (
+            "SELECT caller, callee, count(*) FROM edges WHERE kind = 'direct' "
+            "OR (kind = 'assignment' AND confidence = 'exact' AND field LIKE 'c:%') GROUP BY caller, callee"
+        )
         return list(self._db.execute(query))
 
     def assigned(self) -> list[tuple[int, str, int]]:
