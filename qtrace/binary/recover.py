@@ -160,8 +160,7 @@ class Recovery:
                 continue
             if not self.evidence.supported(start):
                 continue
-            for one in self._fitting(start):
-                score = self.evidence.score(start, one)
+            for one, score in self._fitting(start).items():
                 scores[start, one] = score
                 by_start[start].append((score, one))
                 by_name[one].append((score, start))
@@ -191,21 +190,28 @@ class Recovery:
                 found[one, start] = "call shape", why
         return found
 
-    def _fitting(self, start: int) -> set[int]:
-        """The functions that the one at `start` may be, but for those that the compiler puts elsewhere."""
+    def _fitting(self, start: int) -> dict[int, float]:
+        """The functions that the one at `start` may be, and how much speaks for each, but for those that the
+        compiler puts elsewhere."""
         found = {
-            one
+            one: self.evidence.score(start, one)
             for one in self.evidence.candidates(start)
             if self.wanted.rows[one].file not in self.tables.absent and not self._elsewhere_put_in(start, one)
         }
-        # What is called at one place only is put there: the body is then the caller's.
-        inner = {
-            one
-            for one in found
-            if self.wanted.once(one)
-            and any(self.evidence.may_contain(start, outer, one) for outer in found - {one})
-        }
-        return found - inner if inner != found else found
+        # What is called at one place only is put there: the body, and what shows in it, is then the caller's.
+        for inner in [one for one in found if self.wanted.once(one)]:
+            outer = {
+                one: self.evidence.score(start, one)
+                for one in found
+                if one not in self.wanted.inside(inner)
+                and self.wanted.has_one_body(one)
+                and self.evidence.may_contain(start, one, inner)
+            }
+            if outer:
+                score = found.pop(inner)
+                closest = max(outer, key=lambda one: outer[one])
+                found[closest] = max(found[closest], score)
+        return found
 
     def _elsewhere_put_in(self, start: int, function: int) -> bool:
         """Whether the compiler put the function into known callers, and none of them calls `start`."""

@@ -155,6 +155,10 @@ class Wanted:
         row = self.rows[function]
         return row.static and function not in self.taken and self.often[function] == 1
 
+    def has_one_body(self, function: int) -> bool:
+        """Whether the compiler cannot put it into several others and leave nothing of it."""
+        return not self.rows[function].static or function in self.taken or self.often[function] == 1
+
     def label(self, function: int) -> tuple[str, str]:
         """(name, file)."""
         row: FunctionRow = self.rows[function]
