@@ -199,7 +199,7 @@ class Recovery:
             if self.wanted.rows[one].file not in self.tables.absent and not self._elsewhere_put_in(start, one)
         }
         # What is called at one place only is put there: the body, and what shows in it, is then the caller's.
-        for inner in [one for one in found if self.wanted.once(one)]:
+        for inner in [one for one in found if self.wanted.once(one) and not self.wanted.in_circle(one)]:
             outer = {
                 one: self.evidence.score(start, one)
                 for one in found
@@ -232,6 +232,8 @@ class Recovery:
             for name in candidates
             if name != function and self.evidence.may_contain(start, name, function)
         ]
+        if self.wanted.in_circle(function):
+            return True  # it is put into what it calls, or the other way round
         several = [name for name in outer if not self.wanted.once(name)]
         if self.wanted.once(function):
             return bool(outer)

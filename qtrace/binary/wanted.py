@@ -155,6 +155,11 @@ class Wanted:
         row = self.rows[function]
         return row.static and function not in self.taken and self.often[function] == 1
 
+    @functools.cache  # noqa: B019
+    def in_circle(self, function: int) -> bool:
+        """Whether others that may be put into it call it again."""
+        return any(function in self.inside(one) for one in self.inside(function) - {function})
+
     def has_one_body(self, function: int) -> bool:
         """Whether the compiler cannot put it into several others and leave nothing of it."""
         return not self.rows[function].static or function in self.taken or self.often[function] == 1
