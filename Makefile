@@ -45,8 +45,8 @@ accuracy: setup
 	@cd tests/accuracy && $(BIN)/python recall.py $(CURDIR)/build/qemu && $(BIN)/python page.py
 
 accuracy-symbols: setup
-	@tests/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu-optimised optimised
-	@cd tests/accuracy && $(BIN)/python symbols.py $(CURDIR)/build/qemu-optimised
+	@for variant in optimised debian; do tests/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu-$$variant $$variant || exit 1; done
+	@cd tests/accuracy && $(BIN)/python symbols.py $(CURDIR)/build/qemu-optimised $(CURDIR)/build/qemu-debian
 
 # Nothing else may run on the machine meanwhile.
 bench-index: setup
