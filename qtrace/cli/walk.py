@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
 
 import click
 
 from qtrace.cli._console import echo_json, plain
 from qtrace.cli._options import flag_errors, index_option
 from qtrace.model import Direction, Evidence, Path, Step
+
+if TYPE_CHECKING:
+    from qtrace.report.measured import Measured
 
 __all__ = ["command"]
 
@@ -30,6 +35,13 @@ __all__ = ["command"]
     default="text",
     show_default=True,
 )
+@click.option(
+    "--run",
+    "run",
+    type=click.Path(path_type=FilePath),
+    help="Show what this run (of 'qtrace bench' or 'qtrace record') measured at each stage.",
+)
+@click.option("--workload", default="", help="With --run: which of its workloads, such as 'tcp' or 'tcp rx'.")
 @index_option
 def command(
     nic: str | None,
@@ -39,9 +51,14 @@ def command(
     first: str | None,
     last: str | None,
     form: str,
+    run: FilePath | None,
+    workload: str,
     index_name: str,
 ) -> None:
     """Walk from the guest's doorbell to the host's system call, or back.
+
+    With --run each stage has beside it how often it ran, how many frames and bytes passed, and how long a
+    frame took to the next one.
 
     NIC is a model or type (e1000, virtio-net-pci), NETDEV a back end (user, tap). The page that
     --format html writes to stdout shows each step's source, read from the indexed tree.
@@ -51,10 +68,11 @@ def command(
     from qtrace.store.index import find_index
 
     title, end = "", ""
+    figures: Measured | None = None
     data: dict[str, object]
     if first or last:
-        if not (first and last) or nic or netdev or direction or vhost:
-            raise click.UsageError("--from and --to go together, without NIC, NETDEV and --direction")
+        if not (first and last) or nic or netdev or direction or vhost or run:
+            raise click.UsageError("--from and --to go together, without NIC, NETDEV, --direction and --run")
         index = find_index(index_name)
         steps: Sequence[Step] = between(index, first, last)
         title = f"from {first} to {last}"
@@ -71,15 +89,33 @@ def command(
         datapath = "vhost-net" if vhost or option == "vhost=on" else "qemu"
         path = walk(index, nic, name, datapath, direction=Direction(direction))
         title, end, steps, data = _title(path), _end(path), path.steps, path.to_json()
+        if run:
+            figures = _figures(run, path, workload)
+            data = data | {"measured": figures.to_json()}
     flag_errors(index, [step.file for step in steps if step.file])
     if form == "json":
         echo_json(data)
     elif form == "html":
         from qtrace.report.walk_page import walk_page
 
-        click.echo(walk_page(title, end, steps, index), nl=False)
+        click.echo(walk_page(title, end, steps, index, figures), nl=False)
     else:
-        click.echo({"text": _text, "md": _markdown, "mermaid": _mermaid}[form](title, end, steps))
+        click.echo({"text": _text, "md": _markdown, "mermaid": _mermaid}[form](title, end, steps, figures))
+
+
+def _figures(run: FilePath, path: Path, workload: str) -> Measured:
+    from qtrace.report.measured import measured
+    from qtrace.store.run import RunReader
+
+    reader = RunReader.open(run)
+    figures = measured(reader, path, workload)
+    for damaged in reader.damaged:
+        click.echo(f"!!  damaged and left out: {damaged}", err=True)
+    return figures
+
+
+def _notes(figures: Measured | None, step: Step) -> list[str]:
+    return figures.at(step) if figures else []
 
 
 def _title(path: Path) -> str:
@@ -96,37 +132,55 @@ def _place(file: str, line: int) -> str:
     return plain(f"{file}:{line}" if line else file or "outside QEMU")
 
 
-def _text(title: str, end: str, steps: Sequence[Step]) -> str:
-    lines = [title]
+def _text(title: str, end: str, steps: Sequence[Step], figures: Measured | None) -> str:
+    lines = [title, *(f"  {line}" for line in figures.head())] if figures else [title]
     for step in steps:
         mark = f"[{step.stage}]" if step.stage else ""
         kind = step.call.kind if step.call else "hardware"
         arrow = {"direct": "->", "async": "~>"}.get(kind, "=>")
         lines.append(f"  {mark:<12}{arrow} {step.function:<36} {_place(step.file, step.line)}")
         how = step.call.how if step.call else kind
+        lines += [f"{'':14}|    {note}" for note in _notes(figures, step)]
         lines += [f"{'':19}{note}" for note in step.remarks]
         lines += [f"{'':19}{how}: {item.why} ({_place(item.file, item.line)})" for item in _evidence(step)]
+    lines += [f"  {line}" for line in figures.tail()] if figures else []
     return "\n".join([*lines, f"  {end}"] if end else lines)
 
 
-def _markdown(title: str, end: str, steps: Sequence[Step]) -> str:
-    lines = [f"**{title}**", "", "| stage | function | where | reached by |", "| --- | --- | --- | --- |"]
+def _markdown(title: str, end: str, steps: Sequence[Step], figures: Measured | None) -> str:
+    lines = [f"**{title}**", ""]
+    lines += [line for text in figures.head() for line in (_cell(text), "")] if figures else []
+    lines.append("| stage | function | where | reached by |" + " measured |" * bool(figures))
+    lines.append("| --- | --- | --- | --- |" + " --- |" * bool(figures))
     for step in steps:
         kind = step.call.how if step.call else "hardware"
         reasons = [f"{item.why} ({_place(item.file, item.line)})" for item in _evidence(step)]
         how = "; ".join([f"{kind}: {'; '.join(reasons)}" if reasons else kind, *step.remarks])
-        lines.append(f"| {step.stage or ''} | `{step.function}` | {_place(step.file, step.line)} | {how} |")
+        row = f"| {step.stage or ''} | `{step.function}` | {_place(step.file, step.line)} | {how} |"
+        lines.append(row + f" {_cell('; '.join(_notes(figures, step)))} |" * bool(figures))
+    lines += ["", *map(_cell, figures.tail())] if figures else []
     return "\n".join([*lines, "", f"The frame {end}."] if end else lines)
+
+
+def _cell(text: str) -> str:
+    """Text of a run in a Markdown table: it is data."""
+    return plain(text).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _evidence(step: Step) -> Sequence[Evidence]:
     return step.call.evidence if step.call else ()
 
 
-def _mermaid(title: str, end: str, steps: Sequence[Step]) -> str:
+def _mermaid(title: str, end: str, steps: Sequence[Step], figures: Measured | None) -> str:
     lines = ["flowchart TD"]
     for number, step in enumerate(steps):
-        label = f"{step.function}<br/>{_place(step.file, step.line)}"
+        label = "<br/>".join(
+            (
+                step.function,
+                _place(step.file, step.line),
+                *(_quoted(note) for note in _notes(figures, step)),
+            )
+        )
         shape = f'["{label}"]' if not step.stage else f'(["<b>{step.stage}</b><br/>{label}"])'
         lines.append(f"    s{number}{shape}")
         if number:
@@ -135,3 +189,7 @@ def _mermaid(title: str, end: str, steps: Sequence[Step]) -> str:
             arrow = "-->" if kind == "direct" else f"-. {kind} .->"
             lines.append(f"    s{number - 1} {arrow} s{number}")
     return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return plain(text).replace('"', "'").replace("<", "&lt;")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from qtrace.model import Step
 from qtrace.report.html import environment
+from qtrace.report.measured import Measured
 from qtrace.report.text import clean
 from qtrace.store.index import Index
 
@@ -43,17 +44,28 @@ class _Drawn:
     kind: str
     where: str
     notes: tuple[str, ...]
+    measured: tuple[str, ...]
     shown: tuple[_Shown, ...]
 
 
-def walk_page(title: str, end: str, steps: Sequence[Step], index: Index) -> str:
-    """The whole page; it needs nothing but itself."""
+def walk_page(
+    title: str, end: str, steps: Sequence[Step], index: Index, figures: Measured | None = None
+) -> str:
+    """The whole page, with what a run measured where there is one; it needs nothing but itself."""
     tree = _Tree(index)
-    drawn = [_draw(step, tree, index) for step in steps]
+    drawn = [_draw(step, tree, index, figures) for step in steps]
     return (
         environment()
         .get_template("walk.html.j2")
-        .render(title=title, end=end, steps=drawn, qemu=index.meta["qemu"], changed=sorted(tree.changed))
+        .render(
+            title=title,
+            end=end,
+            steps=drawn,
+            qemu=index.meta["qemu"],
+            changed=sorted(tree.changed),
+            head=figures.head() if figures else [],
+            tail=figures.tail() if figures else [],
+        )
     )
 
 
@@ -79,7 +91,7 @@ class _Tree:
         return tuple(_Line(number, text[number - 1].expandtabs(8), number == marked) for number in span)
 
 
-def _draw(step: Step, tree: _Tree, index: Index) -> _Drawn:
+def _draw(step: Step, tree: _Tree, index: Index, figures: Measured | None) -> _Drawn:
     last = index.end_of(step.function, step.file) or step.line
     end = min(last, step.line + _MOST_LINES)
     why = f"the first {_MOST_LINES} of {last - step.line + 1} lines" if end < last else ""
@@ -98,6 +110,7 @@ def _draw(step: Step, tree: _Tree, index: Index) -> _Drawn:
         kind=clean(step.call.how) if step.call else "hardware",
         where=body.where,
         notes=tuple(clean(note) for note in step.remarks),
+        measured=tuple(figures.at(step)) if figures else (),
         shown=(*reasons, body),
     )
 

@@ -1,0 +1,209 @@
+"""What a run counted and timed on one path, put beside the steps of its walk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from qtrace.analyses.data import CELL
+from qtrace.errors import StoreError
+from qtrace.model import Path, Step
+from qtrace.report.answers import Answers, Row
+from qtrace.report.text import backend, clean, count, duration, plain_number, size
+from qtrace.store.run import RunReader
+
+__all__ = ["Measured", "StageMeasured", "measured"]
+
+_CALLS = ("kick", "interrupt")  # one of them may stand for many frames
+_SERIOUS = ("lost", "failed")
+_MOST_CALLS = 4  # system calls that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class StageMeasured:
+    """One stage, summed over the repetitions; `calls`, `frames`, `bytes` are None where it was not measured.
+
+    `next` is the stage that the times (nanoseconds) lead to: from this one to it, on one thread.
+    """
+
+    stage: str
+    function: str
+    calls: int | None
+    frames: int | None
+    bytes: int | None
+    note: str
+    next: str = ""
+    p50_ns: float | None = None
+    p99_ns: float | None = None
+
+    def lines(self, frames: int) -> list[str]:
+        """In words, a line for each thing; `frames` are the path's, for stages that a frame does not pass."""
+        if self.frames is None or self.calls is None:
+            return [f"not measured: {clean(self.note)}" if self.note else "not measured"]
+        if self.stage in _CALLS:
+            each = f", {plain_number(self.calls / frames)} for each frame" if frames else ""
+            what = f"{count(self.calls)} times{each}"
+        else:
+            batch = f", {plain_number(self.frames / self.calls)} a call" if self.calls else ""
+            what = f"{count(self.frames)} frames in {count(self.calls)} calls{batch}"
+        found = [f"{what}, {size(self.bytes)}" if self.bytes else what]
+        if self.p50_ns is not None:
+            found.append(f"to {self.next}: p50 {duration(self.p50_ns)}, p99 {duration(self.p99_ns)}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A path's share of a run. `system_calls`: (name, descriptor, calls, errors), of the whole QEMU."""
+
+    run: str
+    traffic: str
+    repetitions: int
+    conditions: dict[str, str]
+    stages: tuple[StageMeasured, ...]
+    system_calls: tuple[tuple[str, str, int, int], ...]
+    lost: tuple[str, ...]
+    others: tuple[str, ...] = field(default=())
+
+    def at(self, step: Step) -> list[str]:
+        """What was measured at a step, in words; nothing where it is no stage."""
+        if not step.stage:
+            return []
+        mine = (item for item in self.stages if (item.stage, item.function) == (step.stage, step.function))
+        found = next(mine, None)
+        return found.lines(self.frames) if found else ["not measured in this run"]
+
+    @property
+    def frames(self) -> int:
+        """Frames handed to the peer, or the most that any stage counted."""
+        handed = [item.frames for item in self.stages if item.stage == "deliver" and item.frames]
+        return max(handed or [item.frames or 0 for item in self.stages] or [0])
+
+    def head(self) -> list[str]:
+        """What the numbers are of, and what was lost: the first lines of any rendering."""
+        times = f"{self.repetitions} repetition" + "s" * (self.repetitions != 1)
+        lines = [f"measured in {clean(self.run)}: {clean(self.traffic)}, {times}"]
+        lines += [f"LOST: {item}" for item in self.lost]
+        wanted = ("accelerator", "kernel", "QEMU")
+        lines.append(
+            "; ".join(f"{key}: {clean(self.conditions[key])}" for key in wanted if key in self.conditions)
+        )
+        if self.others:
+            lines.append(f"also in this run (--workload): {', '.join(self.others)}")
+        return [line for line in lines if line]
+
+    def tail(self) -> list[str]:
+        """The system calls that QEMU made meanwhile, for each frame of this direction."""
+        calls = sorted(self.system_calls, key=lambda item: -item[2])[:_MOST_CALLS]
+        if not calls or not self.frames:
+            return []
+        parts = [
+            f"{plain_number(made / self.frames)} {clean(name)}{f' ({clean(what)})' if what else ''}"
+            + (f", {count(errors)} failed" if errors else "")
+            for name, what, made, errors in calls
+        ]
+        return [f"system calls of the whole QEMU for each frame: {'; '.join(parts)}"]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready."""
+        calls = [
+            dict(zip(("name", "fd", "calls", "errors"), item, strict=True)) for item in self.system_calls
+        ]
+        return asdict(self) | {"system_calls": calls}
+
+
+def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
+    """The run's figures for `path`, of one workload: `tcp`, `tcp rx`, `rr`; by default the one whose payload
+    goes the path's way. Raises StoreError where the run has nothing of the path, naming what it has."""
+    answers = Answers(run)
+    rows = [row for row in answers.ask("stages") if row["direction"] == path.direction]
+    mine = [row for row in rows if _is_of(row, path)]
+    if not mine:
+        known = sorted({f"{row['nic']} on {backend(row['netdev'], row['datapath'])}" for row in rows})
+        raise StoreError(
+            f"the run {run.path} has nothing of {path.nic} on {backend(path.netdev, path.datapath)}, "
+            f"{path.direction}",
+            hint=f"it has: {', '.join(known)}" if known else "it has no stages at all",
+        )
+    traffics = list(dict.fromkeys(_traffic(row) for row in mine))
+    chosen = _choose(traffics, workload, path, run)
+    mine = [row for row in mine if _traffic(row) == chosen]
+    edges = [
+        row
+        for row in answers.ask("stage_latency")
+        if _is_of(row, path) and row["direction"] == path.direction and _traffic(row) == chosen
+    ]
+    calls = [
+        (str(row["name"]), str(row["fd"]), int(row["calls"]), int(row["errors"]))
+        for row in _system_calls(answers, path, chosen)
+    ]
+    lost = tuple(
+        f"{row['kind']}: {row['item']}: {count(row['count'])}"
+        for row in answers.ask("ledger")
+        if row["kind"] in _SERIOUS
+    )
+    return Measured(
+        run=str(run.meta["id"]),
+        traffic=chosen,
+        repetitions=max(int(row["n"]) for row in mine),
+        conditions={str(key): str(value) for key, value in dict(run.meta["conditions"]).items()},
+        stages=tuple(_stage(row, edges) for row in sorted(mine, key=lambda row: int(row["position"]))),
+        system_calls=tuple(calls),
+        lost=lost,
+        others=tuple(item for item in traffics if item != chosen),
+    )
+
+
+def _is_of(row: Row, path: Path) -> bool:
+    return (row["nic"], row["netdev"], row["datapath"]) == (path.nic, path.netdev, path.datapath)
+
+
+def _traffic(row: Row) -> str:
+    way = f" {row['way']}" if row["way"] in ("tx", "rx") else ""
+    return f"{row['workload']}{way}"
+
+
+def _choose(traffics: Sequence[str], workload: str, path: Path, run: RunReader) -> str:
+    if workload:
+        fits = [item for item in traffics if item == workload] or [
+            item for item in traffics if item.split()[0] == workload
+        ]
+        if not fits:
+            raise StoreError(
+                f"the run {run.path} has no workload {workload!r} on this path",
+                hint=f"it has: {', '.join(traffics)}",
+            )
+        traffics = fits
+    own = [item for item in traffics if item.endswith(f" {path.direction}")]
+    return (own or list(traffics))[0]
+
+
+def _system_calls(answers: Answers, path: Path, traffic: str) -> list[Row]:
+    frame = answers.data.table("syscalls")
+    groups = frame.groupby([*CELL, "name", "fd"], as_index=False)[["calls", "errors"]]
+    records: list[Row] = [
+        {str(key): value for key, value in record.items()} for record in groups.sum().to_dict("records")
+    ]
+    return [row for row in records if _is_of(row, path) and _traffic(row) == traffic]
+
+
+def _stage(row: Row, edges: Sequence[Row]) -> StageMeasured:
+    attached = bool(row["attached"])
+    after = [
+        edge
+        for edge in edges
+        if (edge["from_stage"], edge["from_function"]) == (row["stage"], row["function"])
+    ]
+    edge = max(after, key=lambda item: int(item["count"]), default=None)
+    return StageMeasured(
+        stage=str(row["stage"]),
+        function=str(row["function"]),
+        calls=int(row["calls"]) if attached else None,
+        frames=int(row["frames"]) if attached else None,
+        bytes=int(row["bytes"]) if attached else None,
+        note=str(row["note"] or ""),
+        next=str(edge["to_stage"]) if edge else "",
+        p50_ns=edge["p50_ns"] if edge else None,
+        p99_ns=edge["p99_ns"] if edge else None,
+    )

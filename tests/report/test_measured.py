@@ -1,0 +1,88 @@
+"""What a run measured stands beside the steps of the walk that it is of, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from qtrace.cli.walk import command
+from qtrace.errors import StoreError
+from qtrace.model import Direction, Role
+from qtrace.report.measured import measured
+from qtrace.store.index import Index
+from qtrace.store.run import RunReader
+from tests.report.made_up import FRAMES, make_run, way
+
+REPETITIONS = 3
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("measured") / "run", REPETITIONS)
+
+
+def test_every_stage_has_its_own_figures(run: Path) -> None:
+    path = way("virtio-net-pci", "tap", "qemu", Direction.TX)
+    found = measured(RunReader.open(run), path)
+    assert (found.traffic, found.repetitions, found.frames) == ("tcp tx", REPETITIONS, REPETITIONS * FRAMES)
+    assert found.others == ("rr",)
+    for number, step in enumerate(path.stages):
+        lines = found.at(step)
+        if step.stage in (Role.KICK, Role.INTERRUPT):
+            assert lines[0].startswith(f"{REPETITIONS * FRAMES:,} times, 1.00 for each frame")
+        else:
+            assert lines[0].startswith(f"{REPETITIONS * FRAMES:,} frames in {REPETITIONS * FRAMES:,} calls")
+        if number < len(path.stages) - 1:
+            assert lines[1].startswith(f"to {path.stages[number + 1].stage}: p50 ")
+    between = next(step for step in path.steps if not step.stage)
+    assert found.at(between) == []
+
+
+def test_a_stage_of_another_function_is_not_mistaken(run: Path) -> None:
+    path = way("virtio-net-pci", "tap", "qemu", Direction.TX)
+    other = replace(path.stages[1], function="somebody_else")
+    assert measured(RunReader.open(run), path).at(other) == ["not measured in this run"]
+
+
+def test_the_workload_is_chosen_by_name(run: Path) -> None:
+    path = way("e1000", "user", "qemu", Direction.RX)
+    reader = RunReader.open(run)
+    assert measured(reader, path).traffic == "tcp rx"
+    assert measured(reader, path, "rr").traffic == "rr"
+    with pytest.raises(StoreError, match="no workload 'udp'") as caught:
+        measured(reader, path, "udp")
+    assert "tcp rx" in str(caught.value.hint)
+
+
+def test_a_path_that_was_not_measured_is_said_with_what_was(run: Path) -> None:
+    with pytest.raises(StoreError, match="nothing of rtl8139 on tap, tx") as caught:
+        measured(RunReader.open(run), way("rtl8139", "tap", "qemu", Direction.TX))
+    assert "virtio-net-pci on tap + vhost" in str(caught.value.hint)
+
+
+def test_the_system_calls_are_for_each_frame(run: Path) -> None:
+    found = measured(RunReader.open(run), way("virtio-net-pci", "tap", "qemu", Direction.TX))
+    calls = {(name, what): made for name, what, made, _ in found.system_calls}
+    assert calls["writev", "tap"] == REPETITIONS * (FRAMES // 2)
+    assert "0.500 writev (tap)" in found.tail()[0]
+
+
+@pytest.mark.parametrize("form", ["text", "md", "mermaid", "html", "json"])
+def test_every_format_shows_a_run(run: Path, index: Index, form: str) -> None:
+    arguments = ["virtio-net-pci", "tap", "--direction", "tx", "--run", str(run), "--format", form]
+    said = CliRunner().invoke(command, [*arguments, "--index", str(index.path)], catch_exceptions=False)
+    assert said.exit_code == 0, said.output
+    if form == "json":
+        answer = json.loads(said.stdout)["measured"]
+        assert {item["stage"] for item in answer["stages"]} >= {"kick", "send", "deliver", "host"}
+    else:  # the functions of the made-up run are not QEMU's
+        assert "not measured in this run" in said.stdout
+
+
+def test_a_run_goes_with_a_path_only(run: Path) -> None:
+    said = CliRunner().invoke(command, ["--from", "a", "--to", "b", "--run", str(run)])
+    assert said.exit_code == 2
