@@ -114,16 +114,29 @@ class Session:
         """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
         self._need_target()
         now, threads = self._reading(), self._target.threads(self._worker)
+        seconds = (self._ended or time.monotonic()) - self._began
+        return self._snapshot(subtract(now, self._base), threads, seconds)
+
+    def lap(self) -> Snapshot:
+        """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
+        between two laps. Raises TargetError if QEMU has ended."""
+        self._need_target()
+        now, threads, moment = self._reading(), self._target.threads(self._worker), time.monotonic()
         counted = subtract(now, self._base)
-        used = {tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()}
+        found = self._snapshot(counted, threads, moment - self._began)
+        self._base, self._threads, self._began = now, threads, moment
+        self._refresh_descriptors()
+        return found
+
+    def _snapshot(self, counted: Reading, threads: dict[int, ThreadTimes], seconds: float) -> Snapshot:
         return Snapshot(
-            seconds=(self._ended or time.monotonic()) - self._began,
+            seconds=seconds,
             stages=self.stages,
             counts=counted.counts,
             edges=counted.edges,
             syscalls=counted.syscalls,
             errors=counted.errors,
-            threads=used,
+            threads={tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()},
             lost=counted.lost,
             missed=counted.missed,
         )

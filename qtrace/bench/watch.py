@@ -1,0 +1,141 @@
+"""A QEMU that runs, looked at again and again: `qtrace trace PID`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qtrace.analyses.histogram import quantile
+from qtrace.bench.attach import Attacher
+from qtrace.bench.brief import make_brief
+from qtrace.explain.attached import Attached
+from qtrace.model import Cell, Direction
+from qtrace.progress import Progress
+from qtrace.store.index import Index
+from qtrace.trace.engine import open_engine
+from qtrace.trace.snapshot import Count, Snapshot
+
+__all__ = ["Lap", "StageRate", "watch_process"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageRate:
+    """One stage during a lap; None where it cannot be measured, `note` says why.
+
+    `p50_ns` and `p99_ns` are the times from the stage before, on one thread; None where none was seen.
+    """
+
+    direction: str
+    stage: str
+    function: str
+    calls: int | None
+    frames: int | None
+    bytes: int | None
+    p50_ns: float | None
+    p99_ns: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """What one lap of `seconds` counted. `system_calls`: (name, descriptor) -> count, errors; `threads`:
+    name -> share of one processor; `lost`: what the ledger says beyond what could not be attached."""
+
+    seconds: float
+    stages: tuple[StageRate, ...]
+    system_calls: Mapping[tuple[str, str], tuple[int, int]]
+    threads: Mapping[str, float]
+    lost: tuple[str, ...]
+
+    def frames(self, direction: str) -> int:
+        """Frames handed to the peer this way, or the most that any stage counted."""
+        mine = [stage for stage in self.stages if stage.direction == direction and stage.frames]
+        handed = [stage.frames or 0 for stage in mine if stage.stage == "deliver"]
+        return max(handed or [stage.frames or 0 for stage in mine] or [0])
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready."""
+        keys = StageRate.__slots__
+        return {
+            "seconds": round(self.seconds, 6),
+            "stages": [{key: getattr(stage, key) for key in keys} for stage in self.stages],
+            "system_calls": [
+                {"name": name, "fd": fd, "calls": calls, "errors": errors}
+                for (name, fd), (calls, errors) in self.system_calls.items()
+            ],
+            "threads": dict(self.threads),
+            "lost": list(self.lost),
+        }
+
+
+def watch_process(
+    pid: int, nic: Attached, interval: float, index: Index, progress: Progress
+) -> Generator[Lap, None, None]:
+    """Attach to `nic`'s paths in process `pid` and give a lap every `interval` seconds, without end.
+
+    Nothing is left attached once the generator is closed. The stages of one lap are read one after another
+    while frames pass, so neighbours may differ by a few; no frame is missed from lap to lap. Raises
+    TargetError when the process ends, TraceError.
+    """
+    cell = Cell(nic.nic, nic.netdev, nic.datapath, None, "live")
+    paths = make_brief([cell], index, "", ()).paths_of(cell)
+    with open_engine(progress) as engine, Attacher(engine, index).attach(pid, paths) as session:
+        session.start()
+        progress.done(f"attached to process {pid}: Ctrl-C ends it")
+        due = time.monotonic()
+        while True:
+            due += interval
+            time.sleep(max(0.0, due - time.monotonic()))
+            yield _lap(session.lap())
+
+
+def _lap(seen: Snapshot) -> Lap:
+    into: dict[int, dict[int, int]] = {}
+    for (_, after, slot), number in seen.edges.items():
+        slots = into.setdefault(after, {})
+        slots[slot] = slots.get(slot, 0) + number
+    stages = [_stage(seen, slot, into.get(slot, {})) for slot in range(len(seen.stages))]
+    order = [way.value for way in Direction]
+    positions = {id(rate): seen.stages[slot].probe.position for slot, rate in enumerate(stages)}
+    calls: dict[tuple[str, str], tuple[int, int]] = {}
+    for (tid, name, fd), count in seen.syscalls.items():
+        before = calls.get((name, fd), (0, 0))
+        errors = seen.errors.get((tid, name, fd), 0)
+        if count.calls:
+            calls[name, fd] = before[0] + count.calls, before[1] + errors
+    threads: dict[str, float] = {}
+    for used in seen.threads.values():
+        threads[used.name] = threads.get(used.name, 0.0) + used.seconds / max(seen.seconds, 1e-9)
+    return Lap(
+        seen.seconds,
+        tuple(sorted(stages, key=lambda rate: (order.index(rate.direction), positions[id(rate)]))),
+        dict(sorted(calls.items(), key=lambda item: -item[1][0])),
+        threads,
+        tuple(_lost(seen.tables()["ledger"])),
+    )
+
+
+def _stage(seen: Snapshot, slot: int, into: Mapping[int, int]) -> StageRate:
+    stage = seen.stages[slot]
+    attached = not stage.reason
+    count = seen.counts.get(slot, Count())
+    p50, p99 = quantile(into, 0.5), quantile(into, 0.99)
+    return StageRate(
+        stage.probe.direction.value,
+        stage.probe.stage.value,
+        stage.probe.function,
+        count.calls if attached else None,
+        count.frames if attached else None,
+        count.bytes if attached else None,
+        p50.value if p50 else None,
+        p99.value if p99 else None,
+        stage.reason or stage.note,
+    )
+
+
+def _lost(ledger: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for row in ledger:
+        if row["kind"] != "unattached":
+            yield f"{row['kind']}: {row['item']}: {row['count']:,} ({row['note']})"

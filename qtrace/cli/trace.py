@@ -1,0 +1,139 @@
+"""`qtrace trace PID`: the stages of a running QEMU, live."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from qtrace.cli._console import ConsoleProgress, plain
+from qtrace.cli._options import index_option
+from qtrace.report.text import MISSING, bits, count, duration, plain_number
+
+if TYPE_CHECKING:
+    from qtrace.bench.watch import Lap, StageRate
+
+__all__ = ["command"]
+
+_CALLS = ("kick", "interrupt")  # one of them may stand for many frames
+_SHOWN = 4  # system calls and threads
+
+
+@click.command("trace")
+@click.argument("pid", type=click.IntRange(min=1))
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds between two looks.",
+)
+@click.option(
+    "--duration", type=click.FloatRange(min=0.1, max=86400), metavar="S", help="End after so many seconds."
+)
+@click.option("--netdev", default="", help="The id of the netdev, where the QEMU has several NICs.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@index_option
+def command(
+    pid: int, interval: float, duration: float | None, netdev: str, form: str, index_name: str
+) -> None:
+    """Show what passes each stage of the running QEMU with process id PID, again and again.
+
+    For each direction: frames and bits a second, calls, and the time from the stage before (p50, p99). On
+    a terminal the table stays in place; elsewhere each look is printed below the last; with --format json
+    each is one object on a line of its own. Ctrl-C ends it and leaves nothing attached. For counts that
+    are exact and kept, use 'qtrace record'.
+    """
+    from qtrace.bench.indexed import index_for
+    from qtrace.bench.live import choose_nic, target_binary
+    from qtrace.bench.watch import watch_process
+    from qtrace.trace.prerequisites import require_tracing
+
+    progress = ConsoleProgress()
+    try:
+        binary = target_binary(pid)
+        require_tracing(kernel=False)
+        index = index_for(binary, index_name, progress)
+        nic, others = choose_nic(pid, index, netdev)
+        if nic.vhost:
+            require_tracing(kernel=True)
+        title = f"process {pid}: {nic.nic} on {nic.netdev}" + (" with vhost" if nic.vhost else "")
+        for other in others:
+            progress.warn(f"shared functions count the frames of {other.nic} on {other.netdev} too")
+        with contextlib.closing(watch_process(pid, nic, interval, index, progress)) as laps:
+            most = max(1, round(duration / interval)) if duration else None
+            _show(itertools.islice(laps, most), title, form)
+    finally:
+        progress.close()
+
+
+def _show(laps: Iterator[Lap], title: str, form: str) -> None:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    if form == "json":
+        for lap in laps:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            click.echo(json.dumps({"time": now} | lap.to_json(), ensure_ascii=False))
+    elif sys.stdout.isatty():
+        with Live(console=Console(), auto_refresh=False, vertical_overflow="crop") as screen:
+            for lap in laps:
+                screen.update(Text(_table(lap, title), no_wrap=True, overflow="ellipsis"), refresh=True)
+    else:
+        for lap in laps:
+            click.echo(_table(lap, title) + "\n")
+
+
+def _table(lap: Lap, title: str) -> str:
+    head = f"{title}, {time.strftime('%H:%M:%S')}, {lap.seconds:.1f} s"
+    return "\n".join(plain(line) for line in (head, *_lines(lap)))
+
+
+def _lines(lap: Lap) -> list[str]:
+    lines = [f"LOST {item}" for item in lap.lost]
+    for direction in dict.fromkeys(stage.direction for stage in lap.stages):
+        frames = lap.frames(direction)
+        lines.append(
+            f"{direction:<3}{'stage':<10}{'function':<27}{'frames/s':>9}{'rate':>13}{'p50':>9}{'p99':>9}"
+        )
+        lines += [_row(stage, lap.seconds, frames) for stage in lap.stages if stage.direction == direction]
+    total = sum(lap.frames(way) for way in dict.fromkeys(stage.direction for stage in lap.stages))
+    calls = [
+        f"{name}{f' ({fd})' if fd else ''} {_each(made, total)}"
+        + (f" ({count(errors)} failed)" if errors else "")
+        for (name, fd), (made, errors) in itertools.islice(lap.system_calls.items(), _SHOWN)
+    ]
+    lines.append(f"system calls {'a frame' if total else 'in all'}: {', '.join(calls) or 'none'}")
+    busy = sorted(lap.threads.items(), key=lambda item: -item[1])[:_SHOWN]
+    lines.append("CPU: " + ", ".join(f"{name} {share:.0%}" for name, share in busy))
+    return lines
+
+
+def _each(made: int, frames: int) -> str:
+    return plain_number(made / frames) if frames else count(made)
+
+
+def _row(stage: StageRate, seconds: float, frames: int) -> str:
+    name = stage.function if len(stage.function) < 27 else stage.function[:25] + "…"
+    head = f"   {stage.stage:<10}{name:<27}"
+    if stage.calls is None or stage.frames is None:
+        return f"{head}not measured"
+    if stage.stage in _CALLS:
+        each = f"{plain_number(stage.calls / frames)} a frame" if frames else MISSING
+        middle = f"{plain_number(stage.calls / seconds):>9}{each:>13}"
+    else:
+        rate = bits(8 * (stage.bytes or 0) / seconds) if stage.bytes else ""
+        middle = f"{plain_number(stage.frames / seconds):>9}{rate:>13}"
+    times = "".join(
+        f"{duration(value) if value is not None else '':>9}" for value in (stage.p50_ns, stage.p99_ns)
+    )
+    return head + middle + times
