@@ -14,7 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"report", "analyses", "bench", "explain", "probes", "trace", "lab", "binary", "source", "store"},
     "__main__": {"cli"},
     "report": {"analyses", "store"},
-    "bench": {"explain", "probes", "trace", "lab", "binary", "source", "store"},
+    "bench": {"analyses", "explain", "probes", "trace", "lab", "binary", "source", "store"},
     "analyses": set(),
     "explain": {"source", "store"},
     "trace": {"probes", "store"},

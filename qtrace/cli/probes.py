@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
-from qtrace.cli._console import echo_json
+from qtrace.cli._console import ConsoleProgress, echo_json, plain
+from qtrace.cli._options import index_option
 
 __all__ = ["command"]
 
 
 @click.command("probes")
+@click.option("--pid", type=click.IntRange(min=1), help="The probes of this running QEMU's paths instead.")
+@click.option(
+    "--netdev", default="", help="With --pid: the id of the netdev, where the QEMU has several NICs."
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(form: str) -> None:
-    """List the eBPF probe families with the functions that each measures and whether it works here."""
+@index_option
+def command(pid: int | None, netdev: str, form: str, index_name: str) -> None:
+    """List the eBPF probe families with the functions that each measures and whether it works here.
+
+    With --pid: where each stage of that process's paths would be probed, or why it cannot be. Nothing is
+    attached.
+    """
+    if pid is not None:
+        _of_process(pid, netdev, form, index_name)
+        return
     from qtrace.probes import families
     from qtrace.trace.prerequisites import why_not
 
@@ -40,3 +55,26 @@ def command(form: str) -> None:
         click.echo(f"{row['name']}: {row['summary']}\n    needs {', '.join(row['needs'])}; {state}")
         for function in row["functions"]:
             click.echo(f"    {'any other function of the path' if function == '*' else function}")
+
+
+def _of_process(pid: int, netdev: str, form: str, index_name: str) -> None:
+    from qtrace.bench.indexed import index_for
+    from qtrace.bench.live import choose_nic, target_binary
+    from qtrace.bench.placed import place_probes
+
+    progress = ConsoleProgress()
+    try:
+        binary = target_binary(pid)
+        index = index_for(binary, index_name, progress)
+        nic, _ = choose_nic(pid, index, netdev)
+        progress.step(f"looking for the stages of {nic.nic} on {nic.netdev} in {binary}")
+        placed = place_probes(pid, nic, index)
+    finally:
+        progress.close()
+    if form == "json":
+        echo_json([asdict(item) | {"attachable": not item.reason} for item in placed])
+        return
+    for item in placed:
+        where = f"{Path(item.binary).name}+{item.offset:#x}" if item.binary else ""
+        state = f"cannot: {item.reason}" if item.reason else f"{item.kind:<11}{where}"
+        click.echo(plain(f"{item.direction:<3}{item.stage:<11}{item.function:<34}{state}"))

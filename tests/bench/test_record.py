@@ -74,6 +74,19 @@ def test_known_frames_are_counted_and_ctrl_c_keeps_them(network: Network, tmp_pa
     assert run.table("stages").num_rows == len(stages) and not run.damaged
 
 
+def test_the_probes_of_a_process_are_listed_with_the_reason_if_not(network: Network) -> None:
+    words = ["probes", "--pid", str(network.guest.pid), "--format", "json"]
+    said = subprocess.run(
+        [sys.executable, "-m", "qtrace", *words], capture_output=True, text=True, timeout=120
+    )
+    assert said.returncode == 0, said.stderr
+    rows = json.loads(said.stdout)
+    deliver = {row["direction"]: row for row in rows if row["stage"] == "deliver"}
+    assert deliver["tx"]["function"] == "tap_receive_iov" and deliver["tx"]["attachable"]
+    assert deliver["tx"]["kind"] == "uprobe" and deliver["tx"]["offset"] > 0
+    assert all(bool(row["reason"]) != row["attachable"] for row in rows)
+
+
 def test_a_guest_that_ends_is_said(network: Network, tmp_path: Path) -> None:
     with open_network("e1000", "user", "qemu", choose_accelerator()) as short:
         recording = Recording(short, tmp_path / "run", 300)

@@ -1,0 +1,70 @@
+"""Each probe of a running QEMU's paths, and whether it can attach there: `qtrace probes --pid PID`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtrace.bench.attach import Placement
+from qtrace.bench.brief import make_brief
+from qtrace.errors import TargetError, TraceError
+from qtrace.explain.attached import Attached
+from qtrace.model import Cell, Direction, Probe
+from qtrace.store.index import Index
+from qtrace.trace.prerequisites import kprobes_available
+from qtrace.trace.target import Target
+
+__all__ = ["Placed", "place_probes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A stage's probe; `reason` is why it cannot attach, empty where it can."""
+
+    direction: str
+    stage: str
+    function: str
+    kind: str
+    binary: str
+    offset: int
+    reason: str
+
+
+def place_probes(pid: int, nic: Attached, index: Index) -> list[Placed]:
+    """Every stage of `nic`'s paths in process `pid`, in order, tx first; nothing is attached.
+
+    Raises TargetError, TraceError, BinaryError.
+    """
+    target = Target(pid)
+    files = target.libraries()
+    if not files:
+        raise TraceError(f"process {pid} shows no program of its own", hint="run it as root")
+    cell = Cell(nic.nic, nic.netdev, nic.datapath, None, "live")
+    probes, unplaced = Placement(index, files).probes(make_brief([cell], index, "", ()).paths_of(cell))
+    found = [(probe, _why_not(probe, target)) for probe in probes] + list(unplaced)
+    order = list(Direction)
+    found.sort(key=lambda item: (order.index(item[0].direction), item[0].position))
+    return [
+        Placed(
+            probe.direction.value,
+            probe.stage.value,
+            probe.function,
+            probe.kind,
+            probe.binary,
+            probe.offset,
+            reason,
+        )
+        for probe, reason in found
+    ]
+
+
+def _why_not(probe: Probe, target: Target) -> str:
+    if probe.kind == "kprobe":
+        return "" if kprobes_available() else "the running kernel has no kprobes"
+    if probe.kind == "tracepoint":
+        return ""
+    try:
+        target.address_of(Path(probe.binary), probe.offset)
+    except TargetError as exc:
+        return str(exc)
+    return ""
