@@ -7,8 +7,10 @@ from pathlib import Path
 
 from qtrace.errors import TargetError
 
-__all__ = ["command_line", "vhost_worker"]
+__all__ = ["Counters", "command_line", "read_counters", "tap_counters", "vhost_worker"]
 
+# The columns of the run format's `devices` table.
+Counters = dict[str, int]
 _LARGEST = 2**20
 
 
@@ -32,3 +34,34 @@ def vhost_worker(pid: int) -> int | None:
             if (entry / "comm").read_text().strip() == name:
                 return int(entry.name)
     return None
+
+
+def read_counters(table: str, device: str) -> Counters | None:
+    """The counters of one device in the text of a /proc/net/dev, None if it is not there."""
+    for line in table.splitlines():
+        name, _, numbers = line.partition(":")
+        if name.strip() == device:
+            field = [int(number) for number in numbers.split()]
+            return {
+                "rx_packets": field[1],
+                "rx_bytes": field[0],
+                "rx_dropped": field[3],
+                "tx_packets": field[9],
+                "tx_bytes": field[8],
+                "tx_dropped": field[11],
+            }
+    return None
+
+
+def tap_counters(pid: int) -> dict[str, Counters]:
+    """Name -> counters of each tap whose descriptor the process holds, as far as its own network namespace
+    has the device: one that was handed over may be elsewhere."""
+    names: set[str] = set()
+    table = ""
+    for entry in Path(f"/proc/{pid}/fdinfo").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            names.update(line[5:] for line in entry.read_text().splitlines() if line.startswith("iff:\t"))
+    with contextlib.suppress(OSError):
+        table = Path(f"/proc/{pid}/net/dev").read_text()
+    found = {name: read_counters(table, name) for name in sorted(names)}
+    return {name: counters for name, counters in found.items() if counters is not None}

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from qtrace import __version__
 from qtrace.bench.attach import Attacher
@@ -15,7 +16,7 @@ from qtrace.errors import TargetError
 from qtrace.explain.attached import Attached, accelerator_of, attached_nics
 from qtrace.explain.explanation import Reader
 from qtrace.model import Cell
-from qtrace.proc import command_line
+from qtrace.proc import command_line, tap_counters
 from qtrace.progress import Progress
 from qtrace.store.index import Index
 from qtrace.store.run import RunWriter
@@ -62,10 +63,13 @@ def choose_nic(pid: int, index: Index, netdev_id: str = "") -> tuple[Attached, l
 
 
 class Live:
-    """What `record_process` measured: the snapshot, and whether Ctrl-C ended the window early."""
+    """What `record_process` measured: the snapshot, the tables of the run, and whether Ctrl-C ended the
+    window early."""
 
-    def __init__(self, snapshot: Snapshot, interrupted: bool) -> None:
-        self.snapshot, self.interrupted = snapshot, interrupted
+    def __init__(
+        self, snapshot: Snapshot, tables: dict[str, list[dict[str, Any]]], interrupted: bool
+    ) -> None:
+        self.snapshot, self.tables, self.interrupted = snapshot, tables, interrupted
 
 
 def record_process(
@@ -101,19 +105,27 @@ def record_process(
         Attacher(engine, index).attach(pid, paths) as session,
         RunWriter.create(folder, meta) as writer,
     ):
+        before = tap_counters(pid)
         session.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
         interrupted = not _wait(Target(pid), seconds)
         session.stop()
+        after = tap_counters(pid)
         snapshot = session.read()
         tables = snapshot.tables()
+        tables["devices"] = [
+            {"device": name, "side": "tap"}
+            | {key: number - before[name][key] for key, number in counters.items()}
+            for name, counters in after.items()
+            if name in before
+        ]
         for other in others:
             note = "the counts of shared functions include its frames"
             item = f"another NIC: {other.nic} on {other.netdev}"
             tables["ledger"].append({"kind": "shared", "item": item, "count": 1, "note": note})
         writer.add(cell.id, 1, True, tables)
         writer.finish("complete")
-    return Live(snapshot, interrupted)
+    return Live(snapshot, tables, interrupted)
 
 
 def _wait(target: Target, seconds: float) -> bool:

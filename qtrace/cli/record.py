@@ -56,7 +56,7 @@ def command(pid: int, duration: float, netdev: str, output: Path | None, form: s
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")
     finally:
         progress.close()
-    tables = live.snapshot.tables()
+    tables = live.tables
     if form == "json":
         echo_json({"run": str(folder), "seconds": live.snapshot.seconds, **tables})
     else:
@@ -71,6 +71,11 @@ def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
             click.echo(f"{head}{row['calls']:>12,}{row['frames']:>12,}{row['bytes']:>16,}")
         else:
             click.echo(f"{head}{'not measured: ' + plain(row['note'])}")
+    for row in tables["devices"]:
+        sent, received = row["tx_packets"], row["rx_packets"]
+        dropped = row["tx_dropped"] + row["rx_dropped"]
+        said = f"the tap {plain(row['device'])} itself: {received:,} frames from the guest, {sent:,} to it"
+        click.echo(said + (f", {dropped:,} dropped" if dropped else ""))
     for row in tables["ledger"]:
         if row["kind"] != "unattached":
             click.echo(f"{row['kind']}: {plain(row['item'])}: {row['count']:,} ({plain(row['note'])})")

@@ -14,11 +14,10 @@ from typing import TypeVar
 
 from qtrace.errors import LabError
 from qtrace.lab.owned import ip, own, unique_name
+from qtrace.proc import Counters, read_counters
 
 __all__ = ["Counters", "Namespace", "open_namespace", "read_counters"]
 
-# The columns of the run format's `devices` table.
-Counters = dict[str, int]
 T = TypeVar("T")
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 
@@ -84,23 +83,6 @@ def _enter(path: str) -> None:
         if library.setns(handle.fileno(), _CLONE_NEWNET) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), path)
-
-
-def read_counters(table: str, device: str) -> Counters | None:
-    """The counters of one device in the text of a /proc/net/dev, None if it is not there."""
-    for line in table.splitlines():
-        name, _, numbers = line.partition(":")
-        if name.strip() == device:
-            field = [int(number) for number in numbers.split()]
-            return {
-                "rx_packets": field[1],
-                "rx_bytes": field[0],
-                "rx_dropped": field[3],
-                "tx_packets": field[9],
-                "tx_bytes": field[8],
-                "tx_dropped": field[11],
-            }
-    return None
 
 
 @contextlib.contextmanager

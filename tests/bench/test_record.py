@@ -63,9 +63,12 @@ def test_known_frames_are_counted_and_ctrl_c_keeps_them(network: Network, tmp_pa
     assert frames_to_host(network, FRAMES) == FRAMES
     network.settle()
     recording.process.send_signal(signal.SIGINT)
-    stages = recording.end()["stages"]
-    assert isinstance(stages, list)
+    answer = recording.end()
+    stages, devices = answer["stages"], answer["devices"]
+    assert isinstance(stages, list) and isinstance(devices, list)
     frames = {row["stage"]: row["frames"] for row in stages if row["direction"] == "tx"}
+    # What the tap itself says: the probes saw all of it.
+    assert [(row["device"], row["rx_packets"]) for row in devices] == [("tap0", frames["deliver"])]
     assert {stage: frames[stage] for stage in ("dequeue", "send", "deliver", "host", "complete")} == (
         dict.fromkeys(("dequeue", "send", "deliver", "host", "complete"), FRAMES)
     )
