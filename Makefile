@@ -14,7 +14,7 @@ DEBIAN_PACKAGES := \
 	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch \
 	dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
-.PHONY: help setup report test check accuracy accuracy-symbols bench-index clean
+.PHONY: help setup report test check accuracy accuracy-symbols bench-index bench-overhead clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -23,6 +23,7 @@ help:
 	@echo 'make accuracy hold the index against the calls that really happen, labelled sites and other tools'
 	@echo 'make accuracy-symbols  find the functions of a stripped build, hold them against its symbols'
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
+	@echo 'make bench-overhead  what probing costs a guest, beside bpftrace on the same functions'
 	@echo 'make setup    only what the others need'
 
 setup:
@@ -51,6 +52,10 @@ accuracy-symbols: setup
 # Nothing else may run on the machine meanwhile.
 bench-index: setup
 	@$(BIN)/python tests/speed/index.py
+
+bench-overhead: setup
+	@command -v bpftrace >/dev/null || apt-get -q install -y --no-install-recommends bpftrace
+	@$(BIN)/python tests/speed/overhead.py
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache *.egg-info
