@@ -172,7 +172,7 @@ def page(found: dict[str, list[Round]]) -> str:
         "from the guest, virtio-net-pci on tap",
         "",
         "`qtrace, stages` is what `record` attaches: both directions' stages and all system calls, with "
-        "frames, bytes and times between stages. `bpftrace` counts hits of the same functions and nothing else.",
+        "frames, bytes and times between stages. `bpftrace` counts hits of the same functions, nothing else.",
         "",
         "| | throughput, Mbit/s | ratio to no probes | hits/s | cost of a hit, µs | attach, s | detach, s "
         "| lost |",
