@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qtrace.cli._console import ConsoleProgress, echo_json, plain
+from qtrace.cli._console import ConsoleProgress, echo_json, pass_on, plain
 
 if TYPE_CHECKING:
     from qtrace.lab.lab import Lab
@@ -57,7 +57,10 @@ def up(mode: str, nic: str, guests: int, venue: str) -> None:
     try:
         guests = max(guests, chosen.least)
         if venue == "vm":
-            sys.exit(_up_in_machine(mode, nic, guests, progress))
+            from qtrace.lab.machine_run import run_in_machine
+
+            argv = ["lab", "up", mode, "--guests", str(guests), *(("--nic", nic) if nic else ())]
+            sys.exit(run_in_machine(argv, [nic or chosen.nic], progress, pass_on))
         began = time.monotonic()
         for what in remove_leftovers():
             progress.warn(f"removed what a dead lab or run had left: {what}")
@@ -172,7 +175,3 @@ def shell(machine: str, words: tuple[str, ...], timeout: float) -> None:
     done, text = run_in_guest(entry, name, words, timeout)
     click.echo(plain(text) if sys.stdout.isatty() else text, nl=False)
     sys.exit(done)
-
-
-def _up_in_machine(mode: str, nic: str, guests: int, progress: ConsoleProgress) -> int:
-    raise NotImplementedError

@@ -136,7 +136,7 @@ class Guest:
     def connect(self, deadline: float) -> None:
         """Wait until monitor and agent answer. `deadline` is monotonic seconds."""
         for name in ("qmp", "agent"):
-            while not (self._home / name).exists():
+            while not self._listens(name):
                 if gone := self.epitaph():
                     raise LabError(gone)
                 if time.monotonic() > deadline:
@@ -153,7 +153,7 @@ class Guest:
 
     def has_monitor(self) -> bool:
         """Whether QEMU has come as far as its monitor, which it opens after all netdevs."""
-        return (self._home / "qmp").exists()
+        return self._listens("qmp")
 
     def leave(self) -> None:
         """Hang up, so that others may take the lines to agent and monitor; `connect` takes them again."""
@@ -174,6 +174,18 @@ class Guest:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+
+    def _listens(self, name: str) -> bool:
+        """Whether QEMU listens on this socket: the file is there a moment earlier (linux/net.h,
+        SO_ACCEPTCON).
+        """
+        path = str(self._home / name)
+        try:
+            rows = [line.split() for line in Path(f"/proc/{self.pid}/net/unix").read_text().splitlines()]
+        except OSError:  # it has ended
+            return False
+        # linux/net.h: __SO_ACCEPTCON
+        return any(row[3] == "00010000" for row in rows if row[-1] == path)
 
     def _line(self) -> Agent:
         if self._agent is None:

@@ -23,6 +23,7 @@ from qtrace.lab.netns import Namespace
 from qtrace.lab.recorder import Recorder
 from qtrace.lab.registry import Entry, claim, describe
 from qtrace.lab.responder import open_responder
+from qtrace.lab.tap import private_tun
 from qtrace.lab.topology import Topology, mac_of, open_topology
 from qtrace.progress import SILENT, Progress
 
@@ -66,6 +67,11 @@ class Lab:
         """What others are told of it."""
         pids = {name: guest.pid for name, guest in self.guests.items()}
         return Entry(self.name, self.mode.name, self.nic, self.home, pids, addresses=self.addresses)
+
+    def kill(self) -> None:
+        """End the guests at once: whoever waits for one is told."""
+        for guest in self.guests.values():
+            guest.stop()
 
     def wait_for_end(self) -> None:
         """Wait until the last guest has ended. Raises LabError when a program beside them ends."""
@@ -156,7 +162,7 @@ def open_lab(
                 kernel.image,
                 image,
                 choose_accelerator(),
-                tuple(fill(_macvtap(item, topology), number) for item in seat.private),
+                tuple(_macvtap(fill(item, number), topology) for item in seat.private),
                 fill(seat.redirect, number),
                 seat.spawns,
                 tuple(fill(item, number) for item in seat.more),
@@ -173,10 +179,7 @@ def open_lab(
 def _macvtap(text: str, topology: Topology) -> str:
     """`{device:NAME}` is the `MAJOR MINOR` of that macvtap's character device."""
     for name, device in topology.macvtaps.items():
-        number = "".join(filter(str.isdigit, name))
         text = text.replace(f"{{device:{name}}}", device.replace(":", " "))
-        if "{device:tap{n}}" in text and number:
-            text = text.replace("{device:tap{n}}", device.replace(":", " "))
     return text
 
 
@@ -187,6 +190,9 @@ def _start(program: Program, number: int, lab: Lab) -> Iterator[Helper]:
     user = f"--reuid={QEMU_UID}", f"--regid={QEMU_UID}", "--clear-groups", "--inh-caps=-all"
     if not program.root:
         command = ["setpriv", *user, "--pdeathsig=KILL", "--", *command]
+    if program.tap and (private := private_tun()):
+        script = " && ".join([*private, 'exec "$@"'])
+        command = ["unshare", "--mount", "sh", "-c", script, name, *command]
     lab.recorder.note(f"{name}" + ("" if program.root else f", as user {QEMU_UID}"))
     lab.recorder.lines.append(shlex.join(lab.spaces[program.space].argv(command)))
     try:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from qtrace.lab.guest import CMDLINE, QEMU_UID, Guest, GuestSpec, find_qemu, unprivileged
 from qtrace.lab.netns import Namespace
+from qtrace.lab.tap import private_tun
 
-__all__ = ["Boot", "private_tun", "start_lab_guest"]
+__all__ = ["Boot", "start_lab_guest"]
 
 _KERNEL, _INITRD = 8, 9  # descriptors: one digit is all that a shell's redirection may have
 
@@ -62,23 +63,12 @@ class Boot:
 
     def argv(self, home: Path, space: Namespace) -> list[str]:
         """The whole command: into the namespace, private mounts, files opened, rights dropped, QEMU."""
-        private = (*private_tun(self.netdev), *self.private)
+        uses_tap = any(item.startswith(("tap,", "bridge,")) for item in self.netdev)
+        private = (*(private_tun() if uses_tap and not self.redirect else ()), *self.private)
         redirect = f"{_KERNEL}<{shlex.quote(str(self.kernel))} {_INITRD}<{shlex.quote(str(self.initrd))}"
         script = " && ".join([*private, f'exec "$@" {redirect} {self.redirect}'.strip()])
         enter = space.argv([*(("unshare", "--mount") if private else ()), "sh", "-c", script, "qemu"])
         return [*enter, *unprivileged(self.qemu(home), self.accelerator, gains=self.spawns)]
-
-
-def private_tun(netdev: tuple[str, ...]) -> tuple[str, ...]:
-    """Where /dev/net/tun is root's alone, unlike Debian's: one for this QEMU that all may open."""
-    uses = any(item.startswith(("tap,ifname", "tap,id")) and "ifname=" in item for item in netdev)
-    try:
-        open_to_all = Path("/dev/net/tun").stat().st_mode & 0o006 == 0o006
-    except OSError:
-        return ()
-    if not uses or open_to_all:
-        return ()
-    return ("mount -t tmpfs -o mode=755 none /dev/net", "mknod -m 666 /dev/net/tun c 10 200")
 
 
 @contextlib.contextmanager

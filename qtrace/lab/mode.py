@@ -86,6 +86,7 @@ class Program:
     ready: str
     space: str = "host"
     root: bool = False
+    tap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.guest import unprivileged
+from qtrace.lab.tap import private_tun
 
 __all__ = ["Attempt", "Recorder"]
 
@@ -19,7 +20,8 @@ _PACKAGES = {"ip": "iproute2", "nft": "nftables", "busybox": "busybox-static", "
 class Attempt:
     """A command that was first tried as a user without any right: `said` is why that failed, or empty."""
 
-    command: str
+    argv: tuple[str, ...]
+    stdin: str
     said: str
 
 
@@ -48,9 +50,11 @@ class Recorder:
         shown = shlex.join(command) + (f" <<'END'\n{stdin}END" if stdin else "")
         self.lines.append(shown)
         if own and self.try_first:
-            done = _done([*enter, *unprivileged(argv, "tcg")], stdin)
+            open_tun = " && ".join([*private_tun(), 'exec "$@"'])  # as on Debian
+            drop = ["unshare", "--mount", "sh", "-c", open_tun, "sh", *unprivileged(argv, "tcg")]
+            done = _done([*enter, *drop], stdin)
             said = " ".join((done.stderr or done.stdout).split()) if done.returncode else ""
-            self.attempts.append(Attempt(shlex.join(argv), said[-200:]))
+            self.attempts.append(Attempt(argv, stdin, said[-200:]))
             if done.returncode == 0:
                 return done.stdout
         done = _done(command, stdin)
