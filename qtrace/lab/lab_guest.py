@@ -40,7 +40,8 @@ class Boot:
 
     def qemu(self, home: Path) -> list[str]:
         """QEMU's command line; its sockets are in `home`."""
-        sandbox = "on,obsolete=deny" if self.spawns else "on,obsolete=deny,elevateprivileges=deny,spawn=deny"
+        # The filter alone already forbids to gain rights (libseccomp: no_new_privs).
+        sandbox = () if self.spawns else ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny")
         words = f"lab_name={self.name} lab_address={self.address} lab_gateway={self.gateway}"
         usb = self.nic.startswith("usb-")
         device = f"{self.nic},netdev=net0,id=nic0,mac={self.mac}" + ("" if usb else ",romfile=")
@@ -49,7 +50,7 @@ class Boot:
             *(str(find_qemu()), "-name", f"{self.name},debug-threads=on", "-nodefaults", "-no-user-config"),
             *("-display", "none", "-machine", "pc,usb=off", "-accel", self.accelerator),
             *("-cpu", "host" if self.accelerator == "kvm" else "max,la57=off", "-smp", "1"),
-            *("-m", f"{self.memory}M", "-sandbox", sandbox, *self.more),
+            *("-m", f"{self.memory}M", *sandbox, *self.more),
             *("-kernel", f"/proc/self/fd/{_KERNEL}", "-initrd", f"/proc/self/fd/{_INITRD}"),
             *("-append", f"{CMDLINE} {words}", "-no-reboot"),
             *("-chardev", console, "-serial", "chardev:console"),

@@ -25,6 +25,8 @@ sub answer {
         my $ready = bits($tcp, $udp);
         next if select($ready, undef, undef, undef) < 1;
         if (vec($ready, fileno($tcp), 1) and my $from = accept(my $peer, $tcp)) {
+            my $asks = bits($peer);    # read what was asked: closing before would reset the connection
+            sysread($peer, my $said, 2048) if select($asks, undef, undef, 0.3) > 0;
             syswrite($peer, "$name " . words($from) . "\n");
         }
         if (vec($ready, fileno($udp), 1) and my $from = recv($udp, my $said, 2048, 0)) {
@@ -34,20 +36,26 @@ sub answer {
 }
 
 sub ask {
+    local $SIG{PIPE} = 'IGNORE';
     my ($seconds, @targets) = @_;
-    my (%open, %said);
+    my (%open, %said, %greeted);
     for my $target (@targets) {
         my ($protocol, $address, $port) = split /:/, $target;
         socket(my $one, $INET, ($protocol eq 'tcp' ? $STREAM : $DATAGRAM) | $NONBLOCK, 0) or die "socket: $!\n";
         connect($one, place($address, $port));
         $open{$target} = $one;
+        $greeted{$target} = $protocol ne 'tcp';
     }
     my $end = time + $seconds;
     my $round = 0;
     while (%open and time <= $end) {
         if ($round++ % 5 == 0) { /^udp/ and send($open{$_}, "who\n", 0) for keys %open }
-        my $ready = bits(values %open);
-        select($ready, undef, undef, 0.1);
+        my ($ready, $connected) = (bits(values %open), bits(map { $open{$_} } grep { !$greeted{$_} } keys %open));
+        select($ready, $connected, undef, 0.1);
+        for my $target (grep { /^tcp/ } keys %open) {
+            next if $greeted{$target} or !vec($connected, fileno($open{$target}), 1);
+            $greeted{$target} = syswrite($open{$target}, "who\n");
+        }
         for my $target (keys %open) {
             next unless vec($ready, fileno($open{$target}), 1);
             my $got = sysread($open{$target}, my $text, 2048);

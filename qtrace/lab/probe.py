@@ -6,6 +6,7 @@ nothing of who answers it, so what a kernel counts as echo requests is read befo
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 import socket
@@ -115,6 +116,10 @@ def _ask(space: Namespace, kind: int, target: Target) -> str:
             pass
         except OSError:  # no way there
             return ""
+        # The caller speaks first: passt of 2023 loses the answer to one who says nothing.
+        if kind == socket.SOCK_STREAM and select.select([], [ours], [], _SECONDS)[1]:
+            with contextlib.suppress(OSError):
+                ours.send(b"who\n")
         while (left := deadline - time.monotonic()) > 0:
             try:
                 if kind == socket.SOCK_DGRAM:

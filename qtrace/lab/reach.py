@@ -156,20 +156,24 @@ def _cells(lab: Lab) -> dict[str, Cell]:
             "host_to_vm": pool.submit(ask_from_space, lab.spaces["host"], device, Target(vm1)),
             "net_to_vm": pool.submit(ask_from_space, lab.spaces["lan"], "eth0", Target(vm1)),
         }
-        forwards = {
-            name: pool.submit(ask_from_space, lab.spaces[asker], "", _target(reach[name]))
-            for name, asker in (("host_to_vm", "host"), ("net_to_vm", "lan"))
-            if name in reach
-        }
         answers = guest.result()
         direct = dict(zip([way.name for way in ways if way.asker == "vm1"], answers, strict=False))
         direct |= {name: future.result() for name, future in outside.items()}
-        forwarded = {name: future.result() for name, future in forwards.items()}
+    forwarded = {
+        name: ask_from_space(lab.spaces[asker], "", _target(reach[name]))
+        for name, asker in (("host_to_vm", "host"), ("net_to_vm", "lan"))
+        if name in reach
+    }
     after = {name: echo_requests(machine) for name, machine in watched.items()}
     counted = {name: after[name] - before[name] for name in watched}
     cells = {}
     for way in ways:
         cells[way.name] = _cell(lab, way, direct[way.name], forwarded.get(way.name), counted[way.answerer])
+    if "sysctl" in reach and not cells["vm_to_net"].icmp:
+        lab.spaces["host"].sysctl(*reach["sysctl"].split("=", 1))
+        again = ask_from_guest(lab.guests["vm1"], [Target(lan["lan"])])[0]
+        passes = "passes" if again.icmp else "does not pass either"
+        _add_note(cells, "vm_to_net", f"with {reach['sysctl']} on the host ICMP {passes}")
     more = answers[len(inside) :]
     _add_note(cells, "vm_to_net", _internet(more[0]))
     if "detour" in reach and more[1].names == {"vm2"}:
@@ -182,7 +186,8 @@ def _cell(lab: Lab, way: _Way, answer: Answer, forwarded: Answer | None, echoes:
     notes = []
     if others := answer.names - {way.answerer}:
         notes.append(f"{way.address} is {', '.join(sorted(others))}")
-    if answer.icmp and not echoes:
+    elsewhere = bool(others) and not (tcp or udp)
+    if answer.icmp and not echoes and not elsewhere:
         notes.append(f"the ping is not answered by {way.answerer}, whose kernel counts none")
     if answer.arp and answer.arp not in _macs(lab, way.answerer):
         notes.append(f"ARP is answered by {answer.arp}, which is not {way.answerer}'s")
@@ -203,7 +208,17 @@ def _cell(lab: Lab, way: _Way, answer: Answer, forwarded: Answer | None, echoes:
     if forward:
         how += f"; to {forward['to']} with {forward['how']}"
     expected = lab.mode.expect.get(way.name, "")
-    return Cell(expected, observed, bool(answer.arp), answer.icmp, tcp, udp, how, "; ".join(notes), forward)
+    return Cell(
+        expected,
+        observed,
+        bool(answer.arp),
+        answer.icmp and not elsewhere,
+        tcp,
+        udp,
+        how,
+        "; ".join(notes),
+        forward,
+    )
 
 
 def _macs(lab: Lab, machine: str) -> set[str]:

@@ -61,6 +61,10 @@ def _answer(ours: socket.socket, name: str) -> None:
     if ours.type == socket.SOCK_STREAM:
         peer, place = ours.accept()
         with peer:
+            # Read what was asked: closing before that would reset the connection, answer and all.
+            peer.settimeout(0.3)
+            with contextlib.suppress(TimeoutError):
+                peer.recv(2048)
             peer.sendall(f"{name} {place[0]}:{place[1]}\n".encode())
     else:
         _, place = ours.recvfrom(2048)
