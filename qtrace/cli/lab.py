@@ -46,8 +46,12 @@ def list_modes(form: str) -> None:
 @click.option("--nic", default="", help="The guests' NIC model [default: the mode's, mostly virtio-net-pci].")
 @click.option("--guests", type=click.IntRange(1, 8), default=1, show_default=True)
 @click.option("--venue", type=click.Choice(["host", "vm"]), default="host", show_default=True)
-def up(mode: str, nic: str, guests: int, venue: str) -> None:
-    """Start MODE, print every command that made it and what to try, and stay until Ctrl-C."""
+@click.option("--run", "line", default="", help="Run this in vm1 and end the lab, with its exit status.")
+def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
+    """Start MODE, print every command that made it and what to try, and stay until Ctrl-C.
+
+    In the lab machine (--venue vm) it is out of reach of other terminals: use --run.
+    """
     from qtrace.lab.lab import open_lab
     from qtrace.lab.mode import load_mode
     from qtrace.lab.owned import remove_leftovers
@@ -60,6 +64,7 @@ def up(mode: str, nic: str, guests: int, venue: str) -> None:
             from qtrace.lab.machine_run import run_in_machine
 
             argv = ["lab", "up", mode, "--guests", str(guests), *(("--nic", nic) if nic else ())]
+            argv += ["--run", line] if line else []
             sys.exit(run_in_machine(argv, [nic or chosen.nic], progress, pass_on))
         began = time.monotonic()
         for what in remove_leftovers():
@@ -68,6 +73,10 @@ def up(mode: str, nic: str, guests: int, venue: str) -> None:
             progress.step(f"waiting for {guests} guest{'s' * (guests > 1)}")
             lab.wait_until_up()
             took = time.monotonic() - began
+            if line:
+                done, text = lab.guests["vm1"].try_sh(line, 3600)
+                click.echo(plain(text) if sys.stdout.isatty() else text, nl=False)
+                sys.exit(done)
             for guest in lab.guests.values():
                 guest.leave()
             _show(lab)

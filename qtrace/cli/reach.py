@@ -118,6 +118,8 @@ def _notes(row: Row) -> list[str]:
     notes.append(f"without set-up: {row.privilege.alone or 'QEMU starts'}")
     if row.privilege.userns != "-":
         notes.append(f"set-up in a user namespace: {row.privilege.userns or 'works'}")
+    for who, said in row.privilege.group.items():
+        notes.append(f"/dev/vhost-net of root and a group, user {who} that group: {said or 'QEMU starts'}")
     for device, said in row.privilege.devices.items():
         notes.append(f"{device} here: {said}")
     return notes

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -128,12 +129,7 @@ def open_lab(
         raise LabError(f"the mode {mode.name} takes 1 to {mode.most} guests, not {guests}")
     if os.geteuid() != 0:
         raise MissingPrerequisite("network namespaces and taps need root", hint="run it with sudo")
-    for path in mode.needs:
-        if not Path(path).exists():
-            raise MissingPrerequisite(
-                f"the mode {mode.name} needs {path}, which is not here",
-                hint="use the lab machine: --venue vm" if path.startswith("/dev/") else "see docs/design.md",
-            )
+    _require(mode)
     kernel = ensure_kernel(progress)
     image = ensure_lab_image(kernel, nic, progress)
     with contextlib.ExitStack() as stack:
@@ -176,6 +172,24 @@ def open_lab(
         yield lab
 
 
+def _require(mode: Mode) -> None:
+    """Raise MissingPrerequisite for what this machine lacks for `mode`."""
+    machine = "use the lab machine: --venue vm"
+    for path in mode.needs:
+        if not Path(path).exists():
+            hint = machine if path.startswith("/dev/") else "run: apt-get install qemu-system-common"
+            raise MissingPrerequisite(f"the mode {mode.name} needs {path}, which is not here", hint=hint)
+    if mode.kvm and choose_accelerator() != "kvm":
+        raise MissingPrerequisite(
+            f"the mode {mode.name} needs KVM: QEMU under TCG dies of it (docs/reachability.md)", hint=machine
+        )
+    for program in mode.programs:
+        name = program.name.removesuffix("{n}")
+        if not shutil.which(name):
+            hint = f"run: apt-get install {program.package}"
+            raise MissingPrerequisite(f"the mode {mode.name} needs the program {name}", hint=hint)
+
+
 def _macvtap(text: str, topology: Topology) -> str:
     """`{device:NAME}` is the `MAJOR MINOR` of that macvtap's character device."""
     for name, device in topology.macvtaps.items():
@@ -195,18 +209,10 @@ def _start(program: Program, number: int, lab: Lab) -> Iterator[Helper]:
         command = ["unshare", "--mount", "sh", "-c", script, name, *command]
     lab.recorder.note(f"{name}" + ("" if program.root else f", as user {QEMU_UID}"))
     lab.recorder.lines.append(shlex.join(lab.spaces[program.space].argv(command)))
-    try:
-        with start_helper(
-            lab.spaces[program.space], name, command, lambda _: ready.exists(), f"make {ready}"
-        ) as helper:
-            yield helper
-    except LabError as exc:
-        if "failed to execute" in str(exc) or "No such file" in str(exc):
-            raise MissingPrerequisite(
-                f"the mode {lab.mode.name} needs {command[-1] if program.root else name}: {exc}",
-                hint=f"run: apt-get install {program.package}",
-            ) from exc
-        raise
+    with start_helper(
+        lab.spaces[program.space], name, command, lambda _: ready.exists(), f"make {ready}"
+    ) as helper:
+        yield helper
 
 
 def _wait_for_server(boot: Boot, guest: Guest) -> None:

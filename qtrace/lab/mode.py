@@ -109,7 +109,8 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """`picture` is one line; `tries` are commands to try, as text; `needs` are paths that must be there.
+    """`picture` is one line; `tries` are commands to try, as text; `needs` are paths that must be there;
+    `kvm`: QEMU dies without.
 
     `reach` says how the others are addressed (see reach.py), `expect` what QEMU's documentation claims of
     each of `CELLS`, `source` where it does. A guest beyond the last seat takes a seat like the last one's, up
@@ -130,6 +131,7 @@ class Mode:
     folders: tuple[str, ...] = ()
     tries: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    kvm: bool = False
     nic: str = "virtio-net-pci"
     expect: dict[str, str] = field(default_factory=dict)
     source: str = ""

@@ -21,12 +21,15 @@ from qtrace.lab.tap import private_tun
 
 __all__ = ["Privilege", "find_privilege"]
 
+_GROUP = 64055  # a group that nobody is in
+
 
 @dataclass(frozen=True, slots=True)
 class Privilege:
     """`start` and `setup` are `user`, `none` or `root`, with the reason. `alone` is what QEMU said without
     any set-up (empty: it started), `userns` what the set-up said in a user namespace (empty: it worked; `-`:
-    there is none). `devices` are the permissions of the device files that the mode uses.
+    there is none). `devices` are the permissions of the device files that the mode uses. `group` is what QEMU
+    said of a /dev/vhost-net of root and a group, as udev makes it: to a user of that group, and not.
     """
 
     start: str
@@ -34,6 +37,7 @@ class Privilege:
     alone: str
     userns: str
     devices: dict[str, str]
+    group: dict[str, str]
 
     def to_json(self) -> dict[str, object]:
         """A JSON-ready dict."""
@@ -42,7 +46,7 @@ class Privilege:
 
 def find_privilege(lab: Lab) -> Privilege:
     """Of a lab that is up and was made with `try_first`. Raises LabError."""
-    return Privilege(_start(lab), _setup(lab), _alone(lab), _userns(lab), _devices(lab))
+    return Privilege(_start(lab), _setup(lab), _alone(lab), _userns(lab), _devices(lab), _group(lab))
 
 
 def _start(lab: Lab) -> str:
@@ -92,10 +96,7 @@ def _alone(lab: Lab) -> str:
     done = subprocess.run(
         lab.spaces["lan"].argv(argv), input="quit\n", capture_output=True, text=True, timeout=60
     )
-    if done.returncode == 0:
-        return ""
-    said = [line for line in done.stderr.splitlines() if "has no peer" not in line]
-    return " ".join(" ".join(said).split())[-300:] or f"ended with status {done.returncode}"
+    return _complaint(done)
 
 
 def _userns(lab: Lab) -> str:
@@ -121,6 +122,41 @@ def _userns(lab: Lab) -> str:
         timeout=60,
     )
     return "" if done.returncode == 0 else " ".join((done.stderr or done.stdout).split())[-300:]
+
+
+def _group(lab: Lab) -> dict[str, str]:
+    """A netdev with vhost on, started with and without the group that /dev/vhost-net belongs to."""
+    if "vhost=on" not in lab.mode.seats[0].netdev[0]:
+        return {}
+    info, space = Path("/dev/vhost-net").stat(), lab.spaces["lan"]
+    number = f"{os.major(info.st_rdev)} {os.minor(info.st_rdev)}"
+    private = [
+        *(private_tun() or ("mount -t tmpfs -o mode=755 none /dev/net",)),
+        "test -e /dev/net/tun || mknod -m 666 /dev/net/tun c 10 200",
+        f"mknod -m 660 /dev/net/vhost-net c {number}",
+        f"chown 0:{_GROUP} /dev/net/vhost-net",
+        "mount --bind /dev/net/vhost-net /dev/vhost-net",
+        'exec "$@"',
+    ]
+    space.ip("tuntap", "add", "dev", "tap0", "mode", "tap", "user", str(QEMU_UID))
+    netdev = "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=on,vhostforce=on"
+    qemu = [str(find_qemu()), "-S", "-display", "none", "-nodefaults", "-monitor", "stdio", "-netdev", netdev]
+    said = {}
+    for who, groups in (("without", "--clear-groups"), ("with", f"--groups={_GROUP}")):
+        drop = ["setpriv", f"--reuid={QEMU_UID}", f"--regid={QEMU_UID}", groups, "--bounding-set=-all"]
+        argv = ["unshare", "--mount", "sh", "-c", " && ".join(private), "qemu", *drop, "--", *qemu]
+        done = subprocess.run(space.argv(argv), input="quit\n", capture_output=True, text=True, timeout=60)
+        said[who] = _complaint(done)
+    space.ip("link", "delete", "tap0")
+    return said
+
+
+def _complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """What a QEMU said that did not start; empty if it did."""
+    if done.returncode == 0:
+        return ""
+    said = [line for line in done.stderr.splitlines() if "has no peer" not in line]
+    return " ".join(" ".join(said).split())[-300:] or f"ended with status {done.returncode}"
 
 
 def _devices(lab: Lab) -> dict[str, str]:
