@@ -11,7 +11,7 @@ PLAN ?= quick
 # qtrace itself and are not installed.
 DEBIAN_PACKAGES := \
 	qemu-system-x86 python3-bpfcc python3-venv \
-	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch \
+	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch vde2 nftables passt perl-base \
 	dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
 .PHONY: help setup report test check accuracy bench-index clean

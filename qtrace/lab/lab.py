@@ -59,8 +59,14 @@ class Lab:
                 guest.connect(deadline)
             except LabError as exc:
                 raise LabError(f"{name} of the lab {self.name}: {exc}") from exc
-            said = guest.sh("ip -4 -o addr show dev eth0").split()
-            self.addresses[name] = said[3].partition("/")[0] if len(said) > 3 else ""
+            said = guest.try_sh("cat /sys/class/net/eth0/carrier; ip -4 -o addr show dev eth0")[1]
+            words = said.split()
+            if len(words) < 5 or words[0] != "1":
+                last = " / ".join(guest.sh("dmesg | tail -n 3").splitlines())
+                raise LabError(
+                    f"{name} of the lab {self.name} has no address or no link ({self.nic}): {last}"
+                )
+            self.addresses[name] = words[4].partition("/")[0]
         self.check()
         describe(self.home, self.entry(), up=True)
 
@@ -134,11 +140,11 @@ def open_lab(
     image = ensure_lab_image(kernel, nic, progress)
     with contextlib.ExitStack() as stack:
         name, home = stack.enter_context(claim(mode.name))
-        shared = home / "shared"
-        shared.mkdir(mode=0o700)
-        os.chown(shared, QEMU_UID, -1)
         fill = _fill(name, home)
         recorder = Recorder(try_first=try_first)
+        recorder.note(f"folders of user {QEMU_UID}, for sockets")
+        folders = [str(home / item) for item in ("shared", *(f"vm{n}" for n in range(1, guests + 1)))]
+        recorder.run("install", "-d", "-m", "700", "-o", str(QEMU_UID), *folders)
         topology = stack.enter_context(open_topology(name, mode, guests, fill, recorder))
         lab = Lab(name, home, mode, nic, recorder, dict(topology.spaces))
         # Before the guests: a guestfwd connects when QEMU starts.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtrace.lab.guest import CMDLINE, QEMU_UID, Guest, GuestSpec, find_qemu, unprivileged
+from qtrace.lab.guest import CMDLINE, Guest, GuestSpec, find_qemu, unprivileged
 from qtrace.lab.netns import Namespace
 from qtrace.lab.tap import private_tun
 
@@ -74,12 +73,11 @@ class Boot:
 
 @contextlib.contextmanager
 def start_lab_guest(boot: Boot, space: Namespace, lab: Path) -> Iterator[tuple[Guest, str]]:
-    """Begin to boot; the guest, and the command as a shell would take it. Gone when the block ends, or when
-    we die.
+    """Begin to boot in its folder: the guest, and the command as a shell would take it.
+
+    Gone when the block ends, or when we die.
     """
     home = lab / boot.name
-    home.mkdir(mode=0o700)
-    os.chown(home, QEMU_UID, -1)
     argv = boot.argv(home, space)
     with (home / "stderr").open("wb") as log:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)

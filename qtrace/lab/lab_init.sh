@@ -18,7 +18,22 @@ echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
 ip link set lo up
 perl /probe.pl answer "$lab_name" 7 &
 answerer=$!
+# A USB device shows up late, and under another name; some links take seconds to come up.
+await() {
+    tries=0
+    until "$@" || [ "$tries" -ge 100 ]; do
+        tries=$((tries + 1))
+        usleep 50000
+    done
+}
+has_card() {
+    [ -d /sys/class/net/usb0 ] && ip link set usb0 name eth0
+    [ -d /sys/class/net/eth0 ]
+}
+has_link() { read -r carrier 2>/dev/null </sys/class/net/eth0/carrier && [ "$carrier" = 1 ]; }
+await has_card
 ip link set eth0 up
+await has_link
 if [ "$lab_address" = dhcp ]; then
     udhcpc -i eth0 -n -q -f -t 10 -T 1 -s /udhcpc >/dev/console 2>&1 || echo "no address by DHCP" >/dev/console
 else
