@@ -14,7 +14,7 @@ DEBIAN_PACKAGES := \
 	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch vde2 nftables passt perl-base \
 	dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
-.PHONY: help setup report test check accuracy bench-index clean
+.PHONY: help setup report test check accuracy bench-index reach clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -22,6 +22,7 @@ help:
 	@echo 'make check    lint and types only'
 	@echo 'make accuracy hold the index against the calls that really happen, labelled sites and other tools'
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
+	@echo 'make reach    try who reaches whom in every connection mode, write docs/reachability.md'
 	@echo 'make setup    only what the others need'
 
 setup:
@@ -46,6 +47,10 @@ accuracy: setup
 # Nothing else may run on the machine meanwhile.
 bench-index: setup
 	@$(BIN)/python tests/speed/index.py
+
+# vhost-user needs DPDK's testpmd besides (apt-get install dpdk-dev).
+reach: setup
+	@$(BIN)/python tests/reach/page.py
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache *.egg-info
