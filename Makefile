@@ -11,10 +11,10 @@ PLAN ?= quick
 # qtrace itself and are not installed.
 DEBIAN_PACKAGES := \
 	qemu-system-x86 python3-bpfcc python3-venv \
-	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch \
+	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch vde2 nftables passt perl-base \
 	dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
-.PHONY: help setup report test check accuracy accuracy-symbols bench-index bench-overhead clean
+.PHONY: help setup report test check accuracy accuracy-symbols bench-index bench-overhead reach clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -24,6 +24,7 @@ help:
 	@echo 'make accuracy-symbols  find the functions of a stripped build, hold them against its symbols'
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
 	@echo 'make bench-overhead  what probing costs a guest, beside bpftrace on the same functions'
+	@echo 'make reach    try who reaches whom in every connection mode, write docs/reachability.md'
 	@echo 'make setup    only what the others need'
 
 setup:
@@ -56,6 +57,10 @@ bench-index: setup
 bench-overhead: setup
 	@command -v bpftrace >/dev/null || apt-get -q install -y --no-install-recommends bpftrace
 	@$(BIN)/python tests/speed/overhead.py
+
+# vhost-user needs DPDK's testpmd besides (apt-get install dpdk-dev).
+reach: setup
+	@$(BIN)/python tests/reach/page.py
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache *.egg-info

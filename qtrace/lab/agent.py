@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import selectors
 import socket
@@ -21,13 +22,14 @@ class Agent:
     """Speaks with `init.sh` over QEMU's chardev socket.
 
     `epitaph` says why the guest is gone once it is: a guest killed from outside makes every call fail
-    at once, with that reason, and none hang.
+    at once, with that reason, and none hang. `name` tells its commands from those of whoever had the line
+    before.
     """
 
-    def __init__(self, path: Path, epitaph: Callable[[], str | None]) -> None:
-        self._epitaph = epitaph
+    def __init__(self, path: Path, epitaph: Callable[[], str | None], name: str = "c") -> None:
+        self._epitaph, self._name = epitaph, name
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._buffer = b""
+        self._buffer, self._word = b"", ""
         self._ids = itertools.count(1)
         try:
             self._socket.connect(str(path))
@@ -46,13 +48,21 @@ class Agent:
     def run(self, command: str, timeout: float) -> tuple[int, str]:
         """Run a shell command in the guest: (exit status, what it printed). Raises LabError."""
         deadline = time.monotonic() + timeout
-        word = f"c{next(self._ids)}"
+        self._word = word = f"{self._name}{next(self._ids)}"
         line = f"{word} {base64.b64encode(command.encode()).decode()}\n"
         try:
             self._socket.sendall(line.encode())
         except OSError as exc:
             raise LabError(self._gone(f"run {command!r}")) from exc
         return self._answer(word, deadline, f"run {command!r}")
+
+    def interrupt(self, timeout: float) -> tuple[int, str]:
+        """Interrupt the command that `run` did not wait for: its status and what it printed. A lab's guest
+        only.
+        """
+        with contextlib.suppress(OSError):
+            self._socket.sendall(f"{self._word} !\n".encode())
+        return self._answer(self._word, time.monotonic() + timeout, "end the command")
 
     def _answer(self, word: str, deadline: float, what: str) -> tuple[int, str]:
         while True:

@@ -18,7 +18,7 @@ from qtrace.lab.agent import Agent
 from qtrace.lab.netns import Namespace
 from qtrace.lab.owned import private_dir
 
-__all__ = ["QEMU_UID", "Guest", "GuestSpec", "find_qemu", "start_guest"]
+__all__ = ["CMDLINE", "QEMU_UID", "Guest", "GuestSpec", "find_qemu", "start_guest", "unprivileged"]
 
 # nobody: QEMU needs no right of its own; taps are made for this user and descriptors are handed over.
 QEMU_UID = 65534
@@ -37,7 +37,7 @@ def find_qemu() -> Path:
 
 # pci=noearly: a search for AGP bridges of 2003 makes 65,536 port accesses, seven seconds where KVM itself
 # is emulated.
-_CMDLINE = (
+CMDLINE = (
     "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on pci=noearly tsc=reliable "
     "no_timer_check cryptomgr.notests audit=0 apparmor=0"
 )
@@ -69,7 +69,7 @@ class GuestSpec:
             *("-cpu", "host" if self.accelerator == "kvm" else "max,la57=off"),
             *(("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny") if self.sandbox else ()),
             *("-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}"),
-            *("-append", _CMDLINE),
+            *("-append", CMDLINE),
             *("-no-reboot", "-chardev", f"file,id=console,path={home}/console"),
             *("-serial", "chardev:console"),
             *("-qmp", f"unix:{home}/qmp,server=on,wait=off"),
@@ -136,7 +136,7 @@ class Guest:
     def connect(self, deadline: float) -> None:
         """Wait until monitor and agent answer. `deadline` is monotonic seconds."""
         for name in ("qmp", "agent"):
-            while not (self._home / name).exists():
+            while not self._listens(name):
                 if gone := self.epitaph():
                     raise LabError(gone)
                 if time.monotonic() > deadline:
@@ -151,6 +151,18 @@ class Guest:
             raise LabError(self.epitaph() or f"cannot reach QEMU's monitor: {exc}") from exc
         self.release = self._agent.wait_ready(deadline)
 
+    def has_monitor(self) -> bool:
+        """Whether QEMU has come as far as its monitor, which it opens after all netdevs."""
+        return self._listens("qmp")
+
+    def leave(self) -> None:
+        """Hang up, so that others may take the lines to agent and monitor; `connect` takes them again."""
+        if self._agent:
+            self._agent.close()
+        if self._qmp:
+            self._qmp.close()
+        self._agent = self._qmp = None
+
     def stop(self) -> None:
         """End the process, for certain."""
         with contextlib.suppress(Exception):
@@ -162,6 +174,18 @@ class Guest:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+
+    def _listens(self, name: str) -> bool:
+        """Whether QEMU listens on this socket: the file is there a moment earlier (linux/net.h,
+        SO_ACCEPTCON).
+        """
+        path = str(self._home / name)
+        try:
+            rows = [line.split() for line in Path(f"/proc/{self.pid}/net/unix").read_text().splitlines()]
+        except OSError:  # it has ended
+            return False
+        # linux/net.h: __SO_ACCEPTCON
+        return any(row[3] == "00010000" for row in rows if row[-1] == path)
 
     def _line(self) -> Agent:
         if self._agent is None:
@@ -189,7 +213,7 @@ def start_guest(spec: GuestSpec, space: Namespace) -> Iterator[Guest]:
             spec.initrd.open("rb") as initrd,
         ):
             inner = spec.argv(binary, home, kernel.fileno(), initrd.fileno())
-            argv = space.argv(_unprivileged(inner, spec.accelerator))
+            argv = space.argv(unprivileged(inner, spec.accelerator))
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -206,8 +230,11 @@ def start_guest(spec: GuestSpec, space: Namespace) -> Iterator[Guest]:
             guest.stop()
 
 
-def _unprivileged(argv: Sequence[str], accelerator: str) -> list[str]:
-    """`argv` as `QEMU_UID`, without capabilities, to be killed when we die."""
+def unprivileged(argv: Sequence[str], accelerator: str, *, gains: bool = False) -> list[str]:
+    """`argv` as `QEMU_UID`, without capabilities, to be killed when we die.
+
+    With `gains` a set-uid program that it runs may still gain rights.
+    """
     group = "--clear-groups"
     if accelerator == "kvm":
         kvm = Path("/dev/kvm").stat()
@@ -216,6 +243,7 @@ def _unprivileged(argv: Sequence[str], accelerator: str) -> list[str]:
     return [
         "setpriv",
         *(f"--reuid={QEMU_UID}", f"--regid={QEMU_UID}", group),
-        *("--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig=KILL", "--"),
+        *(() if gains else ("--no-new-privs", "--bounding-set=-all")),
+        *("--inh-caps=-all", "--pdeathsig=KILL", "--"),
         *argv,
     ]

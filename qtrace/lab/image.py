@@ -28,6 +28,7 @@ __all__ = [
     "module_files",
     "shared_libraries",
     "store_image",
+    "which",
 ]
 
 # Path in the image -> (content or the file that has it, mode).
@@ -70,7 +71,7 @@ def store_image(name: str, files: Files, progress: Progress = SILENT) -> Path:
 
 def busybox_files(init: str) -> Files:
     """busybox with all its applets, and `init` (a file of this room) as the first process."""
-    busybox = _which("busybox", "busybox-static")
+    busybox = which("busybox", "busybox-static")
     files: Files = {
         "init": (resources.files("qtrace.lab").joinpath(init).read_bytes(), 0o755),
         "bin/busybox": (busybox, 0o755),
@@ -93,7 +94,7 @@ def module_files(kernel: Kernel, names: list[str]) -> Files:
 def _guest_files(kernel: Kernel) -> Files:
     files = busybox_files("init.sh") | module_files(kernel, _MODULES)
     for program, package in _PROGRAMS.items():
-        path = _which(program, package)
+        path = which(program, package)
         files[f"bin/{program}"] = (path, 0o755)
         for library in shared_libraries(path):
             files[str(library).lstrip("/")] = (library, 0o755)
@@ -130,7 +131,8 @@ def _fingerprint(path: Path) -> bytes:
     return f"{path}\0{info.st_size}\0{info.st_mtime_ns}".encode()
 
 
-def _which(program: str, package: str) -> Path:
+def which(program: str, package: str) -> Path:
+    """Where a program is. Raises MissingPrerequisite, which names its package."""
     found = shutil.which(program)
     if not found:
         raise MissingPrerequisite(

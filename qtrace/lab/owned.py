@@ -19,9 +19,10 @@ from pathlib import Path
 
 from qtrace.errors import LabError, MissingPrerequisite
 
-__all__ = ["ip", "own", "private_dir", "remove_leftovers", "unique_name"]
+__all__ = ["LABS", "ip", "own", "private_dir", "remove_leftovers", "start_time", "unique_name"]
 
 STATE = Path("/run/qtrace")
+LABS = STATE / "labs"
 _counter = itertools.count(1)
 
 
@@ -107,14 +108,18 @@ def _remove(kind: str, name: str) -> bool:
             return True
     if kind == "mount" and os.path.ismount(name):
         return subprocess.run(["umount", name], capture_output=True).returncode == 0
-    if kind == "dir" and Path(name).name.startswith("qtrace-") and Path(name).is_dir():
+    if kind == "dir" and _is_ours(Path(name)) and Path(name).is_dir():
         shutil.rmtree(name, ignore_errors=True)
         return True
     return False
 
 
+def _is_ours(folder: Path) -> bool:
+    return folder.name.startswith("qtrace-") or folder.parent == LABS
+
+
 def _home() -> Path:
-    path = STATE / f"{os.getpid()}-{_start_time(os.getpid())}"
+    path = STATE / f"{os.getpid()}-{start_time(os.getpid())}"
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -122,7 +127,7 @@ def _home() -> Path:
     return path
 
 
-def _start_time(pid: int) -> str:
+def start_time(pid: int) -> str:
     """Clock ticks since boot at which `pid` started, empty if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
@@ -132,4 +137,4 @@ def _start_time(pid: int) -> str:
 
 def _alive(name: str) -> bool:
     pid, _, started = name.partition("-")
-    return pid.isdigit() and _start_time(int(pid)) == started
+    return pid.isdigit() and start_time(int(pid)) == started

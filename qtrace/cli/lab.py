@@ -1,0 +1,186 @@
+"""`qtrace lab`: the connection modes, live."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from qtrace.cli._console import ConsoleProgress, echo_json, pass_on, plain
+
+if TYPE_CHECKING:
+    from qtrace.lab.lab import Lab
+
+__all__ = ["command"]
+
+_format = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+
+
+@click.group("lab")
+def command() -> None:
+    """Start a connection mode in network namespaces of its own, look at it, take it down."""
+
+
+@command.command("list")
+@_format
+def list_modes(form: str) -> None:
+    """The modes, each with a one-line picture."""
+    from qtrace.lab.mode import load_modes
+
+    modes = load_modes()
+    if form == "json":
+        keys = ("name", "title", "picture", "most", "needs")
+        echo_json([{key: getattr(mode, key) for key in keys} for mode in modes])
+        return
+    width = max(len(mode.name) for mode in modes)
+    for mode in modes:
+        click.echo(f"{mode.name:<{width}}  {mode.title}\n{'':<{width}}  {mode.picture}\n")
+
+
+@command.command()
+@click.argument("mode")
+@click.option("--nic", default="", help="The guests' NIC model [default: the mode's, mostly virtio-net-pci].")
+@click.option("--guests", type=click.IntRange(1, 8), default=1, show_default=True)
+@click.option("--venue", type=click.Choice(["host", "vm"]), default="host", show_default=True)
+@click.option("--run", "line", default="", help="Run this in vm1 and end the lab, with its exit status.")
+def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
+    """Start MODE, print every command that made it and what to try, and stay until Ctrl-C.
+
+    In the lab machine (--venue vm) it is out of reach of other terminals: use --run.
+    """
+    from qtrace.lab.lab import open_lab
+    from qtrace.lab.mode import load_mode
+    from qtrace.lab.owned import remove_leftovers
+
+    chosen = load_mode(mode)
+    progress = ConsoleProgress()
+    try:
+        guests = max(guests, chosen.least)
+        if venue == "vm":
+            from qtrace.lab.machine_run import run_in_machine
+
+            argv = ["lab", "up", mode, "--guests", str(guests), *(("--nic", nic) if nic else ())]
+            argv += ["--run", line] if line else []
+            sys.exit(run_in_machine(argv, [nic or chosen.nic], progress, pass_on))
+        began = time.monotonic()
+        for what in remove_leftovers():
+            progress.warn(f"removed what a dead lab or run had left: {what}")
+        with open_lab(chosen, nic, guests, progress) as lab:
+            progress.step(f"waiting for {guests} guest{'s' * (guests > 1)}")
+            lab.wait_until_up()
+            took = time.monotonic() - began
+            if line:
+                done, text = lab.guests["vm1"].try_sh(line, 3600)
+                click.echo(plain(text) if sys.stdout.isatty() else text, nl=False)
+                sys.exit(done)
+            for guest in lab.guests.values():
+                guest.leave()
+            _show(lab)
+            progress.done(f"the lab {lab.name} is up after {took:.1f} s; Ctrl-C or 'qtrace lab down' ends it")
+            try:
+                lab.wait_for_end()
+                progress.warn("the last guest has ended")
+            except KeyboardInterrupt:
+                progress.step("taking the lab down")
+        progress.done(f"the lab {lab.name} is gone")
+    finally:
+        progress.close()
+
+
+def _show(lab: Lab) -> None:
+    """Print the commands, how to log in and what to try."""
+    click.echo(f"{lab.mode.title}\n{lab.mode.picture}\n\n{lab.mode.about.strip()}\n\nThe commands:\n")
+    for line in lab.recorder.lines:
+        click.echo(line)
+    click.echo("\nLog in (leave a console with Ctrl-]; one command: qtrace lab shell vm1 -- ip a):\n")
+    for name in lab.guests:
+        where = name if len(lab.name) == len(lab.mode.name) else f"{lab.name}:{name}"
+        click.echo(f"qtrace lab shell {where:<12} # {plain(lab.addresses[name]) or 'without an address'}")
+    click.echo("\nTry, in another terminal:\n")
+    for text in lab.mode.tries:
+        click.echo(lab.fill(text))
+    click.echo("")
+
+
+@command.command()
+@_format
+def status(form: str) -> None:
+    """The labs that run, whoever started them."""
+    from pathlib import Path
+
+    from qtrace.lab.registry import labs
+
+    rows = []
+    for entry in labs():
+        guests = {
+            name: {
+                "pid": pid,
+                "address": entry.addresses.get(name, ""),
+                "runs": Path(f"/proc/{pid}").exists(),
+            }
+            for name, pid in entry.guests.items()
+        }
+        state = ("up" if entry.up else "starting") if entry.alive else "left over"
+        rows.append(
+            {"name": entry.name, "mode": entry.mode, "nic": entry.nic, "owner": entry.owner}
+            | {"state": state, "guests": guests}
+        )
+    if form == "json":
+        echo_json(rows)
+        return
+    if not rows:
+        click.echo("no lab runs")
+    for row in rows:
+        click.echo(f"{row['name']}: {row['state']}, mode {row['mode']}, {row['nic']}, pid {row['owner']}")
+        told = row["guests"]
+        assert isinstance(told, dict)
+        for name, guest in told.items():
+            text = f"  {name}  {plain(guest['address']) or '-':<16} QEMU {guest['pid']}"
+            click.echo(text + ("" if guest["runs"] else " (has ended)"))
+
+
+@command.command()
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every lab, and what dead ones have left.")
+def down(names: tuple[str, ...], everything: bool) -> None:
+    """End labs by name, or --all: also finds and removes what a killed lab has left, and nothing else."""
+    from qtrace.lab.registry import labs, stop
+
+    running = [entry.name for entry in labs()]
+    if not names and not everything:
+        if len(running) > 1:
+            raise click.UsageError(f"which one? {', '.join(running)}, or --all")
+        names = tuple(running)
+    said = stop(running if everything else list(names))
+    for what in said:
+        click.echo(f"removed {what}")
+    if not said:
+        click.echo("nothing to remove")
+
+
+@command.command(context_settings={"ignore_unknown_options": True})
+@click.argument("machine")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.option("--timeout", type=float, default=3600.0, show_default=True, help="Seconds.")
+def shell(machine: str, words: tuple[str, ...], timeout: float) -> None:
+    """Run a command in MACHINE (vm1, or LAB:vm1; host, lan, router, internet), or log in on its console.
+
+    The exit status is the command's.
+    """
+    from qtrace.lab.login import open_console, run_in_guest, run_in_space
+    from qtrace.lab.registry import find_machine
+
+    entry, name = find_machine(machine)
+    if name not in entry.guests:
+        sys.exit(run_in_space(entry, name, words))
+    if not words:
+        click.echo("the guest's console; leave with Ctrl-]", err=True)
+        open_console(entry, name)
+        return
+    done, text = run_in_guest(entry, name, words, timeout)
+    click.echo(plain(text) if sys.stdout.isatty() else text, nl=False)
+    sys.exit(done)

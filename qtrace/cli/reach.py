@@ -1,0 +1,138 @@
+"""`qtrace reach`: who can reach whom in each connection mode, by experiment."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qtrace.cli._console import ConsoleProgress, echo_json, pass_on, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qtrace.lab.reach import Row
+
+__all__ = ["command"]
+
+_TITLES = {
+    "vm_to_host": "VM → host",
+    "host_to_vm": "host → VM",
+    "vm_to_vm": "VM → VM",
+    "vm_to_net": "VM → LAN",
+    "net_to_vm": "LAN → VM",
+}
+
+
+@click.command("reach")
+@click.argument("modes", nargs=-1)
+@click.option("--nic", default="", help="The guests' NIC model [default: each mode's own].")
+@click.option("--venue", type=click.Choice(["host", "vm"]), default="host", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json", "md"]), default="table", show_default=True
+)
+def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
+    """Start each of MODES (all, without any) with two guests and try every way by ARP, ICMP, TCP and UDP.
+
+    Beside what was observed stands what QEMU's documentation claims, and which rights were needed.
+    """
+    from qtrace.bench.conditions import qemu_version
+    from qtrace.lab.guest import find_qemu
+    from qtrace.lab.mode import load_mode, load_modes
+    from qtrace.lab.owned import remove_leftovers
+    from qtrace.lab.reach import measure_reach
+    from qtrace.lab.venue import inside_machine
+
+    chosen = [load_mode(name) for name in dict.fromkeys(modes)] or load_modes()
+    progress = ConsoleProgress()
+    try:
+        if venue == "vm" and not inside_machine():
+            from qtrace.lab.machine_run import run_in_machine
+
+            argv = ["reach", *modes, "--format", form, *(("--nic", nic) if nic else ())]
+            sys.exit(run_in_machine(argv, [nic or mode.nic for mode in chosen], progress, pass_on))
+        for what in remove_leftovers():
+            progress.warn(f"removed what a dead lab or run had left: {what}")
+        rows = measure_reach(chosen, nic, progress)
+    finally:
+        progress.close()
+    where = "vm" if inside_machine() else "host"
+    version = qemu_version(find_qemu())
+    if form == "json":
+        echo_json({"venue": where, "qemu": version, "rows": [_json(row) for row in rows]})
+    elif form == "md":
+        click.echo(_markdown(rows, where, version))
+    else:
+        click.echo(_table(rows))
+    wrong = [row for row in rows if row.failed and not (row.missing and not modes)]
+    sys.exit(int(bool(wrong)))
+
+
+def _json(row: Row) -> dict[str, Any]:
+    cells = {name: asdict(cell) for name, cell in row.cells.items()}
+    privilege = row.privilege.to_json() if row.privilege else {"start": None, "setup": None}
+    return {"mode": row.mode, "privilege": privilege, "cells": cells, "failed": row.failed or None}
+
+
+def _words(row: Row) -> list[str]:
+    """The columns of a row: mode, rights to start, rights to set up, the five cells."""
+    if not row.privilege:
+        return [row.mode, *["-"] * 7]
+    rights = [row.privilege.start.partition(",")[0], row.privilege.setup.partition(":")[0]]
+    cells = []
+    for cell in row.cells.values():
+        differs = "" if cell.observed == cell.expected else f" (documented: {cell.expected or 'nothing'})"
+        cells.append(cell.observed + differs)
+    return [row.mode, *rights, *cells]
+
+
+def _table(rows: Sequence[Row]) -> str:
+    heads = ["mode", "start", "set-up", *_TITLES.values()]
+    body = [_words(row) for row in rows]
+    widths = [max(len(line[at]) for line in (heads, *body)) for at in range(len(heads))]
+    out = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+           for line in (heads, *body)]  # fmt: skip
+    out += ["", "Notes:"]
+    for row in rows:
+        for text in _notes(row):
+            out.append(f"{row.mode}: {text}")
+    return plain("\n".join(out))
+
+
+def _notes(row: Row) -> list[str]:
+    if row.failed:
+        return [f"not tried: {row.failed}"]
+    assert row.privilege
+    notes = []
+    for name, cell in row.cells.items():
+        tried = ", ".join(f"{kind.upper()} {'yes' if getattr(cell, kind) else 'no'}" for kind in _KINDS)
+        text = f"{_TITLES[name]}: {tried}"
+        if cell.forward:
+            through = "/".join(kind.upper() for kind in ("tcp", "udp") if cell.forward[kind]) or "nothing"
+            text += f"; with {cell.forward['how']}: {through} by {cell.forward['to']}"
+        notes.append(text + (f"; {cell.note}" if cell.note else ""))
+    if row.privilege.setup not in ("none", "user"):
+        notes.append(f"set-up: {row.privilege.setup}")
+    notes.append(f"without set-up: {row.privilege.alone or 'QEMU starts'}")
+    if row.privilege.userns != "-":
+        notes.append(f"set-up in a user namespace: {row.privilege.userns or 'works'}")
+    for who, said in row.privilege.group.items():
+        notes.append(f"/dev/vhost-net of root and a group, user {who} that group: {said or 'QEMU starts'}")
+    for device, said in row.privilege.devices.items():
+        notes.append(f"{device} here: {said}")
+    return notes
+
+
+_KINDS = ("arp", "icmp", "tcp", "udp")
+
+
+def _markdown(rows: Sequence[Row], venue: str, version: str) -> str:
+    heads = ["mode", "start", "set-up", *_TITLES.values()]
+    out = [f"QEMU {version}, venue: {venue}.", ""]
+    out += ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    out += ["| " + " | ".join(_words(row)) + " |" for row in rows]
+    for row in rows:
+        out += ["", f"### {row.mode}", "", *(f"- {text.replace('|', chr(92) + '|')}" for text in _notes(row))]
+    return plain("\n".join(out))

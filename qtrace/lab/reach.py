@@ -1,0 +1,249 @@
+"""The reachability table: each cell measured on live guests, beside what QEMU's documentation claims."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from qtrace.errors import LabError, MissingPrerequisite, QtraceError
+from qtrace.lab.guest import Guest
+from qtrace.lab.lab import Lab, open_lab
+from qtrace.lab.mode import CELLS, Mode, world
+from qtrace.lab.netns import Namespace
+from qtrace.lab.privilege import Privilege, find_privilege
+from qtrace.lab.probe import Answer, Target, ask_from_guest, ask_from_space, echo_requests
+from qtrace.lab.topology import mac_of
+from qtrace.progress import SILENT, Progress
+
+__all__ = ["Cell", "Row", "measure_reach"]
+
+_AT_ONCE = 2  # modes, each with two guests: more than that and they wait for each other
+YES, NO, FORWARD = "yes", "no", "by forwarding"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One way. `observed` is `yes`, `no`, `by forwarding` (only by the forward), or `partly`.
+
+    `arp` … `udp` are the direct attempts, `forward` what came of the forward (`how`, `tcp`, `udp`), where the
+    mode has one.
+    """
+
+    expected: str
+    observed: str
+    arp: bool
+    icmp: bool
+    tcp: bool
+    udp: bool
+    how: str
+    note: str
+    forward: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One mode; `failed` is why it could not be tried, and `missing` whether this machine lacks something."""
+
+    mode: str
+    privilege: Privilege | None = None
+    cells: dict[str, Cell] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
+    failed: str = ""
+    missing: bool = False
+
+
+def measure_reach(modes: Sequence[Mode], nic: str = "", progress: Progress = SILENT) -> list[Row]:
+    """A row for each mode, two modes at a time. Raises KeyboardInterrupt when all has been taken down."""
+    running: list[Lab] = []
+    ended = threading.Event()
+
+    def one(mode: Mode) -> Row:
+        if ended.is_set():
+            return Row(mode.name, failed="interrupted")
+        progress.step(f"{mode.name}: starting")
+        try:
+            row = _measure(mode, nic, running)
+        except QtraceError as exc:
+            hint = f" ({exc.hint})" if exc.hint else ""
+            row = Row(mode.name, failed=f"{exc}{hint}", missing=isinstance(exc, MissingPrerequisite))
+        if not ended.is_set():
+            _tell(row, progress)
+        return row
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        futures = [pool.submit(one, mode) for mode in modes]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            ended.set()
+            for future in futures:
+                future.cancel()
+            for lab in list(running):  # whoever waits for a guest then hears that it is gone
+                lab.kill()
+            raise
+
+
+def _tell(row: Row, progress: Progress) -> None:
+    if row.failed:
+        progress.warn(f"{row.mode}: {row.failed}")
+        return
+    told = ", ".join(f"{name.replace('_', ' ')} {cell.observed}" for name, cell in row.cells.items())
+    progress.done(f"{row.mode}: {told}")
+
+
+def _measure(mode: Mode, nic: str, running: list[Lab]) -> Row:
+    with open_lab(mode, nic, 2, try_first=True) as lab, _listed(lab, running):
+        lab.wait_until_up()
+        for number in range(1, len(lab.guests) + 1):
+            for command in mode.reach.get("monitor", ()):
+                line = {"command-line": lab.fill(command, number)}
+                if said := str(lab.guests[f"vm{number}"].qmp("human-monitor-command", **line)).strip():
+                    raise LabError(f"{mode.name}: the monitor answers {line['command-line']!r} with: {said}")
+        cells = _cells(lab)
+        return Row(mode.name, find_privilege(lab), cells, tuple(lab.recorder.lines))
+
+
+@contextlib.contextmanager
+def _listed(lab: Lab, running: list[Lab]) -> Iterator[None]:
+    running.append(lab)
+    try:
+        yield
+    finally:
+        running.remove(lab)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Who asks whom. `seen` is the asker's own address, `macs` the answerer's hardware addresses."""
+
+    name: str
+    asker: str
+    answerer: str
+    address: str
+    seen: str
+
+
+def _cells(lab: Lab) -> dict[str, Cell]:
+    reach, vm1, vm2 = lab.mode.reach, lab.addresses["vm1"], lab.addresses.get("vm2", "")
+    lan = {item.space: item.address.partition("/")[0] for item in world()[0] if item.name == "eth0"}
+    host = lab.fill(reach.get("host", lan["host"]), 1)
+    ways = [
+        _Way("vm_to_host", "vm1", "host", host, vm1),
+        _Way("host_to_vm", "host", "vm1", vm1, host),
+        _Way("vm_to_vm", "vm1", "vm2", vm2, vm1),
+        _Way("vm_to_net", "vm1", "lan", lan["lan"], vm1),
+        _Way("net_to_vm", "lan", "vm1", vm1, lan["lan"]),
+    ]
+    machines: dict[str, Guest | Namespace] = {**lab.guests, **lab.spaces}
+    watched = {
+        "host": machines["host"],
+        "lan": machines["lan"],
+        "vm2": machines["vm2"],
+        "vm1": machines["vm1"],
+    }
+    before = {name: echo_requests(machine) for name, machine in watched.items()}
+    inside = [Target(way.address) for way in ways if way.asker == "vm1"]
+    extra = [Target(lan["internet"])]
+    extra += [_target(reach["detour"])] if "detour" in reach else []
+    with ThreadPoolExecutor(8) as pool:
+        guest = pool.submit(ask_from_guest, lab.guests["vm1"], [*inside, *extra])
+        device = reach.get("device", "eth0")
+        outside = {
+            "host_to_vm": pool.submit(ask_from_space, lab.spaces["host"], device, Target(vm1)),
+            "net_to_vm": pool.submit(ask_from_space, lab.spaces["lan"], "eth0", Target(vm1)),
+        }
+        answers = guest.result()
+        direct = dict(zip([way.name for way in ways if way.asker == "vm1"], answers, strict=False))
+        direct |= {name: future.result() for name, future in outside.items()}
+    forwarded = {
+        name: ask_from_space(lab.spaces[asker], "", _target(reach[name]))
+        for name, asker in (("host_to_vm", "host"), ("net_to_vm", "lan"))
+        if name in reach
+    }
+    after = {name: echo_requests(machine) for name, machine in watched.items()}
+    counted = {name: after[name] - before[name] for name in watched}
+    cells = {}
+    for way in ways:
+        cells[way.name] = _cell(lab, way, direct[way.name], forwarded.get(way.name), counted[way.answerer])
+    if "sysctl" in reach and not cells["vm_to_net"].icmp:
+        lab.spaces["host"].sysctl(*reach["sysctl"].split("=", 1))
+        again = ask_from_guest(lab.guests["vm1"], [Target(lan["lan"])])[0]
+        passes = "passes" if again.icmp else "does not pass either"
+        _add_note(cells, "vm_to_net", f"with {reach['sysctl']} on the host ICMP {passes}")
+    more = answers[len(inside) :]
+    _add_note(cells, "vm_to_net", _internet(more[0]))
+    if "detour" in reach and more[1].names == {"vm2"}:
+        _add_note(cells, "vm_to_vm", f"by way of the host's forward ({reach['detour']}) TCP and UDP arrive")
+    return {name: cells[name] for name in CELLS}
+
+
+def _cell(lab: Lab, way: _Way, answer: Answer, forwarded: Answer | None, echoes: int) -> Cell:
+    tcp, udp = (text.startswith(f"{way.answerer} ") for text in (answer.tcp, answer.udp))
+    notes = []
+    if others := answer.names - {way.answerer}:
+        notes.append(f"{way.address} is {', '.join(sorted(others))}")
+    elsewhere = bool(others) and not (tcp or udp)
+    if answer.icmp and not echoes and not elsewhere:
+        notes.append(f"the ping is not answered by {way.answerer}, whose kernel counts none")
+    if answer.arp and answer.arp not in _macs(lab, way.answerer):
+        notes.append(f"ARP is answered by {answer.arp}, which is not {way.answerer}'s")
+    sees = {text.split()[1].rpartition(":")[0] for text in (answer.tcp, answer.udp) if text}
+    if (tcp or udp) and sees != {way.seen}:
+        notes.append(f"{way.answerer} sees {', '.join(sorted(sees))}")
+    observed = YES if tcp and udp else "partly" if tcp or udp else NO
+    forward = None
+    if forwarded is not None:
+        through = {kind: getattr(forwarded, kind).startswith("vm1 ") for kind in ("tcp", "udp")}
+        to = lab.mode.reach[way.name]
+        forward = {"how": lab.mode.reach["forward"], "to": to, **through}
+        if observed == NO and any(through.values()):
+            observed = FORWARD
+            if not all(through.values()):
+                notes.append(f"only {'TCP' if through['tcp'] else 'UDP'} is forwarded")
+    how = f"from {way.asker} to {way.address}: arping, ping, TCP and UDP port 7"
+    if forward:
+        how += f"; to {forward['to']} with {forward['how']}"
+    expected = lab.mode.expect.get(way.name, "")
+    return Cell(
+        expected,
+        observed,
+        bool(answer.arp),
+        answer.icmp and not elsewhere,
+        tcp,
+        udp,
+        how,
+        "; ".join(notes),
+        forward,
+    )
+
+
+def _macs(lab: Lab, machine: str) -> set[str]:
+    if machine in lab.guests:
+        return {mac_of(int(machine.removeprefix("vm")))}
+    words = lab.spaces[machine].ip("-o", "link").split()
+    return {words[at + 1] for at, word in enumerate(words) if word == "link/ether"}
+
+
+def _target(text: str) -> Target:
+    address, _, port = text.partition(":")
+    return Target(address, int(port), everything=False)
+
+
+def _internet(answer: Answer) -> str:
+    parts = [
+        name
+        for name, ok in (("ICMP", answer.icmp), ("TCP", bool(answer.tcp)), ("UDP", bool(answer.udp)))
+        if ok
+    ]
+    return f"the internet: {', '.join(parts)}" if parts else ""
+
+
+def _add_note(cells: dict[str, Cell], name: str, note: str) -> None:
+    if note:
+        cell = cells[name]
+        old = {key: getattr(cell, key) for key in Cell.__slots__}
+        cells[name] = Cell(**{**old, "note": "; ".join(filter(None, (cell.note, note)))})

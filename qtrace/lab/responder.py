@@ -1,0 +1,71 @@
+"""Port 7 of every namespace of a lab: it says whose it is and whom it sees, by TCP and UDP.
+
+The guests run the same in perl (probe.pl). So an answer proves who answered, and what address translation did
+to who asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+
+from qtrace.lab.netns import Namespace
+
+__all__ = ["PORT", "open_responder"]
+
+PORT = 7
+
+
+@contextlib.contextmanager
+def open_responder(spaces: Mapping[str, Namespace]) -> Iterator[None]:
+    """Answer in each of `spaces` until the block ends. Raises OSError where the port is taken."""
+    with contextlib.ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        for name, space in spaces.items():
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                made = space.make(lambda kind=kind: socket.socket(socket.AF_INET, kind))  # type: ignore[misc]
+                stack.enter_context(made)
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                made.bind(("0.0.0.0", PORT))
+                if kind == socket.SOCK_STREAM:
+                    made.listen(16)
+                made.setblocking(False)
+                selector.register(made, selectors.EVENT_READ, name)
+        reader, writer = os.pipe()
+        stack.callback(os.close, reader)
+        selector.register(reader, selectors.EVENT_READ, "")
+        thread = threading.Thread(target=_serve, args=(selector, reader), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            os.close(writer)
+            thread.join()
+
+
+def _serve(selector: selectors.BaseSelector, end: int) -> None:
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj == end:
+                return
+            assert isinstance(key.fileobj, socket.socket)
+            with contextlib.suppress(OSError):  # it has gone again
+                _answer(key.fileobj, str(key.data))
+
+
+def _answer(ours: socket.socket, name: str) -> None:
+    if ours.type == socket.SOCK_STREAM:
+        peer, place = ours.accept()
+        with peer:
+            # Read what was asked: closing before that would reset the connection, answer and all.
+            peer.settimeout(0.3)
+            with contextlib.suppress(TimeoutError):
+                peer.recv(2048)
+            peer.sendall(f"{name} {place[0]}:{place[1]}\n".encode())
+    else:
+        _, place = ours.recvfrom(2048)
+        ours.sendto(f"{name} {place[0]}:{place[1]}\n".encode(), place)
