@@ -93,16 +93,19 @@ def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
 
 def _show(lab: Lab) -> None:
     """Print the commands, how to log in and what to try."""
+    from qtrace.lab.registry import labs
+
     click.echo(f"{lab.mode.title}\n{lab.mode.picture}\n\n{lab.mode.about.strip()}\n\nThe commands:\n")
     for line in lab.recorder.lines:
         click.echo(line)
     click.echo("\nLog in (leave a console with Ctrl-]; one command: qtrace lab shell vm1 -- ip a):\n")
+    # With a second lab a guest's name alone is not enough.
+    where = "lab shell " if len(labs()) == 1 else f"lab shell {lab.name}:"
     for name in lab.guests:
-        where = name if len(lab.name) == len(lab.mode.name) else f"{lab.name}:{name}"
-        click.echo(f"qtrace lab shell {where:<12} # {plain(lab.addresses[name]) or 'without an address'}")
+        click.echo(f"qtrace {where}{name:<12} # {plain(lab.addresses[name])}")
     click.echo("\nTry, in another terminal:\n")
     for text in lab.mode.tries:
-        click.echo(lab.fill(text))
+        click.echo(lab.fill(text).replace("lab shell ", where))
     click.echo("")
 
 

@@ -148,7 +148,7 @@ def _cells(lab: Lab) -> dict[str, Cell]:
     before = {name: echo_requests(machine) for name, machine in watched.items()}
     inside = [Target(way.address) for way in ways if way.asker == "vm1"]
     extra = [Target(lan["internet"])]
-    extra += [_target(reach["detour"])] if "detour" in reach else []
+    extra += [_target(reach[key]) for key in ("detour", "guestfwd") if key in reach]
     with ThreadPoolExecutor(8) as pool:
         guest = pool.submit(ask_from_guest, lab.guests["vm1"], [*inside, *extra])
         device = reach.get("device", "eth0")
@@ -178,6 +178,9 @@ def _cells(lab: Lab) -> dict[str, Cell]:
     _add_note(cells, "vm_to_net", _internet(more[0]))
     if "detour" in reach and more[1].names == {"vm2"}:
         _add_note(cells, "vm_to_vm", f"by way of the host's forward ({reach['detour']}) TCP and UDP arrive")
+    if "guestfwd" in reach:
+        through = "arrives at" if more[-1].tcp.startswith("host ") else "does not arrive at"
+        _add_note(cells, "vm_to_host", f"TCP by guestfwd ({reach['guestfwd']}) {through} the host")
     return {name: cells[name] for name in CELLS}
 
 

@@ -51,21 +51,46 @@ def _serve(selector: selectors.BaseSelector, end: int) -> None:
     while True:
         for key, _ in selector.select():
             if key.fileobj == end:
+                for other in list(selector.get_map().values()):
+                    if isinstance(other.data, _Caller):
+                        _socket(other).close()
                 return
-            assert isinstance(key.fileobj, socket.socket)
             with contextlib.suppress(OSError):  # it has gone again
-                _answer(key.fileobj, str(key.data))
+                _answer(selector, key)
 
 
-def _answer(ours: socket.socket, name: str) -> None:
-    if ours.type == socket.SOCK_STREAM:
+class _Caller:
+    """A TCP connection: it is told once for each thing that it says, and before it goes."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text, self.told = text, False
+
+
+def _answer(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+    ours = _socket(key)
+    if isinstance(key.data, _Caller):
+        try:
+            said = ours.recv(2048)
+            if said or not key.data.told:
+                ours.sendall(key.data.text)
+                key.data.told = True
+        except OSError:
+            said = b""
+        if not said:
+            selector.unregister(ours)
+            ours.close()
+    elif ours.type == socket.SOCK_STREAM:
         peer, place = ours.accept()
-        with peer:
-            # Read what was asked: closing before that would reset the connection, answer and all.
-            peer.settimeout(0.3)
-            with contextlib.suppress(TimeoutError):
-                peer.recv(2048)
-            peer.sendall(f"{name} {place[0]}:{place[1]}\n".encode())
+        selector.register(peer, selectors.EVENT_READ, _Caller(_text(key.data, place)))
     else:
         _, place = ours.recvfrom(2048)
-        ours.sendto(f"{name} {place[0]}:{place[1]}\n".encode(), place)
+        ours.sendto(_text(key.data, place), place)
+
+
+def _socket(key: selectors.SelectorKey) -> socket.socket:
+    assert isinstance(key.fileobj, socket.socket)
+    return key.fileobj
+
+
+def _text(name: str, place: tuple[str, int]) -> bytes:
+    return f"{name} {place[0]}:{place[1]}\n".encode()

@@ -1,6 +1,6 @@
 """Writes the generated parts of docs/reachability.md: `make reach`, as root.
 
-A part stands between `<!-- VENUE -->` and `<!-- end -->`. Nothing is written unless every mode could be tried;
+A part stands between `<!-- VENUE -->` and `<!-- end -->`. Nothing is written unless all modes could be tried:
 for vhost-user that takes DPDK's testpmd (Debian: dpdk-dev).
 """
 
@@ -26,10 +26,8 @@ def main() -> None:
         if done.returncode != 0:
             sys.exit(f"'qtrace {' '.join(words)}' ended with status {done.returncode}: nothing is written")
         part = f"<!-- {venue} -->\n\n{done.stdout.strip()}\n\n<!-- end -->"
-        text, count = re.subn(
-            rf"<!-- {venue} -->.*?<!-- end -->", lambda _, part=part: part, text, flags=re.S
-        )
-        assert count == 1
+        before, _, rest = text.partition(f"<!-- {venue} -->")
+        text = before + part + rest.partition("<!-- end -->")[2]
     PAGE.write_text(text)
 
 
