@@ -25,6 +25,7 @@ __all__ = ["Client", "Network", "Requested", "build"]
 _MOST_NICS = 8  # MAX_NICS: those of -nic and -net nic
 # Only -nic and -net nic know it (hw/pci/pci.c; in later releases the machines).
 _ALIAS = {"virtio": "virtio-net-pci"}
+_NE2000 = "ne2k_isa"
 _FIRST_MAC, _LAST_MAC = 0x56, 0xFF
 
 
@@ -134,7 +135,7 @@ class _Builder:
         for opts in nets:
             self.net(opts, form)
         if self.machine.onboard:
-            for request in self.network.requested:
+            for request in self.in_order():
                 self.onboard(request)
         for opts in (*self.setup.groups["device"], *self.setup.typed):
             self.device(opts)
@@ -320,6 +321,15 @@ class _Builder:
         self.macs[free] += 1
         return f"{base}{free:02x}"
 
+    def in_order(self) -> list[Requested]:
+        """As the machine makes them: where models are matched to buses, the ISA bus comes first."""
+
+        def of_isa(request: Requested) -> bool:
+            return (request.model or self.machine.default_nic) == _NE2000
+
+        late = self.models.lists_late and self.machine.known
+        return sorted(self.network.requested, key=lambda request: late and not of_isa(request))
+
     def onboard(self, request: Requested) -> None:
         """The machine makes what -nic or -net nic asked for (`pc_nic_init`, `pci_nic_init_nofail`)."""
         if not self.machine.known:
@@ -337,7 +347,7 @@ class _Builder:
                 and known.bus == "PCI"
                 and "netdev" in self.models.properties(known)
             )
-            if model != "ne2k_isa" and not fits:
+            if model != _NE2000 and not fits:
                 if self.models.lists_late and not self.lenient:
                     return  # a warning in this release
                 if not self.lenient:
@@ -346,6 +356,8 @@ class _Builder:
                         hint="'-nic model=help' lists them; -device may know others",
                     )
             if known is not None and self.machine.lacks(known.bus, []):
+                if self.models.lists_late:
+                    return
                 raise RefusedLine(
                     f"{request.opts.option}: the machine {self.machine.name} has no {known.bus} bus"
                 )

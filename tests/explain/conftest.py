@@ -1,4 +1,4 @@
-"""The reader of the installed QEMU's own index, and a folder that lines are started in."""
+"""The readers of both releases, the programs that bear witness, and a folder that lines are started in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from corpus import FILES
+from witness import INSTALLED, Release
 
 from qtrace.explain.explanation import Reader
 from qtrace.store.index import Index
@@ -14,6 +15,15 @@ from qtrace.store.index import Index
 @pytest.fixture(scope="session")
 def reader(index: Index) -> Reader:
     return Reader(index)
+
+
+@pytest.fixture(scope="session", params=["installed", "newer"])
+def release(request: pytest.FixtureRequest, reader: Reader) -> Release:
+    """The installed QEMU; and the next Debian's, of which a program of the same series is unpacked."""
+    if request.param == "installed":
+        return Release("installed", reader, INSTALLED)
+    newer = Reader(request.getfixturevalue("newer"))
+    return Release("newer", newer, request.getfixturevalue("newer_program"))
 
 
 @pytest.fixture(scope="session")

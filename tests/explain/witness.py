@@ -1,4 +1,4 @@
-"""The installed QEMU as a witness: started paused, without a guest, in namespaces of its own.
+"""A QEMU as a witness: started paused, without a guest, in namespaces of its own.
 
 Nothing of the host's network is reached: the process is nobody outside and root in a namespace that has a
 loopback and nothing else.
@@ -19,6 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from program import Program
+
+from qtrace.explain.explanation import Reader
+
+INSTALLED = Program("qemu-system-x86_64")
 PAUSED = ("-S", "-display", "none", "-monitor", "none", "-serial", "none", "-parallel", "none")
 INSIDE = 'ip link set lo up; ip route add 224.0.0.0/4 dev lo; exec "$@"'
 # Two bridges, and leave to use them: /etc is another one in this mount namespace alone.
@@ -27,6 +32,15 @@ mount -t tmpfs none /mnt; mkdir /mnt/qemu; echo 'allow all' > /mnt/qemu/bridge.c
 mount -t overlay none -o lowerdir=/mnt:/etc /etc; """
 _CLIENT = re.compile(r"(.*?): index=(\d+),type=([\w-]+),(.*)")
 _GENERATED = re.compile(r"#net(\d+)\d\d\b")
+
+
+@dataclass(frozen=True)
+class Release:
+    """How explain reads a release, and a program of it."""
+
+    name: str
+    reader: Reader
+    program: Program
 
 
 @dataclass
@@ -42,8 +56,8 @@ class Account:
     addresses: list[tuple[str, str]] = field(default_factory=list)  # (PCI device, slot)
 
 
-def ask(argv: Sequence[str], home: Path, needs: str = "") -> Account:
-    """Start QEMU with these arguments in `home` and ask it; `refused` is what it said if it would not start.
+def ask(argv: Sequence[str], home: Path, needs: str = "", program: Program = INSTALLED) -> Account:
+    """Start a QEMU with these arguments in `home` and ask it; `refused` is what it said if it did not start.
 
     For `needs` as in the corpus it stays root: in a user namespace, so of that namespace and of files.
     """
@@ -53,12 +67,19 @@ def ask(argv: Sequence[str], home: Path, needs: str = "") -> Account:
         monitor = folder / "qmp"
         inside = (BRIDGED if needs == "bridge" else "") + INSIDE
         command = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--", "sh", "-c", inside, "sh"]
-        command += ["qemu-system-x86_64", *PAUSED, "-qmp", f"unix:{monitor},server=on,wait=off"]
+        command += [program.path, *PAUSED, "-qmp", f"unix:{monitor},server=on,wait=off"]
         command += [*([] if "accel" in " ".join(argv) else ["-accel", "tcg"]), *argv]
         if not needs and os.geteuid() == 0:
             command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", *command]
         with (folder / "said").open("wb") as said:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=home)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd=home,
+                env=os.environ | program.environment,
+            )
         try:
             return _ask(process, monitor, folder / "said")
         finally:
