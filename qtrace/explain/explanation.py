@@ -7,12 +7,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from qtrace.explain.clients import Client, Filter, Network
 from qtrace.explain.collect import collect
 from qtrace.explain.machine import Machine, find_machine
 from qtrace.explain.manual import read_manual
-from qtrace.explain.meaning import option_rows
+from qtrace.explain.meaning import filter_rows, option_rows
 from qtrace.explain.models import Models
-from qtrace.explain.network import Client, Network, build
+from qtrace.explain.network import build
 from qtrace.explain.rewrite import rewrites
 from qtrace.explain.schema import Schema, read_schema
 from qtrace.explain.values import truth
@@ -49,6 +50,11 @@ class Reader:
         machine = find_machine(line, self.root, lenient=lenient)
         network = build(setup, machine, self.schema, self.models, self.compiled, lenient)
         network.remarks += line.remarks
+        if not machine.known:
+            network.remarks.append(
+                f"of the machine {machine.name or 'that is the default'} of {line.target} nothing is known "
+                "here: which NIC it makes of -nic, of -net nic and by default, its buses and what it refuses"
+            )
         network.unknown += [str(option) for option in line.unknown]
         return line, machine, network
 
@@ -67,6 +73,7 @@ class Reader:
             "machine_known": machine.known,
             "nics": [self._nic(client, network) for client in network.nics],
             "netdevs": [self._netdev(client) for client in network.netdevs],
+            "filters": [self._filter(item) for item in network.filters],
             "hubs": [
                 {"id": number, "ports": [self._port(port) for port in ports]}
                 for number, ports in network.hubs.items()
@@ -75,6 +82,15 @@ class Reader:
             "rewrites": rewrites(line, network, machine.onboard and machine.known, self._again),
             "unknown": list(network.unknown),
             "other_devices": [str(opts.option) for opts in network.others],
+        }
+
+    def _filter(self, item: Filter) -> dict[str, Any]:
+        return {
+            "name": item.name,
+            "type": item.type,
+            "from": str(item.option),
+            "netdev": item.netdev.name if item.netdev else None,
+            "options": filter_rows(item, self.schema),
         }
 
     def _again(self, argv: Sequence[str]) -> Network:
@@ -106,6 +122,7 @@ class Reader:
         return {
             **self._client(client),
             "mac": client.mac,
+            "address": client.address or None,
             "files": list(model.nic.files) if model else [],
             "created_by": self._function("net_init_nic") if client.form in ("-net", "") else None,
             "carried_by": carried[:1],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtrace.errors import RefusedLine
-from qtrace.explain.network import Client, Network
+from qtrace.explain.clients import Client, Network
 from qtrace.explain.words import Line, Option
 
 __all__ = ["rewrites"]
@@ -225,7 +225,8 @@ def _of_board(nic: Client) -> bool:
 
 
 def _given_mac(nic: Client) -> str:
-    return nic.mac if any(name in nic.values for name in ("mac", "macaddr")) else ""
+    given = any(name in nic.values and name not in nic.settings for name in ("mac", "macaddr"))
+    return nic.mac if given else ""
 
 
 def _extra(nic: Client) -> list[tuple[str, str]]:
@@ -233,7 +234,10 @@ def _extra(nic: Client) -> list[tuple[str, str]]:
     if nic.form == "-nic":
         return []
     return [
-        (key, text) for key, value in nic.values.items() if key not in _IDENTITY for text in _texts(value)
+        (key, text)
+        for key, value in nic.values.items()
+        if key not in _IDENTITY and key not in nic.settings
+        for text in _texts(value)
     ]
 
 

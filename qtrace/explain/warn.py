@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from qtrace.explain.clients import Client, Network
 from qtrace.explain.manual import Manual
-from qtrace.explain.network import Client, Network
 from qtrace.explain.schema import Schema
 from qtrace.explain.values import truth
 

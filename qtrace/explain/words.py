@@ -89,6 +89,8 @@ def read_line(argv: Sequence[str], known: Mapping[str, bool], *, lenient: bool =
         program, words = words[0], words[1:]
     if any("$" in word for word in words):
         remarks.append("a '$' is taken as it stands: no variable is expanded")
+    if any(word.startswith("@") for word in words):
+        remarks.append("QEMU has no @FILE: such a word is a disk image's name, or a value as it stands")
     options: list[Option] = []
     images: list[str] = []
     unknown: list[Option] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -57,10 +58,17 @@ def ours(data: dict[str, Any]) -> Account:
         kind = nic["type"].replace("virtio-net-pci-non-transitional", "virtio-net-pci")
         kind = "virtio-net-device" if kind.startswith("virtio-net") else kind
         account.devices.append((kind, nic["mac"], nic["peer"] or ""))
+        if nic["address"]:
+            account.addresses.append((nic["type"], nic["address"]))
     account.devices.sort()
     account.netdevs = {
         item["name"]: {key: item[key] for key in ("type", "peer", "queues")} for item in data["netdevs"]
     }
+    account.filters = [
+        (item["netdev"], item["name"], item["type"])
+        for item in data["filters"]
+        if item["netdev"] in account.netdevs  # of a port QEMU does not show them
+    ]
     for netdev in account.netdevs.values():
         netdev["type"] = netdev["type"].replace("bridge", "tap")  # which is what a bridge makes
     return account
@@ -86,7 +94,7 @@ def test_qemu_agrees(
         if reason := unasked(case):
             pytest.skip(reason)
         account = answers[case.line].result()
-        assert case.refused[0] in account.refused
+        assert account.refused and case.refused[0] in account.refused
         return
     data = said(release.reader, case)
     if reason := unasked(case):
@@ -98,3 +106,5 @@ def test_qemu_agrees(
     assert mine.netdevs == its.netdevs
     assert mine.hubs == its.hubs
     assert mine.devices == sorted(its.devices)
+    assert sorted(mine.filters) == sorted(its.filters)
+    assert not Counter(mine.addresses) - Counter(its.addresses)

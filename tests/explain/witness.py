@@ -31,6 +31,7 @@ BRIDGED = """ip link add br0 type bridge; ip link add br1 type bridge; ip link s
 mount -t tmpfs none /mnt; mkdir /mnt/qemu; echo 'allow all' > /mnt/qemu/bridge.conf
 mount -t overlay none -o lowerdir=/mnt:/etc /etc; """
 _CLIENT = re.compile(r"(.*?): index=(\d+),type=([\w-]+),(.*)")
+_FILTER = re.compile(r"  - (.*?): type=([\w-]+)")
 _GENERATED = re.compile(r"#net(\d+)\d\d\b")
 
 
@@ -52,6 +53,7 @@ class Account:
     netdevs: dict[str, dict[str, Any]] = field(default_factory=dict)
     hubs: dict[int, dict[str, str | None]] = field(default_factory=dict)
     devices: list[tuple[str, str, str]] = field(default_factory=list)
+    filters: list[tuple[str, str, str]] = field(default_factory=list)  # (back end, filter, its type)
     info: dict[str, str] = field(default_factory=dict)  # a back end's options, as QEMU prints them
     addresses: list[tuple[str, str]] = field(default_factory=list)  # (PCI device, slot)
 
@@ -127,9 +129,13 @@ def _account(line: socket.socket) -> Account:
 def _network(account: Account, text: str) -> None:
     hub: int | None = None
     nic: str | None = None
+    last = ""
     for line in text.replace("\r", "").split("\n"):
         line = _GENERATED.sub(r"#net\1", line)
-        if not line.strip():
+        if not line.strip() or line == "filters:":
+            continue
+        if match := _FILTER.match(line):
+            account.filters.append((last, match[1], match[2]))
             continue
         if match := re.match(r"hub (-?\d+)$", line):
             hub, nic = int(match[1]), None
@@ -143,7 +149,7 @@ def _network(account: Account, text: str) -> None:
             if client is None:
                 account.hubs[hub][port] = None
                 continue
-            name = _client(account, client)
+            name = last = _client(account, client)
             account.hubs[hub][port] = name
             table = account.nics if client[3] == "nic" else account.netdevs
             if name in table:
@@ -152,6 +158,7 @@ def _network(account: Account, text: str) -> None:
         hub = None
         client = _CLIENT.match(body)
         assert client, line
+        last = client[1]
         if not inner:
             nic = client[1] if client[3] == "nic" else None
             if nic is not None and client[2] != "0":
