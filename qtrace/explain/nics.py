@@ -94,6 +94,8 @@ class NicMaker:
                 raise RefusedLine(
                     f"{request.opts.option}: the machine {self.machine.name} has no {known.bus} bus"
                 )
+        if known is not None and self.global_of(known, "netdev") is not None:
+            raise RefusedLine(f"{request.opts.option}: a -global names the back end of every {model} already")
         if model == _NE2000 and self.machine.known:
             made = sum(client.type == _NE2000 for client in self.network.nics)
             if made >= _MOST_NE2000 and self.models.lists_late:
@@ -225,7 +227,10 @@ class NicMaker:
         self.network.unknown += [f"{opts.option}: {name}" for name in unknown]
         self.check_globals(model)
         peer = None
-        netdev = opts.get("netdev") or self.global_of(model, "netdev")
+        everybodys = self.global_of(model, "netdev")
+        if everybodys is not None and opts.get("netdev") is not None:
+            raise RefusedLine(f"{opts.option}: a -global names the back end of every {model.type} already")
+        netdev = opts.get("netdev") or everybodys
         if netdev is not None:
             peer = self.network.find(netdev)
             if peer is None:

@@ -37,7 +37,7 @@ def rewrites(line: Line, network: Network, onboard: bool, read: Read) -> list[di
     if any(request.model is None and not onboard for request in network.requested):
         onboard = False
     found = []
-    moved = _moved(network)
+    moved = _moved(line, network)
     for make in (_modern, _nic, _net):
         best: dict[str, Any] | None = None
         for macs in (False, True):
@@ -61,9 +61,10 @@ def rewrites(line: Line, network: Network, onboard: bool, read: Read) -> list[di
     return found
 
 
-def _moved(network: Network) -> list[str]:
+def _moved(line: Line, network: Network) -> list[str]:
     """NICs that come before a device that was before them: slots are given in that order."""
     before = [opts.option.number for opts in network.others]
+    before += [option.number for option in line.options if option.name == "virtfs"]
     return [
         f"{nic.name} may sit in another PCI slot"
         for nic in network.nics
@@ -84,7 +85,7 @@ def _line(line: Line, network: Network, words: list[str]) -> list[str]:
     argv, put = [line.program or f"qemu-system-{line.target}"], False
     for option in line.options:
         ours = option.name in _NETWORK or id(option) in mine or (_sets(option) in named and _sets(option))
-        if not put and (ours or option.name == "device"):
+        if not put and (ours or option.name in ("device", "virtfs")):
             argv += words
             put = True
         if not ours:

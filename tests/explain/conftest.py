@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from corpus import FILES
-from witness import INSTALLED, Release
+from witness import INSTALLED, Release, Witnesses
 
 from qtrace.explain.explanation import Reader
 from qtrace.store.index import Index
@@ -34,3 +36,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in (path, *path.parents[:2]):
         folder.chmod(0o777)
     return path
+
+
+@pytest.fixture(scope="session")
+def witnesses(home: Path) -> Iterator[Witnesses]:
+    with ThreadPoolExecutor(2) as pool:
+        yield Witnesses(home, pool)
+        pool.shutdown(cancel_futures=True)

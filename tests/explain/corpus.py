@@ -167,7 +167,7 @@ SLOTS = ok(
     "-device VGA -device e1000",
     "-M q35,usb=on -device e1000",
     "-M pc,acpi=off -device e1000,addr=1.3",
-    "-drive if=virtio,file=/dev/null,format=raw -device e1000",
+    "-drive if=virtio,file=null-co://,format=raw -device e1000",
     "-virtfs local,path=/,mount_tag=x,security_model=none -device e1000",
     """-device '{"driver":"e1000","addr":72}'""",
 )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 from corpus import CORPUS, FILES, Case
-from witness import Account, Release, ask
+from witness import Account, Release, Witnesses
 
 from qtrace.errors import RefusedLine
 from qtrace.explain.explanation import Reader
@@ -34,14 +33,10 @@ def unasked(case: Case) -> str:
 
 
 @pytest.fixture(scope="module")
-def answers(home: Path, release: Release) -> Iterator[dict[str, Future[Account]]]:
-    """Every line's answer, two at a time."""
-    with ThreadPoolExecutor(2) as pool:
-        asked = [case for case in CORPUS if not unasked(case)]
-        yield {
-            case.line: pool.submit(ask, shlex.split(case.line), home, case.needs, release.program)
-            for case in asked
-        }
+def answers(witnesses: Witnesses, release: Release) -> dict[str, Future[Account]]:
+    """Every line's answer."""
+    asked = [case for case in CORPUS if not unasked(case)]
+    return {case.line: witnesses.ask(release, case.line, case.needs) for case in asked}
 
 
 def said(reader: Reader, case: Case) -> dict[str, Any]:

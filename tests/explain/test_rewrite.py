@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from corpus import CORPUS, Case
 from test_corpus import said, unasked
-from witness import Account, Release, ask
+from witness import Account, Release, Witnesses
 
 pytestmark = pytest.mark.needs("qemu-system-x86_64", "unshare", "setpriv")
 
@@ -68,35 +67,35 @@ def renamed(account: Account, other: Account) -> Account:
         devices=[(kind, mac, new(peer) or "") for kind, mac, peer in account.devices],
         info={new(name) or "": text for name, text in account.info.items()},
         addresses=account.addresses,
+        filters=[(new(netdev) or "", name, kind) for netdev, name, kind in account.filters],
     )
 
 
 def same(account: Account) -> list[object]:
     """What must be equal: order counts where the guest sees it, which is in the addresses."""
     return [
-        *(account.nics, account.netdevs, account.hubs, account.info),
+        *(account.nics, account.netdevs, account.hubs, account.info, sorted(account.filters)),
         *(sorted(account.devices), sorted(account.addresses)),
     ]
 
 
 def test_every_exact_form_is_the_same_to_qemu(
-    release: Release, home: Path, monkeypatch: pytest.MonkeyPatch
+    release: Release, witnesses: Witnesses, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
     found = pairs(release)
     assert len(found) > 100 and {pair.form for pair in found} >= {"-nic", "-net", "-netdev and -device"}
-    lines = {shlex.join(shlex.split(pair.case.line)): pair.case.needs for pair in found}
-    asked = lines | {shlex.join(pair.argv): pair.case.needs for pair in found}
-
-    def ask_again(line: str, needs: str) -> Account:
-        return ask(shlex.split(line), home, needs, release.program)
-
-    with ThreadPoolExecutor(2) as pool:
-        answers = dict(zip(asked, pool.map(lambda line: ask_again(line, asked[line]), asked), strict=True))
+    answers = [
+        (
+            witnesses.ask(release, pair.case.line, pair.case.needs),
+            witnesses.ask(release, shlex.join(pair.argv), pair.case.needs),
+        )
+        for pair in found
+    ]
     wrong = []
-    for pair in found:
-        before = answers[shlex.join(shlex.split(pair.case.line))]
-        after = renamed(answers[shlex.join(pair.argv)], before)
+    for pair, (first, second) in zip(found, answers, strict=True):
+        before = first.result()
+        after = renamed(second.result(), before)
         if after.refused or same(before) != same(after):
             wrong.append((pair.case.line, shlex.join(pair.argv), before, after))
     for item in wrong:

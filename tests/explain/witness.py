@@ -10,11 +10,13 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,22 @@ class Account:
     filters: list[tuple[str, str, str]] = field(default_factory=list)  # (back end, filter, its type)
     info: dict[str, str] = field(default_factory=dict)  # a back end's options, as QEMU prints them
     addresses: list[tuple[str, str]] = field(default_factory=list)  # (PCI device, slot)
+
+
+class Witnesses:
+    """Lines that were asked, so that each is started once: two at a time."""
+
+    def __init__(self, home: Path, pool: ThreadPoolExecutor) -> None:
+        self._home, self._pool = home, pool
+        self._asked: dict[tuple[str, ...], Future[Account]] = {}
+
+    def ask(self, release: Release, line: str, needs: str = "") -> Future[Account]:
+        """The answer of a release's program, to come."""
+        argv = shlex.split(line)
+        key = (release.name, needs, *argv)
+        if key not in self._asked:
+            self._asked[key] = self._pool.submit(ask, argv, self._home, needs, release.program)
+        return self._asked[key]
 
 
 def ask(argv: Sequence[str], home: Path, needs: str = "", program: Program = INSTALLED) -> Account:
