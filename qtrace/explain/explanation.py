@@ -9,11 +9,14 @@ from typing import Any
 
 from qtrace.explain.clients import Client, Filter, Network
 from qtrace.explain.collect import collect
+from qtrace.explain.cost import cost
 from qtrace.explain.machine import Machine, find_machine
 from qtrace.explain.manual import read_manual
 from qtrace.explain.meaning import filter_rows, option_rows
 from qtrace.explain.models import Models
 from qtrace.explain.network import build
+from qtrace.explain.privilege import privilege
+from qtrace.explain.reach import reach_rows
 from qtrace.explain.rewrite import rewrites
 from qtrace.explain.schema import Schema, read_schema
 from qtrace.explain.values import truth
@@ -75,7 +78,11 @@ class Reader:
             "netdevs": [self._netdev(client) for client in network.netdevs],
             "filters": [self._filter(item) for item in network.filters],
             "hubs": [
-                {"id": number, "ports": [self._port(port) for port in ports]}
+                {
+                    "id": number,
+                    "ports": [self._port(port) for port in ports],
+                    "reach": reach_rows(ports[0], self.root),
+                }
                 for number, ports in network.hubs.items()
             ],
             "warnings": warnings(network, self.schema, self.manual),
@@ -83,6 +90,13 @@ class Reader:
             "unknown": list(network.unknown),
             "other_devices": [str(opts.option) for opts in network.others],
         }
+
+    @staticmethod
+    def _cost(nic: Client) -> dict[str, Any] | None:
+        other = nic.peer
+        if other is None or other.kind != "netdev":
+            return None
+        return cost(nic.type, other.type, carried_by_kernel(nic, other))
 
     def _filter(self, item: Filter) -> dict[str, Any]:
         return {
@@ -127,6 +141,7 @@ class Reader:
             "created_by": self._function("net_init_nic") if client.form in ("-net", "") else None,
             "carried_by": carried[:1],
             "walk": self._walks(client, network),
+            "cost": self._cost(client),
         }
 
     def _netdev(self, client: Client) -> dict[str, Any]:
@@ -147,6 +162,8 @@ class Reader:
             "created_by": self._function(init) if init else None,
             "carried_by": carried[:1],
             "walk": [],
+            "privilege": privilege(client),
+            "reach": reach_rows(client, self.root),
         }
 
     def _walks(self, nic: Client, network: Network) -> list[str]:
