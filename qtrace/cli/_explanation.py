@@ -149,8 +149,13 @@ def _reach(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _rows(client: dict[str, Any], every: bool) -> list[dict[str, Any]]:
+    """The options to show: those of the line, and the scripts that run although it does not name them."""
+    given = {row["name"] for row in client["options"] if row["given"]}
+    opened = given & {"fd", "fds", "helper"}
     return [
-        row for row in client["options"] if row["given"] or every or row["name"] in ("script", "downscript")
+        row
+        for row in client["options"]
+        if row["given"] or every or (row["name"] in ("script", "downscript") and not opened)
     ]
 
 

@@ -22,6 +22,11 @@ __all__ = ["command"]
 @click.option(
     "--config", multiple=True, metavar="FILE", help="Read this file where the line names it with -readconfig."
 )
+@click.option(
+    "--lenient",
+    is_flag=True,
+    help="Go on where an option, a machine or a device is unknown, and list it: another release may have it.",
+)
 @click.option("--all", "every", is_flag=True, help="Show the options that the line does not set, too.")
 @click.option(
     "--format",
@@ -36,6 +41,7 @@ def command(
     pid: int | None,
     file: str | None,
     config: tuple[str, ...],
+    lenient: bool,
     every: bool,
     form: str,
     index_name: str,
@@ -53,7 +59,7 @@ def command(
     argv = _argv(line, pid, file)
     index = find_index(index_name)
     try:
-        data = Reader(index).explain(argv, config, lenient=pid is not None)
+        data = Reader(index).explain(argv, config, lenient=lenient or pid is not None)
     except QtraceError as exc:
         raise type(exc)(plain(str(exc)), hint=plain(exc.hint)) from exc
     flag_errors(index, [place["file"] for client in clients(data) for place in places(client)])

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from qtrace.errors import RefusedLine
 from qtrace.explain.clients import Client, Filter, Network
 from qtrace.explain.collect import collect
 from qtrace.explain.cost import cost
@@ -48,10 +49,13 @@ class Reader:
         self, argv: Sequence[str], config: Collection[str] = (), *, lenient: bool = False
     ) -> tuple[Line, Machine, Network]:
         """What QEMU would make of it. Raises RefusedLine where it would refuse."""
-        line = read_line(argv, self.manual.options, lenient=lenient)
-        setup = collect(line, config)
-        machine = find_machine(line, self.root, lenient=lenient)
-        network = build(setup, machine, self.schema, self.models, self.compiled, lenient)
+        line = read_line(argv, self.manual.options, lenient=lenient, removed=self.manual.removed)
+        try:
+            setup = collect(line, config)
+            machine = find_machine(line, self.root, lenient=lenient)
+            network = build(setup, machine, self.schema, self.models, self.compiled, lenient)
+        except RefusedLine as exc:
+            raise RefusedLine(str(exc), hint="; ".join(filter(None, (exc.hint, *line.remarks)))) from exc
         network.remarks += line.remarks
         if not machine.known:
             network.remarks.append(
@@ -86,7 +90,7 @@ class Reader:
                 for number, ports in network.hubs.items()
             ],
             "warnings": warnings(network, self.schema, self.manual),
-            "rewrites": rewrites(line, network, machine.onboard and machine.known, self._again),
+            "rewrites": rewrites(line, network, machine, self._again),
             "unknown": list(network.unknown),
             "other_devices": [str(opts.option) for opts in network.others],
         }

@@ -12,6 +12,7 @@ from qtrace.errors import RefusedLine
 from qtrace.explain.backends import Given, check_backend
 from qtrace.explain.clients import Client, Network, Requested
 from qtrace.explain.collect import Setup
+from qtrace.explain.devices import GONE
 from qtrace.explain.filters import check_objects, make_filters
 from qtrace.explain.machine import Machine
 from qtrace.explain.macs import Macs
@@ -114,7 +115,7 @@ class _Builder:
             known = ", ".join(item.name for item in self.schema.options_of(kind))
             raise RefusedLine(
                 f"{opts.option}: {kind} has no option {names[0]!r}",
-                hint=f"it has {known}" if known else "it has none",
+                hint=GONE.get(names[0]) or (f"it has {known}" if known else "it has none"),
             )
         self.network.unknown += [f"{opts.option}: {name}" for name in names]
 

@@ -94,6 +94,7 @@ class NicMaker:
                 raise RefusedLine(
                     f"{request.opts.option}: the machine {self.machine.name} has no {known.bus} bus"
                 )
+        known = self.models.by_type.get(model)
         if known is not None and self.global_of(known, "netdev") is not None:
             raise RefusedLine(f"{request.opts.option}: a -global names the back end of every {model} already")
         if model == _NE2000 and self.machine.known:

@@ -53,7 +53,8 @@ def _tap(values: dict[str, Any]) -> list[str]:
     else:
         needs = ["CAP_NET_ADMIN, to make a tap"]
     scripts = [values.get(name) for name in ("script", "downscript")]
-    if "ifname" in values and any(name not in ("no", "") for name in scripts):
+    opened = "fd" in values or "fds" in values or "helper" in values
+    if not opened and any(name not in ("no", "") for name in scripts):
         needs.append("root for the scripts, which set up interfaces (script=no, downscript=no run none)")
     handed = "vhostfd" in values or "vhostfds" in values
     if _on(values, "vhost") and not handed:

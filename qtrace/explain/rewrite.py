@@ -12,6 +12,7 @@ from typing import Any
 
 from qtrace.errors import RefusedLine
 from qtrace.explain.clients import Client, Network
+from qtrace.explain.machine import Machine
 from qtrace.explain.words import Line, Option
 
 __all__ = ["rewrites"]
@@ -30,14 +31,17 @@ class _Form:
     lost: list[str]
 
 
-def rewrites(line: Line, network: Network, onboard: bool, read: Read) -> list[dict[str, Any]]:
+def rewrites(line: Line, network: Network, machine: Machine, read: Read) -> list[dict[str, Any]]:
     """The other forms, as {form, argv, exact, differs}. `read` makes a network of words."""
     if not network.clients or any(option.name == "readconfig" for option in line.options):
         return []
+    onboard = machine.onboard and machine.known
     if any(request.model is None and not onboard for request in network.requested):
         onboard = False
     found = []
     moved = _moved(line, network)
+    if not machine.known:
+        moved.append("of this machine nothing is known here, so not whether it is the same")
     for make in (_modern, _nic, _net):
         best: dict[str, Any] | None = None
         for macs in (False, True):
