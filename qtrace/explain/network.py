@@ -145,7 +145,7 @@ class _Builder:
     def values(self, opts: Opts, kind: str) -> dict[str, Any]:
         """Option -> value: of a scalar the last, of a list all."""
         if opts.data is not None:
-            return {key: value for key, value in opts.data.items() if key not in ("id", "type")}
+            return {key: _plain(value) for key, value in opts.data.items() if key not in ("id", "type")}
         found: dict[str, Any] = {}
         many = {item.name for item in self.schema.options_of(kind) if item.many}
         for key, value in opts.pairs:
@@ -236,3 +236,10 @@ class _Builder:
         if (number(working.get("vectors") or "0") or 0) > 0x7FFFFFF:
             raise RefusedLine(f"{opts.option}: vectors= is too large")
         self.network.requested.append(Requested(working.get("model"), mac, port, opts, form))
+
+
+def _plain(value: Any) -> Any:
+    """A list of the schema's String, {"str": TEXT}, as a list of texts: as QemuOpts has it."""
+    if isinstance(value, list):
+        return [item["str"] if isinstance(item, dict) and set(item) == {"str"} else item for item in value]
+    return value

@@ -95,7 +95,7 @@ def read_line(
     lists the first as unknown.
     """
     words = list(argv)
-    program, remarks = "", []
+    program, remarks, taken = "", [], False
     start = next((n for n, word in enumerate(words[:_FAR]) if _PROGRAM.match(word)), None)
     launched = next((n for n, word in enumerate(words[:_FAR]) if _SURELY.match(word)), None)
     if start is not None and all(_before_program(word) for word in words[:start]):
@@ -104,10 +104,7 @@ def read_line(
         remarks.append(f"{shlex.join(words[:launched])!r} is another program's, which starts QEMU")
         program, words = words[launched], words[launched + 1 :]
     elif words and not words[0].startswith("-"):
-        if not any(word.startswith("-") for word in words):
-            raise RefusedLine(
-                f"{words[0]!r} is not called as QEMU is, and has no option: this is no QEMU line"
-            )
+        taken = True
         remarks.append(f"{words[0]!r} is not called as QEMU is; it is taken for QEMU")
         program, words = words[0], words[1:]
     for word in words:
@@ -131,18 +128,14 @@ def read_line(
         place += 1
         if not word.startswith("-"):
             images.append(word)
+            if options and (options[-1].value or "").endswith(",") and "=" in word:
+                remarks.append(f"a blank ends a value, also behind a comma: {word!r} is a disk image to QEMU")
             continue
         name = word[2:] if word.startswith("--") else word[1:]
         number = len(options) + len(unknown) + 1
         if name not in known:
             if not lenient:
-                where = removed(name)
-                raise RefusedLine(
-                    f"{word!r} is no option of this QEMU",
-                    hint=f"it was removed: {where} of the tree has what replaces it"
-                    if where
-                    else "another release (--index) or a distributor's QEMU may have it: --lenient goes on",
-                )
+                raise RefusedLine(f"{word!r} is no option of this QEMU", hint=_unknown(name, known, removed))
             value = words[place] if place < len(words) and not words[place].startswith("-") else None
             place += value is not None
             unknown.append(Option(name, value, number))
@@ -154,7 +147,19 @@ def read_line(
             value = words[place]
             place += 1
         options.append(Option(name, value, number))
+    if taken and not options:
+        raise RefusedLine(f"{program!r} is not called as QEMU is, and has no option of QEMU's")
     return Line(program, tuple(options), tuple(images), tuple(unknown), tuple(remarks))
+
+
+def _unknown(name: str, known: Mapping[str, bool], removed: Callable[[str], str]) -> str:
+    """What may be meant by an option that there is not."""
+    head, equals, rest = name.partition("=")
+    if equals and known.get(head):
+        return f"an option's value is the next word: -{head} {rest}"
+    if where := removed(name):
+        return f"it was removed: {where} of the tree has what replaces it"
+    return "another release (--index) or a distributor's QEMU may have it: --lenient goes on"
 
 
 def _before_program(word: str) -> bool:
@@ -202,6 +207,8 @@ def _words(command: str) -> list[list[str]]:
                     commands.append([])
             elif skip:
                 skip = False
+            elif word.startswith("#") and word not in quoted:
+                break  # a comment
             else:
                 commands[-1].append(word)
     except ValueError as exc:

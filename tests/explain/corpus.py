@@ -214,6 +214,8 @@ HUBS = ok(
     "-netdev hubport,id=p,hubid=-1 -device e1000,netdev=p",
 )
 JSON = ok(
+    """-netdev '{"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:5577-:22"}]}'""",
+    """-netdev '{"type":"user","id":"n","guestfwd":[{"str":"tcp:10.0.2.100:7-cmd:cat"}]}'""",
     """-netdev '{"type":"user","id":"n"}' -device e1000,netdev=n""",
     """-netdev '{"type":"user","id":"n","restrict":true,"dnssearch":[{"str":"a"}]}' -device e1000,netdev=n""",
     """-netdev user,id=n -device '{"driver":"e1000","netdev":"n","mac":"52:54:00:00:00:09","id":"j"}'""",

@@ -252,6 +252,13 @@ MISTAKES = [
     no("""-netdev '{"type":"user"}'""", "Parameter 'id' is missing", "id is missing"),
     no("""-netdev '{"type":"user","id":"x","restrict":"on"}'""", "expected: boolean", "true or false"),
     no("""-netdev '{"type":"user","id":"x","colour":1}'""", "'colour' is unexpected", "'colour'"),
+    no(
+        """-netdev '{"type":"user","id":"x","hostfwd":[{"str":"sctp::1-:2"}]}'""",
+        "Bad protocol name",
+        "neither tcp nor udp",
+    ),
+    no("-netdev=user,id=n", "invalid option", "the next word"),
+    no("-netdev user, id=n -device e1000,netdev=n", "Parameter 'id' is missing", "a blank ends a value"),
     no("""-device '{"driver":"e1000","netdev":"gone"}'""", "can't find value", "no netdev 'gone'"),
     no("-set netdev.x.hostname=y -netdev user,id=x", 'no netdev "x" defined', "before it"),
     no("-set nonsense", "can't parse", "GROUP.ID.NAME"),

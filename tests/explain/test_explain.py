@@ -133,6 +133,7 @@ def test_control_characters_do_not_reach_the_terminal(index: Index) -> None:
 _SAID = (
     "qemu-system-x86_64 -net -netdev -nic -device -M -set -readconfig -nodefaults user tap nic hubport "
     'id=a netdev=a hubid=0 model=virtio mac=1 fd=3 queues=2 addr.type=unix \' " \\ , = {"type": } , ,, e1000 '
+    "-object -global filter-dump filter-mirror,id=f,netdev=a qom-type e1000.mac=x addr=3 bus=pci.0 -- && ; > "
     "stream virtio-net-pci hostfwd=tcp::1-:2 [ x.0=1 x.1.y=2 netdev.a.restrict=on $HOME\n"
 )
 WORDS = st.sampled_from(_SAID.split(" "))
@@ -147,18 +148,20 @@ WORDS = st.sampled_from(_SAID.split(" "))
     )
 )
 def test_any_text_is_answered_or_refused(reader: Reader, text: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()  # other work on the machine is not its
     try:
         data = reader.explain(split_text(text))
         json.dumps(data)
     except RefusedLine as exc:
         assert str(exc)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    form=st.sampled_from(["-netdev", "-nic", "-net", "-device", "-M", "-set", "-chardev"]),
+    form=st.sampled_from(
+        ["-netdev", "-nic", "-net", "-device", "-M", "-set", "-chardev", "-object", "-global"]
+    ),
     value=st.one_of(st.text(max_size=80), st.lists(WORDS, max_size=10).map(",".join)),
 )
 def test_any_value_is_answered_or_refused(reader: Reader, form: str, value: str) -> None:
@@ -179,7 +182,7 @@ def test_any_value_is_answered_or_refused(reader: Reader, form: str, value: str)
     ],
 )
 def test_long_texts_take_no_longer(reader: Reader, text: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()  # other work on the machine is not its
     with pytest.raises(RefusedLine):
         reader.explain(split_text(text))
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
