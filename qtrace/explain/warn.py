@@ -21,7 +21,7 @@ def warnings(network: Network, schema: Schema, manual: Manual) -> list[dict[str,
     """Everything that a reader of the line should know, as {kind, about, text}."""
     found = [*_peers(network), *_hubs(network), *_requested(network), *_macs(network)]
     for client in network.netdevs:
-        found += [*_tap(client, manual), *_needs(client)]
+        found += [*_tap(client, manual), *_needs(client), *_built(client, schema)]
     found += [*_forms(network), *_deprecated(network, schema)]
     found += _passed(network)
     found += [("unknown", "", f"{item}: unknown to the indexed release") for item in network.unknown]
@@ -158,6 +158,16 @@ def _passed(network: Network) -> Iterator[Warning_]:
                 f"{driver} hands a device of the host to the guest: if that is a NIC, its frames never pass "
                 "QEMU's network",
             )
+
+
+def _built(client: Client, schema: Schema) -> Iterator[Warning_]:
+    _, condition = schema.netdevs().get(client.type, ("", ""))
+    if condition:
+        yield (
+            "built",
+            client.name,
+            f"{client.type} is there only in a QEMU that was built with it ({condition})",
+        )
 
 
 def _forms(network: Network) -> Iterator[Warning_]:

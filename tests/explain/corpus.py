@@ -267,6 +267,12 @@ AWAY = [
         only_here="the descriptors are libvirt's",
     ),
     Case("-netdev tap,id=t -device e1000,netdev=t", only_here="the distribution's script wants a bridge"),
+    Case(
+        "-netdev af-xdp,id=x,ifname=lo -device e1000,netdev=x",
+        ("does not accept value 'af-xdp'", "no back end 'af-xdp'"),
+        taken="newer",
+        only_here="the program is built without AF_XDP",
+    ),
     Case("-netdev vde,id=v -device e1000,netdev=v", only_here="no VDE switch runs"),
 ]
 VHOST = ok(

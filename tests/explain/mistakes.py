@@ -258,7 +258,7 @@ MISTAKES = [
         "neither tcp nor udp",
     ),
     no("-netdev=user,id=n", "invalid option", "the next word"),
-    no("-netdev user, id=n -device e1000,netdev=n", "Parameter 'id' is missing", "a blank ends a value"),
+    no("-netdev user, id=n -device e1000,netdev=n", "Could not open 'id=n'", "a blank ends a value"),
     no("""-device '{"driver":"e1000","netdev":"gone"}'""", "can't find value", "no netdev 'gone'"),
     no("-set netdev.x.hostname=y -netdev user,id=x", 'no netdev "x" defined', "before it"),
     no("-set nonsense", "can't parse", "GROUP.ID.NAME"),
