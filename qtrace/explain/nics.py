@@ -14,7 +14,7 @@ from qtrace.explain.machine import Machine
 from qtrace.explain.macs import Macs
 from qtrace.explain.models import Model, Models
 from qtrace.explain.opts import Opts
-from qtrace.explain.slots import Slots, parse_address
+from qtrace.explain.slots import Slots, is_pci, parse_address
 
 __all__ = ["NicMaker"]
 
@@ -209,8 +209,7 @@ class NicMaker:
                 )
             if model is not None and self.machine.known and not self.lenient:
                 raise RefusedLine(f"{opts.option}: a QEMU for PCs is built without {driver!r}")
-            self.slots.other(opts)
-            self.network.others.append(opts)
+            self.other(opts, driver)
             return
         if model.abstract or not model.pluggable or (model.bus == "System" and self.machine.known):
             raise RefusedLine(f"{opts.option}: {driver!r} is no device that can be added")
@@ -239,8 +238,7 @@ class NicMaker:
                     f"{opts.option}: there is no netdev {netdev!r}", hint=f"add -netdev …,id={netdev}"
                 )
         if "netdev" not in properties:
-            self.slots.other(opts)
-            self.network.others.append(opts)
+            self.other(opts, driver)
             return
         nic = self.new_nic(model.type, opts.id, "-device", opts, peer)
         if model.bus == "PCI":
@@ -248,3 +246,10 @@ class NicMaker:
         self.settings(nic, model)
         mac = opts.get("mac") or (str(nic.values["mac"]) if "mac" in nic.settings else None)
         nic.mac = self.macs.settle(parse_mac(mac, strict=True) or "" if mac is not None else "")
+
+    def other(self, opts: Opts, driver: str) -> None:
+        """A device that is no NIC: only its place counts here."""
+        if is_pci(driver) and opts.get("bus") is None and self.machine.lacks("PCI", []):
+            raise RefusedLine(f"{opts.option}: the machine {self.machine.name} has no PCI bus for it")
+        self.slots.other(opts)
+        self.network.others.append(opts)

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from qtrace.errors import RefusedLine
 from qtrace.explain.opts import Opts
 
-__all__ = ["Slots", "parse_address"]
+__all__ = ["Slots", "is_pci", "parse_address"]
 
 _ADDRESS = re.compile(r"\s*\+?(?:0[xX])?([0-9a-fA-F]+)(?:\.(?:0[xX])?([0-9a-fA-F]+))?\Z")
+_ISA, _ROOTS = "isa.0", ("pci.0", "pcie.0")
 _LAST_SLOT, _LAST_FUNCTION = 31, 7
 _PCI_NAMES = re.compile(r"-pci(?:-non-transitional|-transitional)?\Z")
 # On the PCI bus, and in a slot of it, by the names that are usual on command lines.
@@ -44,6 +45,11 @@ def parse_address(text: str) -> tuple[int, int] | None:
     return (slot, function) if slot <= _LAST_SLOT and function <= _LAST_FUNCTION else None
 
 
+def is_pci(driver: str) -> bool:
+    """Whether it is known to be a PCI device."""
+    return driver in _USUAL or bool(_PCI_NAMES.search(driver))
+
+
 class Slots:
     """Who sits where on the machine's first PCI bus, `root`, and on those that the line adds.
 
@@ -66,23 +72,25 @@ class Slots:
         bus = opts.get("bus") or self.root
         if opts.id:
             self._buses[opts.id] = {}
-        elif driver in _BRIDGES or not (driver in _USUAL or _PCI_NAMES.search(driver)):
+        elif driver in _BRIDGES or not is_pci(driver):
             self._complete = False
         place = self._place(opts)
-        if place is None and driver not in _USUAL and not _PCI_NAMES.search(driver):
+        if place is None and not is_pci(driver):
             self.known = False
         elif bus in self._buses:
             self.take(opts, driver, bus, place)
 
     def bus(self, opts: Opts, kind: str) -> str:
-        """The bus of a PCI or ISA device. Raises RefusedLine where there is none of that name."""
+        """The PCI bus of a device for `kind`, empty where it is another. Raises RefusedLine where there is no
+        bus of the name that it gives, or it is for other devices.
+        """
         name = opts.get("bus")
         if name is None or not self.root or "/" in name:
-            return self.root if name is None else ""
-        other = {"PCI": "isa.0", "ISA": self.root}.get(kind, "")
-        if name == other:
+            return self.root if name is None and kind == "PCI" else ""
+        there = name in self._buses or name == _ISA
+        if there and kind != ("ISA" if name == _ISA else "PCI"):
             raise RefusedLine(f"{opts.option}: this is a device for {kind}, and {name} is another bus")
-        if kind == "PCI" and name not in self._buses and self._complete:
+        if not there and self._complete and (kind in ("PCI", "ISA") or name in _ROOTS):
             buses = ", ".join(self._buses)
             raise RefusedLine(f"{opts.option}: there is no bus {name!r} before it", hint=f"there is {buses}")
         return name if name in self._buses else ""
