@@ -109,7 +109,7 @@ def _facts(client: dict[str, Any], kind: str) -> list[str]:
     for word, places in (("made by", [client["created_by"]]), ("frames go to", client["carried_by"])):
         lines += [f"{word} {item['function']} ({item['file']}:{item['line']})" for item in places if item]
     if client.get("address"):
-        lines.append(f"PCI address {client['address']} on the machine's first bus")
+        lines.append(f"PCI address {client['address']} on {client['bus']}")
     lines += [f"needs {item}" for item in client.get("privilege", ())]
     lines += _cost(client["cost"]) if client.get("cost") else []
     lines += [f"go on with: {walk}" for walk in client["walk"]]

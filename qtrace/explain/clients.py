@@ -27,7 +27,8 @@ class Client:
     mac: str = ""
     generated: bool = False
     settings: dict[str, str] = field(default_factory=dict)  # value -> the -global that it is from
-    address: str = ""  # SLOT.FUNCTION on the PCI bus, where it is known
+    bus: str = ""  # the PCI bus that it is on, where that is known
+    address: str = ""  # SLOT.FUNCTION on it, where that is
 
     @property
     def option(self) -> Option | None:

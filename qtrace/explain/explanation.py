@@ -140,6 +140,7 @@ class Reader:
         return {
             **self._client(client),
             "mac": client.mac,
+            "bus": client.bus or None,
             "address": client.address or None,
             "files": list(model.nic.files) if model else [],
             "created_by": self._function("net_init_nic") if client.form in ("-net", "") else None,

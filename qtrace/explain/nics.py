@@ -5,6 +5,8 @@ What QEMU would refuse on the way raises RefusedLine.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext, suppress
+
 from qtrace.errors import RefusedLine
 from qtrace.explain.backends import parse_mac
 from qtrace.explain.clients import Client, Network, Requested
@@ -53,6 +55,10 @@ class NicMaker:
             for request in self.in_order():
                 self.onboard(request)
         self.slots.known = self.slots.known and not self.machine.adds
+
+    def tolerated(self) -> AbstractContextManager[None]:
+        """For what is refused of a device's place: a lenient reader's line runs all the same."""
+        return suppress(RefusedLine) if self.lenient else nullcontext()
 
     def in_order(self) -> list[Requested]:
         """As the machine makes them: where models are matched to buses, the ISA bus comes first."""
@@ -106,7 +112,8 @@ class NicMaker:
         request.made = True
         nic = self.new_nic(model, None, request.form, request.opts, request.peer)
         if self.machine.root and model != _NE2000:
-            nic.address = self.board_slot(request, nic)
+            with self.tolerated():
+                nic.bus, nic.address = self.machine.root, self.board_slot(request, nic)
         self.settings(nic, self.models.by_type.get(model))
         nic.mac = self.macs.settle(request.mac)
 
@@ -179,7 +186,6 @@ class NicMaker:
             raise RefusedLine(f"{opts.option}: {peer.name!r} has a NIC already", hint=_HINT_TAKEN)
         if peer is not None:
             self.check_peer(opts, model, peer)
-        if peer is not None:
             nic.peer, peer.peer = peer, nic
         self.network.clients.append(nic)
         return nic
@@ -214,14 +220,16 @@ class NicMaker:
         if model.abstract or not model.pluggable or (model.bus == "System" and self.machine.known):
             raise RefusedLine(f"{opts.option}: {driver!r} is no device that can be added")
         devices = [item.get("driver") or "" for item in self.network.others]
-        if opts.get("bus") is None and self.machine.lacks(model.bus, devices):
+        if (opts.get("bus") is None or model.bus == "PCI") and self.machine.lacks(model.bus, devices):
             raise RefusedLine(
                 f"{opts.option}: the machine {self.machine.name} has no {model.bus} for it",
                 hint="-usb adds one" if model.bus == "usb-bus" else "",
             )
         if opts.id and any(nic.name == opts.id for nic in self.network.nics if nic.form == "-device"):
             raise RefusedLine(f"{opts.option}: there are two devices with the id {opts.id!r}")
-        bus = self.slots.bus(opts, model.bus)
+        bus = ""
+        with self.tolerated():
+            bus = self.slots.bus(opts, model.bus)
         properties = self.models.properties(model)
         unknown = check_properties(opts, model, properties, self.lenient)
         self.network.unknown += [f"{opts.option}: {name}" for name in unknown]
@@ -242,14 +250,16 @@ class NicMaker:
             return
         nic = self.new_nic(model.type, opts.id, "-device", opts, peer)
         if model.bus == "PCI":
-            nic.address = self.slots.nic(opts, model.type, bus)
+            with self.tolerated():
+                nic.bus, nic.address = bus, self.slots.nic(opts, model.type, bus)
         self.settings(nic, model)
         mac = opts.get("mac") or (str(nic.values["mac"]) if "mac" in nic.settings else None)
         nic.mac = self.macs.settle(parse_mac(mac, strict=True) or "" if mac is not None else "")
 
     def other(self, opts: Opts, driver: str) -> None:
         """A device that is no NIC: only its place counts here."""
-        if is_pci(driver) and opts.get("bus") is None and self.machine.lacks("PCI", []):
+        if is_pci(driver) and not self.lenient and self.machine.lacks("PCI", []):
             raise RefusedLine(f"{opts.option}: the machine {self.machine.name} has no PCI bus for it")
-        self.slots.other(opts)
+        with self.tolerated():
+            self.slots.other(opts)
         self.network.others.append(opts)

@@ -19,21 +19,16 @@ _ISA, _ROOTS = "isa.0", ("pci.0", "pcie.0")
 _LAST_SLOT, _LAST_FUNCTION = 31, 7
 _PCI_NAMES = re.compile(r"-pci(?:-non-transitional|-transitional)?\Z")
 # On the PCI bus, and in a slot of it, by the names that are usual on command lines.
-_USUAL: tuple[str, ...] = (
-    "VGA",
-    "virtio-vga",
-    "virtio-vga-gl",
-    "qxl",
-    "qxl-vga",
-    "cirrus-vga",
-    "intel-hda",
-    "ich9-intel-hda",
+_USUAL = (
+    *("VGA", "virtio-vga", "virtio-vga-gl", "qxl", "qxl-vga", "cirrus-vga", "intel-hda", "ich9-intel-hda"),
+    *("qemu-xhci", "nec-usb-xhci", "pcie-root-port", "ioh3420", "pci-bridge", "ahci", "AC97", "nvme"),
 )
-_USUAL += ("qemu-xhci", "nec-usb-xhci", "pcie-root-port", "ioh3420", "pci-bridge", "ahci", "AC97", "nvme")
 _BRIDGES = ("pcie-root-port", "ioh3420", "pci-bridge", "pxb", "pxb-pcie", "pcie-pci-bridge")
 # On another bus that is none of a network's.
-_ELSEWHERE: tuple[str, ...] = ("isa-", "ide-", "scsi-", "hda-", "virtconsole", "virtserialport")
-_ELSEWHERE += ("usb-storage", "usb-kbd", "usb-mouse", "usb-tablet", "usb-host", "usb-redir")
+_ELSEWHERE = (
+    *("isa-", "ide-", "scsi-", "hda-", "virtconsole", "virtserialport", "usb-storage", "usb-kbd"),
+    *("usb-mouse", "usb-tablet", "usb-host", "usb-redir"),
+)
 
 
 def parse_address(text: str) -> tuple[int, int] | None:

@@ -167,6 +167,7 @@ MISTAKES = [
     no("-device ne2k_isa,bus=pci.0", "can't go on PCI bus", "another bus"),
     no("-device ne2k_isa,bus=pcie.0", "Bus 'pcie.0' not found", "no bus 'pcie.0'"),
     no("-M microvm -device virtio-rng-pci -nic user", "No 'PCI' bus found", "no PCI bus"),
+    no("-M microvm -device e1000,bus=pci.0", "Bus 'pci.0' not found", "no PCI"),
     no("-device e1000,bus=isa.0", "can't go on ISA bus", "another bus"),
     no("-global e1000=1", "Invalid parameter 'e1000'", "driver is not said"),
     no("-global driver=e1000,property=mac", "are required", "value is not said"),
