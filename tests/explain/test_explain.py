@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from corpus import CORPUS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from witness import Release
 
+from qtrace.cli._explanation import as_markdown, as_mermaid, as_text
 from qtrace.cli.explain import command
 from qtrace.errors import RefusedLine
 from qtrace.explain.explanation import Reader
@@ -188,6 +190,14 @@ _SAID = (
     "stream virtio-net-pci hostfwd=tcp::1-:2 [ x.0=1 x.1.y=2 netdev.a.restrict=on $HOME\n"
 )
 WORDS = st.sampled_from(_SAID.split(" "))
+LINES = st.sampled_from([case.line for case in CORPUS])
+
+
+def spoiled(lines: list[str], place: int, cut: int, put: str) -> str:
+    """Lines of the corpus on one, with something cut out of it and something put in."""
+    text = " ".join(["qemu-system-x86_64", *lines])
+    place %= len(text)
+    return text[:place] + put + text[place + cut :]
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
@@ -196,6 +206,13 @@ WORDS = st.sampled_from(_SAID.split(" "))
         st.text(max_size=300),
         st.lists(WORDS, max_size=14).map(" ".join),
         st.lists(WORDS, max_size=14).map("".join),
+        st.builds(
+            spoiled,
+            st.lists(LINES, min_size=1, max_size=3),
+            st.integers(0, 400),
+            st.integers(0, 6),
+            st.text(max_size=4),
+        ),
     )
 )
 def test_any_text_is_answered_or_refused(reader: Reader, text: str) -> None:
@@ -203,6 +220,8 @@ def test_any_text_is_answered_or_refused(reader: Reader, text: str) -> None:
     try:
         data = reader.explain(split_text(text))
         json.dumps(data)
+        for shown in (as_text(data, every=True), as_markdown(data, every=False), as_mermaid(data)):
+            assert shown
     except RefusedLine as exc:
         assert str(exc)
     assert time.thread_time() - began < 1
