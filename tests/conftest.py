@@ -7,18 +7,27 @@ a failure.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from program import Program
 
 from qtrace.cache import cache_dir
-from qtrace.source.build import ensure_index
+from qtrace.debian import fetch_package
+from qtrace.errors import MissingPrerequisite
+from qtrace.source.build import ensure_index, release_tree
 from qtrace.store.index import Index
+
+NEXT = "trixie"  # the next Debian, whose QEMU is read
+_BUILT = "bookworm-backports"  # the same series, as a program that runs here
+_PARTS = ("x86", "common", "gui", "modules-opengl", "modules-spice")
 
 
 def _missing(what: str) -> str | None:
@@ -57,11 +66,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             skip_or_fail(reason)
 
 
-@pytest.fixture(scope="module")
-def side_cache(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of the module's own for indexes of copies, so that none is left in the user's. What is fetched
-    or kept by content is shared."""
-    folder = tmp_path_factory.mktemp("cache")
+@contextlib.contextmanager
+def _side_cache(folder: Path) -> Iterator[Path]:
     for name in ("apt", "facts", "generated", "packages", "sources"):
         (folder / name).symlink_to(cache_dir(name))
     with pytest.MonkeyPatch.context() as patch:
@@ -69,7 +75,46 @@ def side_cache(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield folder
 
 
+@pytest.fixture(scope="module")
+def side_cache(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the module's own for indexes of copies, so that none is left in the user's. What is fetched
+    or kept by content is shared."""
+    with _side_cache(tmp_path_factory.mktemp("cache")) as folder:
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def index() -> Index:
     """The index of the installed QEMU's own source, made once and kept in the cache."""
     return ensure_index()[0]
+
+
+@pytest.fixture(scope="session")
+def newer(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """The index of the next Debian's QEMU, fetched by the project; not left in the user's cache."""
+    with _side_cache(tmp_path_factory.mktemp("newer")):
+        try:
+            tree = release_tree(NEXT)
+        except MissingPrerequisite as exc:
+            skip_or_fail(f"the source of QEMU in Debian {NEXT} is not to be had: {exc}")
+        return ensure_index(source=tree)[0]
+
+
+@pytest.fixture(scope="session")
+def newer_program() -> Iterator[Program]:
+    """A QEMU of the newer series, built for this release and unpacked only, where anybody may run it."""
+    with tempfile.TemporaryDirectory(prefix="qtrace-qemu-") as name:
+        folder = Path(name)
+        with _side_cache(folder):
+            try:
+                parts = [fetch_package(f"qemu-system-{part}", suite=_BUILT) for part in _PARTS]
+            except MissingPrerequisite as exc:
+                skip_or_fail(f"Debian {_BUILT} has no QEMU to ask: {exc}")
+        shutil.copy(parts[0] / "usr/bin/qemu-system-x86_64", folder)
+        # All in one place: what is not there it takes from the installed QEMU, whose modules do not fit.
+        modules = folder / "modules"
+        modules.mkdir()
+        for module in (path for part in parts for path in part.glob("usr/lib/*/qemu/*.so")):
+            shutil.copy(module, modules)
+        folder.chmod(0o755)
+        yield Program(str(folder / "qemu-system-x86_64"), {"QEMU_MODULE_DIR": str(modules)})

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qtrace.errors import RefusedLine, TargetError
+from qtrace.explain.clients import Client, Network
 from qtrace.explain.explanation import Reader, carried_by_kernel
-from qtrace.explain.network import Client, Network
 
 __all__ = ["Attached", "accelerator_of", "attached_nics"]
 

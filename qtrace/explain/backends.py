@@ -350,6 +350,15 @@ def _socket(given: Given) -> int:
     return 1
 
 
+def _stream(given: Given) -> int:
+    again = given.has("reconnect", "reconnect-ms")
+    if len(again) == 2:
+        raise given.refuse("reconnect= and reconnect-ms= say the same: give one of them")
+    if again and _on(given, "server"):
+        raise given.refuse(f"{again[0]}= is for the end that connects, and this one is the server")
+    return 1
+
+
 def _multicast(given: Given, address: int | None, text: str) -> None:
     if address is not None and address >> 28 != 0xE:
         raise given.refuse(f"{text} is no multicast address", hint="those are 224.0.0.0 to 239.255.255.255")
@@ -419,6 +428,7 @@ _CHECKS: Mapping[str, Callable[[Given], int]] = {
     "user": _user,
     "tap": _tap,
     "socket": _socket,
+    "stream": _stream,
     "dgram": _dgram,
     "l2tpv3": _l2tpv3,
     "vhost-user": _vhost_user,

@@ -14,14 +14,25 @@ from qtrace.errors import RefusedLine
 from qtrace.explain.opts import Opts, parse_json, parse_keyval, parse_opts, wellformed
 from qtrace.explain.words import LARGEST, Line, Option
 
-__all__ = ["IMPLIED", "Setup", "collect"]
+__all__ = ["IMPLIED", "Global", "Setup", "collect"]
 
 # Option -> what its first word means where it is no NAME=VALUE.
 IMPLIED = {"netdev": "type", "nic": "type", "net": "type", "device": "driver", "chardev": "backend"}
 _SET = re.compile(r"([^.]{1,63})\.([^.]{1,63})\.([^=]{1,63})=(.*)\Z", re.DOTALL)
 _SECTION = re.compile(r'\[\s*([\w-]+)(?:\s+"([^"]*)")?\s*\]')
 _SETTING = re.compile(r'([\w.-]+)\s*=\s*"([^"]*)"')
+_GLOBAL = re.compile(r"([^.=]{1,63})\.([^=]{1,63})=(.*)\Z", re.DOTALL)
 _UNSETTABLE = ("object", "machine", "smp-opts", "boot-opts")
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """One -global: a property of every device of a type."""
+
+    driver: str
+    property: str
+    value: str
+    option: Option
 
 
 @dataclass(slots=True)
@@ -31,6 +42,8 @@ class Setup:
     groups: dict[str, list[Opts]] = field(default_factory=lambda: {name: [] for name in IMPLIED})
     modern: list[Opts] = field(default_factory=list)  # -netdev in keyval or JSON
     typed: list[Opts] = field(default_factory=list)  # -device in JSON
+    globals: list[Global] = field(default_factory=list)
+    objects: list[Opts] = field(default_factory=list)
     default: bool = True  # whether QEMU makes a NIC by itself
     remarks: list[str] = field(default_factory=list)
 
@@ -59,11 +72,43 @@ def collect(line: Line, config: Collection[str] = ()) -> Setup:
             )
         elif name in IMPLIED:
             _add(setup, name, parse_opts(option, IMPLIED[name]))
+        elif name == "global":
+            setup.globals.append(_global(option))
+        elif name == "object":
+            _object(setup, option)
         elif name == "set":
             _set(setup, option)
         elif name == "readconfig":
             _read_config(setup, option, config)
     return setup
+
+
+def _global(option: Option) -> Global:
+    """`qemu_global_option`: DRIVER.PROPERTY=VALUE, or all three by name."""
+    if match := _GLOBAL.match(option.value or ""):
+        return Global(match[1], match[2], match[3], option)
+    pairs = dict(parse_opts(option, "").pairs)
+    missing = [name for name in ("driver", "property", "value") if name not in pairs]
+    if missing:
+        raise RefusedLine(
+            f"{option}: {missing[0]} is not said",
+            hint="it is written DRIVER.PROPERTY=VALUE, or driver=…,property=…,value=…",
+        )
+    return Global(pairs["driver"], pairs["property"], pairs["value"], option)
+
+
+def _object(setup: Setup, option: Option) -> None:
+    if _is_json(option):
+        data = parse_json(option)
+        name = data.get("id")
+        opts = Opts(option, name if isinstance(name, str) else None, data=data, is_json=True)
+    else:
+        opts = parse_opts(option, "qom-type")
+    if opts.get("qom-type") is None:
+        raise RefusedLine(f"{option}: it does not say what kind of object (qom-type)")
+    if opts.id is not None and any(other.id == opts.id for other in setup.objects):
+        raise RefusedLine(f"{option}: there are two -object with the id {opts.id!r}")
+    setup.objects.append(opts)
 
 
 def _is_json(option: Option) -> bool:
@@ -133,6 +178,8 @@ def _read_config(setup: Setup, option: Option, config: Collection[str]) -> None:
             opts = Opts(Option(group, f"(in {name})", option.number), named)
             if group in setup.groups:
                 _add(setup, group, opts)
+            elif group == "object":
+                setup.objects.append(opts)
         elif (setting := _SETTING.match(line)) and group:
             if opts is not None:
                 opts.put(setting[1], setting[2])

@@ -11,7 +11,10 @@ from qtrace.explain.models import Model, Property
 from qtrace.explain.opts import Opts
 from qtrace.explain.values import number, truth
 
-__all__ = ["check_properties"]
+__all__ = ["GONE", "check_properties"]
+
+# What is still on many a line that is copied.
+GONE = {"vlan": "vlan= is gone since QEMU 3.0: -nic makes a pair, and -netdev hubport a hub"}
 
 _BITS = re.compile(r"u?int(8|16|32|64)\Z")
 _NOT_PROPERTIES = ("driver", "id", "bus")
@@ -46,8 +49,8 @@ def check_properties(
 def _near(name: str, properties: Mapping[str, Property]) -> str:
     if name == "macaddr":
         return "for -device it is called mac"
-    if name == "vlan":
-        return "vlan= is gone since QEMU 3.0: use -netdev hubport"
+    if name in GONE:
+        return GONE[name]
     return f"see: its properties are {', '.join(sorted(properties))}" if len(properties) < 40 else ""
 
 

@@ -7,12 +7,17 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from qtrace.errors import RefusedLine
+from qtrace.explain.clients import Client, Filter, Network
 from qtrace.explain.collect import collect
+from qtrace.explain.cost import cost
 from qtrace.explain.machine import Machine, find_machine
 from qtrace.explain.manual import read_manual
-from qtrace.explain.meaning import option_rows
+from qtrace.explain.meaning import filter_rows, option_rows
 from qtrace.explain.models import Models
-from qtrace.explain.network import Client, Network, build
+from qtrace.explain.network import build
+from qtrace.explain.privilege import privilege
+from qtrace.explain.reach import reach_rows
 from qtrace.explain.rewrite import rewrites
 from qtrace.explain.schema import Schema, read_schema
 from qtrace.explain.values import truth
@@ -44,11 +49,19 @@ class Reader:
         self, argv: Sequence[str], config: Collection[str] = (), *, lenient: bool = False
     ) -> tuple[Line, Machine, Network]:
         """What QEMU would make of it. Raises RefusedLine where it would refuse."""
-        line = read_line(argv, self.manual.options, lenient=lenient)
-        setup = collect(line, config)
-        machine = find_machine(line, self.root, lenient=lenient)
-        network = build(setup, machine, self.schema, self.models, self.compiled, lenient)
+        line = read_line(argv, self.manual.options, lenient=lenient, removed=self.manual.removed)
+        try:
+            setup = collect(line, config)
+            machine = find_machine(line, self.root, lenient=lenient)
+            network = build(setup, machine, self.schema, self.models, self.compiled, lenient)
+        except RefusedLine as exc:
+            raise RefusedLine(str(exc), hint="; ".join(filter(None, (exc.hint, *line.remarks)))) from exc
         network.remarks += line.remarks
+        if not machine.known:
+            network.remarks.append(
+                f"of the machine {machine.name or 'that is the default'} of {line.target} nothing is known "
+                "here: which NIC it makes of -nic, of -net nic and by default, its buses and what it refuses"
+            )
         network.unknown += [str(option) for option in line.unknown]
         return line, machine, network
 
@@ -67,14 +80,35 @@ class Reader:
             "machine_known": machine.known,
             "nics": [self._nic(client, network) for client in network.nics],
             "netdevs": [self._netdev(client) for client in network.netdevs],
+            "filters": [self._filter(item) for item in network.filters],
             "hubs": [
-                {"id": number, "ports": [self._port(port) for port in ports]}
+                {
+                    "id": number,
+                    "ports": [self._port(port) for port in ports],
+                    "reach": reach_rows(ports[0], self.root),
+                }
                 for number, ports in network.hubs.items()
             ],
             "warnings": warnings(network, self.schema, self.manual),
-            "rewrites": rewrites(line, network, machine.onboard and machine.known, self._again),
+            "rewrites": rewrites(line, network, machine, self._again),
             "unknown": list(network.unknown),
             "other_devices": [str(opts.option) for opts in network.others],
+        }
+
+    @staticmethod
+    def _cost(nic: Client) -> dict[str, Any] | None:
+        other = nic.peer
+        if other is None or other.kind != "netdev":
+            return None
+        return cost(nic.type, other.type, carried_by_kernel(nic, other))
+
+    def _filter(self, item: Filter) -> dict[str, Any]:
+        return {
+            "name": item.name,
+            "type": item.type,
+            "from": str(item.option),
+            "netdev": item.netdev.name if item.netdev else None,
+            "options": filter_rows(item, self.schema),
         }
 
     def _again(self, argv: Sequence[str]) -> Network:
@@ -106,10 +140,13 @@ class Reader:
         return {
             **self._client(client),
             "mac": client.mac,
+            "bus": client.bus or None,
+            "address": client.address or None,
             "files": list(model.nic.files) if model else [],
             "created_by": self._function("net_init_nic") if client.form in ("-net", "") else None,
             "carried_by": carried[:1],
             "walk": self._walks(client, network),
+            "cost": self._cost(client),
         }
 
     def _netdev(self, client: Client) -> dict[str, Any]:
@@ -130,6 +167,8 @@ class Reader:
             "created_by": self._function(init) if init else None,
             "carried_by": carried[:1],
             "walk": [],
+            "privilege": privilege(client),
+            "reach": reach_rows(client, self.root),
         }
 
     def _walks(self, nic: Client, network: Network) -> list[str]:

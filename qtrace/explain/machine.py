@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,18 +28,46 @@ _NAMED = re.compile(
 )
 _ALIASED = re.compile(r'DEFINE_PC_VER_MACHINE\([^;]*"([\w-]+)",[^";]*\);')
 _NUMBERED = re.compile(r"DEFINE_(I440FX|Q35)_MACHINE\w*\((\d+), (\d+)(?:, (\d+))?\)")
+# What a PC's chipset has on its first PCI bus (hw/i386/pc_piix.c, pc_q35.c), by (slot, function).
+_CHIPS = {
+    "i440fx": {
+        (0, 0): "the host bridge",
+        (1, 0): "the ISA bridge",
+        (1, 1): "the IDE controller",
+        (1, 3): "power management",
+    },
+    "q35": {
+        (0, 0): "the host bridge",
+        (31, 0): "the ISA bridge",
+        (31, 2): "the SATA controller",
+        (31, 3): "the SMBus",
+    },
+}
+_ADDING = re.compile(r"-(?:virtfs|audio|watchdog|sd)\b|-drive .*\bif=scsi\b")
+_POWER = (1, 3)
+_USB = {
+    "i440fx": {(1, 2): "a USB controller"},
+    "q35": {(29, number): "a USB controller" for number in (0, 1, 2, 7)},
+}
+_XEN = re.compile(r"xen(?:fv|pv)\b")
 _HOSTS = re.compile(r"(xhci|ehci|uhci|ohci)")
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`known` is whether anything is known of it; `onboard` whether `-nic` and `-net nic` make a NIC."""
+    """`known` is whether anything is known of it; `onboard` whether `-nic` and `-net nic` make a NIC.
+
+    `taken` is what the machine itself has on its PCI bus, by (slot, function).
+    """
 
     name: str
     known: bool
     onboard: bool
     default_nic: str
     buses: tuple[str, ...]
+    adds: bool = False  # whether options other than -device put devices on its PCI bus
+    root: str = ""  # its first PCI bus, where that is known
+    taken: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
     def lacks(self, bus: str, devices: list[str]) -> bool:
         """Whether no device can sit on `bus`, unless one of `devices`, which are on the line, brings it."""
@@ -75,8 +104,10 @@ def find_machine(line: Line, root: Path, *, lenient: bool = False) -> Machine:
             f"{said}: this QEMU has no machine {name!r}", hint="see: qemu-system-x86_64 -machine help"
         )
     more = ("usb-bus",) if usb else ()
-    if name == "none":
-        return Machine(name, True, False, "", ("System",))
+    if _XEN.match(name):
+        return Machine(name, False, True, "", ())
+    if name in ("none", "x-remote"):
+        return Machine(name, True, False, "", ("System", *(("PCI",) if name == "x-remote" else ())))
     if name == "microvm":
         pcie = ("PCI",) if truth(settings.get("pcie", "")) else ()
         return Machine(name, True, False, "", ("System", "ISA", "virtio-bus", *pcie, *more))
@@ -85,7 +116,43 @@ def find_machine(line: Line, root: Path, *, lenient: bool = False) -> Machine:
     family = "q35" if "q35" in name else "i440fx"
     version = tuple(map(int, re.findall(r"\d+", name.rpartition("-")[2]))) if "-" in name else ()
     default = _default_nic(root, family, version)
-    return Machine(name, True, True, default, ("System", "ISA", "PCI", *more))
+    taken = dict(_CHIPS[family])
+    if usb:
+        taken |= _USB[family]
+    if truth(settings.get("acpi", "")) is False or any(option.name == "no-acpi" for option in line.options):
+        taken.pop(_POWER, None)
+    if _has_vga(line, root):
+        free = next(slot for slot in range(1, 32) if (slot, 0) not in taken)
+        taken[free, 0] = "the VGA adapter"
+    bus = "pcie.0" if family == "q35" else "pci.0"
+    adds = any(_ADDING.match(str(option)) for option in line.options)
+    return Machine(name, True, True, default, ("System", "ISA", "PCI", *more), adds, bus, taken)
+
+
+def _has_vga(line: Line, root: Path) -> bool:
+    """Whether the machine has a VGA adapter of its own (`default_list` of vl.c, -vga)."""
+    chosen: bool | None = None
+    default = True
+    for option in line.options:
+        if option.name == "vga":
+            chosen = option.value not in ("none", "isa")
+        elif option.name == "nodefaults":
+            default = False
+        elif option.name == "device":
+            driver = re.match(r"(?:driver=)?([\w-]+)|\{.*?\"driver\"\s*:\s*\"([\w-]+)\"", option.value or "")
+            default = default and not (driver and (driver[1] or driver[2]) in _vga_adapters(root))
+    return default if chosen is None else chosen
+
+
+@lru_cache(maxsize=4)
+def _vga_adapters(root: Path) -> set[str]:
+    found: set[str] = set()
+    for folder in ("softmmu", "system"):
+        path = root / folder / "vl.c"
+        if path.is_file():
+            text = path.read_text(errors="replace")
+            found |= set(re.findall(r'\.driver = "([\w-]+)",\s*\.flag = &default_vga\b', text))
+    return found
 
 
 def _settings(option: Option) -> dict[str, str]:
@@ -101,7 +168,7 @@ def _sources(root: Path) -> list[str]:
 
 
 def _machines(root: Path) -> set[str]:
-    found = {"none", "microvm"}
+    found = {"none", "microvm", "x-remote"}
     for text in _sources(root):
         found |= {name for names in _NAMED.findall(text) for name in names if name}
         found |= set(_ALIASED.findall(text))

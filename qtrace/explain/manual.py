@@ -16,6 +16,7 @@ __all__ = ["Manual", "read_manual"]
 _DEF = re.compile(r'^DEF\("([^"]+)",\s*(0|HAS_ARG)', re.MULTILINE)
 _TERM = re.compile(r"^( *)``(.+?)``\s*$")
 _PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"|([A-Z][A-Z0-9_]+)')
+_REMOVED = "docs/about/removed-features.rst"
 _HEADERS = ("include/net/net.h", "net/tap.h", "net/tap-linux.h", "include/net/tap.h", "net/tap_int.h")
 # What a macro of the build stands for where the packager changed nothing.
 _USUAL = {"CONFIG_SYSCONFDIR": "/etc", "CONFIG_QEMU_HELPERDIR": "/usr/lib/qemu"}
@@ -30,6 +31,13 @@ class Manual:
         self.options = {name: kind == "HAS_ARG" for name, kind in _DEF.findall(text)}
         self._terms: dict[str, dict[str, tuple[str, int]]] = {}
         self._usage: dict[str, str] = {}
+
+    def removed(self, option: str) -> str:
+        """FILE:LINE where the tree says that it removed an option, and what replaces it; else empty."""
+        path = self._root / _REMOVED
+        text = path.read_text(errors="replace") if path.is_file() else ""
+        found = re.search(rf"^``-{re.escape(option)}``", text, re.MULTILINE)
+        return f"{_REMOVED}:{text.count(chr(10), 0, found.start()) + 1}" if found else ""
 
     def section(self, option: str) -> tuple[int, int]:
         """From where to where qemu-options.hx has an option's usage, by character."""

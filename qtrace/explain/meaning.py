@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qtrace.explain.clients import Client, Filter
 from qtrace.explain.manual import Manual
 from qtrace.explain.models import Models
-from qtrace.explain.network import Client
 from qtrace.explain.schema import Schema
 
-__all__ = ["Meaning", "option_rows"]
+__all__ = ["Meaning", "filter_rows", "option_rows"]
 
 # -nic has these beside its back end's options (net_param_nic).
 _OF_NIC = {"mac": "macaddr", "model": "model"}
@@ -38,6 +38,16 @@ def option_rows(client: Client, schema: Schema, manual: Manual, models: Models) 
     """The options of a NIC or back end, those of the line first."""
     nic = client.kind == "nic"
     rows = _nic(client, schema, models) if nic else _netdev(client, schema, manual)
+    return [asdict(row) for row in sorted(rows, key=lambda row: not row.given)]
+
+
+def filter_rows(item: Filter, schema: Schema) -> list[dict[str, Any]]:
+    """The options of a filter, those of the line first."""
+    branch, _ = schema.entities["ObjectOptions"].branches[item.type]
+    rows = [
+        _row(item.values, member.name, member.default, member.type, member.meaning, member.file, member.line)
+        for member in schema.members(branch)
+    ]
     return [asdict(row) for row in sorted(rows, key=lambda row: not row.given)]
 
 

@@ -29,6 +29,7 @@ _BUSES = {
 _OF_ANY = ("type", "hotpluggable", "hotplugged", "realized", "parent_bus")
 _ADDED = re.compile(r'object_(?:class_)?property_add\w*\(\s*[^,]+,\s*"([\w-]+)"')
 _BOOTINDEX = re.compile(r'device_add_bootindex_property\([^"]*"([\w-]+)"')
+_KEPT = re.compile(r"user_creatable = false")
 _INFO = re.compile(r"^const PropertyInfo (qdev_prop_\w+) = \{(.*?)^\};", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r'\.(name|type|description)\s*=\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
 
@@ -47,13 +48,17 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A NIC's QOM type. `built` is whether a QEMU for PCs is built with it, as Kconfig has it."""
+    """A NIC's QOM type. `built` is whether a QEMU for PCs is built with it, as Kconfig has it; `pluggable`
+    whether -device may make one; `parents` the types it is one of, as far as they are known.
+    """
 
     type: str
     nic: Nic
     bus: str
     abstract: bool
     built: bool
+    parents: tuple[str, ...] = ()
+    pluggable: bool = True
 
 
 class Models:
@@ -71,8 +76,15 @@ class Models:
         for nic in nics(self._index):
             built = self._built(self._index.built_with(nic.files[0])[0])
             for name in nic.types:
-                bus, abstract = self._bus(nic, name)
-                found[name] = Model(name, nic, bus, abstract, built)
+                bus, abstract, parent, file = self._bus(nic, name)
+                parents = [parent, *(kind for kind, where in _BUSES.items() if where == bus), "device"]
+                if bus == "PCI" and "virtio-net-device" in nic.types:
+                    parents.append("virtio-net-device")  # which it has inside, with the same properties
+                elif "virtio-pci" in parents:
+                    parents.remove("virtio-pci")
+                known = tuple(dict.fromkeys(item for item in parents if item))
+                pluggable = not _KEPT.search(self._read(file))
+                found[name] = Model(name, nic, bus, abstract, built, known, pluggable)
         return found
 
     @cached_property
@@ -170,9 +182,9 @@ class Models:
                 found[name] = (kind, fields.get("description", ""))
         return found
 
-    def _bus(self, nic: Nic, name: str) -> tuple[str, bool]:
-        """(bus, whether the type is abstract)."""
-        fallback = ""
+    def _bus(self, nic: Nic, name: str) -> tuple[str, bool, str, str]:
+        """(bus, whether the type is abstract, its parent, the file that registers it)."""
+        fallback, base = "", ""
         for file in nic.files:
             tables: dict[tuple[str, str, str], dict[str, str]] = {}
             for variable, row, struct, field, _, value, _ in self._index.tables_in(file):
@@ -182,11 +194,13 @@ class Models:
                 virtio = struct == "VirtioPCIDeviceTypeInfo"
                 bus = "PCI" if virtio else _BUSES.get(entry.get("parent", ""), "")
                 if name in (entry.get("name"), *(v for k, v in entry.items() if k.endswith("_name"))):
-                    return bus, "abstract" in entry or entry.get("base_name") == name
+                    parent = entry.get("base_name", "") if virtio else entry.get("parent", "")
+                    return bus, "abstract" in entry or entry.get("base_name") == name, parent, file
                 fallback = fallback or bus
+                base = base or (entry.get("name", "") if "abstract" in entry else "")
             if not fallback and "PCI_DEVICE(" in self._read(file):  # a TypeInfo that is filled in a loop
                 fallback = "PCI"
-        return fallback, False
+        return fallback, False, base, ""
 
     @cached_property
     def _defaults(self) -> set[str]:

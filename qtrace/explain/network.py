@@ -6,86 +6,26 @@ machine's NICs, then -device, then -device in JSON. What QEMU would refuse on th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from qtrace.errors import RefusedLine
-from qtrace.explain.backends import Given, check_backend, parse_mac
+from qtrace.explain.backends import Given, check_backend
+from qtrace.explain.clients import Client, Network, Requested
 from qtrace.explain.collect import Setup
-from qtrace.explain.devices import check_properties
+from qtrace.explain.devices import GONE
+from qtrace.explain.filters import check_objects, make_filters
 from qtrace.explain.machine import Machine
+from qtrace.explain.macs import Macs
 from qtrace.explain.models import Models
+from qtrace.explain.nics import NicMaker
 from qtrace.explain.opts import Opts
 from qtrace.explain.schema import Schema
 from qtrace.explain.values import number, visit_data, visit_opts
 from qtrace.explain.words import Option
 
-__all__ = ["Client", "Network", "Requested", "build"]
+__all__ = ["build"]
 
 _MOST_NICS = 8  # MAX_NICS: those of -nic and -net nic
-# Only -nic and -net nic know it (hw/pci/pci.c; in later releases the machines).
-_ALIAS = {"virtio": "virtio-net-pci"}
-_FIRST_MAC, _LAST_MAC = 0x56, 0xFF
-
-
-@dataclass(slots=True)
-class Client:
-    """A NIC, a back end or a hub's port. `form` is the option that made it, empty for QEMU's default."""
-
-    name: str
-    kind: str  # nic, netdev, port
-    type: str
-    form: str
-    opts: Opts | None
-    values: dict[str, Any] = field(default_factory=dict)
-    queues: int = 1
-    peer: Client | None = None
-    hub: int | None = None
-    mac: str = ""
-    generated: bool = False
-
-    @property
-    def option(self) -> Option | None:
-        """Where it was asked for; None for QEMU's default."""
-        return self.opts.option if self.opts and self.form else None
-
-
-@dataclass(slots=True)
-class Requested:
-    """A NIC that -nic or -net nic asks the machine for: `nd_table` of net/net.c."""
-
-    model: str | None
-    mac: str
-    peer: Client
-    opts: Opts
-    form: str
-    made: bool = False
-
-
-@dataclass(slots=True)
-class Network:
-    """All of it. `hubs`: number -> ports, in their order."""
-
-    clients: list[Client] = field(default_factory=list)
-    hubs: dict[int, list[Client]] = field(default_factory=dict)
-    requested: list[Requested] = field(default_factory=list)
-    others: list[Opts] = field(default_factory=list)  # -device that is no NIC
-    unknown: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def nics(self) -> list[Client]:
-        """The NICs, in QEMU's order."""
-        return [client for client in self.clients if client.kind == "nic"]
-
-    @property
-    def netdevs(self) -> list[Client]:
-        """The back ends, in QEMU's order."""
-        return [client for client in self.clients if client.kind == "netdev"]
-
-    def find(self, name: str) -> Client | None:
-        """The back end or port of that name (`qemu_find_netdev`)."""
-        return next((item for item in self.clients if item.kind != "nic" and item.name == name), None)
 
 
 def build(
@@ -109,7 +49,7 @@ class _Builder:
         self.compiled, self.lenient = compiled, lenient
         self.network = Network(remarks=list(setup.remarks))
         self.generated = 0
-        self.macs = dict.fromkeys(range(_FIRST_MAC, _LAST_MAC), 0)
+        self.macs = Macs()
         self.forwards: list[tuple[str, str, int]] = []
         # A branch that the schema has under a condition exists only where its back end is compiled.
         self.allowed = {
@@ -118,6 +58,10 @@ class _Builder:
         self.chardevs = setup.chardevs()
 
     def build(self) -> Network:
+        for item in check_objects(self.setup, self.schema):
+            if not self.lenient:
+                raise RefusedLine(f"{item}, which this QEMU does not have")
+            self.network.unknown.append(item)
         for opts in self.setup.modern:
             self.visit_modern(opts)  # while the line is read, so before all others
         for opts in self.setup.modern:
@@ -133,11 +77,12 @@ class _Builder:
             nets = [Opts(Option("net", kind, 0), None, [("type", kind)]) for kind in self.defaults()]
         for opts in nets:
             self.net(opts, form)
-        if self.machine.onboard:
-            for request in self.network.requested:
-                self.onboard(request)
+        self.network.filters = make_filters(self.setup, self.network)
+        nics = NicMaker(self.network, self.machine, self.models, self.macs, self.setup.globals, self.lenient)
+        nics.board()
         for opts in (*self.setup.groups["device"], *self.setup.typed):
-            self.device(opts)
+            nics.device(opts)
+        nics.unused()
         return self.network
 
     def defaults(self) -> list[str]:
@@ -170,7 +115,7 @@ class _Builder:
             known = ", ".join(item.name for item in self.schema.options_of(kind))
             raise RefusedLine(
                 f"{opts.option}: {kind} has no option {names[0]!r}",
-                hint=f"it has {known}" if known else "it has none",
+                hint=GONE.get(names[0]) or (f"it has {known}" if known else "it has none"),
             )
         self.network.unknown += [f"{opts.option}: {name}" for name in names]
 
@@ -200,7 +145,7 @@ class _Builder:
     def values(self, opts: Opts, kind: str) -> dict[str, Any]:
         """Option -> value: of a scalar the last, of a list all."""
         if opts.data is not None:
-            return {key: value for key, value in opts.data.items() if key not in ("id", "type")}
+            return {key: _plain(value) for key, value in opts.data.items() if key not in ("id", "type")}
         found: dict[str, Any] = {}
         many = {item.name for item in self.schema.options_of(kind) if item.many}
         for key, value in opts.pairs:
@@ -253,7 +198,7 @@ class _Builder:
             working.put("type", "user")
         model = working.take("model")
         working.id = working.id or self.name()
-        mac = self.checked_mac(working, working.take("mac"))
+        mac = self.macs.checked(working, working.take("mac"))
         peer = self.make_netdev(working, self.visit(working), "-nic", None)
         self.network.requested.append(Requested(model, mac, peer, opts, "-nic"))
 
@@ -287,149 +232,14 @@ class _Builder:
                     f"{opts.option}: there is no netdev {working.get('netdev')!r}",
                     hint=f"add -netdev …,id={working.get('netdev')}",
                 )
-        mac = self.checked_mac(working, working.get("macaddr"))
+        mac = self.macs.checked(working, working.get("macaddr"))
         if (number(working.get("vectors") or "0") or 0) > 0x7FFFFFF:
             raise RefusedLine(f"{opts.option}: vectors= is too large")
         self.network.requested.append(Requested(working.get("model"), mac, port, opts, form))
 
-    def checked_mac(self, opts: Opts, text: str | None) -> str:
-        """The address of an on-board NIC: as given, else the next free one."""
-        mac = ""
-        if text is not None:
-            found = parse_mac(text, strict=False)
-            if found is None:
-                raise RefusedLine(
-                    f"{opts.option}: {text!r} is no MAC address", hint="it is written 52:54:00:12:34:56"
-                )
-            if int(found[:2], 16) & 1:
-                raise RefusedLine(f"{opts.option}: {text} is a multicast address, which no NIC can have")
-            mac = found
-        return self.settle(mac)
 
-    def settle(self, mac: str) -> str:
-        """`qemu_macaddr_default_if_unset`."""
-        base = "52:54:00:12:34:"
-        if mac and mac != "00:00:00:00:00:00":
-            last = int(mac[-2:], 16)
-            if mac.startswith(base) and last in self.macs:
-                self.macs[last] += 1
-            return mac
-        free = next((last for last, used in self.macs.items() if not used), None)
-        if free is None:
-            return base + "ff"
-        self.macs[free] += 1
-        return f"{base}{free:02x}"
-
-    def onboard(self, request: Requested) -> None:
-        """The machine makes what -nic or -net nic asked for (`pc_nic_init`, `pci_nic_init_nofail`)."""
-        if not self.machine.known:
-            model = _ALIAS.get(request.model or "", request.model) or "the machine's own"
-        else:
-            model = request.model or self.machine.default_nic
-            if model in ("help", "?"):
-                raise RefusedLine(f"{request.opts.option}: this asks QEMU for its help, and starts no guest")
-            model = _ALIAS.get(model, model)
-            known = self.models.by_type.get(model)
-            fits = known is not None and known.built and not known.abstract
-            fits = (
-                fits
-                and known is not None
-                and known.bus == "PCI"
-                and "netdev" in self.models.properties(known)
-            )
-            if model != "ne2k_isa" and not fits:
-                if self.models.lists_late and not self.lenient:
-                    return  # a warning in this release
-                if not self.lenient:
-                    raise RefusedLine(
-                        f"{request.opts.option}: no PC has a NIC of the model {model!r}",
-                        hint="'-nic model=help' lists them; -device may know others",
-                    )
-            if known is not None and self.machine.lacks(known.bus, []):
-                raise RefusedLine(
-                    f"{request.opts.option}: the machine {self.machine.name} has no {known.bus} bus"
-                )
-        request.made = True
-        nic = self.new_nic(model, None, request.form, request.opts, request.peer)
-        nic.mac = self.settle(request.mac)
-
-    def unknown_nic(self, opts: Opts, driver: str) -> None:
-        """A device that another release has, with a back end: a NIC it must be, since it runs."""
-        peer = self.network.find(opts.get("netdev") or "")
-        self.network.unknown.append(f"{opts.option}: the device {driver!r}")
-        self.new_nic(driver, opts.id, "-device", opts, peer)
-
-    def new_nic(self, model: str, name: str | None, form: str, opts: Opts, peer: Client | None) -> Client:
-        """`qemu_new_nic`: one client for each queue of its peer."""
-        same = sum(client.queues for client in self.network.nics if client.type == model)
-        queues = peer.queues if peer else 1
-        nic = Client(
-            name or f"{model}.{same}", "nic", model, form, opts, queues=queues, generated=name is None
-        )
-        nic.values = opts.data if opts.data is not None else dict(opts.pairs)
-        if peer is not None and peer.peer is not None:
-            raise RefusedLine(f"{opts.option}: {peer.name!r} has a NIC already", hint=_HINT_TAKEN)
-        if peer is not None:
-            self.check_peer(opts, model, peer)
-        self.connect(nic, peer)
-        self.network.clients.append(nic)
-        return nic
-
-    def check_peer(self, opts: Opts, model: str, peer: Client) -> None:
-        virtio = model.startswith("virtio-net")
-        if peer.type in ("vhost-user", "vhost-vdpa") and not virtio:
-            raise RefusedLine(f"{opts.option}: {peer.type} works with a virtio NIC only, not with {model}")
-
-    def device(self, opts: Opts) -> None:
-        """`qdev_device_add`, for what is a NIC."""
-        driver = opts.get("driver")
-        if driver is None:
-            raise RefusedLine(f"{opts.option}: it does not say which device (driver)")
-        if driver in ("help", "?"):
-            raise RefusedLine(f"{opts.option}: this asks QEMU for its help, and starts no guest")
-        model = self.models.by_type.get(self.models.resolve(driver))
-        names = list(opts.data or {}) if opts.data is not None else [key for key, _ in opts.pairs]
-        if self.lenient and model is None and "netdev" in names:
-            self.unknown_nic(opts, driver)
-            return
-        if model is None or (not model.built and self.machine.known and not self.lenient):
-            if "netdev" in names and (self.machine.known or model is None):
-                raise RefusedLine(
-                    f"{opts.option}: a QEMU for this machine has no NIC {driver!r}",
-                    hint="see: qtrace map",
-                )
-            if model is not None and self.machine.known and not self.lenient:
-                raise RefusedLine(f"{opts.option}: a QEMU for PCs is built without {driver!r}")
-            self.network.others.append(opts)
-            return
-        if model.abstract or (model.bus == "System" and self.machine.known):
-            raise RefusedLine(f"{opts.option}: {driver!r} is no device that can be added")
-        devices = [item.get("driver") or "" for item in self.network.others]
-        bus = opts.get("bus")
-        if bus is None and self.machine.lacks(model.bus, devices):
-            raise RefusedLine(
-                f"{opts.option}: the machine {self.machine.name} has no {model.bus} for it",
-                hint="-usb adds one" if model.bus == "usb-bus" else "",
-            )
-        if opts.id and any(nic.name == opts.id for nic in self.network.nics if nic.form == "-device"):
-            raise RefusedLine(f"{opts.option}: there are two devices with the id {opts.id!r}")
-        properties = self.models.properties(model)
-        unknown = check_properties(opts, model, properties, self.lenient)
-        self.network.unknown += [f"{opts.option}: {name}" for name in unknown]
-        peer = None
-        netdev = opts.get("netdev")
-        if netdev is not None:
-            peer = self.network.find(netdev)
-            if peer is None:
-                raise RefusedLine(
-                    f"{opts.option}: there is no netdev {netdev!r}", hint=f"add -netdev …,id={netdev}"
-                )
-        if "netdev" not in properties:
-            self.network.others.append(opts)
-            return
-        nic = self.new_nic(model.type, opts.id, "-device", opts, peer)
-        mac = opts.get("mac")
-        nic.mac = self.settle(parse_mac(mac, strict=True) or "" if mac is not None else "")
-
-
-_HINT_TAKEN = "a netdev has one NIC; for more, put them on a hub with -netdev hubport"
+def _plain(value: Any) -> Any:
+    """A list of the schema's String, {"str": TEXT}, as a list of texts: as QemuOpts has it."""
+    if isinstance(value, list):
+        return [item["str"] if isinstance(item, dict) and set(item) == {"str"} else item for item in value]
+    return value

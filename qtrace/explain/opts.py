@@ -54,9 +54,11 @@ def wellformed(name: str) -> bool:
 
 
 def parse_opts(option: Option, implied: str) -> Opts:
-    """A value as QemuOpts takes it: `tap,id=n0,vhost=on`. Raises RefusedLine."""
+    """A value as QemuOpts takes it: `tap,id=n0,vhost=on`. `implied`: what its first word is the value of,
+    empty where it must have a name. Raises RefusedLine.
+    """
     text = option.value or ""
-    found = list(_pieces(text, implied))
+    found = list(_pieces(text, implied or None))
     # An id is looked for in all pieces, also where the first one stands for something else.
     name = next((value for key, value, _ in _pieces(text, None) if key == "id"), None)
     if name is not None and not wellformed(name):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtrace.errors import RefusedLine
-from qtrace.explain.network import Client, Network
+from qtrace.explain.clients import Client, Network
+from qtrace.explain.machine import Machine
 from qtrace.explain.words import Line, Option
 
 __all__ = ["rewrites"]
@@ -30,14 +31,17 @@ class _Form:
     lost: list[str]
 
 
-def rewrites(line: Line, network: Network, onboard: bool, read: Read) -> list[dict[str, Any]]:
+def rewrites(line: Line, network: Network, machine: Machine, read: Read) -> list[dict[str, Any]]:
     """The other forms, as {form, argv, exact, differs}. `read` makes a network of words."""
     if not network.clients or any(option.name == "readconfig" for option in line.options):
         return []
+    onboard = machine.onboard and machine.known
     if any(request.model is None and not onboard for request in network.requested):
         onboard = False
     found = []
-    moved = _moved(network)
+    moved = _moved(line, network)
+    if not machine.known:
+        moved.append("of this machine nothing is known here, so not whether it is the same")
     for make in (_modern, _nic, _net):
         best: dict[str, Any] | None = None
         for macs in (False, True):
@@ -61,9 +65,10 @@ def rewrites(line: Line, network: Network, onboard: bool, read: Read) -> list[di
     return found
 
 
-def _moved(network: Network) -> list[str]:
+def _moved(line: Line, network: Network) -> list[str]:
     """NICs that come before a device that was before them: slots are given in that order."""
     before = [opts.option.number for opts in network.others]
+    before += [option.number for option in line.options if option.name == "virtfs"]
     return [
         f"{nic.name} may sit in another PCI slot"
         for nic in network.nics
@@ -84,7 +89,7 @@ def _line(line: Line, network: Network, words: list[str]) -> list[str]:
     argv, put = [line.program or f"qemu-system-{line.target}"], False
     for option in line.options:
         ours = option.name in _NETWORK or id(option) in mine or (_sets(option) in named and _sets(option))
-        if not put and (ours or option.name == "device"):
+        if not put and (ours or option.name in ("device", "virtfs")):
             argv += words
             put = True
         if not ours:
@@ -225,7 +230,8 @@ def _of_board(nic: Client) -> bool:
 
 
 def _given_mac(nic: Client) -> str:
-    return nic.mac if any(name in nic.values for name in ("mac", "macaddr")) else ""
+    given = any(name in nic.values and name not in nic.settings for name in ("mac", "macaddr"))
+    return nic.mac if given else ""
 
 
 def _extra(nic: Client) -> list[tuple[str, str]]:
@@ -233,7 +239,10 @@ def _extra(nic: Client) -> list[tuple[str, str]]:
     if nic.form == "-nic":
         return []
     return [
-        (key, text) for key, value in nic.values.items() if key not in _IDENTITY for text in _texts(value)
+        (key, text)
+        for key, value in nic.values.items()
+        if key not in _IDENTITY and key not in nic.settings
+        for text in _texts(value)
     ]
 
 

@@ -22,6 +22,7 @@ _ARGUMENT = re.compile(r"@([\w.-]+):\s*(.*)")
 _SECTION = re.compile(
     r"(Since|Returns|Features|Notes?|Examples?|TODO|Errors|Arguments)\s*:|\.\. ", re.IGNORECASE
 )
+_INCLUDE = re.compile(r"\{\s*'include'\s*:\s*'([^']+)'")
 _SINCE = re.compile(r"\s*\((?:[Ss]ince:?)\s*([\d.]+)\)\.?")
 _DEFAULTS = (
     re.compile(r"\(default(?:s to|:| is)?\s*[:=]?\s*'?([^')]+?)'?(?: for enabled)?\)", re.IGNORECASE),
@@ -94,7 +95,7 @@ def read_schema(root: Path) -> Schema:
     """The networking part of a tree's schema. Raises SourceError where it cannot be read."""
     entities: dict[str, Entity] = {}
     seen: set[str] = set()
-    waiting = ["qapi/net.json"]
+    waiting = ["qapi/net.json", "qapi/common.json", "qapi/qom.json"]
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -107,8 +108,8 @@ def read_schema(root: Path) -> Schema:
                 f"the indexed tree is not there any more: {root / name}: {exc.strerror}",
                 hint="make the index again: qtrace index",
             ) from exc
-        for included in re.findall(r"\{\s*'include'\s*:\s*'([^']+)'", text):
-            waiting.append(f"qapi/{included}")
+        if name != "qapi/qom.json":  # of which only the filters are asked for
+            waiting += [f"qapi/{item}" for item in _INCLUDE.findall(text)]
         for entity in _entities(name, text):
             entities.setdefault(entity.name, entity)
     if "Netdev" not in entities or "NetClientDriver" not in entities:

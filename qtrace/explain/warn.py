@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from qtrace.explain.clients import Client, Network
 from qtrace.explain.manual import Manual
-from qtrace.explain.network import Client, Network
 from qtrace.explain.schema import Schema
 from qtrace.explain.values import truth
 
 __all__ = ["warnings"]
 
-_HOST_SIDE = ("user", "tap", "socket", "stream", "dgram", "vde", "vhost-user")
 _INTERFACES = Path("/sys/class/net")
 Warning_ = tuple[str, str, str]  # kind, about, words
 
@@ -22,8 +21,9 @@ def warnings(network: Network, schema: Schema, manual: Manual) -> list[dict[str,
     """Everything that a reader of the line should know, as {kind, about, text}."""
     found = [*_peers(network), *_hubs(network), *_requested(network), *_macs(network)]
     for client in network.netdevs:
-        found += [*_tap(client, manual), *_needs(client)]
+        found += [*_tap(client, manual), *_needs(client), *_built(client, schema)]
     found += [*_forms(network), *_deprecated(network, schema)]
+    found += _passed(network)
     found += [("unknown", "", f"{item}: unknown to the indexed release") for item in network.unknown]
     found += [("remark", "", item) for item in network.remarks]
     return [{"kind": kind, "about": about, "text": text} for kind, about, text in found]
@@ -55,7 +55,7 @@ def _hubs(network: Network) -> Iterator[Warning_]:
     for number, ports in network.hubs.items():
         kinds = [port.peer for port in ports if port.peer]
         nics = [peer for peer in kinds if peer.kind == "nic"]
-        hosts = [peer for peer in kinds if peer.type in _HOST_SIDE]
+        hosts = [peer for peer in kinds if peer.kind == "netdev"]
         name = f"hub {number}"
         if hosts and not nics:
             yield "hub-without-nic", name, "no NIC is on this hub"
@@ -146,6 +146,28 @@ def _needs(client: Client) -> Iterator[Warning_]:
     names = [name for name in ("fd", "fds", "vhostfd", "vhostfds") if name in values]
     if names:
         yield "descriptor", client.name, f"{', '.join(names)}: whoever starts QEMU must hand this over, open"
+
+
+def _passed(network: Network) -> Iterator[Warning_]:
+    for opts in network.others:
+        driver = opts.get("driver") or ""
+        if driver.startswith("vfio-"):
+            yield (
+                "passthrough",
+                opts.id or driver,
+                f"{driver} hands a device of the host to the guest: if that is a NIC, its frames never pass "
+                "QEMU's network",
+            )
+
+
+def _built(client: Client, schema: Schema) -> Iterator[Warning_]:
+    _, condition = schema.netdevs().get(client.type, ("", ""))
+    if condition:
+        yield (
+            "built",
+            client.name,
+            f"{client.type} is there only in a QEMU that was built with it ({condition})",
+        )
 
 
 def _forms(network: Network) -> Iterator[Warning_]:

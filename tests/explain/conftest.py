@@ -1,11 +1,14 @@
-"""The reader of the installed QEMU's own index, and a folder that lines are started in."""
+"""The readers of both releases, the programs that bear witness, and a folder that lines are started in."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from corpus import FILES
+from witness import INSTALLED, Release, Witnesses
 
 from qtrace.explain.explanation import Reader
 from qtrace.store.index import Index
@@ -16,6 +19,15 @@ def reader(index: Index) -> Reader:
     return Reader(index)
 
 
+@pytest.fixture(scope="session", params=["installed", "newer"])
+def release(request: pytest.FixtureRequest, reader: Reader) -> Release:
+    """The installed QEMU; and the next Debian's, of which a program of the same series is unpacked."""
+    if request.param == "installed":
+        return Release("installed", reader, INSTALLED)
+    newer = Reader(request.getfixturevalue("newer"))
+    return Release("newer", newer, request.getfixturevalue("newer_program"))
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("lines")
@@ -24,3 +36,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in (path, *path.parents[:2]):
         folder.chmod(0o777)
     return path
+
+
+@pytest.fixture(scope="session")
+def witnesses(home: Path) -> Iterator[Witnesses]:
+    with ThreadPoolExecutor(2) as pool:
+        yield Witnesses(home, pool)
+        pool.shutdown(cancel_futures=True)

@@ -1,31 +1,15 @@
-"""Command lines, written for this: every option form, every back end, defaults and mistakes.
-
-`refused` is (what QEMU says, what explain says), each as a part of the message. `needs` names what QEMU wants
-to find: `tun` a device node, `bridge` a bridge and its permission, `vhost` /dev/vhost-net. `only_here` is the
-reason why QEMU of this host cannot be asked.
-"""
+"""Command lines, written for this: every option form, every back end, defaults and mistakes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from case import Case
+from mistakes import MISTAKES
 
 __all__ = ["CORPUS", "FILES", "Case"]
 
 
-@dataclass(frozen=True)
-class Case:
-    line: str
-    refused: tuple[str, str] | None = None
-    needs: str = ""
-    only_here: str = ""
-
-
 def ok(*lines: str, needs: str = "") -> list[Case]:
     return [Case(line, needs=needs) for line in lines]
-
-
-def no(line: str, qemu: str, ours: str, needs: str = "") -> Case:
-    return Case(line, (qemu, ours), needs)
 
 
 DEFAULTS = ok(
@@ -77,6 +61,14 @@ NIC = ok(
     "-nic user,id=a -nic user,id=b -nic user,id=c -nic user,id=d",
     "-nic user,mac=52:54:00:12:34:56 -nic user",
     "-nic user,model=i82559er",
+    "-nic user -nic user,model=ne2k_isa",
+    "-nic user,model=e1000 -nic user,model=ne2k_isa -nic user,model=rtl8139",
+    "-nic user,model=virtio-net-pci-non-transitional",
+    "-M q35 -nic user,model=ne2k_isa",
+    "-M isapc -cpu 486 -nic user,model=ne2k_isa -nic user",
+    "-M x-remote -nic user",
+    "-M microvm,pcie=on -device virtio-net-pci",
+    "-M pc-q35-2.12",
     "-nic user,model=vmxnet3",
 )
 NET = ok(
@@ -93,6 +85,7 @@ NET = ok(
     "-net nic -net socket,listen=127.0.0.1:1200 -net user",
     "-net nic -net none",
     "-net nic,addr=5 -net user",
+    "-net nic,addr=0x6,model=virtio -net user -device e1000,addr=7",
     "-M q35 -net nic -net user",
     "-M none -net nic -net user",
     "-net nic -net user -device virtio-net-pci,netdev=x -netdev user,id=x",
@@ -160,6 +153,56 @@ BACKENDS = ok(
     "-netdev vde,id=v,sock=null:// -device e1000,netdev=v",
     "-netdev vde,id=v,sock=null://,port=3,mode=0700 -device e1000,netdev=v",
 )
+SLOTS = ok(
+    "-device e1000,addr=1f.7 -device e1000",
+    "-device e1000,addr=5.0,multifunction=on -device e1000,addr=5.1",
+    "-netdev user,id=n -device virtio-net,netdev=n,bus=pci.0,addr=0x12,id=net0,bootindex=300",
+    "-M q35 -device pcie-root-port,id=rp,bus=pcie.0,chassis=1 -device virtio-net-pci,bus=rp",
+    "-device pci-bridge,id=b1,chassis_nr=1 -device e1000,bus=b1,addr=1 -device e1000",
+    "-nodefaults -device virtio-balloon-pci,bus=pci.0,addr=0x3 -device e1000 -device e1000,addr=4",
+    "-nodefaults -device virtio-rng-pci -device virtio-net-pci -device virtio-scsi-pci -device e1000",
+    "-nodefaults -device usb-ehci -device e1000",
+    "-vga none -device e1000",
+    "-nodefaults -vga std -device e1000",
+    "-device VGA -device e1000",
+    "-M q35,usb=on -device e1000",
+    "-M pc,acpi=off -device e1000,addr=1.3",
+    "-drive if=virtio,file=null-co://,format=raw -device e1000",
+    "-virtfs local,path=/,mount_tag=x,security_model=none -device e1000",
+    """-device '{"driver":"e1000","addr":72}'""",
+)
+GLOBALS = ok(
+    "-global e1000.mac=52:54:00:00:00:77",
+    "-global e1000.mac=52:54:00:00:00:77 -device e1000",
+    "-global driver=e1000,property=mac,value=52:54:00:00:00:77 -device e1000 -nodefaults",
+    "-global e1000-base.mac=52:54:00:00:00:77 -device e1000 -nodefaults",
+    "-global virtio-net-device.mac=52:54:00:00:00:78 -device virtio-net-pci",
+    "-global virtio-net-pci.mq=on -device virtio-net-pci,mac=52:54:00:00:00:79",
+    "-global e1000.mac=52:54:00:00:00:77 -nic user,mac=52:54:00:00:00:78",
+    "-global e1000.netdev=u -netdev user,id=u -device e1000 -nodefaults",
+    "-global nonsense.x=y",
+    "-global PIIX4_PM.disable_s3=1 -nic user",
+)
+FILTERS = ok(
+    "-netdev user,id=u -device e1000,netdev=u -object filter-dump,id=f,netdev=u,file=dump.dat",
+    "-object filter-dump,id=f,netdev=u,file=dump.dat,maxlen=100,queue=rx -netdev user,id=u",
+    "-netdev user,id=u -object filter-buffer,id=f,netdev=u,interval=1000,status=off",
+    "-netdev user,id=u -object filter-rewriter,id=f,netdev=u,vnet_hdr_support",
+    "-netdev user,id=u -chardev null,id=c -object filter-mirror,id=f,netdev=u,outdev=c",
+    "-netdev user,id=u -chardev null,id=c -object filter-redirector,id=f,netdev=u,indev=c,outdev=d "
+    "-chardev null,id=d",
+    "-netdev user,id=u -object filter-replay,id=f,netdev=u "
+    "-object filter-replay,id=g,netdev=u,position=id=f,insert=before",
+    "-netdev hubport,id=p,hubid=0 -object filter-replay,id=f,netdev=p",
+    "-nic user,id=u -object filter-replay,id=f,netdev=u",
+    "-net user,id=u -net nic -object filter-replay,id=f,netdev=u",
+    """-object '{"qom-type":"filter-dump","id":"f","netdev":"u","file":"d","maxlen":9}' -netdev user,id=u""",
+    "-object iothread,id=i -chardev socket,id=a,path=sa,server=on,wait=off "
+    "-chardev socket,id=b,path=sb,server=on,wait=off -chardev socket,id=c,path=sc,server=on,wait=off "
+    "-object colo-compare,id=cc,primary_in=a,secondary_in=b,outdev=c,iothread=i",
+    "-object rng-random,id=r -object secret,id=s,data=x -nic user",
+    "-readconfig filter.cfg -nic user,id=u",
+)
 HUBS = ok(
     "-netdev hubport,id=p,hubid=0 -device e1000,netdev=p",
     "-netdev hubport,id=p,hubid=5 -netdev hubport,id=q,hubid=5 -device e1000,netdev=p -device pcnet,netdev=q",
@@ -171,6 +214,8 @@ HUBS = ok(
     "-netdev hubport,id=p,hubid=-1 -device e1000,netdev=p",
 )
 JSON = ok(
+    """-netdev '{"type":"user","id":"n","hostfwd":[{"str":"tcp:127.0.0.1:5577-:22"}]}'""",
+    """-netdev '{"type":"user","id":"n","guestfwd":[{"str":"tcp:10.0.2.100:7-cmd:cat"}]}'""",
     """-netdev '{"type":"user","id":"n"}' -device e1000,netdev=n""",
     """-netdev '{"type":"user","id":"n","restrict":true,"dnssearch":[{"str":"a"}]}' -device e1000,netdev=n""",
     """-netdev user,id=n -device '{"driver":"e1000","netdev":"n","mac":"52:54:00:00:00:09","id":"j"}'""",
@@ -207,146 +252,6 @@ SET = ok(
     "-readconfig net.cfg -device e1000,netdev=fromfile",
     "-readconfig nic.cfg",
 )
-MISTAKES = [
-    no("-netdev user", "Parameter 'id' is missing", "has no id"),
-    no("-netdev id=x", "Parameter 'type' is missing", "which back end"),
-    no("-netdev nothing,id=x", "does not accept value 'nothing'", "no back end 'nothing'"),
-    no("-netdev none,id=x", "not compiled into this binary", "none is no back end"),
-    no("-netdev nic,id=x", "not compiled into this binary", "nic is no back end"),
-    no("-netdev netmap,id=x,ifname=y", "not compiled into this binary", "not in this QEMU"),
-    no("-netdev vmnet-host,id=x", "does not accept value", "no back end 'vmnet-host'"),
-    no("-netdev user,id=x -netdev user,id=x", "Duplicate ID 'x' for netdev", "two -netdev with the id 'x'"),
-    no("-netdev user,id=x -nic user,id=x", "Duplicate ID 'x'", "'x' is taken"),
-    no("-netdev user,id=x -net user,id=x", "Duplicate ID 'x'", "'x' is taken"),
-    no("-netdev user,id=1x", "Parameter 'id' expects an identifier", "no identifier"),
-    no("-netdev user,id=x,hostnam=y", "Invalid parameter 'hostnam'", "no option 'hostnam'"),
-    no("-netdev user,id=x,restrict=maybe", "Parameter 'restrict' expects 'on' or 'off'", "on or off"),
-    no("-netdev user,id=x,ipv6-prefixlen=many", "expects an int64 value", "whole number"),
-    no("-netdev user,id=x,ipv6-net=fd00::/x", "expects a number", "no number"),
-    no("-netdev user,id=x,ipv4=off,ipv6=off", "IPv4 and IPv6 disabled", "both off"),
-    no("-netdev user,id=x,ipv4=off,net=10.0.0.0/8", "IPv4 disabled but", "IPv4 is off"),
-    no("-netdev user,id=x,ipv6=off,ipv6-host=fec0::1", "IPv6 disabled but", "IPv6 is off"),
-    no("-netdev user,id=x,net=10.0.0.0/33", "must be in range 4-32", "4 to 32 bits"),
-    no("-netdev user,id=x,net=hello", "Failed to parse netmask", "no IPv4 network"),
-    no("-netdev user,id=x,host=192.168.1.1", "Host doesn't belong to network", "outside the guest's network"),
-    no("-netdev user,id=x,dns=10.0.2.2", "DNS must be different from host", "name server"),
-    no("-netdev user,id=x,dhcpstart=10.0.2.3", "DHCP must be different", "dhcpstart"),
-    no("-netdev user,id=x,domainname=", "cannot be empty", "is empty"),
-    no("-netdev user,id=x,ipv6-prefix=xyz", "Failed to parse IPv6 prefix", "no IPv6 prefix"),
-    no("-netdev user,id=x,hostfwd=tcp:22", "Missing : separator", "only one ':'"),
-    no("-netdev user,id=x,hostfwd=sctp::1-:2", "Bad protocol name", "neither tcp nor udp"),
-    no("-netdev user,id=x,hostfwd=tcp::99999-:22", "Bad host port", "no port of the host"),
-    no("-netdev user,id=x,hostfwd=tcp::5000-:0", "Bad guest port", "no port of the guest"),
-    no("-netdev user,id=x,hostfwd=tcp::5000:22", "Bad host port separator", "a '-'"),
-    no(
-        "-netdev user,id=x,hostfwd=tcp::5001-:1,hostfwd=tcp::5001-:2",
-        "Could not set up host",
-        "forwarded twice",
-    ),
-    no("-netdev user,id=x,guestfwd=tcp:10.0.2.100:7", "Invalid guest forwarding rule", "no forwarding rule"),
-    no(
-        "-netdev user,id=x,guestfwd=tcp:1.2.3.4:7-cmd:cat",
-        "Conflicting/invalid",
-        "outside the guest's network",
-    ),
-    no("-netdev tap,id=x,fd=3,ifname=t", "are invalid with fd=", "open already"),
-    no("-netdev tap,id=x,fd=three", "nvalid file descriptor", "no number"),
-    no("-netdev tap,id=x,vhostfds=3:4", "invalid if fds= wasn't specified", "goes with fds="),
-    no("-netdev tap,id=x,sndbuf=lots", "expects a size value", "is a size"),
-    no("-netdev tap,id=x,queues=-1", "expects", "queues"),
-    no("-netdev tap,id=x,fds=3:4,vhostfds=5", "does not match the number of vhostfds", "different numbers"),
-    no("-net nic -net tap,queues=2,script=no,downscript=no", "cannot be used with hubs", "one queue"),
-    no("-netdev socket,id=x", "exactly one of", "only one; there are 0"),
-    no("-netdev socket,id=x,listen=:1,connect=1.2.3.4:5", "exactly one of", "there are 2"),
-    no("-netdev socket,id=x,listen=1234", "doesn't contain ':'", "no ':'"),
-    no("-netdev socket,id=x,listen=:http", "port number 'http' is invalid", "no port number"),
-    no("-netdev socket,id=x,udp=127.0.0.1:1", "localaddr= is mandatory", "needs localaddr="),
-    no(
-        "-netdev socket,id=x,listen=:1234,localaddr=127.0.0.1", "only valid with mcast", "mcast= or udp= only"
-    ),
-    no("-netdev socket,id=x,mcast=10.0.0.1:1234", "does not contain a multicast", "no multicast"),
-    no("-netdev stream,id=x", "Parameter 'addr' is missing", "addr is missing"),
-    no("-netdev stream,id=x,addr.type=inet,addr.host=h", "addr.port' is missing", "addr.port is missing"),
-    no("-netdev stream,id=x,addr.type=tcp", "does not accept value 'tcp'", "cannot be 'tcp'"),
-    no("-netdev stream,id=x,addr.type=unix,addr.path=p,server=perhaps", "expects 'on' or 'off'", "on or off"),
-    no(
-        "-netdev stream,id=x,addr.type=unix,addr.path=p,speed=9", "Parameter 'speed' is unexpected", "'speed'"
-    ),
-    no("-netdev stream,id=x,server", "Expected '=' after parameter", "must follow"),
-    no("-netdev stream,addr.type=unix,addr.path=p", "Parameter 'id' is missing", "id is missing"),
-    no("-netdev dgram,id=x", "requires local=", "needs local"),
-    no("-netdev dgram,id=x,local.type=unix,local.path=p", "requires remote parameter", "needs remote"),
-    no(
-        "-netdev dgram,id=x,local.type=unix,local.path=p,remote.type=inet,remote.host=127.1,remote.port=1",
-        "types must be the same",
-        "of one type",
-    ),
-    no("-netdev l2tpv3,id=x,src=1.2.3.4,dst=1.2.3.5", "'txsession' is missing", "needs txsession"),
-    no("-netdev l2tpv3,id=x,src=1.2.3.4,dst=1.2.3.5,txsession=1,udp=on", "need both src and dst", "srcport"),
-    no("-netdev l2tpv3,id=x,src=a,dst=b,txsession=1,rxcookie=1", "or neither", "go together"),
-    no("-netdev hubport,id=x", "Parameter 'hubid' is missing", "needs hubid"),
-    no("-netdev hubport,id=x,hubid=1,netdev=y", "netdev 'y' not found", "no netdev 'y'"),
-    no("-net hubport,hubid=1", "only supported with -netdev", "with -netdev or -nic"),
-    no("-netdev vhost-user,id=x", "Parameter 'chardev' is missing", "needs chardev"),
-    no("-netdev vhost-user,id=x,chardev=c", 'chardev "c" not found', "no chardev 'c'"),
-    no("-chardev null,id=c -netdev vhost-user,id=x,chardev=c", "not reconnectable", "no socket"),
-    no("-netdev vhost-vdpa,id=x", "neither vhostdev= nor vhostfd=", "needs vhostdev="),
-    no("-netdev vhost-vdpa,id=x,vhostdev=/dev/y,vhostfd=3", "mutually exclusive", "exclude each other"),
-    no("-netdev vde,id=x,port=70000", "expects uint16_t", "between 0 and 65535"),
-    no("-device e1000,netdev=gone", "can't find value 'gone'", "no netdev 'gone'"),
-    no("-netdev user,id=x -device e1000,netdev=x -device e1000,netdev=x", "in use", "has a NIC already"),
-    no(
-        "-netdev user,id=x -nic user -device e1000,netdev=x,vlan=1",
-        "'e1000.vlan' not found",
-        "no property 'vlan'",
-    ),
-    no("-device e1000,mac=52:54:00", "doesn't take value", "MAC address"),
-    no("-device e1000,macaddr=52:54:00:12:34:56", "not found", "called mac"),
-    no("-device e1000x,netdev=x -netdev user,id=x", "not a valid device model name", "no NIC 'e1000x'"),
-    no("-device e1000-base", "abstract", "no device that can be added"),
-    no("-device sungem", "not a valid device model name", "built without"),
-    no("-device usb-net", "No 'usb-bus' bus found", "no usb-bus"),
-    no("-device virtio-net-device", "No 'virtio-bus' bus found", "no virtio-bus"),
-    no("-M none -device e1000", "No 'PCI' bus found", "no PCI"),
-    no("-M microvm -device virtio-net-pci", "No 'PCI' bus found", "no PCI"),
-    no("-device netdev=x -netdev user,id=x", "Parameter 'driver' is missing", "which device"),
-    no(
-        "-device e1000,id=a -device rtl8139,id=a",
-        "Duplicate ID 'a' for device",
-        "two -device with the id 'a'",
-    ),
-    no("-device virtio-net-pci,mq=perhaps", "expects 'on' or 'off'", "on or off"),
-    no("-device virtio-net-pci,rx_queue_size=100", "Invalid rx_queue_size", "power of 2"),
-    no("-nic user,model=virtio-net", "Unsupported NIC model: virtio-net", "model 'virtio-net'"),
-    no("-nic user,model=usb-net", "Unsupported NIC model", "model 'usb-net'"),
-    no("-net nic,model=foo -net user", "Unsupported NIC model: foo", "model 'foo'"),
-    no("-nic user,mac=xx", "invalid syntax for ethernet address", "no MAC address"),
-    no("-nic user,mac=01:00:5e:00:00:01", "multicast MAC", "multicast"),
-    no("-net nic,macaddr=01:00:5e:00:00:01", "multicast MAC", "multicast"),
-    no("-net nic,vlan=0 -net user,vlan=0", "Invalid parameter 'vlan'", "no option 'vlan'"),
-    no("-net nic,netdev=gone", "netdev 'gone' not found", "no netdev 'gone'"),
-    no("-nic user,macaddr=52:54:00:12:34:56", "Invalid parameter 'macaddr'", "no option 'macaddr'"),
-    no("-nic user,netdev=x", "Invalid parameter 'netdev'", "no option 'netdev'"),
-    no("-net channel,vmchannel=x", "does not accept value 'channel'", "no back end"),
-    no(" ".join(["-nic user"] * 9), "slots available", "no more than 8"),
-    no("-M isapc -cpu 486 -nic user,model=e1000", "No primary PCI bus", "no PCI bus"),
-    no("-M nothing", "unsupported machine type", "no machine 'nothing'"),
-    no("-nettdev user", "invalid option", "no option of this QEMU"),
-    no("-netdev", "requires an argument", "last word"),
-    no("-netdev '{\"type\":'", "JSON", "begins as JSON"),
-    no("""-netdev '{"type":"user"}'""", "Parameter 'id' is missing", "id is missing"),
-    no("""-netdev '{"type":"user","id":"x","restrict":"on"}'""", "expected: boolean", "true or false"),
-    no("""-netdev '{"type":"user","id":"x","colour":1}'""", "'colour' is unexpected", "'colour'"),
-    no("""-device '{"driver":"e1000","netdev":"gone"}'""", "can't find value", "no netdev 'gone'"),
-    no("-set netdev.x.hostname=y -netdev user,id=x", 'no netdev "x" defined', "before it"),
-    no("-set nonsense", "can't parse", "GROUP.ID.NAME"),
-    no("-readconfig bad.cfg", "no group defined", "neither a [section]"),
-    no(
-        "-chardev socket,id=c,path=gone -netdev vhost-user,id=x,chardev=c -device e1000,netdev=x",
-        "onnect",
-        "virtio NIC only",
-    ),
-]
 AWAY = [
     Case(
         "-chardev socket,id=c,path=/tmp/vhost.sock -netdev vhost-user,id=v,chardev=c "
@@ -362,6 +267,12 @@ AWAY = [
         only_here="the descriptors are libvirt's",
     ),
     Case("-netdev tap,id=t -device e1000,netdev=t", only_here="the distribution's script wants a bridge"),
+    Case(
+        "-netdev af-xdp,id=x,ifname=lo -device e1000,netdev=x",
+        ("does not accept value 'af-xdp'", "no back end 'af-xdp'"),
+        taken="newer",
+        only_here="the program is built without AF_XDP",
+    ),
     Case("-netdev vde,id=v -device e1000,netdev=v", only_here="no VDE switch runs"),
 ]
 VHOST = ok(
@@ -375,6 +286,9 @@ CORPUS = [
     *NET,
     *PAIRS,
     *BACKENDS,
+    *SLOTS,
+    *GLOBALS,
+    *FILTERS,
     *HUBS,
     *JSON,
     *TAPS,
@@ -388,5 +302,6 @@ CORPUS = [
 FILES = {
     "net.cfg": '# a back end\n[netdev "fromfile"]\n  type = "user"\n  hostname = "fred"\n',
     "nic.cfg": '[nic]\n  type = "user"\n  model = "rtl8139"\n',
+    "filter.cfg": '[object "f"]\n  qom-type = "filter-replay"\n  netdev = "u"\n',
     "bad.cfg": "this is nothing\n",
 }

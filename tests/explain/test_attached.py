@@ -48,6 +48,11 @@ from qtrace.explain.explanation import Reader
             "-id 9 -M made-up -netdev user,id=a,new=1 -device nic9,netdev=a,x=y",
             [("nic9", "user", "a", False)],
         ),
+        # What QEMU itself took is no conflict, whatever is thought of its slots here.
+        (
+            "-nodefaults -netdev user,id=a -device e1000,netdev=a,addr=1,bus=made.up -device rtl8139,addr=1",
+            [("e1000", "user", "a", False)],
+        ),
     ],
 )
 def test_pairs(reader: Reader, line: str, expected: list[tuple[str, str, str, bool]]) -> None:

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from corpus import CORPUS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from witness import Release
 
+from qtrace.cli._explanation import as_markdown, as_mermaid, as_text
 from qtrace.cli.explain import command
 from qtrace.errors import RefusedLine
 from qtrace.explain.explanation import Reader
@@ -84,6 +87,8 @@ def test_a_process(index: Index) -> None:
         ("-nic user,restrict", "deprecated", "restrict=on"),
         ("-nic user,ip=10.0.2.0", "deprecated", "ip="),
         ("-nic tap,fd=3", "descriptor", "hand this over"),
+        ("-global rtl8139.mac=52:54:00:00:00:09 -nic user", "remark", "changes nothing"),
+        ("-device vfio-pci,host=01:00.0 -nic none", "passthrough", "hands a device"),
         ("-readconfig /etc/shadow -nic user", "remark", "was not read"),
     ],
 )
@@ -107,13 +112,61 @@ def test_every_option_has_its_meaning_and_its_place(reader: Reader) -> None:
 
 @pytest.mark.needs("qemu-system-x86_64")
 @pytest.mark.parametrize("model", ["e1000", "rtl8139", "virtio-net-pci", "vmxnet3", "ne2k_isa", "usb-net"])
-def test_a_models_properties_are_those_that_qemu_lists(reader: Reader, model: str) -> None:
-    argv = ["qemu-system-x86_64", "-device", f"{model},help"]
-    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+def test_a_models_properties_are_those_that_qemu_lists(release: Release, model: str) -> None:
+    said = release.program.said("-device", f"{model},help")
     theirs = set(re.findall(r"^  ([\w-]+)=<", said, re.MULTILINE)) - {"virtio-backend"}
-    ours = reader.models.properties(reader.models.by_type[model])
-    assert theirs <= set(ours)
+    ours = release.reader.models.properties(release.reader.models.by_type[model])
+    assert theirs and theirs <= set(ours)
     assert {name for name, item in ours.items() if item.file} <= theirs
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("taskset -c 0,1 nice -n 5 qemu-system-x86_64 -nic user,model=rtl8139", "another program's"),
+        ("cd /vm; sudo -E env A=b qemu-system-x86_64 -nic user,model=rtl8139 2>&1 | tee log &", ""),
+        ("qemu-system-x86_64 ^\n  -nic user,model=rtl8139", ""),
+        ("qemu-system-x86_64 -nic user,model=rtl8139 # and a comment", ""),
+        ('"C:\\Program Files\\qemu\\qemu-system-x86_64w.exe" -nic user,model=rtl8139', ""),
+        ('#!/bin/sh\nset -e\nexec qemu-system-x86_64 \\\n -nic user,model=rtl8139 "$@"', "no variable"),
+        ("qemu-img create d.img 1G\nqemu-system-x86_64 d.img -nic user,model=rtl8139", ""),
+        ("qemu-system-x86_64 -nic user,model=rtl8139, id=x", "a blank ends a value"),
+    ],
+)
+def test_a_line_as_it_is_copied(reader: Reader, text: str, words: str) -> None:
+    data = reader.explain(split_text(text))
+    assert [nic["type"] for nic in data["nics"]] == ["rtl8139"] and data["machine_known"]
+    said = " ".join(item["text"] for item in data["warnings"])
+    assert words in said if words else not data["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "hint"),
+    [
+        ("virsh start vm", "is not called as QEMU is", ""),
+        ("qemu-system-x86_64 \u2013nic user", "no '-'", "type it again"),
+        ("qemu-system-x86_64 -nic \u201cuser\u201d", "no back end", "typographic"),
+        ("qemu-system-x86_64 -nic=user", "no option", "-nic user"),
+        ("qemu-system-x86_64 -redir tcp:1::2", "no option", "removed-features"),
+        ("qemu-system-x86_64 -net nic,vlan=1", "no option 'vlan'", "QEMU 3.0"),
+        ("kvm -id 100 -nic user", "no option", "--lenient"),
+        ("qemu-system-x86_64 -nic user\nqemu-system-x86_64 -nic user", "2 QEMU commands", "one at a time"),
+    ],
+)
+def test_a_refusal_says_what_to_do(reader: Reader, text: str, words: str, hint: str) -> None:
+    with pytest.raises(RefusedLine) as refusal:
+        reader.explain(split_text(text))
+    assert words in str(refusal.value) and hint in refusal.value.hint
+
+
+def test_a_distributors_line_is_read_leniently(index: Index) -> None:
+    line = (
+        "/usr/bin/kvm -id 100 -machine type=pc+pve0 -netdev type=tap,id=net0,ifname=tap100i0,script=/bridge "
+        "-device virtio-net-pci,mac=AA:BB:CC:DD:EE:FF,netdev=net0,bus=pci.0,addr=0x12,id=net0,host_mtu=1500"
+    )
+    assert run(index, "--", line).exit_code == 1
+    said = run(index, "--lenient", "--", line)
+    assert said.exit_code == 0 and "-id 100" in said.output and "net0 (tap)" in said.output
 
 
 def test_a_refusal_is_one_message(index: Index) -> None:
@@ -133,9 +186,18 @@ def test_control_characters_do_not_reach_the_terminal(index: Index) -> None:
 _SAID = (
     "qemu-system-x86_64 -net -netdev -nic -device -M -set -readconfig -nodefaults user tap nic hubport "
     'id=a netdev=a hubid=0 model=virtio mac=1 fd=3 queues=2 addr.type=unix \' " \\ , = {"type": } , ,, e1000 '
+    "-object -global filter-dump filter-mirror,id=f,netdev=a qom-type e1000.mac=x addr=3 bus=pci.0 -- && ; > "
     "stream virtio-net-pci hostfwd=tcp::1-:2 [ x.0=1 x.1.y=2 netdev.a.restrict=on $HOME\n"
 )
 WORDS = st.sampled_from(_SAID.split(" "))
+LINES = st.sampled_from([case.line for case in CORPUS])
+
+
+def spoiled(lines: list[str], place: int, cut: int, put: str) -> str:
+    """Lines of the corpus on one, with something cut out of it and something put in."""
+    text = " ".join(["qemu-system-x86_64", *lines])
+    place %= len(text)
+    return text[:place] + put + text[place + cut :]
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
@@ -144,21 +206,32 @@ WORDS = st.sampled_from(_SAID.split(" "))
         st.text(max_size=300),
         st.lists(WORDS, max_size=14).map(" ".join),
         st.lists(WORDS, max_size=14).map("".join),
+        st.builds(
+            spoiled,
+            st.lists(LINES, min_size=1, max_size=3),
+            st.integers(0, 400),
+            st.integers(0, 6),
+            st.text(max_size=4),
+        ),
     )
 )
 def test_any_text_is_answered_or_refused(reader: Reader, text: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()  # other work on the machine is not its
     try:
         data = reader.explain(split_text(text))
         json.dumps(data)
+        for shown in (as_text(data, every=True), as_markdown(data, every=False), as_mermaid(data)):
+            assert shown
     except RefusedLine as exc:
         assert str(exc)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    form=st.sampled_from(["-netdev", "-nic", "-net", "-device", "-M", "-set", "-chardev"]),
+    form=st.sampled_from(
+        ["-netdev", "-nic", "-net", "-device", "-M", "-set", "-chardev", "-object", "-global"]
+    ),
     value=st.one_of(st.text(max_size=80), st.lists(WORDS, max_size=10).map(",".join)),
 )
 def test_any_value_is_answered_or_refused(reader: Reader, form: str, value: str) -> None:
@@ -179,7 +252,7 @@ def test_any_value_is_answered_or_refused(reader: Reader, form: str, value: str)
     ],
 )
 def test_long_texts_take_no_longer(reader: Reader, text: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()  # other work on the machine is not its
     with pytest.raises(RefusedLine):
         reader.explain(split_text(text))
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1

@@ -1,4 +1,4 @@
-"""The installed QEMU as a witness: started paused, without a guest, in namespaces of its own.
+"""A QEMU as a witness: started paused, without a guest, in namespaces of its own.
 
 Nothing of the host's network is reached: the process is nobody outside and root in a namespace that has a
 loopback and nothing else.
@@ -10,15 +10,22 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from program import Program
+
+from qtrace.explain.explanation import Reader
+
+INSTALLED = Program("qemu-system-x86_64")
 PAUSED = ("-S", "-display", "none", "-monitor", "none", "-serial", "none", "-parallel", "none")
 INSIDE = 'ip link set lo up; ip route add 224.0.0.0/4 dev lo; exec "$@"'
 # Two bridges, and leave to use them: /etc is another one in this mount namespace alone.
@@ -26,7 +33,17 @@ BRIDGED = """ip link add br0 type bridge; ip link add br1 type bridge; ip link s
 mount -t tmpfs none /mnt; mkdir /mnt/qemu; echo 'allow all' > /mnt/qemu/bridge.conf
 mount -t overlay none -o lowerdir=/mnt:/etc /etc; """
 _CLIENT = re.compile(r"(.*?): index=(\d+),type=([\w-]+),(.*)")
+_FILTER = re.compile(r"  - (.*?): type=([\w-]+)")
 _GENERATED = re.compile(r"#net(\d+)\d\d\b")
+
+
+@dataclass(frozen=True)
+class Release:
+    """How explain reads a release, and a program of it."""
+
+    name: str
+    reader: Reader
+    program: Program
 
 
 @dataclass
@@ -38,12 +55,29 @@ class Account:
     netdevs: dict[str, dict[str, Any]] = field(default_factory=dict)
     hubs: dict[int, dict[str, str | None]] = field(default_factory=dict)
     devices: list[tuple[str, str, str]] = field(default_factory=list)
+    filters: list[tuple[str, str, str]] = field(default_factory=list)  # (back end, filter, its type)
     info: dict[str, str] = field(default_factory=dict)  # a back end's options, as QEMU prints them
     addresses: list[tuple[str, str]] = field(default_factory=list)  # (PCI device, slot)
 
 
-def ask(argv: Sequence[str], home: Path, needs: str = "") -> Account:
-    """Start QEMU with these arguments in `home` and ask it; `refused` is what it said if it would not start.
+class Witnesses:
+    """Lines that were asked, so that each is started once: two at a time."""
+
+    def __init__(self, home: Path, pool: ThreadPoolExecutor) -> None:
+        self._home, self._pool = home, pool
+        self._asked: dict[tuple[str, ...], Future[Account]] = {}
+
+    def ask(self, release: Release, line: str, needs: str = "") -> Future[Account]:
+        """The answer of a release's program, to come."""
+        argv = shlex.split(line)
+        key = (release.name, needs, *argv)
+        if key not in self._asked:
+            self._asked[key] = self._pool.submit(ask, argv, self._home, needs, release.program)
+        return self._asked[key]
+
+
+def ask(argv: Sequence[str], home: Path, needs: str = "", program: Program = INSTALLED) -> Account:
+    """Start a QEMU with these arguments in `home` and ask it; `refused` is what it said if it did not start.
 
     For `needs` as in the corpus it stays root: in a user namespace, so of that namespace and of files.
     """
@@ -53,12 +87,19 @@ def ask(argv: Sequence[str], home: Path, needs: str = "") -> Account:
         monitor = folder / "qmp"
         inside = (BRIDGED if needs == "bridge" else "") + INSIDE
         command = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--", "sh", "-c", inside, "sh"]
-        command += ["qemu-system-x86_64", *PAUSED, "-qmp", f"unix:{monitor},server=on,wait=off"]
+        command += [program.path, *PAUSED, "-qmp", f"unix:{monitor},server=on,wait=off"]
         command += [*([] if "accel" in " ".join(argv) else ["-accel", "tcg"]), *argv]
         if not needs and os.geteuid() == 0:
             command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", *command]
         with (folder / "said").open("wb") as said:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=home)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd=home,
+                env=os.environ | program.environment,
+            )
         try:
             return _ask(process, monitor, folder / "said")
         finally:
@@ -106,9 +147,13 @@ def _account(line: socket.socket) -> Account:
 def _network(account: Account, text: str) -> None:
     hub: int | None = None
     nic: str | None = None
+    last = ""
     for line in text.replace("\r", "").split("\n"):
         line = _GENERATED.sub(r"#net\1", line)
-        if not line.strip():
+        if not line.strip() or line == "filters:":
+            continue
+        if match := _FILTER.match(line):
+            account.filters.append((last, match[1], match[2]))
             continue
         if match := re.match(r"hub (-?\d+)$", line):
             hub, nic = int(match[1]), None
@@ -122,7 +167,7 @@ def _network(account: Account, text: str) -> None:
             if client is None:
                 account.hubs[hub][port] = None
                 continue
-            name = _client(account, client)
+            name = last = _client(account, client)
             account.hubs[hub][port] = name
             table = account.nics if client[3] == "nic" else account.netdevs
             if name in table:
@@ -131,6 +176,7 @@ def _network(account: Account, text: str) -> None:
         hub = None
         client = _CLIENT.match(body)
         assert client, line
+        last = client[1]
         if not inner:
             nic = client[1] if client[3] == "nic" else None
             if nic is not None and client[2] != "0":

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
+from program import Program
 
-from qtrace.debian import fetch_package
-from qtrace.errors import MissingPrerequisite, NoPath
+from qtrace.errors import NoPath
 from qtrace.model import Direction
-from qtrace.source.build import ensure_index, release_tree
 from qtrace.source.catalogue import map_tree
 from qtrace.source.difference import difference
 from qtrace.source.platforms import other_platform
 from qtrace.source.walk import walk
 from qtrace.store.index import Index
-
-pytestmark = pytest.mark.usefixtures("side_cache")
-
-_NEXT = "trixie"
-_PARTS = ("x86", "common", "gui", "modules-opengl", "modules-spice")
-_BUILT = "bookworm-backports"  # the same series, as a program that runs here
-
-
-@pytest.fixture(scope="module")
-def newer(side_cache: Path, skip_or_fail: Callable[[str], NoReturn]) -> Index:
-    """The index of Debian 13's QEMU, fetched by the project itself."""
-    try:
-        tree = release_tree(_NEXT)
-    except MissingPrerequisite as exc:
-        skip_or_fail(f"the source of QEMU in Debian {_NEXT} is not to be had: {exc}")
-    found, _ = ensure_index(source=tree)
-    return found
 
 
 def test_it_is_another_release(index: Index, newer: Index) -> None:
@@ -70,29 +48,8 @@ def test_only_what_needs_another_system_or_library_has_errors(newer: Index) -> N
         assert other_platform(file) or re.search(r"'[\w./-]+\.h' file not found", errors), (file, errors)
 
 
-@pytest.fixture(scope="module")
-def program(
-    side_cache: Path, tmp_path_factory: pytest.TempPathFactory, skip_or_fail: Callable[[str], NoReturn]
-) -> Callable[..., str]:
-    """A QEMU of the newer series, built for this release and unpacked only: it is asked for its help."""
-    try:
-        folders = [fetch_package(f"qemu-system-{part}", suite=_BUILT) for part in _PARTS]
-    except MissingPrerequisite as exc:
-        skip_or_fail(f"Debian {_BUILT} has no QEMU to ask: {exc}")
-    # All in one place: what is not there it takes from the installed QEMU, whose modules do not fit.
-    modules = tmp_path_factory.mktemp("modules")
-    for module in (path for folder in folders for path in folder.glob("usr/lib/*/qemu/*.so")):
-        (modules / module.name).symlink_to(module)
-
-    def ask(*words: str) -> str:
-        argv = [str(folders[0] / "usr/bin/qemu-system-x86_64"), *words]
-        environment = os.environ | {"QEMU_MODULE_DIR": str(modules)}
-        return subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=60).stdout
-
-    return ask
-
-
-def test_the_map_has_what_a_second_qemu_offers(newer: Index, program: Callable[..., str]) -> None:
+def test_the_map_has_what_a_second_qemu_offers(newer: Index, newer_program: Program) -> None:
+    program = newer_program.said
     assert program("--version").split()[3].split(".")[:2] == newer.meta["qemu"].split(".")[:2]
     known = map_tree(newer)
     section = program("-device", "help").partition("Network devices:\n")[2].partition("\n\n")[0]
