@@ -1,7 +1,7 @@
 """Symbol tables with static functions: the binary's own, or that of a separate debug file.
 
 Debug files are found as gdb finds them: by build id below /usr/lib/debug/.build-id, by .gnu_debuglink
-beside the binary, in .debug beside it, and below /usr/lib/debug.
+beside the binary, in .debug beside it, below /usr/lib/debug, and from the servers of DEBUGINFOD_URLS.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qtrace.binary.buildid import build_id
+from qtrace.binary.debuginfod import fetch_debug_file
 from qtrace.binary.elf import Elf
 from qtrace.errors import BinaryError
 
@@ -55,7 +56,7 @@ def debug_file(binary: Path, elf: Elf, given: Path | None, force: bool = False) 
         with contextlib.suppress(BinaryError, OSError):
             if path.is_file() and path != binary and (not elf.build_id or build_id(path) == elf.build_id):
                 return path
-    return None
+    return fetch_debug_file(elf.build_id)
 
 
 def _usual(binary: Path, elf: Elf) -> Iterator[Path]:

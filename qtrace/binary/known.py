@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtrace.binary.buildid import build_id
+from qtrace.binary.debuginfod import servers
 from qtrace.cache import atomic_file, cache_dir
 from qtrace.errors import BinaryError
 from qtrace.model import Symbol
@@ -40,7 +41,9 @@ class KnownSymbols:
         self._resolver: Resolver | None = None
         self.build_id = build_id(binary)
         tree = index.path.stem if index else "no-index"
-        self._file = cache_dir("symbols") / f"{self.build_id or 'unnamed'}-{tree}.json"
+        # A server may know more than was found out without one.
+        asked = "-debuginfod" if servers() else ""
+        self._file = cache_dir("symbols") / f"{self.build_id or 'unnamed'}-{tree}{asked}.json"
         self._kept = bool(self.build_id) and symbols is None and not force
         self._answers, self._all = self._load()
         self._new = False
