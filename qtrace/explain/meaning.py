@@ -6,7 +6,7 @@ From the schema first, then from qemu-options.hx, then (NICs) from the propertie
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from qtrace.explain.clients import Client, Filter
@@ -78,6 +78,9 @@ def _nic(client: Client, schema: Schema, models: Models) -> list[Meaning]:
             _row(values, item.name, item.default, item.type, item.meaning, item.file, item.line)
             for item in models.properties(model).values()
             if item.file
+        ]
+        rows = [
+            replace(row, value=client.mac) if row.name == "mac" and not row.given else row for row in rows
         ]
         known = {"driver", "id", *(row.name for row in rows)}
         if "bus" in values:

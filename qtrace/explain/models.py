@@ -29,6 +29,9 @@ _BUSES = {
 _OF_ANY = ("type", "hotpluggable", "hotplugged", "realized", "parent_bus")
 _ADDED = re.compile(r'object_(?:class_)?property_add\w*\(\s*[^,]+,\s*"([\w-]+)"')
 _BOOTINDEX = re.compile(r'device_add_bootindex_property\([^"]*"([\w-]+)"')
+_NUMBER = re.compile(r"(-?(?:0[xX][0-9a-fA-F]+|[1-9]\d*|0))[uUlL]*\Z")
+_CHOICE = re.compile(r"ON_OFF_AUTO_(\w+)\Z")
+_MACRO = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 _KEPT = re.compile(r"user_creatable = false")
 _INFO = re.compile(r"^const PropertyInfo (qdev_prop_\w+) = \{(.*?)^\};", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r'\.(name|type|description)\s*=\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
@@ -59,6 +62,19 @@ class Model:
     built: bool
     parents: tuple[str, ...] = ()
     pluggable: bool = True
+
+
+def _default(text: str, kind: str) -> str:
+    """A default as people write it; empty where it stands for QEMU's choice, or is none of a value."""
+    if kind == "bool":
+        return {"0": "off", "1": "on"}.get(text, text)
+    if kind == "list":
+        return ""
+    if number := _NUMBER.match(text):
+        return str(int(number[1], 0))
+    if choice := _CHOICE.match(text):
+        return choice[1].lower()
+    return "" if _MACRO.match(text) else text
 
 
 class Models:
@@ -152,9 +168,7 @@ class Models:
             if "name" not in entry:
                 continue
             kind, meaning = self._kinds.get(entry.get("info", ""), (entry.get("info", ""), ""))
-            default = entry.get("defval", "") if entry.get("set_default") else ""
-            if kind == "bool":
-                default = {"0": "off", "1": "on"}.get(default, default)
+            default = _default(entry.get("defval", ""), kind) if entry.get("set_default") else ""
             found[entry["name"]] = Property(entry["name"], kind, meaning, default, file, lines[key])
         return found
 

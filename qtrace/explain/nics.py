@@ -5,6 +5,7 @@ What QEMU would refuse on the way raises RefusedLine.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext, suppress
 
 from qtrace.errors import RefusedLine
@@ -114,8 +115,8 @@ class NicMaker:
         if self.machine.root and model != _NE2000:
             with self.tolerated():
                 nic.bus, nic.address = self.machine.root, self.board_slot(request, nic)
-        self.settings(nic, self.models.by_type.get(model))
         nic.mac = self.macs.settle(request.mac)
+        self.settings(nic, self.models.by_type.get(model), besides=("mac",))  # which the machine sets
 
     def board_slot(self, request: Requested, nic: Client) -> str:
         """Where the machine puts it: at addr= of -net nic, unless this release overlooks that."""
@@ -150,13 +151,13 @@ class NicMaker:
             (i.value for i in reversed(self.globals) if i.driver in mine and i.property == name), None
         )
 
-    def settings(self, nic: Client, model: Model | None) -> None:
-        """Give a NIC what -global says of its model."""
+    def settings(self, nic: Client, model: Model | None, besides: Collection[str] = ()) -> None:
+        """Give a NIC what -global says of its model, but for those properties."""
         for number, item in reversed(list(enumerate(self.globals))):
             if model is None or item.driver not in (model.type, *model.parents):
                 continue
             self.used.add(number)
-            if item.property not in nic.values:
+            if item.property not in (*nic.values, *besides):
                 nic.values[item.property] = item.value
                 nic.settings[item.property] = str(item.option)
 

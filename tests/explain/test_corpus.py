@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from concurrent.futures import Future
@@ -17,6 +18,9 @@ from qtrace.errors import RefusedLine
 from qtrace.explain.explanation import Reader
 
 pytestmark = pytest.mark.needs("qemu-system-x86_64", "unshare", "setpriv")
+# Of these QEMU's monitor shows the values as they were given.
+_COMPARED = {"tap": ("script", "downscript"), "user": ("restrict",), "bridge": ("br",), "socket": ()}
+_COMPARED |= {"stream": (), "dgram": (), "l2tpv3": (), "vde": ()}
 DEVICES = {"tun": "/dev/net/tun", "bridge": "/dev/net/tun", "vhost": "/dev/vhost-net"}
 
 
@@ -109,9 +113,37 @@ def differences(data: dict[str, Any], its: Account) -> dict[str, tuple[object, o
         "hubs": (mine.hubs, its.hubs),
         "devices": (mine.devices, sorted(its.devices)),
         "filters": (sorted(mine.filters), sorted(its.filters)),
+        "options": options(data, its),
         "addresses": (sorted((Counter(mine.addresses) - Counter(its.addresses)).elements()), []),
     }
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def options(data: dict[str, Any], its: Account) -> tuple[object, object]:
+    """What the line says of each NIC and back end, and what QEMU has there."""
+    mine: dict[str, str] = {}
+    theirs: dict[str, str] = {}
+    for client in (*data["nics"], *data["netdevs"]):
+        has = its.properties.get(client.get("mac", ""), {})
+        if client["name"] in its.info:
+            has = dict(pair.split("=", 1) for pair in its.info[client["name"]].split(",") if "=" in pair)
+        for row in client["options"]:
+            if row["name"] == "mac":  # compared as the NIC's, however it is written
+                continue
+            if row["given"] and row["name"] in has and row["name"] in _COMPARED.get(client["type"], has):
+                key = f"{client['name']}.{row['name']}"
+                mine[key], theirs[key] = plainly(row["value"]), plainly(has[row["name"]])
+    return mine, theirs
+
+
+def plainly(value: str) -> str:
+    """A value as QEMU's tree and people's lines write it, in one way."""
+    if value.lower() in ("true", "yes", "on", "y"):
+        return "on"
+    if value.lower() in ("false", "no", "off", "n"):
+        return "off"
+    number = re.match(r"(0x[0-9a-fA-F]+|\d+)(?: \(.*\))?\Z", value)
+    return str(int(number[1], 0)) if number else value
 
 
 def test_qemu_agrees_on_lines_that_are_drawn_by_lot(release: Release, witnesses: Witnesses) -> None:

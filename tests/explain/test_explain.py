@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from corpus import CORPUS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from witness import Release
+from test_corpus import plainly
+from witness import Release, Witnesses
 
 from qtrace.cli._explanation import as_markdown, as_mermaid, as_text
 from qtrace.cli.explain import command
@@ -118,6 +119,35 @@ def test_a_models_properties_are_those_that_qemu_lists(release: Release, model: 
     ours = release.reader.models.properties(release.reader.models.by_type[model])
     assert theirs and theirs <= set(ours)
     assert {name for name, item in ours.items() if item.file} <= theirs
+
+
+# What a device settles only when it is made: from its ROM's file, its bus, or how many queues it has.
+_SETTLED = ("romfile", "romsize", "disable-legacy", "vectors", "ioeventfd")
+
+
+@pytest.mark.needs("qemu-system-x86_64", "unshare", "setpriv")
+@pytest.mark.parametrize(
+    "device",
+    [
+        *("e1000", "rtl8139", "virtio-net-pci", "vmxnet3", "pcnet", "ne2k_isa", "e1000e", "i82551", "tulip"),
+        "virtio-net-pci,rx_queue_size=512,mq=on,mrg_rxbuf=off,vectors=7",
+    ],
+)
+def test_the_values_of_a_models_properties_are_qemus(
+    release: Release, witnesses: Witnesses, device: str
+) -> None:
+    """Those of the line and the defaults alike."""
+    line = f"-nodefaults -device {device}"
+    (nic,) = release.reader.explain(["qemu-system-x86_64", *line.split()])["nics"]
+    (theirs,) = witnesses.ask(release, line).result().properties.values()
+    rows = {row["name"]: row for row in nic["options"] if row["value"] and row["name"] in theirs}
+    assert len(rows) >= 3
+    wrong = {
+        name: (row["value"], theirs[name])
+        for name, row in rows.items()
+        if plainly(row["value"]) != plainly(theirs[name]) and (row["given"] or name not in _SETTLED)
+    }
+    assert not wrong
 
 
 @pytest.mark.parametrize(

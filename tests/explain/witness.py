@@ -56,6 +56,7 @@ class Account:
     hubs: dict[int, dict[str, str | None]] = field(default_factory=dict)
     devices: list[tuple[str, str, str]] = field(default_factory=list)
     filters: list[tuple[str, str, str]] = field(default_factory=list)  # (back end, filter, its type)
+    properties: dict[str, dict[str, str]] = field(default_factory=dict)  # by MAC address
     info: dict[str, str] = field(default_factory=dict)  # a back end's options, as QEMU prints them
     addresses: list[tuple[str, str]] = field(default_factory=list)  # (PCI device, slot)
 
@@ -206,13 +207,18 @@ def _client(account: Account, match: re.Match[str]) -> str:
 
 def _devices(account: Account, text: str) -> None:
     """(type, MAC, peer) of each device with a netdev property, from the device tree."""
-    found: list[list[str]] = []
+    found: list[tuple[str, dict[str, str]]] = []
     for line in text.replace("\r", "").split("\n"):
         line = _GENERATED.sub(r"#net\1", line)
         if match := re.match(r'\s*dev: ([\w.-]+), id "(.*)"', line):
-            found.append([match[1], "", ""])
+            found.append((match[1], {}))
         elif found and (match := re.match(r"\s+addr = ([0-9a-f.]+)", line)):
             account.addresses.append((found[-1][0], match[1]))
-        elif found and (match := re.match(r'\s+(mac|netdev) = "(.*)"', line)):
-            found[-1][1 if match[1] == "mac" else 2] = match[2]
-    account.devices = [(kind, mac, peer) for kind, mac, peer in found if mac]
+        elif found and (match := re.match(r"\s+([\w-]+) = (.*)", line)):
+            found[-1][1][match[1]] = match[2].strip('"')
+    for place, (kind, values) in enumerate(found):
+        if values.get("mac"):
+            account.devices.append((kind, values["mac"], values.get("netdev", "")))
+            # A virtio device is inside of another, which has the properties of its bus.
+            outer = found[place - 1][1] if kind == "virtio-net-device" and place else {}
+            account.properties.setdefault(values["mac"], outer | values)
