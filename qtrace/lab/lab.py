@@ -76,9 +76,9 @@ class Lab:
         return Entry(self.name, self.mode.name, self.nic, self.home, pids, addresses=self.addresses)
 
     def kill(self) -> None:
-        """End the guests at once: whoever waits for one is told."""
+        """End the guests at once; whoever waits for one, in another thread, is told."""
         for guest in self.guests.values():
-            guest.stop()
+            guest.kill()
 
     def wait_for_end(self) -> None:
         """Wait until the last guest has ended. Raises LabError when a program beside them ends."""

@@ -66,7 +66,7 @@ def measure_reach(modes: Sequence[Mode], nic: str = "", progress: Progress = SIL
             return Row(mode.name, failed="interrupted")
         progress.step(f"{mode.name}: starting")
         try:
-            row = _measure(mode, nic, running)
+            row = _measure(mode, nic, running, ended)
         except QtraceError as exc:
             hint = f" ({exc.hint})" if exc.hint else ""
             row = Row(mode.name, failed=f"{exc}{hint}", missing=isinstance(exc, MissingPrerequisite))
@@ -95,8 +95,10 @@ def _tell(row: Row, progress: Progress) -> None:
     progress.done(f"{row.mode}: {told}")
 
 
-def _measure(mode: Mode, nic: str, running: list[Lab]) -> Row:
+def _measure(mode: Mode, nic: str, running: list[Lab], ended: threading.Event) -> Row:
     with open_lab(mode, nic, 2, try_first=True) as lab, _listed(lab, running):
+        if ended.is_set():  # before there was anything to end
+            raise LabError("interrupted")
         lab.wait_until_up()
         for number in range(1, len(lab.guests) + 1):
             for command in mode.reach.get("monitor", ()):

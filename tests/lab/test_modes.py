@@ -131,6 +131,20 @@ def test_interrupted_half_way_it_leaves_nothing(host: Callable[[], dict[str, str
 
 
 @LIVE
+def test_an_interrupted_reach_ends_soon_and_leaves_nothing() -> None:
+    words = [*QTRACE, "reach", "stream-unix"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _until(lambda: any(LABS.glob("stream-unix*/lab.json")))
+    name = next(LABS.glob("stream-unix*/lab.json")).parent.name
+    process.send_signal(signal.SIGINT)
+    said, complaint = process.communicate(
+        timeout=20
+    )  # guests take seconds to boot, and nobody waits for that
+    assert process.returncode == 130 and not said and "Traceback" not in complaint
+    assert not any(Path("/run/netns").glob(f"qt-{name}-*")) and not (LABS / name).exists()
+
+
+@LIVE
 def test_the_commands_that_it_prints_make_the_same_lab() -> None:
     with _lab("tap") as lab:
         lines, name = list(lab.recorder.lines), lab.name
