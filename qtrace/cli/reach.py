@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,7 +31,7 @@ _TITLES = {
 @click.command("reach")
 @click.argument("modes", nargs=-1)
 @click.option("--nic", default="", help="The guests' NIC model [default: each mode's own].")
-@click.option("--venue", type=click.Choice(["host", "vm"]), default="host", show_default=True)
+@click.option("--venue", type=click.Choice(["auto", "host", "vm"]), default="auto", show_default=True)
 @click.option(
     "--format", "form", type=click.Choice(["table", "json", "md"]), default="table", show_default=True
 )
@@ -48,6 +50,13 @@ def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
     chosen = [load_mode(name) for name in dict.fromkeys(modes)] or load_modes()
     progress = ConsoleProgress()
     try:
+        if venue == "auto" and not inside_machine():
+            missing = {"not root": os.geteuid() != 0, "no /dev/net/tun": not Path("/dev/net/tun").exists()}
+            lacks = ", ".join(what for what, true in missing.items() if true)
+            venue, why = (
+                ("vm", f"the host has {lacks}") if lacks else ("host", "root and /dev/net/tun are here")
+            )
+            progress.done(f"venue: {venue} ({why})")
         if venue == "vm" and not inside_machine():
             from qtrace.lab.machine_run import run_in_machine
 
@@ -66,8 +75,9 @@ def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
         click.echo(_markdown(rows, where, version))
     else:
         click.echo(_table(rows))
+    # That a whole table lacks what this machine lacks is no failure; that nothing could be tried is.
     wrong = [row for row in rows if row.failed and not (row.missing and not modes)]
-    sys.exit(int(bool(wrong)))
+    sys.exit(int(bool(wrong) or all(row.failed for row in rows)))
 
 
 def _json(row: Row) -> dict[str, Any]:

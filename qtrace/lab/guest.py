@@ -163,6 +163,11 @@ class Guest:
             self._qmp.close()
         self._agent = self._qmp = None
 
+    def kill(self) -> None:
+        """End the process alone: a line closed here would be waited on for ever by another thread."""
+        if self._process.poll() is None:
+            self._process.kill()
+
     def stop(self) -> None:
         """End the process, for certain."""
         with contextlib.suppress(Exception):

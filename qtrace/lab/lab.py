@@ -30,6 +30,15 @@ from qtrace.progress import SILENT, Progress
 
 __all__ = ["Lab", "open_lab"]
 
+_TOOLS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+    "busybox": "busybox-static",
+    "perl": "perl-base",
+}
 _BOOT_TIMEOUT = 120.0  # seconds; two guests on a busy machine take five
 
 
@@ -76,9 +85,9 @@ class Lab:
         return Entry(self.name, self.mode.name, self.nic, self.home, pids, addresses=self.addresses)
 
     def kill(self) -> None:
-        """End the guests at once: whoever waits for one is told."""
+        """End the guests at once; whoever waits for one, in another thread, is told."""
         for guest in self.guests.values():
-            guest.stop()
+            guest.kill()
 
     def wait_for_end(self) -> None:
         """Wait until the last guest has ended. Raises LabError when a program beside them ends."""
@@ -134,7 +143,7 @@ def open_lab(
     if not 1 <= guests <= mode.most:
         raise LabError(f"the mode {mode.name} takes 1 to {mode.most} guests, not {guests}")
     if os.geteuid() != 0:
-        raise MissingPrerequisite("network namespaces and taps need root", hint="run it with sudo")
+        raise MissingPrerequisite("namespaces and taps need root", hint="run it with sudo, or use --venue vm")
     _require(mode)
     kernel = ensure_kernel(progress)
     image = ensure_lab_image(kernel, nic, progress)
@@ -180,6 +189,11 @@ def open_lab(
 
 def _require(mode: Mode) -> None:
     """Raise MissingPrerequisite for what this machine lacks for `mode`."""
+    for name, package in _TOOLS.items():
+        if not shutil.which(name):
+            raise MissingPrerequisite(
+                f"the lab needs the program {name}", hint=f"run: apt-get install {package} (or 'make setup')"
+            )
     machine = "use the lab machine: --venue vm"
     for path in mode.needs:
         if not Path(path).exists():

@@ -128,7 +128,6 @@ class Mode:
     nats: tuple[Nat, ...] = ()
     forwards: tuple[Forward, ...] = ()
     programs: tuple[Program, ...] = ()
-    folders: tuple[str, ...] = ()
     tries: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     kvm: bool = False

@@ -23,7 +23,6 @@ from qtrace.lab.responder import PORT
 
 __all__ = ["Answer", "Target", "ask_from_guest", "ask_from_space", "echo_requests"]
 
-_SECONDS = 2  # how long an answer is waited for
 _REPLY = re.compile(r"\[([0-9a-fA-F:]{17})\]")
 
 
@@ -51,16 +50,19 @@ class Answer:
         return {text.split()[0] for text in (self.tcp, self.udp) if text}
 
 
-def ask_from_guest(guest: Guest, targets: Sequence[Target]) -> list[Answer]:
-    """Try all of `targets` at once from a lab's guest. Raises LabError when the guest is gone."""
+def ask_from_guest(guest: Guest, targets: Sequence[Target], seconds: int) -> list[Answer]:
+    """Try all `targets` at once from a lab's guest, each for `seconds`. Raises LabError if it is gone."""
     lines = []
     for number, target in enumerate(targets):
         if target.everything:
-            ping, where = f"ping -c 1 -W 1 {target.address} >/dev/null 2>&1", target.address
+            ping, where = (
+                f"ping -c 1 -W {(seconds + 1) // 2} {target.address} >/dev/null 2>&1",
+                target.address,
+            )
             lines.append(f"{{ {ping} || {ping}; }} && echo icmp {number} yes &")
-            lines.append(f'echo "arp {number}" $(arping -f -c 2 -w {_SECONDS} -I eth0 {where} 2>&1) &')
+            lines.append(f'echo "arp {number}" $(arping -f -c 2 -w {seconds} -I eth0 {where} 2>&1) &')
     every = [f"{kind}:{target.address}:{target.port}" for target in targets for kind in ("tcp", "udp")]
-    lines.append(f"perl /probe.pl ask {_SECONDS} {' '.join(every)}")
+    lines.append(f"perl /probe.pl ask {seconds} {' '.join(every)}")
     said = guest.sh("\n".join([*lines, "wait"]), timeout=60).splitlines()
     found: dict[str, str] = {}
     for line in said:
@@ -81,15 +83,15 @@ def ask_from_guest(guest: Guest, targets: Sequence[Target]) -> list[Answer]:
     ]
 
 
-def ask_from_space(space: Namespace, device: str, target: Target) -> Answer:
-    """Try `target` from a namespace, ARP through `device`."""
+def ask_from_space(space: Namespace, device: str, target: Target, seconds: int) -> Answer:
+    """Try `target` for `seconds` from a namespace, ARP through `device`."""
     with ThreadPoolExecutor(4) as pool:
-        tcp = pool.submit(_ask, space, socket.SOCK_STREAM, target)
-        udp = pool.submit(_ask, space, socket.SOCK_DGRAM, target)
+        tcp = pool.submit(_ask, space, socket.SOCK_STREAM, target, seconds)
+        udp = pool.submit(_ask, space, socket.SOCK_DGRAM, target, seconds)
         if not target.everything:
             return Answer(tcp=tcp.result(), udp=udp.result())
-        ping = ["ping", "-c", "1", "-W", "1", target.address]
-        arping = ["arping", "-f", "-c", "2", "-w", str(_SECONDS), "-I", device, target.address]
+        ping = ["ping", "-c", "1", "-W", str((seconds + 1) // 2), target.address]
+        arping = ["arping", "-f", "-c", "2", "-w", str(seconds), "-I", device, target.address]
         icmp = pool.submit(lambda: any(_tool(space, ping)[0] == 0 for _ in range(2)))
         arp = pool.submit(_tool, space, arping)
         return Answer(_mac(arp.result()[1]), icmp.result(), tcp.result(), udp.result())
@@ -105,9 +107,9 @@ def echo_requests(machine: Guest | Namespace) -> int:
     return int(dict(zip(names, values, strict=True))["InEchos"])
 
 
-def _ask(space: Namespace, kind: int, target: Target) -> str:
+def _ask(space: Namespace, kind: int, target: Target, seconds: int) -> str:
     """What the responder says, or nothing."""
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + seconds
     with space.make(lambda: socket.socket(socket.AF_INET, kind)) as ours:
         ours.setblocking(False)
         try:
@@ -117,7 +119,7 @@ def _ask(space: Namespace, kind: int, target: Target) -> str:
         except OSError:  # no way there
             return ""
         # The caller speaks first: passt of 2023 loses the answer to one who says nothing.
-        if kind == socket.SOCK_STREAM and select.select([], [ours], [], _SECONDS)[1]:
+        if kind == socket.SOCK_STREAM and select.select([], [ours], [], seconds)[1]:
             with contextlib.suppress(OSError):
                 ours.send(b"who\n")
         while (left := deadline - time.monotonic()) > 0:

@@ -53,12 +53,11 @@ def claim(mode: str) -> Iterator[tuple[str, Path]]:
             home = LABS / name
             if home.exists():
                 continue
-            stack.enter_context(own("dir", str(home)))
             try:
                 home.mkdir(mode=0o755)
-            except FileExistsError:  # another was quicker: it is not ours
-                stack.pop_all()
+            except FileExistsError:  # another was quicker: it is not ours, so no record may name it
                 continue
+            stack.enter_context(own("dir", str(home)))
             stack.callback(shutil.rmtree, home, ignore_errors=True)
             (home / "owner").write_text(f"{os.getpid()}-{start_time(os.getpid())}")
             yield name, home
@@ -113,6 +112,8 @@ def stop(names: list[str], timeout: float = 30.0) -> list[str]:
     if unknown := [name for name in names if name not in entries]:
         have = ", ".join(entries) or "none"
         raise LabError(f"there is no lab {', '.join(unknown)}", hint=f"the labs are: {have}")
+    if os.geteuid() != 0:
+        raise MissingPrerequisite("labs belong to root, and so does what they leave", hint="run it with sudo")
     said = []
     for name in names:
         entry = entries[name]

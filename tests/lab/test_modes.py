@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,12 +62,18 @@ def test_wrong_names_are_said_with_what_there_is() -> None:
 
 
 @LIVE
-def test_a_program_that_is_missing_is_named_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("without", "package"), [("vde_switch", "vde-switch"), ("nft", "nftables")])
+def test_a_program_that_is_missing_is_named_before_anything_is_made(
+    without: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = set(Path("/run/netns").glob("*")) if Path("/run/netns").exists() else set()
-    monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(MissingPrerequisite, match="vde_switch") as caught, _lab("vde"):
+    monkeypatch.setenv("PATH", f"{tmp_path}")
+    for name in ("ip", "nft", "nsenter", "setpriv", "unshare", "busybox", "perl"):
+        if name != without:
+            (tmp_path / name).symlink_to(shutil.which(name, path=os.defpath + ":/usr/sbin:/sbin") or "")
+    with pytest.raises(MissingPrerequisite, match=f"the program {without}") as caught, _lab("vde"):
         pass
-    assert "vde-switch" in caught.value.hint
+    assert package in caught.value.hint
     assert (set(Path("/run/netns").glob("*")) if Path("/run/netns").exists() else set()) == before
 
 
@@ -73,6 +81,7 @@ def test_a_program_that_is_missing_is_named_before_anything_is_made(monkeypatch:
 def test_a_lab_from_up_to_down_and_the_host_is_as_before(host: Callable[[], dict[str, str]]) -> None:
     before = host()
     with _up("tap") as (first, _), _up("user") as (second, _):
+        assert "hostname\r\nvm1\r\n" in _console(f"{first}:vm1", "hostname")
         assert {first, second} <= {row["name"] for row in _json("lab", "status") if row["state"] == "up"}
         inside = _run("lab", "shell", f"{first}:vm1", "--", "ping -c 1 -W 5 192.168.71.1 && exit 7")
         assert inside.returncode == 7 and "1 packets received" in inside.stdout
@@ -128,6 +137,20 @@ def test_interrupted_half_way_it_leaves_nothing(host: Callable[[], dict[str, str
     assert process.returncode == 130 and "Traceback" not in said
     assert not any(Path("/run/netns").glob(f"qt-{name}-*")) and not (LABS / name).exists()
     assert host() == before
+
+
+@LIVE
+def test_an_interrupted_reach_ends_soon_and_leaves_nothing() -> None:
+    words = [*QTRACE, "reach", "stream-unix"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _until(lambda: any(LABS.glob("stream-unix*/lab.json")))
+    name = next(LABS.glob("stream-unix*/lab.json")).parent.name
+    process.send_signal(signal.SIGINT)
+    said, complaint = process.communicate(
+        timeout=20
+    )  # guests take seconds to boot, and nobody waits for that
+    assert process.returncode == 130 and not said and "Traceback" not in complaint
+    assert not any(Path("/run/netns").glob(f"qt-{name}-*")) and not (LABS / name).exists()
 
 
 @LIVE
@@ -227,6 +250,26 @@ class _up:
     def __exit__(self, *exc: object) -> None:
         self.process.send_signal(signal.SIGINT)
         self.process.communicate(timeout=60)
+
+
+def _console(machine: str, line: str) -> str:
+    """What a guest's console shows after `line` is typed on a terminal, until Ctrl-]."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen([*QTRACE, "lab", "shell", machine], stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = ""
+    try:
+        for wanted, typed in (("# ", f"{line}\n"), (f"{line}\r\n", ""), ("# ", "\x1d")):
+            seen, deadline = len(shown), time.monotonic() + 30
+            while wanted not in shown[seen:]:
+                assert time.monotonic() < deadline and select.select([ours], [], [], 30)[0]
+                shown += os.read(ours, 4096).decode(errors="replace")
+            os.write(ours, typed.encode())
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        os.close(ours)
+    return shown
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
