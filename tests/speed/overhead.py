@@ -24,6 +24,7 @@ from qtrace.bench.conditions import conditions
 from qtrace.binary.elf import Elf
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.guest import find_qemu
+from qtrace.lab.kernel import ensure_kernel
 from qtrace.lab.network import Network, open_network
 from qtrace.lab.workload.server import serve
 from qtrace.lab.workload.tcp import PORT, SERVER, tcp
@@ -158,8 +159,7 @@ def measure(rounds: int) -> dict[str, list[Round]]:
 def page(found: dict[str, list[Round]]) -> str:
     """The page."""
     plain = found[_CHOICES[0]]
-    kernel = Path("/proc/sys/kernel/osrelease").read_text().strip()
-    facts = conditions(find_qemu(), choose_accelerator(), f"Linux {kernel}")
+    facts = conditions(find_qemu(), choose_accelerator(), f"Linux {ensure_kernel().release}")
     said = subprocess.run(["bpftrace", "--version"], capture_output=True, text=True, check=True)
     lines = [
         "# What probing costs",
