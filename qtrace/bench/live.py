@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,22 @@ from qtrace import __version__
 from qtrace.bench.attach import Attacher
 from qtrace.bench.brief import make_brief
 from qtrace.bench.conditions import conditions
+from qtrace.bench.indexed import index_for
 from qtrace.errors import TargetError
 from qtrace.explain.attached import Attached, accelerator_of, attached_nics
 from qtrace.explain.explanation import Reader
 from qtrace.model import Cell
+from qtrace.model import Path as WalkedPath
 from qtrace.proc import command_line, tap_counters
 from qtrace.progress import Progress
 from qtrace.store.index import Index
 from qtrace.store.run import RunWriter
 from qtrace.trace.engine import open_engine
+from qtrace.trace.prerequisites import require_tracing
 from qtrace.trace.snapshot import Snapshot
 from qtrace.trace.target import Target
 
-__all__ = ["Live", "choose_nic", "record_process", "target_binary"]
-
-_POLL = 0.2  # seconds between two looks whether the process still lives
+__all__ = ["Aim", "Live", "aim_at", "choose_nic", "record_process", "target_binary"]
 
 
 def target_binary(pid: int) -> Path:
@@ -62,6 +63,43 @@ def choose_nic(pid: int, index: Index, netdev_id: str = "") -> tuple[Attached, l
     return chosen[0], [nic for nic in found if nic is not chosen[0]]
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A process and what is to be followed in it: `nic`; `others` share its functions."""
+
+    pid: int
+    binary: Path
+    index: Index
+    nic: Attached
+    others: list[Attached]
+
+    @property
+    def cell(self) -> Cell:
+        """What a run calls it."""
+        return Cell(self.nic.nic, self.nic.netdev, self.nic.datapath, None, "live")
+
+    def paths(self) -> tuple[WalkedPath, ...]:
+        """The NIC's paths, both directions. Raises CellError."""
+        return tuple(make_brief([self.cell], self.index, "", ()).paths_of(self.cell))
+
+    def __str__(self) -> str:
+        vhost = " with vhost" if self.nic.vhost else ""
+        return f"process {self.pid}: {self.nic.nic} on {self.nic.netdev}{vhost}"
+
+
+def aim_at(pid: int, netdev_id: str, index_name: str, progress: Progress, *, tracing: bool = True) -> Aim:
+    """Process `pid`, its source's index and the NIC to follow; with `tracing`, once all that is there which
+    tracing it needs. Raises TargetError, MissingPrerequisite."""
+    binary = target_binary(pid)
+    if tracing:
+        require_tracing(kernel=False)
+    index = index_for(binary, index_name, progress)
+    nic, others = choose_nic(pid, index, netdev_id)
+    if tracing and nic.vhost:
+        require_tracing(kernel=True)
+    return Aim(pid, binary, index, nic, others)
+
+
 class Live:
     """What `record_process` measured: the snapshot, the tables of the run, and whether Ctrl-C ended the
     window early."""
@@ -73,24 +111,16 @@ class Live:
 
 
 def record_process(
-    pid: int,
-    nic: Attached,
-    others: Sequence[Attached],
-    seconds: float,
-    folder: Path,
-    index: Index,
-    progress: Progress,
-    command: Sequence[str],
+    aim: Aim, seconds: float, folder: Path, progress: Progress, command: Sequence[str]
 ) -> Live:
-    """Count the stages of `nic`'s paths in process `pid` for `seconds` into the run `folder`.
+    """Count the stages of the NIC's paths in the process for `seconds` into the run `folder`.
 
     Ctrl-C ends the window and keeps what was counted. Raises TargetError, TraceError, CellError.
     """
-    binary = target_binary(pid)
-    cell = Cell(nic.nic, nic.netdev, nic.datapath, None, "live")
-    paths = make_brief([cell], index, "", ()).paths_of(cell)
+    pid, nic, index = aim.pid, aim.nic, aim.index
+    paths = aim.paths()
     argv = command_line(pid)
-    facts = conditions(binary, accelerator_of(argv), "unknown: not our guest")
+    facts = conditions(aim.binary, accelerator_of(argv), "unknown: not our guest")
     meta = {
         "qtrace": __version__,
         "command": list(command),
@@ -108,7 +138,11 @@ def record_process(
         before = tap_counters(pid)
         session.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
-        interrupted = not _wait(Target(pid), seconds)
+        interrupted = False
+        try:
+            Target(pid).wait(seconds)
+        except KeyboardInterrupt:
+            interrupted = True
         session.stop()
         after = tap_counters(pid)
         snapshot = session.read()
@@ -119,21 +153,10 @@ def record_process(
             for name, counters in after.items()
             if name in before
         ]
-        for other in others:
+        for other in aim.others:
             note = "the counts of shared functions include its frames"
             item = f"another NIC: {other.nic} on {other.netdev}"
             tables["ledger"].append({"kind": "shared", "item": item, "count": 1, "note": note})
-        writer.add(cell.id, 1, True, tables)
+        writer.add(aim.cell.id, 1, True, tables)
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
-
-
-def _wait(target: Target, seconds: float) -> bool:
-    """Until the time is up; False if Ctrl-C came first. A process that has ended is the reader's to tell."""
-    deadline = time.monotonic() + seconds
-    try:
-        while (left := deadline - time.monotonic()) > 0 and target.alive():
-            time.sleep(min(_POLL, left))
-    except KeyboardInterrupt:
-        return False
-    return True

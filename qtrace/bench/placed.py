@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtrace.bench.attach import Placement
-from qtrace.bench.brief import make_brief
+from qtrace.bench.live import Aim
 from qtrace.errors import TargetError, TraceError
-from qtrace.explain.attached import Attached
-from qtrace.model import Cell, Direction, Probe
-from qtrace.store.index import Index
+from qtrace.model import Direction, Probe
 from qtrace.trace.prerequisites import kprobes_available
 from qtrace.trace.target import Target
 
@@ -30,17 +28,16 @@ class Placed:
     reason: str
 
 
-def place_probes(pid: int, nic: Attached, index: Index) -> list[Placed]:
-    """Every stage of `nic`'s paths in process `pid`, in order, tx first; nothing is attached.
+def place_probes(aim: Aim) -> list[Placed]:
+    """Every stage of the NIC's paths in the process, in order, tx first; nothing is attached.
 
     Raises TargetError, TraceError, BinaryError.
     """
-    target = Target(pid)
+    target = Target(aim.pid)
     files = target.libraries()
     if not files:
-        raise TraceError(f"process {pid} shows no program of its own", hint="run it as root")
-    cell = Cell(nic.nic, nic.netdev, nic.datapath, None, "live")
-    probes, unplaced = Placement(index, files).probes(make_brief([cell], index, "", ()).paths_of(cell))
+        raise TraceError(f"process {aim.pid} shows no program of its own", hint="run it as root")
+    probes, unplaced = Placement(aim.index, files).probes(aim.paths())
     found = [(probe, _why_not(probe, target)) for probe in probes] + list(unplaced)
     order = list(Direction)
     found.sort(key=lambda item: (order.index(item[0].direction), item[0].position))

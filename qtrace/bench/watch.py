@@ -9,13 +9,12 @@ from typing import Any
 
 from qtrace.analyses.histogram import quantile
 from qtrace.bench.attach import Attacher
-from qtrace.bench.brief import make_brief
-from qtrace.explain.attached import Attached
-from qtrace.model import Cell, Direction
+from qtrace.bench.live import Aim
+from qtrace.model import Direction
 from qtrace.progress import Progress
-from qtrace.store.index import Index
 from qtrace.trace.engine import open_engine
 from qtrace.trace.snapshot import Count, Snapshot
+from qtrace.trace.target import Target
 
 __all__ = ["Lap", "StageRate", "watch_process"]
 
@@ -70,24 +69,24 @@ class Lap:
         }
 
 
-def watch_process(
-    pid: int, nic: Attached, interval: float, index: Index, progress: Progress
-) -> Generator[Lap, None, None]:
-    """Attach to `nic`'s paths in process `pid` and give a lap every `interval` seconds, without end.
+def watch_process(aim: Aim, interval: float, progress: Progress) -> Generator[Lap, None, None]:
+    """Attach to the NIC's paths in the process and give a lap every `interval` seconds, without end.
 
     Nothing is left attached once the generator is closed. The stages of one lap are read one after another
     while frames pass, so neighbours may differ by a few; no frame is missed from lap to lap. Raises
     TargetError when the process ends, TraceError.
     """
-    cell = Cell(nic.nic, nic.netdev, nic.datapath, None, "live")
-    paths = make_brief([cell], index, "", ()).paths_of(cell)
-    with open_engine(progress) as engine, Attacher(engine, index).attach(pid, paths) as session:
+    target = Target(aim.pid)
+    with (
+        open_engine(progress) as engine,
+        Attacher(engine, aim.index).attach(aim.pid, aim.paths()) as session,
+    ):
         session.start()
-        progress.done(f"attached to process {pid}: Ctrl-C ends it")
+        progress.done(f"attached to process {aim.pid}: Ctrl-C ends it")
         due = time.monotonic()
         while True:
             due += interval
-            time.sleep(max(0.0, due - time.monotonic()))
+            target.wait(due - time.monotonic())
             yield _lap(session.lap())
 
 

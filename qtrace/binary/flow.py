@@ -61,7 +61,10 @@ class Flow:
                 for at, size, name, text in self._capstone.disasm_lite(code, start)
             ]
             for item in self._followed(lines):
-                (given if isinstance(item, Called) else kept).append(item)  # type: ignore[arg-type]
+                if isinstance(item, Called):
+                    given.append(item)
+                else:
+                    kept.append(item)
         return given, kept
 
     def _followed(self, lines: list[tuple[int, int, str, str]]) -> Iterator[Called | Kept]:

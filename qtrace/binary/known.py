@@ -65,7 +65,9 @@ class KnownSymbols:
 
     def save(self) -> None:
         """Keep new answers for the next time. A cache that cannot be written only costs time."""
-        if not self._new or not self._kept:
+        # A server that did not answer may have the symbols the next time.
+        refused = servers() and self._resolver and self._resolver.debug is None
+        if not self._new or not self._kept or refused:
             return
         answers = {key: asdict(found) if found else None for key, found in self._answers.items()}
         everything = [list(asdict(item).values()) for item in self._all] if self._all is not None else None

@@ -35,6 +35,7 @@ class Resolver:
     ) -> None:
         self.elf = Elf(binary)
         self._index = index
+        self._why_none = ""
         if index is not None and not force:
             check_version(self.elf, index)
         self._own = SymbolTable(self.elf)
@@ -86,13 +87,14 @@ class Resolver:
         assert self._index is not None
         try:
             return Recovery(self.elf, self._index)
-        except BinaryError:
-            return None  # without unwind tables nothing can be recovered
+        except BinaryError as exc:
+            self._why_none = str(exc)  # without unwind tables nothing can be recovered
+            return None
 
     def _recovered(self, row: FunctionRow) -> Symbol:
         recovery = self._recovery
         if recovery is None:
-            return Symbol(row.name, row.file, 0, 0, "not found", "the binary has no unwind tables", NOWHERE)
+            return Symbol(row.name, row.file, 0, 0, "not found", self._why_none, NOWHERE)
         if found := recovery.found.get(row.id):
             sure = LIKELY if found.how == _SHAPE else FOUND
             evidence = found.evidence

@@ -46,7 +46,10 @@ class Site(NamedTuple):
 
 
 class Wanted:
-    """The index as the recovery needs it, read at one go."""
+    """The index as the recovery needs it, read at one go; what is asked of it is remembered.
+
+    There is one for each recovery, so caches that keep it alive (B019) keep nothing else.
+    """
 
     def __init__(self, index: Index) -> None:
         self.rows = index.functions()

@@ -58,17 +58,14 @@ def command(pid: int | None, netdev: str, form: str, index_name: str) -> None:
 
 
 def _of_process(pid: int, netdev: str, form: str, index_name: str) -> None:
-    from qtrace.bench.indexed import index_for
-    from qtrace.bench.live import choose_nic, target_binary
+    from qtrace.bench.live import aim_at
     from qtrace.bench.placed import place_probes
 
     progress = ConsoleProgress()
     try:
-        binary = target_binary(pid)
-        index = index_for(binary, index_name, progress)
-        nic, _ = choose_nic(pid, index, netdev)
-        progress.step(f"looking for the stages of {nic.nic} on {nic.netdev} in {binary}")
-        placed = place_probes(pid, nic, index)
+        aim = aim_at(pid, netdev, index_name, progress, tracing=False)
+        progress.step(f"looking for the stages of {aim.nic.nic} on {aim.nic.netdev} in {aim.binary}")
+        placed = place_probes(aim)
     finally:
         progress.close()
     if form == "json":

@@ -38,21 +38,14 @@ def command(pid: int, duration: float, netdev: str, output: Path | None, form: s
     """
     from datetime import datetime
 
-    from qtrace.bench.indexed import index_for
-    from qtrace.bench.live import choose_nic, record_process, target_binary
-    from qtrace.trace.prerequisites import require_tracing
+    from qtrace.bench.live import aim_at, record_process
 
     progress = ConsoleProgress()
     try:
-        binary = target_binary(pid)
-        require_tracing(kernel=False)
-        index = index_for(binary, index_name, progress)
-        nic, others = choose_nic(pid, index, netdev)
-        if nic.vhost:
-            require_tracing(kernel=True)
-        progress.done(f"process {pid}: {nic.nic} on {nic.netdev}" + (" with vhost" if nic.vhost else ""))
+        aim = aim_at(pid, netdev, index_name, progress)
+        progress.done(str(aim))
         folder = (output or Path("runs") / f"{pid}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
-        live = record_process(pid, nic, others, duration, folder, index, progress, sys.argv[1:])
+        live = record_process(aim, duration, folder, progress, sys.argv[1:])
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")
     finally:
         progress.close()

@@ -37,6 +37,7 @@ def command(
     """
     from qtrace.bench.indexed import index_for
     from qtrace.bench.live import target_binary
+    from qtrace.binary.debuginfod import servers
     from qtrace.binary.known import KnownSymbols
     from qtrace.store.index import find_index
 
@@ -53,6 +54,8 @@ def command(
         known.save()
     finally:
         progress.close()
+    if servers() and not any(item.how == "debug-file" for item in found):
+        click.echo("!!  no server of DEBUGINFOD_URLS gave the symbols of this binary", err=True)
     if not everything:
         found = [item for item in found if item.file.startswith(_PATHS)]
     if form == "json":

@@ -52,25 +52,17 @@ def command(
     each is one object on a line of its own. Ctrl-C ends it and leaves nothing attached. For counts that
     are exact and kept, use 'qtrace record'.
     """
-    from qtrace.bench.indexed import index_for
-    from qtrace.bench.live import choose_nic, target_binary
+    from qtrace.bench.live import aim_at
     from qtrace.bench.watch import watch_process
-    from qtrace.trace.prerequisites import require_tracing
 
     progress = ConsoleProgress()
     try:
-        binary = target_binary(pid)
-        require_tracing(kernel=False)
-        index = index_for(binary, index_name, progress)
-        nic, others = choose_nic(pid, index, netdev)
-        if nic.vhost:
-            require_tracing(kernel=True)
-        title = f"process {pid}: {nic.nic} on {nic.netdev}" + (" with vhost" if nic.vhost else "")
-        for other in others:
+        aim = aim_at(pid, netdev, index_name, progress)
+        for other in aim.others:
             progress.warn(f"shared functions count the frames of {other.nic} on {other.netdev} too")
-        with contextlib.closing(watch_process(pid, nic, interval, index, progress)) as laps:
+        with contextlib.closing(watch_process(aim, interval, progress)) as laps:
             most = max(1, round(duration / interval)) if duration else None
-            _show(itertools.islice(laps, most), title, form)
+            _show(itertools.islice(laps, most), str(aim), form)
     finally:
         progress.close()
 

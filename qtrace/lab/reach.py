@@ -146,7 +146,10 @@ def _cells(lab: Lab) -> dict[str, Cell]:
     cells = _try(lab, ways, patience)
     # A busy machine may have been too slow: what is not as claimed is tried again, and waited for longer.
     if doubtful := [way for way in ways if cells[way.name].observed != cells[way.name].expected]:
-        cells |= _try(lab, doubtful, 4 * patience)
+        first, cells = cells, cells | _try(lab, doubtful, 4 * patience)
+        for way in doubtful:
+            if (said := first[way.name].observed) != cells[way.name].observed:
+                _add_note(cells, way.name, f"a first try of {patience} s said: {said}")
     _add_more(lab, cells, lan, patience)
     return cells
 

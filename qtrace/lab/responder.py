@@ -7,6 +7,7 @@ to who asked.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import selectors
 import socket
@@ -27,7 +28,7 @@ def open_responder(spaces: Mapping[str, Namespace]) -> Iterator[None]:
         selector = stack.enter_context(selectors.DefaultSelector())
         for name, space in spaces.items():
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                made = space.make(lambda kind=kind: socket.socket(socket.AF_INET, kind))  # type: ignore[misc]
+                made = space.make(functools.partial(socket.socket, socket.AF_INET, kind))
                 stack.enter_context(made)
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 made.bind(("0.0.0.0", PORT))

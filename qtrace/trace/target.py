@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from qtrace.proc import vhost_worker
 __all__ = ["Target", "ThreadTimes"]
 
 _OTHER, _EVENTFD = 1, 5
+_POLL = 0.2  # seconds between two looks whether the process still lives
 _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
 
@@ -44,6 +46,12 @@ class Target:
         except TargetError:
             return False
         return born == self._born and state not in ("Z", "X")
+
+    def wait(self, seconds: float) -> None:
+        """Until the time is up, or the process has ended."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and self.alive():
+            time.sleep(min(_POLL, left))
 
     def address_of(self, binary: Path, offset: int) -> int:
         """Where the byte at `offset` of the file `binary` is in the process's memory.
