@@ -16,7 +16,8 @@ from qtrace.store.run import RunReader
 __all__ = ["Measured", "StageMeasured", "measured"]
 
 _CALLS = ("kick", "interrupt")  # one of them may stand for many frames
-_SERIOUS = ("lost", "failed")
+# What makes a count not the path's own, or not all of it.
+_SERIOUS = ("lost", "failed", "missed", "shared")
 _MOST_CALLS = 4  # system calls that are shown
 
 
@@ -84,7 +85,7 @@ class Measured:
         """What the numbers are of, and what was lost: the first lines of any rendering."""
         times = f"{self.repetitions} repetition" + "s" * (self.repetitions != 1)
         lines = [f"measured in {clean(self.run)}: {clean(self.traffic)}, {times}"]
-        lines += [f"LOST: {item}" for item in self.lost]
+        lines += [f"NOT EXACT: {item}" for item in self.lost]
         wanted = ("accelerator", "kernel", "QEMU")
         lines.append(
             "; ".join(f"{key}: {clean(self.conditions[key])}" for key in wanted if key in self.conditions)

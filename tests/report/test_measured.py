@@ -14,7 +14,7 @@ from qtrace.errors import StoreError
 from qtrace.model import Direction, Role
 from qtrace.report.measured import measured
 from qtrace.store.index import Index
-from qtrace.store.run import RunReader
+from qtrace.store.run import RunReader, RunWriter
 from tests.report.made_up import FRAMES, make_run, way
 
 REPETITIONS = 3
@@ -86,3 +86,14 @@ def test_every_format_shows_a_run(run: Path, index: Index, form: str) -> None:
 def test_a_run_goes_with_a_path_only(run: Path) -> None:
     said = CliRunner().invoke(command, ["--from", "a", "--to", "b", "--run", str(run)])
     assert said.exit_code == 2
+
+
+def test_what_was_missed_or_is_shared_comes_first(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", 1)
+    head = measured(RunReader.open(folder), way("e1000", "tap", "qemu", Direction.TX)).head()
+    assert not any("NOT EXACT" in line for line in head)
+    ledger = [{"kind": "missed", "item": "on_function", "count": 7, "note": "hit while it ran"}]
+    writer = RunWriter(folder, RunReader.open(folder).meta)
+    writer.add("e1000+tap+qemu+tx+tcp", 2, True, {"ledger": ledger})
+    head = measured(RunReader.open(folder), way("e1000", "tap", "qemu", Direction.TX)).head()
+    assert head[1] == "NOT EXACT: missed: on_function: 7"
