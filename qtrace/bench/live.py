@@ -75,7 +75,7 @@ def record_process(
         }
         tables = {}
         for one in aim.followed:
-            tables[one.nic.id] = found = _of_nic(one, snapshot, devices, taps)
+            tables[one.label or one.nic.id] = found = _of_nic(one, snapshot, devices, taps)
             found["ledger"] += _shared(aim, one, snapshot)
             writer.add(one.cell.id, 1, True, found)
         writer.update(conditions=facts | negotiated(snapshot.owners))
