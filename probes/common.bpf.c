@@ -11,7 +11,7 @@
 #define RX 1
 
 /* Index of the `lost` array; the names are in qtrace/trace/snapshot.py. */
-enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_KINDS };
+enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_CPU, LOST_KINDS };
 
 /* The one process that is traced. Offsets are bytes into QEMU's structures, from the source index. */
 struct target {

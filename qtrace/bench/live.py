@@ -12,6 +12,7 @@ from qtrace import __version__
 from qtrace.bench.attach import Attacher
 from qtrace.bench.brief import make_brief
 from qtrace.bench.conditions import conditions
+from qtrace.bench.functions import function_rows
 from qtrace.bench.indexed import index_for
 from qtrace.errors import TargetError
 from qtrace.explain.attached import Attached, accelerator_of, attached_nics
@@ -111,9 +112,15 @@ class Live:
 
 
 def record_process(
-    aim: Aim, seconds: float, folder: Path, progress: Progress, command: Sequence[str]
+    aim: Aim,
+    seconds: float,
+    folder: Path,
+    progress: Progress,
+    command: Sequence[str],
+    cpu_hertz: int = 0,
 ) -> Live:
-    """Count the stages of the NIC's paths in the process for `seconds` into the run `folder`.
+    """Count the stages of the NIC's paths in the process for `seconds` into the run `folder`, and sample what
+    its threads execute `cpu_hertz` times a second.
 
     Ctrl-C ends the window and keeps what was counted. Raises TargetError, TraceError, CellError.
     """
@@ -121,6 +128,8 @@ def record_process(
     paths = aim.paths()
     argv = command_line(pid)
     facts = conditions(aim.binary, accelerator_of(argv), "unknown: not our guest")
+    if cpu_hertz:
+        facts["CPU samples"] = f"{cpu_hertz} a second on each processor (cpu-clock)"
     meta = {
         "qtrace": __version__,
         "command": list(command),
@@ -135,6 +144,7 @@ def record_process(
         Attacher(engine, index).attach(pid, paths) as session,
         RunWriter.create(folder, meta) as writer,
     ):
+        cpu = session.sample_cpu(cpu_hertz) if cpu_hertz else None
         before = tap_counters(pid)
         session.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
@@ -147,6 +157,11 @@ def record_process(
         after = tap_counters(pid)
         snapshot = session.read()
         tables = snapshot.tables()
+        if cpu:
+            progress.step("naming the functions that were sampled")
+            names = {tid: used.name for tid, used in snapshot.threads.items()}
+            files = Target(pid).files()
+            tables["cpu_functions"] = function_rows(cpu.samples(), cpu.hertz, names, files, index)
         tables["devices"] = [
             {"device": name, "side": "tap"}
             | {key: number - before[name][key] for key, number in counters.items()}

@@ -13,6 +13,7 @@ from qtrace.report import counts, speed
 from qtrace.report.answers import Answers
 from qtrace.report.document import Document, Section, Table
 from qtrace.report.drawing import draw_path
+from qtrace.report.functions import cpu_functions
 from qtrace.report.html import environment, to_html
 from qtrace.report.markdown import to_markdown
 from qtrace.report.text import backend, clean
@@ -75,6 +76,7 @@ def build(run: RunReader) -> Document:
         counts.stage_latency(answers),
         counts.calls(answers),
         speed.cpu(answers),
+        cpu_functions(answers),
         counts.proof(answers),
         counts.reconciliation(answers),
         speed.cost(answers),

@@ -62,6 +62,10 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "threads": _schema(
         {"thread": _TEXT, "tid": pa.int32(), "seconds": _REAL, "voluntary": _COUNT, "involuntary": _COUNT}
     ),
+    "cpu_functions": _schema(
+        {"thread": _TEXT, "tid": pa.int32(), "function": _TEXT, "file": _TEXT}
+        | {"samples": _COUNT, "hertz": pa.int32()}
+    ),
     "devices": _schema({"device": _TEXT, "side": _TEXT} | dict.fromkeys(_DEVICE_COUNTERS, _COUNT)),
     "ledger": _schema({"kind": _TEXT, "item": _TEXT, "count": _COUNT, "note": _TEXT}),
 }

@@ -13,6 +13,8 @@ from qtrace.probes import Point, point_for
 from qtrace.probes.qemu_function import RULES
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, STREAM, TAP
 from qtrace.trace.attach import Attachments
+from qtrace.trace.cpu import CpuSampler
+from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import kprobes_available
 from qtrace.trace.reading import Reading, subtract
@@ -58,6 +60,7 @@ class Session:
         self._base = Reading()
         self._threads: dict[int, ThreadTimes] = {}
         self._began = self._ended = 0.0
+        self._instruments: list[Instrument] = []
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -92,7 +95,16 @@ class Session:
     def close(self) -> None:
         """Detach everything. `Engine.attach` calls it."""
         self._run(False)
+        while self._instruments:
+            self._instruments.pop().close()
         self._attached.close()
+
+    def sample_cpu(self, hertz: int) -> CpuSampler:
+        """Sample what the threads execute in the windows that follow. Raises TraceError."""
+        sampler = CpuSampler(self._module, self._target, hertz)
+        self._instruments.append(sampler)
+        sampler.open()
+        return sampler
 
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
@@ -100,6 +112,8 @@ class Session:
         self._run(False)
         self._refresh_descriptors()
         self._table("latest").clear()
+        for instrument in self._instruments:
+            instrument.begin()
         self._base = self._reading()
         self._threads = self._target.threads(self._worker)
         self._began, self._ended = time.monotonic(), 0.0

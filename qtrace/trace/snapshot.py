@@ -18,6 +18,7 @@ LOST = (
     ("lost", "passages beyond the histogram map", "edges are incomplete"),
     ("lost", "threads beyond the thread map", "edges of further threads are missing"),
     ("lost", "system calls beyond their map", "syscalls are incomplete"),
+    ("lost", "CPU samples beyond their map", "their functions are missing"),
 )
 
 
