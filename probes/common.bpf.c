@@ -39,6 +39,8 @@ struct count {
 struct place {
     u8 direction;
     u8 position;
+    u8 kernel; /* 1: the kernel carries the frames here */
+    u8 part;   /* in following a frame: frames.bpf.c */
 };
 
 struct seen {
@@ -82,6 +84,8 @@ static __always_inline u32 log2_of(u64 value) {
     return result + (value >> 1 ? 1 : 0);
 }
 
+static __always_inline void frame_passed(u32 slot, struct place *place, u64 number, u64 now);
+
 /* Count one hit of a stage, and the time since the last stage of that direction on this thread. */
 static __always_inline void passed(u32 slot, u64 frames, u64 bytes) {
     struct count *count = counts.lookup(&slot);
@@ -98,6 +102,7 @@ static __always_inline void passed(u32 slot, u64 frames, u64 bytes) {
     last_way.update(&zero, &way);
 
     u64 now = bpf_ktime_get_ns();
+    frame_passed(slot, place, frames, now);
     u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | place->direction;
     struct seen *before = latest.lookup(&key);
     if (!before) {

@@ -83,6 +83,11 @@ def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
             click.echo(f"{head}{row['calls']:>12,}{row['frames']:>12,}{row['bytes']:>16,}")
         else:
             click.echo(f"{head}{'not measured: ' + plain(row['note'])}")
+    for row in tables["frames"]:
+        ends = f"{row['from_function']} to {row['to_function']}"
+        rest = f"{row['ambiguous']:,} ambiguous, {row['unmatched']:,} unmatched"
+        matched = f"{row['matched']:,} of {row['frames']:,} frames"
+        click.echo(plain(f"{row['direction']} followed from {ends}: {matched}; {rest}"))
     for row in tables["devices"]:
         sent, received = row["tx_packets"], row["rx_packets"]
         dropped = row["tx_dropped"] + row["rx_dropped"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from qtrace.analyses.cpu_functions import ALL_THREADS
 from qtrace.report.answers import Answers, Row
@@ -20,13 +20,12 @@ def share(row: Row) -> str:
     return f"{100 * row['share']:.1f} % ({ends} %)"
 
 
-def in_words(rows: Sequence[Row], most: int = 4) -> str:
-    """The most frequent functions of all threads in one line; empty where nothing was sampled."""
+def in_words(rows: Sequence[Row], most: int = 4) -> Iterator[str]:
+    """The most frequent functions of all threads in one line; none where nothing was sampled."""
     mine = [row for row in rows if row["thread"] == ALL_THREADS][:most]
-    if not mine:
-        return ""
-    parts = [f"{clean(row['function'])}{_of_unknown(row)} {100 * row['share']:.0f} %" for row in mine]
-    return f"CPU time of the whole QEMU, {count(mine[0]['of'])} samples: {', '.join(parts)}"
+    if mine:
+        parts = [f"{clean(row['function'])}{_of_unknown(row)} {100 * row['share']:.0f} %" for row in mine]
+        yield f"CPU time of the whole QEMU, {count(mine[0]['of'])} samples: {', '.join(parts)}"
 
 
 def cpu_functions(answers: Answers) -> Section:

@@ -9,8 +9,8 @@ from typing import Any
 from qtrace.analyses.data import CELL
 from qtrace.errors import StoreError
 from qtrace.model import Path, Step
+from qtrace.report import followed, functions
 from qtrace.report.answers import Answers, Row
-from qtrace.report.functions import in_words
 from qtrace.report.text import backend, clean, count, duration, plain_number, size
 from qtrace.store.run import RunReader
 
@@ -144,7 +144,11 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         (str(row["name"]), str(row["fd"]), int(row["calls"]), int(row["errors"]))
         for row in _system_calls(answers, path, chosen)
     ]
-    functions = [row for row in answers.ask("cpu_functions") if _is_of(row, path) and _traffic(row) == chosen]
+    sampled, whole = (
+        [row for row in answers.ask(name) if _is_of(row, path) and _traffic(row) == chosen]
+        for name in ("cpu_functions", "frame_latency")
+    )
+    whole = [row for row in whole if row["direction"] == path.direction]
     lost = tuple(
         f"{row['kind']}: {row['item']}: {count(row['count'])}"
         for row in answers.ask("ledger")
@@ -159,7 +163,7 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         system_calls=tuple(calls),
         lost=lost,
         others=tuple(item for item in traffics if item != chosen),
-        foot=tuple(filter(None, (in_words(functions),))),
+        foot=(*followed.in_words(whole), *functions.in_words(sampled)),
     )
 
 

@@ -39,6 +39,7 @@ def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
     return pa.schema([*_KEY, *columns.items()])
 
 
+_ENDS = ("from_stage", "from_function", "to_stage", "to_function")
 _DEVICE_COUNTERS = ("rx_packets", "rx_bytes", "rx_dropped", "tx_packets", "tx_bytes", "tx_dropped")
 
 SCHEMAS: Mapping[str, pa.Schema] = {
@@ -51,9 +52,13 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         {"direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT, "how": _TEXT}
         | {"attached": pa.bool_(), "calls": _COUNT, "frames": _COUNT, "bytes": _COUNT, "note": _TEXT}
     ),
-    "edges": _schema(
-        dict.fromkeys(("direction", "from_stage", "from_function", "to_stage", "to_function"), _TEXT)
-        | {"slot": pa.int32(), "count": _COUNT}
+    "edges": _schema(dict.fromkeys(("direction", *_ENDS), _TEXT) | {"slot": pa.int32(), "count": _COUNT}),
+    "frames": _schema(
+        dict.fromkeys(("direction", "datapath", *_ENDS), _TEXT)
+        | dict.fromkeys(("frames", "matched", "ambiguous", "unmatched"), _COUNT)
+    ),
+    "frame_times": _schema(
+        dict.fromkeys(("direction", *_ENDS), _TEXT) | {"slot": pa.int32(), "count": _COUNT}
     ),
     "syscalls": _schema(
         {"thread": _TEXT, "tid": pa.int32(), "name": _TEXT, "fd": _TEXT}

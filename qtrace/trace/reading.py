@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qtrace.trace.frames import FrameReading
 from qtrace.trace.snapshot import LOST, Count
 
 __all__ = ["Reading", "subtract"]
@@ -22,6 +23,7 @@ class Reading:
     errors: Mapping[tuple[int, str, str], int] = field(default_factory=dict)
     lost: Mapping[int, int] = field(default_factory=dict)
     missed: Mapping[str, int] = field(default_factory=dict)
+    frames: FrameReading = field(default_factory=FrameReading)
 
     @classmethod
     def of(
@@ -56,7 +58,7 @@ class Reading:
             errors[name] = errors.get(name, 0) + sum(cpu.errors for cpu in cpus)
         table = module[b"lost"]
         lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
-        return cls(counts, edges, syscalls, errors, lost, dict(missed))
+        return cls(counts, edges, syscalls, errors, lost, dict(missed), FrameReading.of(module))
 
 
 def subtract(after: Reading, before: Reading) -> Reading:
@@ -68,4 +70,5 @@ def subtract(after: Reading, before: Reading) -> Reading:
         {key: count - before.errors.get(key, 0) for key, count in after.errors.items()},
         {key: count - before.lost.get(key, 0) for key, count in after.lost.items()},
         {key: count - before.missed.get(key, 0) for key, count in after.missed.items()},
+        after.frames.since(before.frames),
     )

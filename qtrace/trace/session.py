@@ -14,6 +14,7 @@ from qtrace.probes.qemu_function import RULES
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, STREAM, TAP
 from qtrace.trace.attach import Attachments
 from qtrace.trace.cpu import CpuSampler
+from qtrace.trace.frames import forget, mark_parts
 from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import kprobes_available
@@ -90,6 +91,8 @@ class Session:
                 if not self._target.alive():
                     raise TargetError(f"process {self._target.pid} has ended") from exc
                 self._stages[slot] = Stage(stage.probe, stage.how, reason=str(exc))
+        attached = [not stage.reason for stage in self._stages]
+        mark_parts(self._table("places"), [stage.probe for stage in self._stages], attached)
         self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
 
     def close(self) -> None:
@@ -112,6 +115,7 @@ class Session:
         self._run(False)
         self._refresh_descriptors()
         self._table("latest").clear()
+        forget(self._module)
         for instrument in self._instruments:
             instrument.begin()
         self._base = self._reading()
@@ -153,6 +157,7 @@ class Session:
             threads={tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()},
             lost=counted.lost,
             missed=counted.missed,
+            frames=counted.frames,
         )
 
     def _need_target(self) -> None:

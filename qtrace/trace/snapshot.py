@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qtrace.model import Probe
+from qtrace.trace.frames import FrameReading
 from qtrace.trace.target import ThreadTimes
 
 __all__ = ["LOST", "Count", "Snapshot", "Stage"]
@@ -58,10 +59,14 @@ class Snapshot:
     threads: Mapping[int, ThreadTimes]
     lost: Mapping[int, int]
     missed: Mapping[str, int]
+    frames: FrameReading = field(default_factory=FrameReading)
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
+        attached = [not stage.reason for stage in self.stages]
+        followed = self.frames.tables([stage.probe for stage in self.stages], attached)
         return {
+            **followed,
             "stages": [self._stage(slot) for slot in range(len(self.stages))],
             "edges": [self._edge(*key, count) for key, count in sorted(self.edges.items()) if count],
             "syscalls": self._syscalls(),
@@ -75,7 +80,7 @@ class Snapshot:
                 }
                 for tid, used in sorted(self.threads.items())
             ],
-            "ledger": self._ledger(),
+            "ledger": [*self._ledger(), *self.frames.ledger(followed["frames"])],
         }
 
     def _stage(self, slot: int) -> dict[str, Any]:
