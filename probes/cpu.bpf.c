@@ -30,7 +30,7 @@ int on_cpu_clock(struct bpf_perf_event_data *ctx) {
     struct target *target = targets.lookup(&zero);
     if (!target || !target->running)
         return 0;
-    if (target->tgid != bpf_get_current_pid_tgid() >> 32 && (!target->worker || target->worker != thread))
+    if (target->tgid != bpf_get_current_pid_tgid() >> 32 && !vhost_workers.lookup(&thread))
         return 0;
     struct cpu_at at = {.thread = thread, .address = PT_REGS_IP(&ctx->regs)};
     if (!(ctx->regs.cs & 3)) {

@@ -1,7 +1,7 @@
 /* A frame from its first stage to its last: how long it took, and how many frames can be followed.
  *
- * A thread of QEMU's carries one frame at a time through the stages of a direction, in order of their
- * position. A frame that has to wait (in a NetQueue, or in a batch of vhost's) is set aside when the next
+ * A thread of QEMU's carries one frame of an owner's at a time through the stages of a direction, in order of
+ * their position. A frame that has to wait (in a NetQueue, or in a batch of vhost's) is set aside when the next
  * one begins, or when the thread waits for events again. It goes on with a stage in the middle: if it alone
  * was waiting, or those that waited began together, that is the frame; else it cannot be told which, and it
  * counts as ambiguous. QEMU's network code holds one lock, and the vhost worker is one thread: what waits is
@@ -17,6 +17,7 @@ enum { FRAME_KNOWN, FRAME_MIXED, FRAME_ASTRAY };
 struct frame {
     u64 began;
     u64 number; /* a batch is handed over as one */
+    u64 turn;   /* of the thread */
     u8 first;   /* slot */
     u8 position;
     u8 open;
@@ -36,12 +37,14 @@ struct frame_count {
     u64 astray; /* ended, but did not begin while we looked */
 };
 
-/* What is carried by QEMU and by the kernel is kept apart: group = direction + 2 * (in the kernel). */
-#define GROUPS 4
-BPF_HASH(frames_now, u64, struct frame, 4096); /* thread << 2 | group */
+/* Owners are kept apart, and what QEMU carries from what the kernel does:
+ * group = direction | in the kernel << 1 | owner << 2. */
+#define GROUPS (OWNERS * 4)
+BPF_HASH(frames_now, u64, struct frame, 4096); /* thread << 16 | group */
+BPF_HASH(frames_turn, u32, u64, 4096);         /* thread -> how often it has waited for events */
 BPF_ARRAY(frames_waiting, struct waiting, GROUPS);
 BPF_PERCPU_ARRAY(frame_counts, struct frame_count, GROUPS);
-BPF_PERCPU_HASH(frame_times, u32, u64, 4096); /* first slot << 16 | last slot << 8 | log2 of ns */
+BPF_PERCPU_HASH(frame_times, u32, u64, 4096); /* owner << 24 | first slot << 16 | last slot << 8 | log2 of ns */
 
 static __always_inline void frame_set_aside(u32 group, struct frame *frame, u64 number) {
     struct waiting *waiting = frames_waiting.lookup(&group);
@@ -97,7 +100,7 @@ static __always_inline void frame_ends(u32 group, struct frame *frame, u64 numbe
         return;
     }
     lock_xadd(&count->matched, number);
-    u32 time = (u32)frame->first << 16 | slot << 8 | log2_of(now - frame->began);
+    u32 time = group >> 2 << 24 | (u32)frame->first << 16 | slot << 8 | log2_of(now - frame->began);
     u64 *times = frame_times.lookup(&time);
     if (times)
         lock_xadd(times, number);
@@ -105,12 +108,13 @@ static __always_inline void frame_ends(u32 group, struct frame *frame, u64 numbe
         lose(LOST_EDGES);
 }
 
-/* `number` frames have passed the stage in `slot`. */
-static __always_inline void frame_passed(u32 slot, struct place *place, u64 number, u64 now) {
+/* `number` frames of an owner's have passed the stage in `slot`. */
+static __always_inline void frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 now) {
     if (!number || !place->part)
         return;
-    u32 group = place->direction + 2 * place->kernel;
-    u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 2 | group;
+    u32 thread = bpf_get_current_pid_tgid(), group = place->direction | place->kernel << 1 | owner << 2;
+    u64 key = (u64)thread << 16 | group;
+    u64 *turns = frames_turn.lookup(&thread), turn = turns ? *turns : 0;
     struct frame *frame = frames_now.lookup(&key);
     if (!frame) {
         struct frame none = {};
@@ -121,7 +125,7 @@ static __always_inline void frame_passed(u32 slot, struct place *place, u64 numb
             return;
         }
     }
-    u32 goes_on = frame->open && frame->position < place->position;
+    u32 goes_on = frame->open && frame->turn == turn && frame->position < place->position;
     if (place->part & PART_FIRST || !goes_on) {
         if (frame->open)
             frame_set_aside(group, frame, frame->number);
@@ -134,6 +138,7 @@ static __always_inline void frame_passed(u32 slot, struct place *place, u64 numb
         } else {
             frame_goes_on(group, frame, number, slot, now);
         }
+        frame->turn = turn;
     }
     frame->position = place->position;
     if (place->part & PART_LAST)
@@ -142,13 +147,10 @@ static __always_inline void frame_passed(u32 slot, struct place *place, u64 numb
 
 /* The thread has waited for events: what it had begun and not ended is in some queue. */
 static __always_inline void frames_rest(void) {
-    for (u32 group = 0; group < 2; group++) {
-        u32 which = group;
-        u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 2 | group;
-        struct frame *frame = frames_now.lookup(&key);
-        if (frame && frame->open)
-            frame_set_aside(which, frame, frame->number);
-        if (frame)
-            frame->open = 0;
-    }
+    u32 thread = bpf_get_current_pid_tgid();
+    u64 *turns = frames_turn.lookup(&thread), one = 1;
+    if (turns)
+        *turns += 1;
+    else
+        frames_turn.update(&thread, &one);
 }

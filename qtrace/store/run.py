@@ -52,13 +52,21 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         {"direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT, "how": _TEXT}
         | {"attached": pa.bool_(), "calls": _COUNT, "frames": _COUNT, "bytes": _COUNT, "note": _TEXT}
     ),
+    "queues": _schema(
+        dict.fromkeys(("netdev", "card"), _TEXT)
+        | {"queue": pa.int32(), "direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT}
+        | dict.fromkeys(("calls", "frames", "bytes"), _COUNT)
+    ),
     "edges": _schema(dict.fromkeys(("direction", *_ENDS), _TEXT) | {"slot": pa.int32(), "count": _COUNT}),
     "frames": _schema(
-        dict.fromkeys(("direction", "datapath", *_ENDS), _TEXT)
+        {"netdev_id": _TEXT, "queue": pa.int32()}
+        | dict.fromkeys(("direction", "carried", *_ENDS), _TEXT)
         | dict.fromkeys(("frames", "matched", "ambiguous", "unmatched"), _COUNT)
     ),
     "frame_times": _schema(
-        dict.fromkeys(("direction", *_ENDS), _TEXT) | {"slot": pa.int32(), "count": _COUNT}
+        {"netdev_id": _TEXT, "queue": pa.int32()}
+        | dict.fromkeys(("direction", *_ENDS), _TEXT)
+        | {"slot": pa.int32(), "count": _COUNT}
     ),
     "syscalls": _schema(
         {"thread": _TEXT, "tid": pa.int32(), "name": _TEXT, "fd": _TEXT}

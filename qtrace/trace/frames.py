@@ -4,19 +4,20 @@ each took."""
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from qtrace.model import Direction, Probe, Role
 from qtrace.probes import point_for
 
-__all__ = ["FrameCount", "FrameReading", "forget", "mark_parts"]
+__all__ = ["FrameCount", "FrameReading", "ends_of", "forget", "mark_parts"]
 
 _TAKES, _FIRST, _LAST = 1, 2, 4  # kept equal to frames.bpf.c
 _NOTICES = (Role.KICK, Role.INTERRUPT)  # one of them may stand for many frames
 _KERNEL = ("kprobe", "kretprobe")
 _WAYS = tuple(Direction)
+_GROUPS = 4  # of an owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,14 @@ class FrameCount:
     astray: int = 0
     open: int = 0
 
+    def __add__(self, other: FrameCount) -> FrameCount:
+        return FrameCount(
+            self.matched + other.matched,
+            self.ambiguous + other.ambiguous,
+            self.astray + other.astray,
+            self.open + other.open,
+        )
+
     @property
     def frames(self) -> int:
         """All of them, each once."""
@@ -40,34 +49,40 @@ class FrameCount:
         return self.astray + self.open
 
 
+# (owner, direction + 2 where the kernel carries the frames)
+Group = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class FrameReading:
-    """Counts by group (direction + 2 in the kernel); matched by (first slot, last slot, log2 of ns)."""
+    """Counts by group, and how many matched frames took 2^x ns, by (owner, first slot, last slot, x)."""
 
-    counts: Mapping[int, FrameCount] = field(default_factory=dict)
-    times: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
+    counts: Mapping[Group, FrameCount] = field(default_factory=dict)
+    times: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, module: Any) -> FrameReading:
+    def of(cls, module: Any, owners: Iterable[int]) -> FrameReading:
         """As the kernel's maps stand now."""
         totals, waiting = module[b"frame_counts"], module[b"frames_waiting"]
-        opened = {group: int(waiting[ctypes.c_int(group)].number) for group in range(len(waiting))}
+        groups = [(owner, way) for owner in owners for way in range(_GROUPS)]
+        opened = {group: int(waiting[_place(group)].number) for group in groups}
         for key, frame in module[b"frames_now"].items():
-            if frame.open:
-                opened[key.value & 3] += int(frame.number)
+            group = key.value >> 2 & 0x3FFF, key.value & 3
+            if frame.open and group in opened:
+                opened[group] += int(frame.number)
         counts = {}
         for group, still in opened.items():
-            cpus = totals[ctypes.c_int(group)]
+            cpus = totals[_place(group)]
             counts[group] = FrameCount(
                 sum(int(cpu.matched) for cpu in cpus),
                 sum(int(cpu.ambiguous) for cpu in cpus),
                 sum(int(cpu.astray) for cpu in cpus),
                 still,
             )
-        times = {
-            (key.value >> 16, key.value >> 8 & 0xFF, key.value & 0xFF): int(sum(cpus))
-            for key, cpus in module[b"frame_times"].items()
-        }
+        times = {}
+        for key, cpus in module[b"frame_times"].items():
+            number = key.value
+            times[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
         return cls(counts, times)
 
     def since(self, before: FrameReading) -> FrameReading:
@@ -82,32 +97,49 @@ class FrameReading:
             counts, {key: count - before.times.get(key, 0) for key, count in self.times.items()}
         )
 
-    def tables(self, probes: Sequence[Probe], attached: Sequence[bool]) -> dict[str, list[dict[str, Any]]]:
-        """The run's tables `frames` and `frame_times`; `probes` by slot."""
-        rows = []
-        for group, (first, last) in sorted(_ends(probes, attached).items()):
-            count = self.counts.get(group, FrameCount())
-            rows.append(
-                {
-                    "direction": _WAYS[group & 1].value,
-                    "datapath": "vhost-net" if group & 2 else "qemu",
-                    **_between(probes[first], probes[last]),
-                    "frames": count.frames,
-                    "matched": count.matched,
-                    "ambiguous": count.ambiguous,
-                    "unmatched": count.unmatched,
-                }
-            )
-        times = [
+    def of_one(self, owner: int) -> FrameReading:
+        """Everything as this owner's: the process has no other."""
+        counts: dict[Group, FrameCount] = {}
+        for (_, way), count in self.counts.items():
+            counts[owner, way] = counts.get((owner, way), FrameCount()) + count
+        times: dict[tuple[int, int, int, int], int] = {}
+        for (_, first, last, slot), number in self.times.items():
+            key = owner, first, last, slot
+            times[key] = times.get(key, 0) + number
+        return FrameReading(counts, times)
+
+    def only(self, owners: Collection[int], slots: Mapping[int, int]) -> FrameReading:
+        """What these owners have, with slots renumbered; what ended elsewhere is left out."""
+        return FrameReading(
+            {group: count for group, count in self.counts.items() if group[0] in owners},
             {
-                "direction": probes[last].direction.value,
-                **_between(probes[first], probes[last]),
-                "slot": slot,
-                "count": count,
-            }
-            for (first, last, slot), count in sorted(self.times.items())
-            if count
-        ]
+                (owner, slots[first], slots[last], slot): number
+                for (owner, first, last, slot), number in self.times.items()
+                if owner in owners and first in slots and last in slots
+            },
+        )
+
+    def tables(
+        self, probes: Sequence[Probe], attached: Sequence[bool], owners: Mapping[int, tuple[str, int]]
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Tables `frames` and `frame_times`. `probes` by slot; `owners`: netdev and queue by number."""
+        rows = []
+        for way, (first, last) in sorted(ends_of(probes, attached).items()):
+            for owner in sorted({group[0] for group in self.counts}):
+                count = self.counts.get((owner, way), FrameCount())
+                if not count.frames and owner not in (owners or (0,)):
+                    continue
+                netdev, queue = owners.get(owner, ("", 0))
+                row = {"netdev_id": netdev, "queue": queue, "direction": _WAYS[way & 1].value}
+                row |= {"carried": "kernel" if way & 2 else "qemu"} | _between(probes[first], probes[last])
+                row |= {"frames": count.frames, "matched": count.matched}
+                rows.append(row | {"ambiguous": count.ambiguous, "unmatched": count.unmatched})
+        times = []
+        for (owner, first, last, slot), number in sorted(self.times.items()):
+            if number:
+                netdev, queue = owners.get(owner, ("", 0))
+                row = {"netdev_id": netdev, "queue": queue, "direction": probes[last].direction.value}
+                times.append(row | _between(probes[first], probes[last]) | {"slot": slot, "count": number})
         return {"frames": rows, "frame_times": times}
 
     def ledger(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -119,7 +151,9 @@ class FrameReading:
         return [
             {
                 "kind": kind,
-                "item": f"{row['direction']} frames from {row['from_function']} to {row['to_function']}",
+                "item": f"{row['direction']} frames from {row['from_function']} to {row['to_function']}"
+                + (f", {row['netdev_id']}" if row["netdev_id"] else "")
+                + (f" queue {row['queue']}" if row["queue"] else ""),
                 "count": row[kind],
                 "note": note,
             }
@@ -132,6 +166,7 @@ class FrameReading:
 def forget(module: Any) -> None:
     """Nothing is under way: a window begins, and all programs are off."""
     module[b"frames_now"].clear()
+    module[b"frames_turn"].clear()
     waiting = module[b"frames_waiting"]
     for group in range(len(waiting)):
         waiting[ctypes.c_int(group)] = waiting.Leaf()
@@ -139,7 +174,7 @@ def forget(module: Any) -> None:
 
 def mark_parts(places: Any, probes: Sequence[Probe], attached: Sequence[bool]) -> None:
     """Tell the programs which slots a frame is followed by, where it begins and where it ends."""
-    ends = _ends(probes, attached)
+    ends = ends_of(probes, attached)
     for slot, probe in enumerate(probes):
         group = _group(probe)
         place = places[ctypes.c_int(slot)]
@@ -151,7 +186,7 @@ def mark_parts(places: Any, probes: Sequence[Probe], attached: Sequence[bool]) -
         places[ctypes.c_int(slot)] = place
 
 
-def _ends(probes: Sequence[Probe], attached: Sequence[bool]) -> dict[int, tuple[int, int]]:
+def ends_of(probes: Sequence[Probe], attached: Sequence[bool]) -> dict[int, tuple[int, int]]:
     """Group -> (slot of the first stage that counts frames, of the last), where there are two."""
     groups: dict[int, list[int]] = {}
     for slot, probe in enumerate(probes):
@@ -186,3 +221,9 @@ def _between(first: Probe, last: Probe) -> dict[str, Any]:
         "to_stage": last.stage.value,
         "to_function": last.function,
     }
+
+
+def _place(group: Group) -> ctypes.c_int:
+    """Where a group is in the kernel's arrays."""
+    owner, way = group
+    return ctypes.c_int(owner << 2 | way)

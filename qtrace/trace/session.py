@@ -13,23 +13,23 @@ from qtrace.probes import Point, point_for
 from qtrace.probes.qemu_function import RULES
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, STREAM, TAP
 from qtrace.trace.attach import Attachments
+from qtrace.trace.attribution import Attribution, Clients
 from qtrace.trace.cpu import CpuSampler
 from qtrace.trace.frames import forget, mark_parts
 from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import kprobes_available
-from qtrace.trace.reading import Reading, subtract
+from qtrace.trace.reading import MOST_STAGES, Reading, subtract
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
 __all__ = ["Session"]
 
 _NO_SLOT = 0xFF
-_MOST_STAGES = 64
 # What the programs remember from one hit to the next.
 _MEMORIES = (
-    *("sites", "latest", "fd_class", "popping", "giving", "irq_level"),
-    *("vhost_direction", "vhost_received"),
+    *("sites", "latest", "owners", "fd_class", "fd_owner", "popping", "giving", "irq_level"),
+    *("vhost_workers", "vhost_direction", "vhost_received"),
 )
 _DIRECTIONS = {Direction.TX: 0, Direction.RX: 1}
 _CLASSES_OF = {"tap": (TAP,), "socket": (STREAM, DATAGRAM)}
@@ -45,16 +45,17 @@ class Session:
         probes: tuple[Probe, ...],
         layout: Layout,
         unplaced: tuple[tuple[Probe, str], ...] = (),
+        clients: Clients | None = None,
     ) -> None:
-        if len(probes) + len(unplaced) > _MOST_STAGES:
+        if len(probes) + len(unplaced) > MOST_STAGES:
             raise TraceError(
-                f"{len(probes) + len(unplaced)} stages are asked for; {_MOST_STAGES} can be counted at once"
+                f"{len(probes) + len(unplaced)} stages are asked for; {MOST_STAGES} can be counted at once"
             )
         self._module = module
         self._target = target
         self._layout = layout
         self._attached = Attachments(module)
-        self._worker = target.worker()
+        self._attribution = Attribution(module, clients)
         self._stages = [Stage(probe, probe.kind) for probe in probes]
         self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
         self._placed: set[tuple[str, str, int]] = set()
@@ -68,17 +69,13 @@ class Session:
         """Every stage that was asked for, in the order of the probes; some may not be attached."""
         return tuple(self._stages)
 
-    @property
-    def worker(self) -> int | None:
-        """Thread id of the vhost worker, None where QEMU itself carries the frames."""
-        return self._worker
-
     def open(self) -> None:
         """Write the maps and attach. `Engine.attach` calls it."""
         for name in _MEMORIES:
             self._table(name).clear()
         for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots", "last_way"):
             self._zero(name)
+        self._attribute()
         self._run(False)
         self._prepare_syscalls()
         for slot, stage in enumerate(self._stages):
@@ -113,13 +110,14 @@ class Session:
         """Begin a window: everything counts from zero."""
         self._need_target()
         self._run(False)
+        self._attribute()
         self._refresh_descriptors()
         self._table("latest").clear()
         forget(self._module)
         for instrument in self._instruments:
             instrument.begin()
         self._base = self._reading()
-        self._threads = self._target.threads(self._worker)
+        self._threads = self._times()
         self._began, self._ended = time.monotonic(), 0.0
         self._run(True)
 
@@ -131,7 +129,7 @@ class Session:
     def read(self) -> Snapshot:
         """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
         self._need_target()
-        now, threads = self._reading(), self._target.threads(self._worker)
+        now, threads = self._reading(), self._times()
         seconds = (self._ended or time.monotonic()) - self._began
         return self._snapshot(subtract(now, self._base), threads, seconds)
 
@@ -139,10 +137,11 @@ class Session:
         """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
         between two laps. Raises TargetError if QEMU has ended."""
         self._need_target()
-        now, threads, moment = self._reading(), self._target.threads(self._worker), time.monotonic()
+        now, threads, moment = self._reading(), self._times(), time.monotonic()
         counted = subtract(now, self._base)
         found = self._snapshot(counted, threads, moment - self._began)
         self._base, self._threads, self._began = now, threads, moment
+        self._attribute()
         self._refresh_descriptors()
         return found
 
@@ -150,6 +149,7 @@ class Session:
         return Snapshot(
             seconds=seconds,
             stages=self.stages,
+            owners=tuple(self._attribution.owners),
             counts=counted.counts,
             edges=counted.edges,
             syscalls=counted.syscalls,
@@ -158,7 +158,8 @@ class Session:
             lost=counted.lost,
             missed=counted.missed,
             frames=counted.frames,
-        )
+            unread=self._attribution.unread,
+        ).simplified()
 
     def _need_target(self) -> None:
         if not self._target.alive():
@@ -176,7 +177,11 @@ class Session:
         """Switch all programs on or off at once."""
         table = self._table("targets")
         leaf = table.Leaf(
-            tgid=self._target.pid, worker=self._worker or 0, running=int(running), **self._layout.members()
+            tgid=self._target.pid,
+            running=int(running),
+            owners=len(self._attribution.owners),
+            sockets=self._attribution.sockets,
+            **self._layout.members(),
         )
         table[ctypes.c_int(0)] = leaf
 
@@ -243,8 +248,17 @@ class Session:
         for fd, number in self._target.descriptors().items():
             table[ctypes.c_uint32(fd)] = table.Leaf(number)
 
+    def _attribute(self) -> None:
+        """Learn which objects of QEMU's belong to whom; cards may have come or gone."""
+        self._attribution.update(self._target.workers())
+
+    def _times(self) -> dict[int, ThreadTimes]:
+        return self._target.threads(self._target.workers())
+
     def _reading(self) -> Reading:
-        return Reading.of(self._module, len(self._stages), _syscall_names(), CLASSES, self._attached.missed())
+        numbers = self._attribution.numbers
+        names, missed = _syscall_names(), self._attached.missed()
+        return Reading.of(self._module, len(self._stages), numbers, names, CLASSES, missed)
 
 
 def _syscall_names() -> dict[int, str]:
