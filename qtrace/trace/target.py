@@ -12,7 +12,7 @@ from qtrace.errors import TargetError
 from qtrace.probes.syscalls import DATAGRAM, EVENTFD, OTHER, STREAM, TAP
 from qtrace.proc import vhost_workers
 
-__all__ = ["Target", "ThreadTimes"]
+__all__ = ["Mapping", "Target", "ThreadTimes"]
 
 _POLL = 0.2  # seconds between two looks whether the process still lives
 _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
@@ -26,6 +26,18 @@ class ThreadTimes:
     seconds: float
     voluntary: int
     involuntary: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A piece of the process's memory from `first` up to `end`. `offset` is where it begins in the file
+    `name`, which is empty where no file is behind it."""
+
+    first: int
+    end: int
+    offset: int
+    executable: bool
+    name: str
 
 
 class Target:
@@ -75,19 +87,30 @@ class Target:
     def libraries(self) -> list[Path]:
         """Paths of the mapped executable files, the program first; through the process's own root where
         that is not ours."""
-        names: dict[str, None] = {}
-        with contextlib.suppress(OSError):
-            for line in (self._proc / "maps").read_text().splitlines():
-                fields = line.split(maxsplit=5)
-                if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
-                    names.setdefault(fields[5])
+        return list(self.files().values())
+
+    def files(self) -> dict[str, Path]:
+        """As `libraries`, by the name that the process's own map has for the file."""
+        names = dict.fromkeys(
+            span.name for span in self.mappings() if span.executable and span.name.startswith("/")
+        )
         ours = self._shares_our_files()
-        found = []
+        found = {}
         for number, name in enumerate(names):
             if not name.endswith(" (deleted)"):
-                found.append(Path(name) if ours else self._proc / "root" / name.lstrip("/"))
+                found[name] = Path(name) if ours else self._proc / "root" / name.lstrip("/")
             elif number == 0:  # an upgrade has replaced the program; the kernel still has the old one
-                found.append(self._proc / "exe")
+                found[name] = self._proc / "exe"
+        return found
+
+    def mappings(self) -> list[Mapping]:
+        """The process's memory, in order; empty where it has ended."""
+        found = []
+        with contextlib.suppress(OSError):
+            for line in (self._proc / "maps").read_text().splitlines():
+                span, rights, begin, _, _, *name = line.split(maxsplit=5)
+                first, end = (int(text, 16) for text in span.split("-"))
+                found.append(Mapping(first, end, int(begin, 16), "x" in rights, "".join(name)))
         return found
 
     def _shares_our_files(self) -> bool:
