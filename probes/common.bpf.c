@@ -49,7 +49,6 @@ struct place {
     u8 direction;
     u8 position;
     u8 kernel; /* 1: the kernel carries the frames here */
-    u8 part;   /* in following a frame: frames.bpf.c */
 };
 
 struct seen {

@@ -8,7 +8,7 @@
  * changed by one thread at a time.
  */
 
-/* Bits of place.part; kept equal to qtrace/trace/frames.py. */
+/* What a stage is on the path of an owner's frames; kept equal to qtrace/trace/frames.py. */
 enum { PART_TAKES = 1, PART_FIRST = 2, PART_LAST = 4 };
 
 /* How sure it is which frame this is. */
@@ -40,6 +40,7 @@ struct frame_count {
 /* Owners are kept apart, and what QEMU carries from what the kernel does:
  * group = direction | in the kernel << 1 | owner << 2. */
 #define GROUPS (OWNERS * 4)
+BPF_ARRAY(frame_parts, u8, OWNERS * SLOTS);    /* [owner * SLOTS + slot] */
 BPF_HASH(frames_now, u64, struct frame, 4096); /* thread << 16 | group */
 BPF_HASH(frames_turn, u32, u64, 4096);         /* thread -> how often it has waited for events */
 BPF_ARRAY(frames_waiting, struct waiting, GROUPS);
@@ -110,7 +111,9 @@ static __always_inline void frame_ends(u32 group, struct frame *frame, u64 numbe
 
 /* `number` frames of an owner's have passed the stage in `slot`. */
 static __always_inline void frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 now) {
-    if (!number || !place->part)
+    u32 index = owner * SLOTS + slot;
+    u8 *part = frame_parts.lookup(&index);
+    if (!number || !part || !*part)
         return;
     u32 thread = bpf_get_current_pid_tgid(), group = place->direction | place->kernel << 1 | owner << 2;
     u64 key = (u64)thread << 16 | group;
@@ -126,10 +129,10 @@ static __always_inline void frame_passed(u32 slot, struct place *place, u32 owne
         }
     }
     u32 goes_on = frame->open && frame->turn == turn && frame->position < place->position;
-    if (place->part & PART_FIRST || !goes_on) {
+    if (*part & PART_FIRST || !goes_on) {
         if (frame->open)
             frame_set_aside(group, frame, frame->number);
-        if (place->part & PART_FIRST) {
+        if (*part & PART_FIRST) {
             frame->began = now;
             frame->number = number;
             frame->first = slot;
@@ -141,7 +144,7 @@ static __always_inline void frame_passed(u32 slot, struct place *place, u32 owne
         frame->turn = turn;
     }
     frame->position = place->position;
-    if (place->part & PART_LAST)
+    if (*part & PART_LAST)
         frame_ends(group, frame, number, slot, now);
 }
 

@@ -27,7 +27,7 @@ _FUNCTIONS = 8  # shown of those that were sampled
     metavar="S",
     help="How long to count, in seconds.",
 )
-@click.option("--netdev", "netdev", default="", help="The id of the netdev, where the QEMU has several NICs.")
+@click.option("--netdev", "netdev", default="", help="Only the NIC on the netdev of this id.")
 @click.option(
     "--cpu-hertz",
     type=click.IntRange(0, 997),
@@ -50,14 +50,16 @@ def command(
     form: str,
     index_name: str,
 ) -> None:
-    """Attach to the running QEMU with process id PID and count what passes each stage of its path.
+    """Attach to the running QEMU with process id PID and count what passes each stage of its paths.
 
-    NIC and netdev are read from its command line. Ctrl-C ends the window early and keeps what was
+    Its NICs and netdevs are read from its command line and from its memory, and what each counts is kept
+    apart. Ctrl-C ends the window early and keeps what was
     counted; the run can be rendered with 'qtrace report'.
     """
     from datetime import datetime
 
-    from qtrace.bench.live import aim_at, record_process
+    from qtrace.bench.aim import aim_at
+    from qtrace.bench.live import record_process
 
     progress = ConsoleProgress()
     try:
@@ -68,10 +70,16 @@ def command(
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")
     finally:
         progress.close()
-    tables = live.tables
     if form == "json":
-        echo_json({"run": str(folder), "seconds": live.snapshot.seconds, **tables})
-    else:
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for netdev, tables in live.tables.items():
+            for name, found in tables.items():
+                rows.setdefault(name, []).extend({"netdev": netdev} | row for row in found)
+        echo_json({"run": str(folder), "seconds": live.snapshot.seconds, **rows})
+        return
+    for netdev, tables in live.tables.items():
+        if len(live.tables) > 1:
+            click.echo(f"{plain(netdev)}:")
         _print(tables)
 
 
@@ -83,6 +91,11 @@ def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
             click.echo(f"{head}{row['calls']:>12,}{row['frames']:>12,}{row['bytes']:>16,}")
         else:
             click.echo(f"{head}{'not measured: ' + plain(row['note'])}")
+    for row in tables["queues"]:
+        if row["stage"] == "deliver":
+            click.echo(
+                f"{row['direction']:<3}queue {row['queue']}: {row['frames']:,} frames, {row['bytes']:,} bytes"
+            )
     for row in tables["frames"]:
         ends = f"{row['from_function']} to {row['to_function']}"
         rest = f"{row['ambiguous']:,} ambiguous, {row['unmatched']:,} unmatched"

@@ -89,7 +89,7 @@ class NetClient:
 
     `virtqueues` (received, sent), `features` and `offloads` that the guest's driver has accepted: None where
     the device is not virtio. `vhost`: the kernel carries frames (a NIC's), or could (a back end's).
-    `descriptor` is -1 without one. `header_bytes` go before each frame.
+    `descriptor` is -1 without one, `hub` where it is no hub's port. `header_bytes` go before each frame.
     """
 
     address: int
@@ -108,6 +108,7 @@ class NetClient:
     offloads: int | None = None
     vhost: bool = False
     descriptor: int = -1
+    hub: int = -1
 
 
 def read_clients(
@@ -195,6 +196,9 @@ class _Reader:
         )
 
     def back_end(self, client: NetClient) -> NetClient:
+        if client.driver == "hubport":
+            hub = self.word(client.address, "NetHubPort.hub")
+            client = replace(client, hub=self.number(hub, "NetHub.id"))
         field = _DESCRIPTORS.get(client.driver, "")
         if field in self.layout:
             number = self.number(client.address, field)

@@ -118,9 +118,8 @@ class Snapshot:
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
-        attached = [not stage.reason for stage in self.stages]
         whose = {owner.number: (owner.netdev, owner.queue) for owner in self.owners}
-        followed = self.frames.tables([stage.probe for stage in self.stages], attached, whose)
+        followed = self.frames.tables([stage.probe for stage in self.stages], whose)
         return {
             **followed,
             "stages": [self._stage(slot) for slot in range(len(self.stages))],
