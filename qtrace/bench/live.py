@@ -10,7 +10,7 @@ from qtrace import __version__
 from qtrace.bench.aim import Aim, Followed
 from qtrace.bench.attach import Attacher
 from qtrace.bench.conditions import conditions
-from qtrace.bench.functions import function_rows
+from qtrace.bench.instruments import Instruments
 from qtrace.bench.negotiated import negotiated
 from qtrace.explain.attached import accelerator_of
 from qtrace.proc import Counters, command_line, tap_counters, tap_names
@@ -40,10 +40,11 @@ def record_process(
     progress: Progress,
     command: Sequence[str],
     cpu_hertz: int = 0,
+    sample: int = 0,
 ) -> Live:
     """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`: a cell a NIC.
 
-    What its threads execute is sampled `cpu_hertz` times a second.
+    What its threads execute is sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole.
 
     Ctrl-C ends the window and keeps what was counted. Raises TargetError, TraceError, CellError.
     """
@@ -51,8 +52,6 @@ def record_process(
     paths = aim.paths()
     facts = conditions(aim.binary, accelerator_of(command_line(pid)), "unknown: not our guest")
     title = ", ".join(map(str, aim.followed))
-    if cpu_hertz:
-        facts["CPU samples"] = f"{cpu_hertz} a second on each processor (cpu-clock)"
     meta = {
         "qtrace": __version__,
         "command": list(command),
@@ -67,7 +66,7 @@ def record_process(
         Attacher(engine, index).attach(pid, paths) as session,
         RunWriter.create(folder, meta) as writer,
     ):
-        cpu = session.sample_cpu(cpu_hertz) if cpu_hertz else None
+        besides = Instruments(session, pid, index, cpu_hertz, sample)
         before, taps = tap_counters(pid), tap_names(pid)
         session.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
@@ -84,18 +83,16 @@ def record_process(
             for name, counters in after.items()
             if name in before
         }
-        functions: list[dict[str, Any]] = []
-        if cpu:
-            progress.step("naming the functions that were sampled")
-            names = {tid: used.name for tid, used in snapshot.threads.items()}
-            functions = function_rows(cpu.samples(), cpu.hertz, names, Target(pid).files(), index)
         tables = {}
         for one in aim.followed:
             tables[one.nic.id] = found = _of_nic(one, snapshot, devices, taps)
-            found["cpu_functions"] = functions
             found["ledger"] += _shared(aim, one, snapshot)
+            mine = [owner.number for owner in snapshot.owners if one.owns(owner)]
+            for name, rows in besides.tables(snapshot, mine, progress).items():
+                found.setdefault(name, []).extend(rows)
             writer.add(one.cell.id, 1, True, found)
-        writer.update(conditions=facts | negotiated(snapshot.owners))
+        said = facts | besides.conditions() | negotiated(snapshot.owners)
+        writer.update(conditions=said, clock=besides.clock())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
 

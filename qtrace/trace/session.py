@@ -21,6 +21,7 @@ from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import kprobes_available
 from qtrace.trace.reading import Reading, subtract
+from qtrace.trace.sampling import FrameSampler
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
@@ -108,6 +109,14 @@ class Session:
     def sample_cpu(self, hertz: int) -> CpuSampler:
         """Sample what the threads execute in the windows that follow. Raises TraceError."""
         sampler = CpuSampler(self._module, self._target, hertz)
+        self._instruments.append(sampler)
+        sampler.open()
+        return sampler
+
+    def sample_frames(self, every: int, most: int = 1000) -> FrameSampler:
+        """Keep the hits of one frame in `every`, at most `most` frames a second, in the windows that follow.
+        Raises TraceError."""
+        sampler = FrameSampler(self._module, every, most)
         self._instruments.append(sampler)
         sampler.open()
         return sampler

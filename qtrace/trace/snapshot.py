@@ -21,6 +21,7 @@ LOST = (
     ("lost", "threads beyond the thread map", "edges of further threads are missing"),
     ("lost", "system calls beyond their map", "syscalls are incomplete"),
     ("lost", "CPU samples beyond their map", "their functions are missing"),
+    ("lost", "hits of sampled frames beyond the ring buffer", "those frames are incomplete"),
 )
 
 
