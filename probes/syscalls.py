@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from qtrace.probes.family import Family, Point
 
-__all__ = ["CLASSES", "DATAGRAM", "DOES", "FAMILY", "STREAM", "TAP"]
+__all__ = ["CLASSES", "DATAGRAM", "DOES", "EVENTFD", "FAMILY", "OTHER", "STREAM", "TAP"]
 
 # Class of descriptor in the kernel -> what the `syscalls` table calls it. Kept equal to the enum in
 # syscalls.bpf.c; streams and datagrams are told apart because only a datagram is a frame.
 CLASSES = ("", "other", "tap", "socket", "socket", "eventfd")
-TAP, STREAM, DATAGRAM = 2, 3, 4
+OTHER, TAP, STREAM, DATAGRAM, EVENTFD = 1, 2, 3, 4, 5
 
 _FD, _READ, _WRITE, _SOCKET, _ACCEPT, _CLOSE, _EVENTFD, _WAIT = (1 << bit for bit in range(8))
 DOES: dict[str, int] = {

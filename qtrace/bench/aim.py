@@ -17,11 +17,13 @@ from qtrace.explain.attached import Attached, attached_nics
 from qtrace.explain.explanation import Reader
 from qtrace.model import Cell
 from qtrace.model import Path as WalkedPath
+from qtrace.probes.syscalls import DATAGRAM
 from qtrace.proc import command_line
 from qtrace.progress import Progress
 from qtrace.store.index import Index
 from qtrace.trace.owners import Owner, Owners
 from qtrace.trace.prerequisites import require_tracing
+from qtrace.trace.target import Target
 
 __all__ = ["Aim", "Followed", "aim_at", "target_binary"]
 
@@ -86,7 +88,7 @@ class Followed:
             return (owner.netdev, owner.nic) == (self.nic.id, self.nic.nic)
         if self.nic.id != f"hub{owner.hub}":
             return False
-        return owner.nic == self.nic.nic if owner.nic else owner.driver == self.nic.netdev
+        return owner.nic == self.nic.nic if owner.nic else owner.driver == self.nic.driver
 
     def __str__(self) -> str:
         vhost = " with vhost" if self.nic.vhost else ""
@@ -164,7 +166,19 @@ def _nics(pid: int, binary: Path, index: Index) -> list[Attached]:
     except TargetError:
         return listed  # its memory may not be read: what was plugged in later is not known
     present = [owner for owner in owners if owner.nic and not owner.queue]
-    return _present(listed, present)
+    classes = Target(pid).descriptors()
+    streams = [
+        owner.netdev
+        for owner in owners
+        if owner.driver == "socket" and all(classes.get(fd) != DATAGRAM for fd in owner.descriptors)
+    ]
+    behind = {owner.hub: owner.netdev for owner in owners if not owner.nic and owner.netdev in streams}
+    return [
+        replace(nic, netdev="socket-stream")
+        if nic.netdev == "socket" and (nic.id in streams or nic.id in {f"hub{hub}" for hub in behind})
+        else nic
+        for nic in _present(listed, present)
+    ]
 
 
 def _present(listed: Sequence[Attached], present: Iterable[Owner]) -> list[Attached]:

@@ -25,7 +25,7 @@ class Instruments:
         self._pid, self._index = pid, index
         self._cpu = session.sample_cpu(cpu_hertz) if cpu_hertz else None
         self._frames = session.sample_frames(sample) if sample else None
-        self._functions: list[dict[str, Any]] | None = None
+        self._asked = False
 
     def conditions(self) -> dict[str, str]:
         """What is to be known of a run that was measured with them."""
@@ -41,21 +41,20 @@ class Instruments:
         return {"monotonic_ns": time.monotonic_ns(), "unix_ns": time.time_ns()}
 
     def tables(self, snapshot: Snapshot, owners: Collection[int], progress: Progress) -> dict[str, list[Any]]:
-        """Tables of the window that has just ended: of the whole process, and the frames of these owners.
-        With `ledger` rows of their own."""
+        """Tables of the frames of these owners in the window that has just ended, with `ledger` rows of
+        their own; when first asked also what is the whole process's, or nobody's."""
         names = {tid: used.name for tid, used in snapshot.threads.items()}
+        first, self._asked = not self._asked, True
         found: dict[str, list[Any]] = {"ledger": []}
-        if self._cpu:
-            if self._functions is None:
-                progress.step("naming the functions that were sampled")
-                files = Target(self._pid).files()
-                self._functions = function_rows(
-                    self._cpu.samples(), self._cpu.hertz, names, files, self._index
-                )
-            found["cpu_functions"] = self._functions
+        if self._cpu and first:
+            progress.step("naming the functions that were sampled")
+            files = Target(self._pid).files()
+            samples = self._cpu.samples()
+            found["cpu_functions"] = function_rows(samples, self._cpu.hertz, names, files, self._index)
         if self._frames:
-            hits = [hit for hit in self._frames.hits() if hit.owner in owners or not hit.owner]
+            kept = {*owners, 0} if first else set(owners)
+            hits = [hit for hit in self._frames.hits() if hit.owner in kept]
             probes = [stage.probe for stage in snapshot.stages]
             found["samples"] = sample_rows(hits, probes, snapshot.owners, names)
-            found["ledger"] += self._frames.ledger()
+            found["ledger"] += self._frames.ledger() if first else []
         return found

@@ -85,7 +85,7 @@ def record_process(
         }
         tables = {}
         for one in aim.followed:
-            tables[one.nic.id] = found = _of_nic(one, snapshot, devices, taps)
+            tables[one.label or one.nic.id] = found = _of_nic(one, snapshot, devices, taps)
             found["ledger"] += _shared(aim, one, snapshot)
             mine = [owner.number for owner in snapshot.owners if one.owns(owner)]
             for name, rows in besides.tables(snapshot, mine, progress).items():

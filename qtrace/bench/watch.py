@@ -128,7 +128,7 @@ def _stages(one: Followed, everything: Snapshot) -> list[StageRate]:
     slots_in_order = sorted(
         range(len(probes)), key=lambda slot: (order.index(probes[slot].direction), probes[slot].position)
     )
-    return [_stage(one.nic.id, seen, slot, into.get(slot, {})) for slot in slots_in_order]
+    return [_stage(one.label or one.nic.id, seen, slot, into.get(slot, {})) for slot in slots_in_order]
 
 
 def _stage(netdev: str, seen: Snapshot, slot: int, into: Mapping[int, int]) -> StageRate:

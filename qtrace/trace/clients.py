@@ -26,6 +26,9 @@ _DESCRIPTORS = {
     "socket": "NetSocketState.fd",
     "dgram": "NetDgramState.fd",
 }
+# Driver -> the pointer to its channel, which has the descriptor (include/io/channel-socket.h).
+_CHANNELS = {"stream": "NetStreamState.ioc"}
+_CHANNEL = "QIOChannelSocket.fd"
 # Driver -> the pointer to a library's object that the library is called with.
 _LIBRARIES = {"user": "SlirpState.slirp", "vde": "VDEState.vde"}
 
@@ -150,6 +153,11 @@ class _Reader:
     def number(self, address: int, field: str, size: int = 4) -> int:
         return self.memory.number(address + self.at(field), size)
 
+    def descriptor(self, address: int, field: str) -> int:
+        """A descriptor, -1 where there is none."""
+        number = self.number(address, field)
+        return number if number < 2**31 else -1
+
     def client(self, at: int) -> NetClient:
         info = self.word(at, "NetClientState.info")
         driver = self.drivers.get(self.number(info, "NetClientInfo.type"))
@@ -201,8 +209,10 @@ class _Reader:
             client = replace(client, hub=self.number(hub, "NetHub.id"))
         field = _DESCRIPTORS.get(client.driver, "")
         if field in self.layout:
-            number = self.number(client.address, field)
-            client = replace(client, descriptor=number if number < 2**31 else -1)
+            client = replace(client, descriptor=self.descriptor(client.address, field))
+        field = _CHANNELS.get(client.driver, "")
+        if field in self.layout and _CHANNEL in self.layout and (at := self.word(client.address, field)):
+            client = replace(client, descriptor=self.descriptor(at, _CHANNEL))
         field = _LIBRARIES.get(client.driver, "")
         if field in self.layout:
             client = _with(client, [self.word(client.address, field)])

@@ -35,6 +35,7 @@ CLIENTS = (
     *("VirtIONet.vqs", "VirtIONet.curr_guest_offloads", "VirtIONet.vhost_started"),
     *("VirtIONetQueue.rx_vq", "VirtIONetQueue.tx_vq"),
     *("TAPState.fd", "TAPState.vhost_net", "NetL2TPV3State.fd", "NetSocketState.fd", "NetDgramState.fd"),
+    *("NetStreamState.ioc", "QIOChannelSocket.fd"),
     *("SlirpState.slirp", "VDEState.vde", "NetHubPort.hub", "NetHub.id"),
     *("sizeof(NetClientState)", "sizeof(VirtIONetQueue)"),
 )

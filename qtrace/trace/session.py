@@ -12,7 +12,7 @@ from qtrace.model import Direction, Probe
 from qtrace.model import Path as WalkedPath
 from qtrace.probes import Point, point_for
 from qtrace.probes.qemu_function import RULES
-from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, STREAM, TAP
+from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
 from qtrace.trace.attach import Attachments
 from qtrace.trace.attribution import Attribution, Clients
 from qtrace.trace.cpu import CpuSampler
@@ -261,7 +261,9 @@ class Session:
     def _refresh_descriptors(self) -> None:
         table = self._table("fd_class")
         for fd, number in self._target.descriptors().items():
-            table[ctypes.c_uint32(fd)] = table.Leaf(number)
+            # A local stream is a monitor's or a console's, but for one that a network client has as its own.
+            ours = number == OTHER and fd in self._attribution.descriptors
+            table[ctypes.c_uint32(fd)] = table.Leaf(STREAM if ours else number)
 
     def _attribute(self) -> None:
         """Learn which objects of QEMU's belong to whom; cards may have come or gone."""

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtrace.errors import TargetError
-from qtrace.probes.syscalls import DATAGRAM, STREAM, TAP
+from qtrace.probes.syscalls import DATAGRAM, EVENTFD, OTHER, STREAM, TAP
 from qtrace.proc import vhost_workers
 
 __all__ = ["Mapping", "Target", "ThreadTimes"]
 
-_OTHER, _EVENTFD = 1, 5
 _POLL = 0.2  # seconds between two looks whether the process still lives
 _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
@@ -193,8 +192,8 @@ def _class_of(link: str, streams: set[str], datagrams: set[str]) -> int:
     if link == "/dev/net/tun":
         return TAP
     if link == "anon_inode:[eventfd]":
-        return _EVENTFD
+        return EVENTFD
     if link.startswith("socket:["):
         inode = link[8:-1]
-        return STREAM if inode in streams else DATAGRAM if inode in datagrams else _OTHER
-    return _OTHER
+        return STREAM if inode in streams else DATAGRAM if inode in datagrams else OTHER
+    return OTHER

@@ -205,3 +205,21 @@ def _ready(process: subprocess.Popen[bytes], index: Index) -> list[NetClient]:
             pass
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
+
+
+def test_a_socket_that_carries_a_stream_is_measured_as_one(index: Index, tmp_path: Path) -> None:
+    with open_network("virtio-net-pci", "socket", "qemu", choose_accelerator(), stream=True) as network:
+        process = _start(
+            network, "record", "-o", str(tmp_path / "run"), "--duration", "300", "--format", "json"
+        )
+        assert frames_from(network, "eth0", 101) == 101
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "virtio-net-pci on socket-stream" in RunReader.open(tmp_path / "run").meta["plan"]["title"]
+    answer = json.loads(out)
+    (deliver,) = _tx(answer["stages"], "deliver")
+    assert (deliver["function"], deliver["frames"]) == ("net_socket_receive", 101)
+    # What leaves is a stream: its bytes are counted, a length of 4 bytes before each frame among them.
+    (host,) = _tx(answer["stages"], "host")
+    assert (host["function"], host["bytes"]) == ("sendmsg", 101 * (200 + 4))
