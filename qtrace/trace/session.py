@@ -50,7 +50,7 @@ class Session:
         self._module = module
         self._target = target
         self._layout = layout
-        self._attached = Attachments(module)
+        self._attached = Attachments(module, target.pid)
         self._worker = target.worker()
         self._stages = [Stage(probe, probe.kind) for probe in probes]
         self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
