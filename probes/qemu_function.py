@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from qtrace.probes.family import ANY, Family, Point
 
-__all__ = ["FAMILY", "RULES"]
+__all__ = ["ARGUMENTS", "FAMILY", "RULES"]
 
 # Kept equal to the enum in qemu_function.bpf.c.
 RULES = {"calls": 0, "buffer": 1, "iovec": 2, "packet": 3}
+# How many of a function's first arguments the handler reads.
+ARGUMENTS = {"calls": 1, "buffer": 3, "iovec": 3, "packet": 2}
 
 FAMILY = Family(
     name="qemu_function",

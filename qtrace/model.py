@@ -195,7 +195,8 @@ class Probe:
     `rule` says how one hit is turned into frames and bytes; the handlers of `qtrace.probes` know:
     `calls` (a hit is a call, no bytes), `buffer` (frame length in an argument), `iovec` (pointer and
     count in arguments).
-    `position` orders the probes of one direction as the frame meets them.
+    `position` orders the probes of one direction as the frame meets them. `stepped`: the
+    processor must execute the instruction at `offset` alone, so a hit is dear (`qtrace.binary.entry`).
     """
 
     direction: Direction
@@ -206,6 +207,7 @@ class Probe:
     binary: str = ""
     offset: int = 0
     rule: str = "calls"
+    stepped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 
+from qtrace.binary.entry import Entries
 from qtrace.binary.known import KnownSymbols
 from qtrace.errors import BinaryError, StoreError, TraceError
 from qtrace.model import Path, Probe, Symbol
+from qtrace.probes.family import ANY, point_for
+from qtrace.probes.qemu_function import ARGUMENTS
 from qtrace.store.index import Index
 from qtrace.trace.engine import Engine
 from qtrace.trace.layout import FIELDS
@@ -35,6 +39,8 @@ class Placement:
         self._index = index
         self._program, *self._libraries = files
         self._known: dict[FilePath, KnownSymbols] = {}
+        self._entries: dict[FilePath, Entries] = {}
+        self._places: dict[tuple[str, int], Symbol] = {}
         self._fields = _callback_fields(index) if fields is None else fields
 
     def probes(self, paths: Sequence[Path]) -> tuple[list[Probe], list[Unplaced]]:
@@ -42,10 +48,13 @@ class Placement:
 
         What was found is remembered for the next process of these files. Raises BinaryError.
         """
-        found = merge([probes_for(path, self.locate, self.field_of) for path in paths])
+        probes, unplaced = merge([probes_for(path, self.locate, self.field_of) for path in paths])
+        probes = [self._cheapest(probe) for probe in probes]
         for known in self._known.values():
             known.save()
-        return found
+        for entries in self._entries.values():
+            entries.save()
+        return probes, unplaced
 
     def locate(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
         """(file, place) of a function; with an empty `file`, or one of a library's, a library defines it."""
@@ -60,11 +69,25 @@ class Placement:
         """`Struct.field` of the table of callbacks that holds the function, if one does."""
         return self._fields.get((function, file))
 
+    def _cheapest(self, probe: Probe) -> Probe:
+        """The same probe at the cheapest place of the function's entry."""
+        symbol = self._places.get((probe.binary, probe.offset))
+        point = point_for(probe.function, probe.kind)
+        if symbol is None or point is None:
+            return probe
+        path = FilePath(probe.binary)
+        arguments = point.arguments if point.function != ANY else ARGUMENTS[probe.rule]
+        if path not in self._entries:
+            self._entries[path] = Entries(path)
+        entry = self._entries[path].at(symbol, arguments)
+        return replace(probe, offset=entry.offset, stepped=entry.stepped)
+
     def _in(self, path: FilePath, function: str, file: str) -> tuple[FilePath, Symbol] | None:
         if path not in self._known:
             self._known[path] = KnownSymbols(path, self._index if path == self._program else None)
         with contextlib.suppress(BinaryError):
             if symbol := self._known[path].locate(function, file):
+                self._places[str(path), symbol.offset] = symbol
                 return path, symbol
         return None
 
