@@ -186,7 +186,7 @@ def path_from_json(data: dict[str, Any]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One eBPF attach point that measures one stage of one path.
+    """One eBPF attach point that measures one step of one path; `stage` is None where it is no stage.
 
     `kind`: `uprobe`, `uretprobe`, `kprobe` or `tracepoint`. `binary` and `offset` (file offset, not
     virtual address) place a uprobe; a kprobe or tracepoint leaves them empty and names the kernel's
@@ -200,7 +200,7 @@ class Probe:
     """
 
     direction: Direction
-    stage: Role
+    stage: Role | None
     function: str
     position: int
     kind: str
@@ -208,6 +208,11 @@ class Probe:
     offset: int = 0
     rule: str = "calls"
     stepped: bool = False
+
+    @property
+    def role(self) -> str:
+        """The stage's name, empty where it is none."""
+        return self.stage.value if self.stage else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from qtrace.binary.known import KnownSymbols
 from qtrace.errors import BinaryError, StoreError, TraceError
 from qtrace.model import Path, Probe, Symbol
 from qtrace.probes.family import ANY, point_for
-from qtrace.probes.qemu_function import ARGUMENTS
+from qtrace.probes.qemu_function import ARGUMENTS, SENDERS
 from qtrace.store.index import Index
 from qtrace.trace.engine import Engine
 from qtrace.trace.layout import FIELDS
+from qtrace.trace.level import Level
 from qtrace.trace.plan import Unplaced, merge, probes_for
 from qtrace.trace.session import Session
 from qtrace.trace.target import Target
@@ -43,12 +44,14 @@ class Placement:
         self._places: dict[tuple[str, int], Symbol] = {}
         self._fields = _callback_fields(index) if fields is None else fields
 
-    def probes(self, paths: Sequence[Path]) -> tuple[list[Probe], list[Unplaced]]:
+    def probes(
+        self, paths: Sequence[Path], level: Level = Level.STAGES
+    ) -> tuple[list[Probe], list[Unplaced]]:
         """Every stage of `paths` as a probe, or among those that cannot be placed, with the reason.
 
         What was found is remembered for the next process of these files. Raises BinaryError.
         """
-        probes, unplaced = merge([probes_for(path, self.locate, self.field_of) for path in paths])
+        probes, unplaced = merge([probes_for(path, self.locate, self.field_of, level) for path in paths])
         probes = [self._cheapest(probe) for probe in probes]
         for known in self._known.values():
             known.save()
@@ -77,6 +80,7 @@ class Placement:
             return probe
         path = FilePath(probe.binary)
         arguments = point.arguments if point.function != ANY else ARGUMENTS[probe.rule]
+        arguments = max(arguments, SENDERS.get(probe.function, 0))
         if path not in self._entries:
             self._entries[path] = Entries(path)
         entry = self._entries[path].at(symbol, arguments)
@@ -103,17 +107,17 @@ class Attacher:
         self._placed: dict[object, tuple[list[Probe], list[Unplaced]]] = {}
 
     @contextlib.contextmanager
-    def attach(self, pid: int, paths: Sequence[Path]) -> Iterator[Session]:
-        """Probe every stage of `paths` in process `pid`; those that cannot be are in its ledger.
+    def attach(self, pid: int, paths: Sequence[Path], level: Level = Level.STAGES) -> Iterator[Session]:
+        """Probe the stages of `paths` in process `pid`; those that cannot be are in its ledger.
 
         Raises TargetError, TraceError, BinaryError.
         """
         files = Target(pid).libraries()
         if not files:
             raise TraceError(f"process {pid} shows no program of its own", hint="run it as root")
-        key = tuple(files), tuple(paths)
+        key = tuple(files), tuple(paths), level
         if key not in self._placed:
-            self._placed[key] = Placement(self._index, files, self._fields).probes(paths)
+            self._placed[key] = Placement(self._index, files, self._fields).probes(paths, level)
         probes, unplaced = self._placed[key]
         with self._engine.attach(pid, probes, self._layout, unplaced) as session:
             yield session

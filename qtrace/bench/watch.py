@@ -123,7 +123,7 @@ def _stage(seen: Snapshot, slot: int, into: Mapping[int, int]) -> StageRate:
     p50, p99 = quantile(into, 0.5), quantile(into, 0.99)
     return StageRate(
         stage.probe.direction.value,
-        stage.probe.stage.value,
+        stage.probe.role,
         stage.probe.function,
         count.calls if attached else None,
         count.frames if attached else None,

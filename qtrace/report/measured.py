@@ -42,7 +42,7 @@ class StageMeasured:
         """In words, a line for each thing; `frames` are the path's, for stages that a frame does not pass."""
         if self.frames is None or self.calls is None:
             return [f"not measured: {clean(self.note)}" if self.note else "not measured"]
-        if self.stage in _CALLS:
+        if self.stage in _CALLS or not self.stage:
             each = f", {plain_number(self.calls / frames)} for each frame" if frames else ""
             what = f"{count(self.calls)} times{each}"
         else:
@@ -68,12 +68,12 @@ class Measured:
     others: tuple[str, ...] = field(default=())
 
     def at(self, step: Step) -> list[str]:
-        """What was measured at a step, in words; nothing where it is no stage."""
-        if not step.stage:
-            return []
-        mine = (item for item in self.stages if (item.stage, item.function) == (step.stage, step.function))
-        found = next(mine, None)
-        return found.lines(self.frames) if found else ["not measured in this run"]
+        """What was measured at a step, in words; nothing where it is no stage and the run has only stages."""
+        place = (step.stage or "", step.function)
+        found = next((item for item in self.stages if (item.stage, item.function) == place), None)
+        if found is None:
+            return ["not measured in this run"] if step.stage else []
+        return found.lines(self.frames)
 
     @property
     def frames(self) -> int:
@@ -204,7 +204,7 @@ def _stage(row: Row, edges: Sequence[Row]) -> StageMeasured:
         frames=int(row["frames"]) if attached else None,
         bytes=int(row["bytes"]) if attached else None,
         note=str(row["note"] or ""),
-        next=str(edge["to_stage"]) if edge else "",
+        next=str(edge["to_stage"] or edge["to_function"]) if edge else "",
         p50_ns=edge["p50_ns"] if edge else None,
         p99_ns=edge["p99_ns"] if edge else None,
     )

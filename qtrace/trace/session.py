@@ -10,7 +10,7 @@ from typing import Any
 from qtrace.errors import TargetError, TraceError
 from qtrace.model import Direction, Probe
 from qtrace.probes import Point, point_for
-from qtrace.probes.qemu_function import RULES
+from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, STREAM, TAP
 from qtrace.trace.attach import Attachments
 from qtrace.trace.layout import Layout
@@ -43,10 +43,8 @@ class Session:
         layout: Layout,
         unplaced: tuple[tuple[Probe, str], ...] = (),
     ) -> None:
-        if len(probes) + len(unplaced) > _MOST_STAGES:
-            raise TraceError(
-                f"{len(probes) + len(unplaced)} stages are asked for; {_MOST_STAGES} can be counted at once"
-            )
+        if len(probes) > _MOST_STAGES:
+            raise TraceError(f"{len(probes)} probes are asked for; {_MOST_STAGES} can be counted at once")
         self._module = module
         self._target = target
         self._layout = layout
@@ -181,7 +179,7 @@ class Session:
             self._connect(point.table, point.index * 2 + direction, slot)
         else:
             self._connect_site(probe, slot)
-        return point.note
+        return point.note or NOTES.get(probe.rule, "")
 
     def _connect(self, table: str, index: int, slot: int) -> None:
         entries = self._table(table)
@@ -208,7 +206,7 @@ class Session:
         address = ctypes.c_uint64(self._target.address_of(Path(probe.binary), probe.offset))
         site = sites[address] if address in sites else sites.Leaf(slot=(_NO_SLOT, _NO_SLOT))
         site.rule = RULES[probe.rule]
-        site.sender = int(probe.stage.value == "send" and probe.rule != "calls")
+        site.sender = SENDERS.get(probe.function, 0)
         site.slot[_DIRECTIONS[probe.direction]] = slot
         sites[address] = site
 
@@ -225,7 +223,8 @@ class Session:
             table[ctypes.c_uint32(fd)] = table.Leaf(number)
 
     def _reading(self) -> Reading:
-        return Reading.of(self._module, len(self._stages), _syscall_names(), CLASSES, self._attached.missed())
+        slots = min(len(self._stages), _MOST_STAGES)  # the last ones are those that could not be placed
+        return Reading.of(self._module, slots, _syscall_names(), CLASSES, self._attached.missed())
 
 
 def _syscall_names() -> dict[int, str]:

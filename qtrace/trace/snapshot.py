@@ -83,7 +83,7 @@ class Snapshot:
         return {
             "direction": stage.probe.direction.value,
             "position": stage.probe.position,
-            "stage": stage.probe.stage.value,
+            "stage": stage.probe.role,
             "function": stage.probe.function,
             "how": stage.how if attached else "none",
             "attached": attached,
@@ -97,9 +97,9 @@ class Snapshot:
         start, end = self.stages[before].probe, self.stages[after].probe
         return {
             "direction": end.direction.value,
-            "from_stage": start.stage.value,
+            "from_stage": start.role,
             "from_function": start.function,
-            "to_stage": end.stage.value,
+            "to_stage": end.role,
             "to_function": end.function,
             "slot": slot,
             "count": count,
@@ -124,7 +124,7 @@ class Snapshot:
         rows: list[dict[str, Any]] = []
         for stage in self.stages:
             if stage.reason:
-                item = f"{stage.probe.direction.value} {stage.probe.stage.value}: {stage.probe.function}"
+                item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
                 rows.append({"kind": "unattached", "item": item, "count": 1, "note": stage.reason})
         for index, count in self.lost.items():
             if count:
