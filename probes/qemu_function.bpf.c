@@ -61,8 +61,11 @@ int on_function(struct pt_regs *ctx) {
         return 0;
     u8 slot = site->slot[TX] != NO_SLOT ? site->slot[TX] : site->slot[RX];
     if (site->sender) {
-        u64 client = site->sender == 2 ? PT_REGS_PARM2(ctx) : PT_REGS_PARM1(ctx), info = 0;
+        u64 first = PT_REGS_PARM1(ctx), second = PT_REGS_PARM2(ctx), info = 0;
         u32 type = 0;
+        /* Both are read, else clang computes the address of one: the verifier refuses that of a context. */
+        asm volatile("" : "+r"(first), "+r"(second));
+        u64 client = site->sender == 2 ? second : first;
         if (bpf_probe_read_user(&info, sizeof(info), (void *)(client + target->client_info)) ||
             bpf_probe_read_user(&type, sizeof(type), (void *)(info + target->info_type))) {
             lose(LOST_READ);
