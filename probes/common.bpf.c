@@ -13,6 +13,10 @@
 /* Index of the `lost` array; the names are in qtrace/trace/snapshot.py. */
 enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_KINDS };
 
+/* What is counted now: bits of `target.running`. Kept equal to qtrace/trace/session.py. */
+#define COUNTS_CALLS 1     /* system calls and the kernel's side */
+#define COUNTS_FUNCTIONS 2 /* QEMU's functions: not while their probes are off, or not all on yet */
+
 /* The one process that is traced. Offsets are bytes into QEMU's structures, from the source index. */
 struct target {
     u32 tgid;
@@ -51,6 +55,7 @@ BPF_ARRAY(targets, struct target, 1);
 BPF_ARRAY(places, struct place, 64);
 BPF_PERCPU_ARRAY(counts, struct count, 64);
 BPF_PERCPU_ARRAY(lost, u64, 16);
+BPF_PERCPU_ARRAY(hits, u64, 1); /* of all functions: what probing costs is worked out from it */
 BPF_PERCPU_HASH(edges, u32, u64, 8192);
 BPF_HASH(latest, u64, struct seen, 4096);
 BPF_ARRAY(last_way, u32, 1); /* direction of the process's last passage + 1, 0 before the first */
@@ -61,14 +66,24 @@ static __always_inline void lose(u32 kind) {
         lock_xadd(value, 1);
 }
 
-/* The target if this is one of its threads and counting is on, else NULL. */
-static __always_inline struct target *traced(void) {
+/* The target if this is one of its threads and `what` is counted now, else NULL. */
+static __always_inline struct target *counted(u32 what) {
     u32 zero = 0;
     struct target *target = targets.lookup(&zero);
-    if (!target || !target->running)
+    if (!target || !(target->running & what))
         return 0;
     if (target->tgid != bpf_get_current_pid_tgid() >> 32)
         return 0;
+    return target;
+}
+
+/* The same at a function of QEMU. */
+static __always_inline struct target *traced(void) {
+    u32 zero = 0;
+    struct target *target = counted(COUNTS_FUNCTIONS);
+    u64 *hit = target ? hits.lookup(&zero) : 0;
+    if (hit)
+        lock_xadd(hit, 1);
     return target;
 }
 

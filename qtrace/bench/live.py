@@ -13,6 +13,7 @@ from qtrace.bench.attach import Attacher
 from qtrace.bench.brief import make_brief
 from qtrace.bench.conditions import conditions
 from qtrace.bench.indexed import index_for
+from qtrace.bench.regulated import Effort, regulated
 from qtrace.errors import TargetError
 from qtrace.explain.attached import Attached, accelerator_of, attached_nics
 from qtrace.explain.explanation import Reader
@@ -25,9 +26,10 @@ from qtrace.store.run import RunWriter
 from qtrace.trace.engine import open_engine
 from qtrace.trace.prerequisites import require_tracing
 from qtrace.trace.snapshot import Snapshot
-from qtrace.trace.target import Target
 
 __all__ = ["Aim", "Live", "aim_at", "choose_nic", "record_process", "target_binary"]
+
+_EXACT = Effort()
 
 
 def target_binary(pid: int) -> Path:
@@ -111,9 +113,16 @@ class Live:
 
 
 def record_process(
-    aim: Aim, seconds: float, folder: Path, progress: Progress, command: Sequence[str]
+    aim: Aim,
+    seconds: float,
+    folder: Path,
+    progress: Progress,
+    command: Sequence[str],
+    effort: Effort = _EXACT,
 ) -> Live:
     """Count the stages of the NIC's paths in the process for `seconds` into the run `folder`.
+
+    `effort` says what is probed and what that may cost.
 
     Ctrl-C ends the window and keeps what was counted. Raises TargetError, TraceError, CellError.
     """
@@ -132,21 +141,22 @@ def record_process(
     }
     with (
         open_engine(progress) as engine,
-        Attacher(engine, index).attach(pid, paths) as session,
+        regulated(engine, Attacher(engine, index), pid, paths, effort, progress) as traced,
         RunWriter.create(folder, meta) as writer,
     ):
         before = tap_counters(pid)
-        session.start()
+        traced.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
         interrupted = False
         try:
-            Target(pid).wait(seconds)
+            traced.regulator.run(seconds)
         except KeyboardInterrupt:
             interrupted = True
-        session.stop()
+        traced.stop()
         after = tap_counters(pid)
-        snapshot = session.read()
+        snapshot = traced.session.read()
         tables = snapshot.tables()
+        traced.suppression.whole(traced.regulator, snapshot.seconds).apply(tables)
         tables["devices"] = [
             {"device": name, "side": "tap"}
             | {key: number - before[name][key] for key, number in counters.items()}
@@ -158,5 +168,6 @@ def record_process(
             item = f"another NIC: {other.nic} on {other.netdev}"
             tables["ledger"].append({"kind": "shared", "item": item, "count": 1, "note": note})
         writer.add(aim.cell.id, 1, True, tables)
+        writer.update(conditions=facts | traced.detach())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)

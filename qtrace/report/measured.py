@@ -10,14 +10,14 @@ from qtrace.analyses.data import CELL
 from qtrace.errors import StoreError
 from qtrace.model import Path, Step
 from qtrace.report.answers import Answers, Row
-from qtrace.report.text import backend, clean, count, duration, plain_number, size
+from qtrace.report.text import backend, clean, count, duration, plain_number, present, size
 from qtrace.store.run import RunReader
 
 __all__ = ["Measured", "StageMeasured", "measured"]
 
 _CALLS = ("kick", "interrupt")  # one of them may stand for many frames
 # What makes a count not the path's own, or not all of it.
-_SERIOUS = ("lost", "failed", "missed", "shared")
+_SERIOUS = ("lost", "failed", "missed", "shared", "suppressed", "left out")
 _MOST_CALLS = 4  # system calls that are shown
 
 
@@ -25,6 +25,7 @@ _MOST_CALLS = 4  # system calls that are shown
 class StageMeasured:
     """One stage, summed over the repetitions; `calls`, `frames`, `bytes` are None where it was not measured.
 
+    `observed` below 1: the counts are scaled, `_error` is half of their 95 % interval, None if not known.
     `next` is the stage that the times (nanoseconds) lead to: from this one to it, on one thread.
     """
 
@@ -37,6 +38,9 @@ class StageMeasured:
     next: str = ""
     p50_ns: float | None = None
     p99_ns: float | None = None
+    observed: float = 1.0
+    calls_error: float | None = None
+    frames_error: float | None = None
 
     def lines(self, frames: int) -> list[str]:
         """In words, a line for each thing; `frames` are the path's, for stages that a frame does not pass."""
@@ -49,6 +53,10 @@ class StageMeasured:
             batch = f", {plain_number(self.frames / self.calls)} a call" if self.calls else ""
             what = f"{count(self.frames)} frames in {count(self.calls)} calls{batch}"
         found = [f"{what}, {size(self.bytes)}" if self.bytes else what]
+        if self.observed < 1:
+            number, half = (self.frames, self.frames_error) if self.frames else (self.calls, self.calls_error)
+            error = f", ± {half / number:.1%} (95 %)" if half is not None and number else ""
+            found.append(f"scaled{error}: observed in {self.observed:.1%} of the time")
         if self.p50_ns is not None:
             found.append(f"to {self.next}: p50 {duration(self.p50_ns)}, p99 {duration(self.p99_ns)}")
         return found
@@ -207,4 +215,7 @@ def _stage(row: Row, edges: Sequence[Row]) -> StageMeasured:
         next=str(edge["to_stage"] or edge["to_function"]) if edge else "",
         p50_ns=edge["p50_ns"] if edge else None,
         p99_ns=edge["p99_ns"] if edge else None,
+        observed=present(row["observed"]) or 0.0,
+        calls_error=present(row["calls_error"]),
+        frames_error=present(row["frames_error"]),
     )

@@ -27,12 +27,17 @@ class Attachments:
         self._module = module
         self._pid = pid
         self._closers: list[tuple[int, Callable[[int], object]]] = []
+        self._uprobes: dict[tuple[str, Path, int, bool], int] = {}  # what, where -> descriptor, -1 when off
         self._tracepoints: list[bytes] = []
         self.programs: dict[str, int] = {}  # name -> descriptor
 
-    def uprobe(self, program: str, binary: Path, offset: int, at_return: bool = False) -> int:
+    def uprobe(self, program: str, binary: Path, offset: int, at_return: bool = False) -> None:
         """At the byte `offset` of the file `binary`; where the kernel has no links of one process, in
-        whatever process runs it. Gives what `take_off` is to be told."""
+        whatever process runs it."""
+        key = program, binary, offset, at_return
+        self._uprobes[key] = self._put(program, binary, offset, at_return)
+
+    def _put(self, program: str, binary: Path, offset: int, at_return: bool) -> int:
         where = f"{binary} at {offset:#x}"
         if links_available():
             loaded = self._load(program, UPROBE_MULTI)
@@ -74,7 +79,29 @@ class Attachments:
                     found[name] = int(line.split()[1])
         return found
 
-    def take_off(self, descriptors: Iterable[int]) -> None:
+    @property
+    def uprobes(self) -> int:
+        """How many are on now."""
+        return sum(fd >= 0 for fd in self._uprobes.values())
+
+    def withdraw(self) -> None:
+        """Take off all uprobes; `restore` puts them back."""
+        going = list(self._uprobes.values())
+        self._uprobes = dict.fromkeys(self._uprobes, -1)
+        self._take_off(going)
+
+    def restore(self) -> None:
+        """Put back what `withdraw` took off. Raises TraceError."""
+        for key, fd in self._uprobes.items():
+            if fd < 0:
+                self._uprobes[key] = self._put(*key)
+
+    def drop(self, binary: Path, offset: int) -> None:
+        """Take off the uprobes at this place and forget them."""
+        gone = [key for key in self._uprobes if key[1:3] == (binary, offset)]
+        self._take_off([self._uprobes.pop(key) for key in gone])
+
+    def _take_off(self, descriptors: Iterable[int]) -> None:
         """Detach these. The kernel waits each time until nobody runs the program any more; side by side it
         waits once for all."""
         wanted = set(descriptors)
@@ -88,7 +115,7 @@ class Attachments:
 
     def close(self) -> None:
         """Detach everything. Can be called twice."""
-        self.take_off([fd for fd, _ in self._closers])
+        self._take_off([fd for fd, _ in self._closers])
         while self._tracepoints:
             self._module.detach_raw_tracepoint(self._tracepoints.pop())
 

@@ -22,6 +22,7 @@ class Reading:
     errors: Mapping[tuple[int, str, str], int] = field(default_factory=dict)
     lost: Mapping[int, int] = field(default_factory=dict)
     missed: Mapping[str, int] = field(default_factory=dict)
+    hits: int = 0
 
     @classmethod
     def of(
@@ -56,7 +57,8 @@ class Reading:
             errors[name] = errors.get(name, 0) + sum(cpu.errors for cpu in cpus)
         table = module[b"lost"]
         lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
-        return cls(counts, edges, syscalls, errors, lost, dict(missed))
+        hits = int(sum(module[b"hits"][ctypes.c_int(0)]))
+        return cls(counts, edges, syscalls, errors, lost, dict(missed), hits)
 
 
 def subtract(after: Reading, before: Reading) -> Reading:
@@ -68,4 +70,5 @@ def subtract(after: Reading, before: Reading) -> Reading:
         {key: count - before.errors.get(key, 0) for key, count in after.errors.items()},
         {key: count - before.lost.get(key, 0) for key, count in after.lost.items()},
         {key: count - before.missed.get(key, 0) for key, count in after.missed.items()},
+        after.hits - before.hits,
     )

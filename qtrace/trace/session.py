@@ -19,8 +19,10 @@ from qtrace.trace.reading import Reading, subtract
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
-__all__ = ["Session"]
+__all__ = ["ALL", "NOTHING", "Session"]
 
+# What is counted now; kept equal to probes/common.bpf.c.
+NOTHING, _CALLS, ALL = 0, 1, 3
 _NO_SLOT = 0xFF
 _MOST_STAGES = 64
 # What the programs remember from one hit to the next.
@@ -73,7 +75,7 @@ class Session:
             self._table(name).clear()
         for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots", "last_way"):
             self._zero(name)
-        self._run(False)
+        self._run(NOTHING)
         self._prepare_syscalls()
         for slot, stage in enumerate(self._stages):
             if stage.reason:
@@ -89,24 +91,50 @@ class Session:
 
     def close(self) -> None:
         """Detach everything. `Engine.attach` calls it."""
-        self._run(False)
+        self._run(NOTHING)
         self._attached.close()
 
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
         self._need_target()
-        self._run(False)
+        self._run(NOTHING)
         self._refresh_descriptors()
         self._table("latest").clear()
         self._base = self._reading()
         self._threads = self._target.threads(self._worker)
         self._began, self._ended = time.monotonic(), 0.0
-        self._run(True)
+        self._run(ALL)
 
     def stop(self) -> None:
         """End the window: all stages stop counting at the same moment."""
-        self._run(False)
+        self._run(NOTHING)
         self._ended = time.monotonic()
+
+    def pause(self) -> None:
+        """Take the probes off QEMU's functions; system calls and the kernel's side are counted on."""
+        self._run(_CALLS)
+        self._attached.withdraw()
+
+    def resume(self) -> None:
+        """Put them back, and count with all of them from the same moment."""
+        try:
+            self._attached.restore()
+        except TraceError:
+            self._need_target()
+            raise
+        self._run(ALL)
+
+    def leave_out(self, probe: Probe) -> None:
+        """Take the probe off for good."""
+        self._attached.drop(Path(probe.binary), probe.offset)
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._target.alive()
+
+    def wait(self, seconds: float) -> None:
+        """Until the time is up, or the process has ended."""
+        self._target.wait(seconds)
 
     def read(self) -> Snapshot:
         """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
@@ -126,6 +154,14 @@ class Session:
         self._refresh_descriptors()
         return found
 
+    def mark(self) -> Reading:
+        """All totals at this moment, for `between`; laps go on undisturbed."""
+        return self._reading()
+
+    def between(self, first: Reading, last: Reading) -> Snapshot:
+        """What was counted between two marks, without times and threads."""
+        return self._snapshot(subtract(last, first), {}, 0.0)
+
     def _snapshot(self, counted: Reading, threads: dict[int, ThreadTimes], seconds: float) -> Snapshot:
         return Snapshot(
             seconds=seconds,
@@ -137,6 +173,7 @@ class Session:
             threads={tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()},
             lost=counted.lost,
             missed=counted.missed,
+            hits=counted.hits,
         )
 
     def _need_target(self) -> None:
@@ -151,11 +188,11 @@ class Session:
         for index in range(len(table)):
             table[ctypes.c_int(index)] = table.Leaf(0)
 
-    def _run(self, running: bool) -> None:
-        """Switch all programs on or off at once."""
+    def _run(self, running: int) -> None:
+        """Switch programs on or off, all at once."""
         table = self._table("targets")
         leaf = table.Leaf(
-            tgid=self._target.pid, worker=self._worker or 0, running=int(running), **self._layout.members()
+            tgid=self._target.pid, worker=self._worker or 0, running=running, **self._layout.members()
         )
         table[ctypes.c_int(0)] = leaf
 

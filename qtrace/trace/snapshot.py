@@ -46,7 +46,8 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Counts by slot, edges by (from slot, to slot, log2 of ns), system calls by (thread, name, class),
-    threads by id, losses by index of `LOST`, and hits that the kernel dropped by program."""
+    threads by id, losses by index of `LOST`, hits that the kernel dropped by program; `hits` are those of all
+    probed functions, whether they were frames of ours or not."""
 
     seconds: float
     stages: tuple[Stage, ...]
@@ -57,6 +58,7 @@ class Snapshot:
     threads: Mapping[int, ThreadTimes]
     lost: Mapping[int, int]
     missed: Mapping[str, int]
+    hits: int = 0
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
@@ -91,6 +93,8 @@ class Snapshot:
             "frames": count.frames,
             "bytes": count.bytes,
             "note": stage.reason or stage.note,
+            "observed": 1.0,
+            "windowed": False,
         }
 
     def _edge(self, before: int, after: int, slot: int, count: int) -> dict[str, Any]:
