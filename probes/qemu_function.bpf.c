@@ -60,12 +60,13 @@ int on_function(struct pt_regs *ctx) {
     if (!site)
         return 0;
     u8 slot = site->slot[TX] != NO_SLOT ? site->slot[TX] : site->slot[RX];
+    u64 first = PT_REGS_PARM1(ctx), second = PT_REGS_PARM2(ctx), third = PT_REGS_PARM3(ctx);
+    /* Else the compiler chooses between places in ctx, which the verifier does not follow. */
+    asm volatile("" : "+r"(first), "+r"(second), "+r"(third));
+    u64 client = site->sender == 2 ? second : site->rule == RULE_PACKET ? third : first;
     if (site->sender) {
-        u64 first = PT_REGS_PARM1(ctx), second = PT_REGS_PARM2(ctx), info = 0;
+        u64 info = 0;
         u32 type = 0;
-        /* Both are read, else clang computes the address of one: the verifier refuses that of a context. */
-        asm volatile("" : "+r"(first), "+r"(second));
-        u64 client = site->sender == 2 ? second : first;
         if (bpf_probe_read_user(&info, sizeof(info), (void *)(client + target->client_info)) ||
             bpf_probe_read_user(&type, sizeof(type), (void *)(info + target->info_type))) {
             lose(LOST_READ);
@@ -77,13 +78,14 @@ int on_function(struct pt_regs *ctx) {
     }
     if (slot == NO_SLOT)
         return 0;
+    u32 owner = owner_of(client);
     if (site->rule == RULE_BUFFER)
-        passed(slot, 1, (u32)PT_REGS_PARM3(ctx));
+        passed(slot, owner, 1, (u32)third);
     else if (site->rule == RULE_PACKET)
-        passed(slot, 1, PT_REGS_PARM2(ctx));
+        passed(slot, owner, 1, second);
     else if (site->rule == RULE_IOVEC)
-        passed(slot, 1, vector_bytes(PT_REGS_PARM2(ctx), (u32)PT_REGS_PARM3(ctx)));
+        passed(slot, owner, 1, vector_bytes(second, (u32)third));
     else
-        passed(slot, 0, 0);
+        passed(slot, owner, 0, 0);
     return 0;
 }

@@ -9,7 +9,7 @@ __all__ = ["ARGUMENTS", "FAMILY", "NOTES", "RULES", "SENDERS"]
 # Kept equal to the enum in qemu_function.bpf.c.
 RULES = {"calls": 0, "buffer": 1, "iovec": 2, "packet": 3, "either": 4}
 # How many of a function's first arguments the handler reads.
-ARGUMENTS = {"calls": 1, "buffer": 3, "iovec": 3, "packet": 2, "either": 1}
+ARGUMENTS = {"calls": 1, "buffer": 3, "iovec": 3, "packet": 3, "either": 1}
 NOTES = {"either": "called both ways: a call belongs to the direction of the thread's last stage"}
 # net/net.c, net/queue.c: functions of both directions, and which argument is the client that sends.
 SENDERS = {

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from qtrace.bench.aim import Aim, Followed
 from qtrace.bench.attach import Attacher
 from qtrace.bench.windows import Suppression, Unseen
 from qtrace.errors import TraceError
-from qtrace.model import Path
 from qtrace.progress import Progress
 from qtrace.trace.budget import UNLIMITED, Budget
 from qtrace.trace.calibrate import ASSUMED, Cost
@@ -34,9 +34,16 @@ class Effort:
 class Regulated:
     """A session with what keeps it within its budget."""
 
-    def __init__(self, session: Session, effort: Effort, cost: Cost, attaching: float) -> None:
+    def __init__(
+        self,
+        session: Session,
+        followed: Sequence[Followed],
+        effort: Effort,
+        cost: Cost,
+        attaching: float,
+    ) -> None:
         self.session, self.effort, self.cost = session, effort, cost
-        self.suppression = Suppression()
+        self.suppression = Suppression(followed)
         self.regulator = Regulator(session, effort.budget, cost, self.suppression.keep)
         self._attaching = attaching
 
@@ -49,7 +56,7 @@ class Regulated:
         """What was counted since the last lap, and what of it was not seen. Raises TargetError."""
         off = self.regulator.off
         seen = self.session.lap()
-        return seen, self.suppression.lap(self.regulator, seen.seconds, off)
+        return seen, self.suppression.lap(self.regulator, seen, off)
 
     def stop(self) -> None:
         """Everything stops at the same moment."""
@@ -71,9 +78,9 @@ class Regulated:
 
 @contextlib.contextmanager
 def regulated(
-    engine: Engine, attacher: Attacher, pid: int, paths: Sequence[Path], effort: Effort, progress: Progress
+    engine: Engine, attacher: Attacher, aim: Aim, effort: Effort, progress: Progress
 ) -> Iterator[Regulated]:
-    """Calibrate, then attach to process `pid`; nothing is attached when the block ends.
+    """Calibrate, then attach to the process; nothing is attached when the block ends.
 
     Raises TargetError, TraceError, BinaryError.
     """
@@ -83,5 +90,5 @@ def regulated(
         progress.warn(f"what a hit costs here is assumed: {exc}")
         cost = ASSUMED
     began = time.monotonic()
-    with attacher.attach(pid, paths, effort.level) as session:
-        yield Regulated(session, effort, cost, time.monotonic() - began)
+    with attacher.attach(aim.pid, aim.paths(), effort.level) as session:
+        yield Regulated(session, aim.followed, effort, cost, time.monotonic() - began)

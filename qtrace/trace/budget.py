@@ -54,8 +54,8 @@ def default_budget(level: Level) -> Budget:
 
 def cost_of(counted: Snapshot, cost: Cost) -> tuple[float, float]:
     """Seconds of processor time that probing has taken: (probes of functions, system calls)."""
-    dear = {(item.probe.direction, item.probe.function) for item in counted.stages if item.probe.stepped}
-    rows = counted.tables()["stages"] if dear else []
-    stepped = sum(row["calls"] for row in rows if (row["direction"], row["function"]) in dear)
+    stepped = sum(
+        count.calls for (_, slot), count in counted.counts.items() if counted.stages[slot].probe.stepped
+    )
     calls = sum(count.calls for count in counted.syscalls.values())
     return counted.hits * cost.hit + stepped * (cost.stepped - cost.hit), calls * cost.call

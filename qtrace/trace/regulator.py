@@ -9,24 +9,20 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from qtrace.model import Probe
 from qtrace.trace.budget import Budget, cost_of
 from qtrace.trace.calibrate import Cost
 from qtrace.trace.reading import Reading
 from qtrace.trace.session import Session
-from qtrace.trace.snapshot import Count, Snapshot
+from qtrace.trace.snapshot import Snapshot
 
-__all__ = ["FUNCTIONS", "Key", "LeftOut", "Regulator", "Window", "key_of"]
+__all__ = ["FUNCTIONS", "LeftOut", "Regulator", "Window"]
 
 # How a stage is measured where its probe is on a function of QEMU's.
 FUNCTIONS = ("uprobe", "uretprobe")
-# What names a row of the table `stages`; not every run has all of them.
-_NAMES = ("direction", "stage", "function", "netdev", "queue")
-Key = tuple[object, ...]
 
 _LOOK = 0.25  # seconds between two looks while everything is on
 _CYCLE = 1.0  # seconds of window and pause that are aimed at
@@ -36,10 +32,11 @@ _MOST = 0.5  # of what all hits cost: a function beyond it that tells no frames 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was counted while all probes were on for so many `seconds`, between two pauses."""
+    """What was counted in so many `seconds`; functions were counted too, or with `on` false were not."""
 
     seconds: float
-    counted: Mapping[Key, Count]
+    counted: Snapshot
+    on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +46,6 @@ class LeftOut:
     function: str
     share: float
     on: float
-
-
-def key_of(row: Mapping[str, Any]) -> Key:
-    """What a row of the table `stages` is of."""
-    return tuple(row.get(name) for name in _NAMES)
 
 
 class Regulator:
@@ -106,10 +98,9 @@ class Regulator:
 
     def end(self) -> None:
         """The session has just been stopped."""
-        self._off = self.off
-        if self._paused is None and self.pauses:
+        if self.pauses:
             self._close(time.monotonic(), self._session.mark())
-        self._paused, self._due = None, math.inf
+        self._off, self._paused, self._due = self.off, None, math.inf
 
     def _look(self) -> None:
         """Everything is on: may it stay so?"""
@@ -131,13 +122,14 @@ class Regulator:
             self._pause(load, share)
 
     def _pause(self, load: float, share: float) -> None:
-        began = self._paused = time.monotonic()
-        self._session.pause()  # counting ends at once, then the probes are taken off
+        began, opened = time.monotonic(), self._looked
+        seen = self._session.pause()  # counting ends at once, then the probes are taken off
         ended = time.monotonic()
-        self._close(began, self._session.mark())
+        self._close(began, seen)
+        self._paused = began
         self.pauses += 1
         self._taking = ended - began
-        trapped = self._putting + (began - self._looked) + self._taking
+        trapped = self._putting + (began - opened) + self._taking
         # Never in step with traffic that comes in bursts.
         pause = (trapped * load / share - trapped) * random.uniform(0.75, 1.25)
         self._due = ended + pause
@@ -146,29 +138,32 @@ class Regulator:
 
     def _resume(self) -> None:
         began = time.monotonic()
-        self._seen = self._session.mark()
-        self._session.resume()
+        seen = self._session.resume()
+        ended = time.monotonic()
+        self._close(ended, seen)
         self._off, self._paused = self.off, None
-        self._looked = time.monotonic()
-        self._putting = self._looked - began
-        self._due = self._looked + self._length
+        self._putting = ended - began
+        self._due = ended + self._length
 
     def _close(self, now: float, seen: Reading) -> None:
-        """A window ends: what it has counted since the last look."""
+        """A window or a pause ends: what was counted since the last look."""
         lately = self._session.between(self._seen, seen)
-        self._keep(Window(now - self._looked, _counts(lately)))
+        self._keep(Window(now - self._looked, lately, self._paused is None))
+        self._looked, self._seen = now, seen
 
     def _dearest(self, lately: Snapshot, spent: float) -> tuple[Probe, float] | None:
         """The probe that takes most of what was `spent` and tells no frames, with its share, if one does."""
-        probes = {stage.probe.function: stage.probe for stage in self._session.stages}
+        probes: dict[str, Probe] = {}
         takes: dict[str, float] = {}
         frames: set[str] = set()
-        for row in lately.tables()["stages"]:
-            if row["how"] in FUNCTIONS:
-                name = row["function"]
-                each = self._cost.stepped if probes[name].stepped else self._cost.hit
-                takes[name] = takes.get(name, 0.0) + row["calls"] * each
-                frames.update((name,) if row["frames"] else ())
+        for (_, slot), count in lately.counts.items():
+            stage = lately.stages[slot]
+            if stage.how in FUNCTIONS and not stage.reason:
+                name = stage.probe.function
+                probes[name] = stage.probe
+                each = self._cost.stepped if stage.probe.stepped else self._cost.hit
+                takes[name] = takes.get(name, 0.0) + count.calls * each
+                frames.update((name,) if count.frames else ())
         name = max(takes.keys() - frames, key=lambda function: takes[function], default="")
         if not name or takes[name] <= _MOST * spent:
             return None
@@ -178,11 +173,3 @@ class Regulator:
         on = time.monotonic() - self._began - self.off
         self.left_out.append(LeftOut(probe.function, share, on))
         self._session.leave_out(probe)
-
-
-def _counts(seen: Snapshot) -> dict[Key, Count]:
-    return {
-        key_of(row): Count(row["calls"], row["frames"], row["bytes"])
-        for row in seen.tables()["stages"]
-        if row["how"] in FUNCTIONS
-    }

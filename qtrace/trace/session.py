@@ -11,11 +11,15 @@ from qtrace.errors import TargetError, TraceError
 from qtrace.model import Direction, Probe
 from qtrace.probes import Point, point_for
 from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
-from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, STREAM, TAP
+from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
 from qtrace.trace.attach import Attachments
+from qtrace.trace.attribution import Attribution, Clients
+from qtrace.trace.cpu import CpuSampler
+from qtrace.trace.frames import forget, mark_parts
+from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import kprobes_available
-from qtrace.trace.reading import Reading, subtract
+from qtrace.trace.reading import MOST_STAGES, Reading, subtract
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
@@ -24,11 +28,10 @@ __all__ = ["ALL", "NOTHING", "Session"]
 # What is counted now; kept equal to probes/common.bpf.c.
 NOTHING, _CALLS, ALL = 0, 1, 3
 _NO_SLOT = 0xFF
-_MOST_STAGES = 64
 # What the programs remember from one hit to the next.
 _MEMORIES = (
-    *("sites", "latest", "fd_class", "popping", "giving", "irq_level"),
-    *("vhost_direction", "vhost_received"),
+    *("sites", "latest", "owners", "fd_class", "fd_owner", "popping", "giving", "irq_level"),
+    *("vhost_workers", "vhost_direction", "vhost_received"),
 )
 _DIRECTIONS = {Direction.TX: 0, Direction.RX: 1}
 _CLASSES_OF = {"tap": (TAP,), "socket": (STREAM, DATAGRAM)}
@@ -44,30 +47,27 @@ class Session:
         probes: tuple[Probe, ...],
         layout: Layout,
         unplaced: tuple[tuple[Probe, str], ...] = (),
+        clients: Clients | None = None,
     ) -> None:
-        if len(probes) > _MOST_STAGES:
-            raise TraceError(f"{len(probes)} probes are asked for; {_MOST_STAGES} can be counted at once")
+        if len(probes) > MOST_STAGES:
+            raise TraceError(f"{len(probes)} probes are asked for; {MOST_STAGES} can be counted at once")
         self._module = module
         self._target = target
         self._layout = layout
         self._attached = Attachments(module, target.pid)
-        self._worker = target.worker()
+        self._attribution = Attribution(module, clients)
         self._stages = [Stage(probe, probe.kind) for probe in probes]
         self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
         self._placed: set[tuple[str, str, int]] = set()
         self._base = Reading()
         self._threads: dict[int, ThreadTimes] = {}
         self._began = self._ended = 0.0
+        self._instruments: list[Instrument] = []
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Every stage that was asked for, in the order of the probes; some may not be attached."""
         return tuple(self._stages)
-
-    @property
-    def worker(self) -> int | None:
-        """Thread id of the vhost worker, None where QEMU itself carries the frames."""
-        return self._worker
 
     def open(self) -> None:
         """Write the maps and attach. `Engine.attach` calls it."""
@@ -75,6 +75,7 @@ class Session:
             self._table(name).clear()
         for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots", "last_way"):
             self._zero(name)
+        self._attribute()
         self._run(NOTHING)
         self._prepare_syscalls()
         for slot, stage in enumerate(self._stages):
@@ -87,21 +88,36 @@ class Session:
                 if not self._target.alive():
                     raise TargetError(f"process {self._target.pid} has ended") from exc
                 self._stages[slot] = Stage(stage.probe, stage.how, reason=str(exc))
+        attached = [not stage.reason for stage in self._stages]
+        mark_parts(self._table("places"), [stage.probe for stage in self._stages], attached)
         self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
 
     def close(self) -> None:
         """Detach everything. `Engine.attach` calls it."""
         self._run(NOTHING)
+        while self._instruments:
+            self._instruments.pop().close()
         self._attached.close()
+
+    def sample_cpu(self, hertz: int) -> CpuSampler:
+        """Sample what the threads execute in the windows that follow. Raises TraceError."""
+        sampler = CpuSampler(self._module, self._target, hertz)
+        self._instruments.append(sampler)
+        sampler.open()
+        return sampler
 
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
         self._need_target()
         self._run(NOTHING)
+        self._attribute()
         self._refresh_descriptors()
         self._table("latest").clear()
+        forget(self._module)
+        for instrument in self._instruments:
+            instrument.begin()
         self._base = self._reading()
-        self._threads = self._target.threads(self._worker)
+        self._threads = self._times()
         self._began, self._ended = time.monotonic(), 0.0
         self._run(ALL)
 
@@ -110,19 +126,26 @@ class Session:
         self._run(NOTHING)
         self._ended = time.monotonic()
 
-    def pause(self) -> None:
-        """Take the probes off QEMU's functions; system calls and the kernel's side are counted on."""
+    def pause(self) -> Reading:
+        """Take the probes off QEMU's functions; system calls and the kernel's side are counted on. Gives the
+        totals when functions ceased to be counted."""
         self._run(_CALLS)
+        seen = self._reading()
         self._attached.withdraw()
+        return seen
 
-    def resume(self) -> None:
-        """Put them back, and count with all of them from the same moment."""
+    def resume(self) -> Reading:
+        """Put them back, and count with all of them from the same moment; gives the totals then."""
         try:
             self._attached.restore()
         except TraceError:
             self._need_target()
             raise
+        self._table("latest").clear()  # what was passed before the pause is not what comes before
+        forget(self._module)
+        seen = self._reading()
         self._run(ALL)
+        return seen
 
     def leave_out(self, probe: Probe) -> None:
         """Take the probe off for good."""
@@ -136,24 +159,6 @@ class Session:
         """Until the time is up, or the process has ended."""
         self._target.wait(seconds)
 
-    def read(self) -> Snapshot:
-        """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
-        self._need_target()
-        now, threads = self._reading(), self._target.threads(self._worker)
-        seconds = (self._ended or time.monotonic()) - self._began
-        return self._snapshot(subtract(now, self._base), threads, seconds)
-
-    def lap(self) -> Snapshot:
-        """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
-        between two laps. Raises TargetError if QEMU has ended."""
-        self._need_target()
-        now, threads, moment = self._reading(), self._target.threads(self._worker), time.monotonic()
-        counted = subtract(now, self._base)
-        found = self._snapshot(counted, threads, moment - self._began)
-        self._base, self._threads, self._began = now, threads, moment
-        self._refresh_descriptors()
-        return found
-
     def mark(self) -> Reading:
         """All totals at this moment, for `between`; laps go on undisturbed."""
         return self._reading()
@@ -162,10 +167,30 @@ class Session:
         """What was counted between two marks, without times and threads."""
         return self._snapshot(subtract(last, first), {}, 0.0)
 
+    def read(self) -> Snapshot:
+        """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
+        self._need_target()
+        now, threads = self._reading(), self._times()
+        seconds = (self._ended or time.monotonic()) - self._began
+        return self._snapshot(subtract(now, self._base), threads, seconds)
+
+    def lap(self) -> Snapshot:
+        """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
+        between two laps. Raises TargetError if QEMU has ended."""
+        self._need_target()
+        now, threads, moment = self._reading(), self._times(), time.monotonic()
+        counted = subtract(now, self._base)
+        found = self._snapshot(counted, threads, moment - self._began)
+        self._base, self._threads, self._began = now, threads, moment
+        self._attribute()
+        self._refresh_descriptors()
+        return found
+
     def _snapshot(self, counted: Reading, threads: dict[int, ThreadTimes], seconds: float) -> Snapshot:
         return Snapshot(
             seconds=seconds,
             stages=self.stages,
+            owners=tuple(self._attribution.owners),
             counts=counted.counts,
             edges=counted.edges,
             syscalls=counted.syscalls,
@@ -173,8 +198,10 @@ class Session:
             threads={tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()},
             lost=counted.lost,
             missed=counted.missed,
+            frames=counted.frames,
+            unread=self._attribution.unread,
             hits=counted.hits,
-        )
+        ).simplified()
 
     def _need_target(self) -> None:
         if not self._target.alive():
@@ -192,7 +219,11 @@ class Session:
         """Switch programs on or off, all at once."""
         table = self._table("targets")
         leaf = table.Leaf(
-            tgid=self._target.pid, worker=self._worker or 0, running=running, **self._layout.members()
+            tgid=self._target.pid,
+            running=running,
+            owners=len(self._attribution.owners),
+            sockets=self._attribution.sockets,
+            **self._layout.members(),
         )
         table[ctypes.c_int(0)] = leaf
 
@@ -257,11 +288,22 @@ class Session:
     def _refresh_descriptors(self) -> None:
         table = self._table("fd_class")
         for fd, number in self._target.descriptors().items():
-            table[ctypes.c_uint32(fd)] = table.Leaf(number)
+            # A local stream is a monitor's or a console's, but for one that a network client has as its own.
+            ours = number == OTHER and fd in self._attribution.descriptors
+            table[ctypes.c_uint32(fd)] = table.Leaf(STREAM if ours else number)
+
+    def _attribute(self) -> None:
+        """Learn which objects of QEMU's belong to whom; cards may have come or gone."""
+        self._attribution.update(self._target.workers())
+
+    def _times(self) -> dict[int, ThreadTimes]:
+        return self._target.threads(self._target.workers())
 
     def _reading(self) -> Reading:
-        slots = min(len(self._stages), _MOST_STAGES)  # the last ones are those that could not be placed
-        return Reading.of(self._module, slots, _syscall_names(), CLASSES, self._attached.missed())
+        numbers = self._attribution.numbers
+        names, missed = _syscall_names(), self._attached.missed()
+        slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
+        return Reading.of(self._module, slots, numbers, names, CLASSES, missed)
 
 
 def _syscall_names() -> dict[int, str]:

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from breakpoints import places, trapped
 
+from qtrace.bench.aim import aim_at
 from qtrace.bench.attach import Attacher
 from qtrace.bench.windows import Suppression
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.network import Network, open_network
 from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
-from qtrace.model import Direction
-from qtrace.source.walk import walk
+from qtrace.progress import SILENT
 from qtrace.store.index import Index
 from qtrace.trace import regulator as regulator_module
 from qtrace.trace.budget import Budget
@@ -206,7 +206,18 @@ def test_full_has_every_function_that_has_a_place(network: Network, tmp_path: Pa
     inside = [row for row in between.values() if first["position"] < row["position"] < last["position"]]
     assert len(inside) > 2 and {row["calls"] for row in inside} == {FRAMES}
     said = subprocess.run(
-        [sys.executable, "-m", "qtrace", "walk", "virtio-net-pci", "tap", "--run", str(run)],
+        [
+            sys.executable,
+            "-m",
+            "qtrace",
+            "walk",
+            "virtio-net-pci",
+            "tap",
+            "--direction",
+            "tx",
+            "--run",
+            str(run),
+        ],
         capture_output=True,
         text=True,
         timeout=120,
@@ -232,13 +243,13 @@ def test_an_impossible_budget_is_refused(value: str, says: str) -> None:
 
 
 def test_the_dearest_function_that_tells_no_frames_is_left_out_first(
-    network: Network, index: Index, attacher: Attacher, monkeypatch: pytest.MonkeyPatch
+    network: Network, attacher: Attacher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On this path none takes half of the cost, so the limit is lower here."""
     monkeypatch.setattr(regulator_module, "_MOST", 0.001)
-    ways = [walk(index, "virtio-net-pci", "tap", direction=way) for way in Direction]
-    suppression = Suppression()
-    with attacher.attach(network.guest.pid, ways) as session:
+    aim = aim_at(network.guest.pid, "", "", SILENT)
+    suppression = Suppression(aim.followed)
+    with attacher.attach(aim.pid, aim.paths()) as session:
         regulator = Regulator(session, Budget(0.001), ASSUMED, suppression.keep)
         session.start()
         regulator.begin()
@@ -248,8 +259,9 @@ def test_the_dearest_function_that_tells_no_frames_is_left_out_first(
         session.stop()
         regulator.end()
         seen = session.read()
-    tables = seen.tables()
-    suppression.whole(regulator, seen.seconds).apply(tables)
+    (nic,) = aim.followed
+    tables = nic.of(seen).tables()
+    suppression.whole(regulator, seen.seconds).apply(nic.name, tables)
     left = {row["item"] for row in tables["ledger"] if row["kind"] == "left out"}
     assert left and left <= {"virtio_queue_host_notifier_read", "msix_notify"}
     for row in tables["stages"]:
