@@ -51,6 +51,8 @@ static __always_inline u8 thread_way(void) {
     return received && (!sent || sent->when < received->when) ? RX : TX;
 }
 
+static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length);
+
 int on_function(struct pt_regs *ctx) {
     struct target *target = traced();
     u64 at = PT_REGS_IP(ctx);
@@ -79,13 +81,21 @@ int on_function(struct pt_regs *ctx) {
     if (slot == NO_SLOT)
         return 0;
     u32 owner = owner_of(client);
-    if (site->rule == RULE_BUFFER)
-        passed(slot, owner, 1, (u32)third);
-    else if (site->rule == RULE_PACKET)
-        passed(slot, owner, 1, second);
-    else if (site->rule == RULE_IOVEC)
-        passed(slot, owner, 1, vector_bytes(second, (u32)third));
-    else
+    u64 data = second, length = third, vectors = 0, sampled = 0;
+    if (site->rule == RULE_BUFFER) {
+        length = (u32)length;
+        sampled = passed(slot, owner, 1, length);
+    } else if (site->rule == RULE_PACKET) {
+        length = second;
+        data = first;
+        sampled = passed(slot, owner, 1, length);
+    } else if (site->rule == RULE_IOVEC) {
+        vectors = (u32)third;
+        sampled = passed(slot, owner, 1, vector_bytes(data, vectors));
+    } else {
         passed(slot, owner, 0, 0);
+    }
+    if (sampled)
+        sample_data(slot, sampled, data, vectors, length);
     return 0;
 }

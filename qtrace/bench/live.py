@@ -10,7 +10,7 @@ from qtrace import __version__
 from qtrace.bench.aim import Aim, Followed
 from qtrace.bench.attach import Attacher
 from qtrace.bench.conditions import conditions
-from qtrace.bench.functions import function_rows
+from qtrace.bench.instruments import Instruments
 from qtrace.bench.negotiated import negotiated
 from qtrace.bench.regulated import Effort, regulated
 from qtrace.explain.attached import accelerator_of
@@ -19,7 +19,6 @@ from qtrace.progress import Progress
 from qtrace.store.run import RunWriter
 from qtrace.trace.engine import open_engine
 from qtrace.trace.snapshot import Snapshot
-from qtrace.trace.target import Target
 
 __all__ = ["Live", "record_process"]
 
@@ -43,19 +42,19 @@ def record_process(
     progress: Progress,
     command: Sequence[str],
     cpu_hertz: int = 0,
+    sample: int = 0,
     effort: Effort = _EXACT,
 ) -> Live:
-    """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`, a cell a NIC,
-    and sample what its threads execute `cpu_hertz` times a second. `effort` says what is probed and what that
-    may cost.
+    """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`: a cell a NIC.
+
+    What its threads execute is sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole.
+    `effort` says what is probed and what that may cost.
 
     Ctrl-C ends the window and keeps what was counted. Raises TargetError, TraceError, CellError.
     """
     pid, index = aim.pid, aim.index
     paths = aim.paths()
     facts = conditions(aim.binary, accelerator_of(command_line(pid)), "unknown: not our guest")
-    if cpu_hertz:
-        facts["CPU samples"] = f"{cpu_hertz} a second on each processor (cpu-clock)"
     title = ", ".join(map(str, aim.followed))
     meta = {
         "qtrace": __version__,
@@ -72,7 +71,7 @@ def record_process(
         RunWriter.create(folder, meta) as writer,
     ):
         session = traced.session
-        cpu = session.sample_cpu(cpu_hertz) if cpu_hertz else None
+        besides = Instruments(session, pid, index, cpu_hertz, sample)
         before, taps = tap_counters(pid), tap_names(pid)
         traced.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
@@ -84,11 +83,6 @@ def record_process(
         traced.stop()
         after = tap_counters(pid)
         snapshot = session.read()
-        sampled: list[dict[str, Any]] = []
-        if cpu:
-            progress.step("naming the functions that were sampled")
-            names = {tid: used.name for tid, used in snapshot.threads.items()}
-            sampled = function_rows(cpu.samples(), cpu.hertz, names, Target(pid).files(), index)
         devices = {
             name: {key: number - before[name][key] for key, number in counters.items()}
             for name, counters in after.items()
@@ -96,13 +90,17 @@ def record_process(
         }
         unseen = traced.suppression.whole(traced.regulator, snapshot.seconds)
         tables = {}
-        for number, one in enumerate(aim.followed):
+        for one in aim.followed:
             tables[one.name] = found = _of_nic(one, snapshot, devices, taps)
             unseen.apply(one.name, found)
             found["ledger"] += _shared(aim, one, snapshot)
-            found["cpu_functions"] = [] if number else sampled  # the whole process's: once
+            mine = [owner.number for owner in snapshot.owners if one.owns(owner)]
+            for name, rows in besides.tables(snapshot, mine, progress).items():
+                found.setdefault(name, []).extend(rows)
             writer.add(one.cell.id, 1, True, found)
-        writer.update(conditions=facts | negotiated(snapshot.owners) | traced.detach())
+        said = facts | besides.conditions() | negotiated(snapshot.owners)
+        writer.update(clock=besides.clock())
+        writer.update(conditions=said | traced.detach())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
 

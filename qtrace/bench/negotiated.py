@@ -14,6 +14,7 @@ _FEATURES = {
     1: "GUEST_CSUM",
     2: "CTRL_GUEST_OFFLOADS",
     3: "MTU",
+    5: "MAC",
     7: "GUEST_TSO4",
     8: "GUEST_TSO6",
     9: "GUEST_ECN",
@@ -23,14 +24,24 @@ _FEATURES = {
     13: "HOST_ECN",
     14: "HOST_UFO",
     15: "MRG_RXBUF",
+    16: "STATUS",
     17: "CTRL_VQ",
+    18: "CTRL_RX",
+    19: "CTRL_VLAN",
+    20: "CTRL_RX_EXTRA",
     21: "GUEST_ANNOUNCE",
     22: "MQ",
+    23: "CTRL_MAC_ADDR",
+    24: "NOTIFY_ON_EMPTY",
+    27: "ANY_LAYOUT",
     28: "INDIRECT_DESC",
     29: "EVENT_IDX",
     32: "VERSION_1",
     33: "IOMMU_PLATFORM",
     34: "RING_PACKED",
+    35: "IN_ORDER",
+    38: "NOTIFICATION_DATA",
+    40: "RING_RESET",
     54: "GUEST_USO4",
     55: "GUEST_USO6",
     56: "HOST_USO",
@@ -52,7 +63,9 @@ def negotiated(owners: Iterable[Owner]) -> dict[str, str]:
         nic = owner.clients[0]
         parts = [f"{owner.nic} on {owner.driver}"]
         if nic.features is not None:
-            parts.append(f"features {_words(nic.features)}")
+            parts.append(f"features {_words(nic.features) or _NO_DRIVER}")
+            parts.append(f"offloads of what it receives {_words(nic.offloads or 0) or 'none'}")
+            parts.append(f"MTU {nic.mtu}" if nic.mtu else "no MTU of its own")
         header = max(client.header_bytes for client in owner.clients)
         parts.append(f"{header} bytes of header before each frame at the back end" if header else "no header")
         if nic.link_down:
@@ -62,6 +75,4 @@ def negotiated(owners: Iterable[Owner]) -> dict[str, str]:
 
 
 def _words(features: int) -> str:
-    if not features:
-        return _NO_DRIVER
     return " ".join(_FEATURES.get(bit, f"bit{bit}") for bit in range(64) if features >> bit & 1)

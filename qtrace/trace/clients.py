@@ -90,9 +90,10 @@ class NetClient:
     its number within the device. `objects` are the addresses that stand for it in the arguments of QEMU's
     functions: its own, its library's and, for queue 0, its device's. `queued` frames wait in its NetQueue.
 
-    `virtqueues` (received, sent), `features` and `offloads` that the guest's driver has accepted: None where
-    the device is not virtio. `vhost`: the kernel carries frames (a NIC's), or could (a back end's).
-    `descriptor` is -1 without one, `hub` where it is no hub's port. `header_bytes` go before each frame.
+    `virtqueues` (received, sent), `features` and `offloads` that the guest's driver has accepted, `mtu` that
+    it was told (0: none): None where the device is not virtio. `vhost`: the kernel carries frames (a NIC's),
+    or could (a back end's). `descriptor` is -1 without one, `hub` where it is no hub's port. `header_bytes`
+    go before each frame.
     """
 
     address: int
@@ -109,6 +110,7 @@ class NetClient:
     virtqueues: tuple[int, int] | None = None
     features: int | None = None
     offloads: int | None = None
+    mtu: int | None = None
     vhost: bool = False
     descriptor: int = -1
     hub: int = -1
@@ -200,6 +202,7 @@ class _Reader:
             virtqueues=(self.word(pair, "VirtIONetQueue.rx_vq"), self.word(pair, "VirtIONetQueue.tx_vq")),
             features=self.memory.word(card + self.at("VirtIODevice.guest_features")),
             offloads=self.memory.word(card + self.at("VirtIONet.curr_guest_offloads")),
+            mtu=self.number(card + self.at("VirtIONet.net_conf"), "virtio_net_conf.mtu", 2),
             vhost=bool(self.number(card, "VirtIONet.vhost_started", 1)),
         )
 

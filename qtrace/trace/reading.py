@@ -7,12 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.trace.frames import FrameReading
+from qtrace.trace.frames import MOST_STAGES, FrameReading
 from qtrace.trace.snapshot import LOST, Count
 
-__all__ = ["MOST_STAGES", "Reading", "subtract"]
-
-MOST_STAGES = 64  # kept equal to SLOTS in probes/common.bpf.c
+__all__ = ["Reading", "subtract"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class Reading:
         names: Mapping[int, str],
         classes: Sequence[str],
         missed: Mapping[str, int],
+        ends: Mapping[tuple[int, int], tuple[int, int]],
     ) -> Reading:
         """Read `stages` slots of these owners, and all edges, system calls and losses."""
         counts = {}
@@ -66,7 +65,7 @@ class Reading:
         table = module[b"lost"]
         lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
         hits = int(sum(module[b"hits"][ctypes.c_int(0)]))
-        frames = FrameReading.of(module, owners)
+        frames = FrameReading.of(module, owners, ends)
         return cls(counts, edges, syscalls, errors, lost, dict(missed), frames, hits)
 
 

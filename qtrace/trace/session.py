@@ -9,17 +9,19 @@ from typing import Any
 
 from qtrace.errors import TargetError, TraceError
 from qtrace.model import Direction, Probe
+from qtrace.model import Path as WalkedPath
 from qtrace.probes import Point, point_for
 from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
 from qtrace.trace.attach import Attachments
 from qtrace.trace.attribution import Attribution, Clients
 from qtrace.trace.cpu import CpuSampler
-from qtrace.trace.frames import forget, mark_parts
+from qtrace.trace.frames import MOST_STAGES, Follower, forget
 from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import kprobes_available
-from qtrace.trace.reading import MOST_STAGES, Reading, subtract
+from qtrace.trace.reading import Reading, subtract
+from qtrace.trace.sampling import FrameSampler
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
@@ -48,6 +50,7 @@ class Session:
         layout: Layout,
         unplaced: tuple[tuple[Probe, str], ...] = (),
         clients: Clients | None = None,
+        paths: tuple[WalkedPath, ...] = (),
     ) -> None:
         if len(probes) > MOST_STAGES:
             raise TraceError(f"{len(probes)} probes are asked for; {MOST_STAGES} can be counted at once")
@@ -63,6 +66,8 @@ class Session:
         self._threads: dict[int, ThreadTimes] = {}
         self._began = self._ended = 0.0
         self._instruments: list[Instrument] = []
+        self._paths = paths
+        self._follower: Follower | None = None
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -89,7 +94,9 @@ class Session:
                     raise TargetError(f"process {self._target.pid} has ended") from exc
                 self._stages[slot] = Stage(stage.probe, stage.how, reason=str(exc))
         attached = [not stage.reason for stage in self._stages]
-        mark_parts(self._table("places"), [stage.probe for stage in self._stages], attached)
+        self._follower = Follower(
+            self._module, self._paths, [stage.probe for stage in self._stages], attached
+        )
         self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
 
     def close(self) -> None:
@@ -102,6 +109,14 @@ class Session:
     def sample_cpu(self, hertz: int) -> CpuSampler:
         """Sample what the threads execute in the windows that follow. Raises TraceError."""
         sampler = CpuSampler(self._module, self._target, hertz)
+        self._instruments.append(sampler)
+        sampler.open()
+        return sampler
+
+    def sample_frames(self, every: int, most: int = 1000) -> FrameSampler:
+        """Keep the hits of one frame in `every`, at most `most` frames a second, in the windows that follow.
+        Raises TraceError."""
+        sampler = FrameSampler(self._module, every, most)
         self._instruments.append(sampler)
         sampler.open()
         return sampler
@@ -295,6 +310,8 @@ class Session:
     def _attribute(self) -> None:
         """Learn which objects of QEMU's belong to whom; cards may have come or gone."""
         self._attribution.update(self._target.workers())
+        if self._follower:
+            self._follower.update(self._attribution.owners)
 
     def _times(self) -> dict[int, ThreadTimes]:
         return self._target.threads(self._target.workers())
@@ -303,7 +320,8 @@ class Session:
         numbers = self._attribution.numbers
         names, missed = _syscall_names(), self._attached.missed()
         slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
-        return Reading.of(self._module, slots, numbers, names, CLASSES, missed)
+        ends = self._follower.ends if self._follower else {}
+        return Reading.of(self._module, slots, numbers, names, CLASSES, missed, ends)
 
 
 def _syscall_names() -> dict[int, str]:

@@ -21,6 +21,7 @@ LOST = (
     ("lost", "threads beyond the thread map", "edges of further threads are missing"),
     ("lost", "system calls beyond their map", "syscalls are incomplete"),
     ("lost", "CPU samples beyond their map", "their functions are missing"),
+    ("lost", "hits of sampled frames beyond the ring buffer", "those frames are incomplete"),
 )
 
 
@@ -120,9 +121,8 @@ class Snapshot:
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
-        attached = [not stage.reason for stage in self.stages]
         whose = {owner.number: (owner.netdev, owner.queue) for owner in self.owners}
-        followed = self.frames.tables([stage.probe for stage in self.stages], attached, whose)
+        followed = self.frames.tables([stage.probe for stage in self.stages], whose)
         return {
             **followed,
             "stages": [self._stage(slot) for slot in range(len(self.stages))],

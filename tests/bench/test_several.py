@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import Program
 
+from qtrace.bench.aim import target_binary
 from qtrace.bench.clients import clients_of
 from qtrace.errors import TargetError
 from qtrace.lab.accel import choose_accelerator
@@ -177,29 +179,39 @@ def _tx(rows: list[dict[str, Any]], stage: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_client_without_a_device_is_read_too(index: Index) -> None:
+def test_what_is_on_no_wire_is_read_too(index: Index) -> None:
     """A back end alone, hubs, and generated names, in a QEMU that is paused."""
+    _paused(index, Program(str(find_qemu())))
+
+
+def test_the_memory_of_a_newer_release_is_read(newer: Index, newer_program: Program) -> None:
+    _paused(newer, newer_program)
+
+
+def _paused(index: Index, program: Program) -> None:
     words = ["-S", "-display", "none", "-machine", "pc", "-accel", "tcg", "-nodefaults", "-monitor", "none"]
     words += ["-netdev", "user,id=alone", "-netdev", "hubport,id=port,hubid=3,netdev=alone"]
-    words += ["-nic", "hubport,model=e1000,hubid=3"]
-    process = subprocess.Popen([str(find_qemu()), *words])
+    words += ["-nic", "hubport,model=e1000,hubid=3", "-nic", "user,model=virtio-net-pci"]
+    process = subprocess.Popen([program.path, *words], env=os.environ | program.environment)
     try:
         clients = _ready(process, index)
-        assert sorted(c.driver for c in clients) == ["hubport", "hubport", "nic", "user"]
+        assert sorted(c.driver for c in clients) == ["hubport", "hubport", "nic", "nic", "user", "user"]
         assert {c.hub for c in clients if c.driver == "hubport"} == {3}
-        assert next(c for c in clients if c.driver == "nic").model == "e1000"
+        assert sorted(c.model for c in clients if c.driver == "nic") == ["e1000", "virtio-net-pci"]
+        virtio = next(c for c in clients if c.model == "virtio-net-pci")
+        assert virtio.virtqueues and virtio.features == 0 and not virtio.vhost
     finally:
         process.kill()
         process.wait()
 
 
 def _ready(process: subprocess.Popen[bytes], index: Index) -> list[NetClient]:
-    """The clients of a QEMU that is starting, as soon as there are four."""
+    """The clients of a QEMU that is starting, as soon as all are there."""
     deadline = time.monotonic() + 30
     while True:
         try:
-            clients = clients_of(process.pid, find_qemu().resolve(), index)()
-            if len(clients) == 4:
+            clients = clients_of(process.pid, target_binary(process.pid), index)()
+            if len(clients) == 6 and all(client.peer for client in clients):
                 return clients
         except TargetError:
             pass
