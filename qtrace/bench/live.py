@@ -23,7 +23,7 @@ from qtrace.progress import Progress
 from qtrace.store.index import Index
 from qtrace.store.run import RunWriter
 from qtrace.trace.engine import open_engine
-from qtrace.trace.prerequisites import require_tracing
+from qtrace.trace.prerequisites import require_tracing, uprobes_refused
 from qtrace.trace.snapshot import Snapshot
 from qtrace.trace.target import Target
 
@@ -39,7 +39,8 @@ def target_binary(pid: int) -> Path:
     try:
         path = running.readlink()
     except PermissionError as exc:
-        raise TargetError(f"process {pid} is out of reach", hint="run it as root") from exc
+        hint = "run it as root, or with CAP_SYS_PTRACE too"
+        raise TargetError(f"process {pid} is out of reach", hint=hint) from exc
     except OSError as exc:
         raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
     if "qemu" not in path.name or "img" in path.name:
@@ -97,6 +98,8 @@ def aim_at(pid: int, netdev_id: str, index_name: str, progress: Progress, *, tra
     nic, others = choose_nic(pid, index, netdev_id)
     if tracing and nic.vhost:
         require_tracing(kernel=True)
+    if tracing and (reason := uprobes_refused()):
+        progress.warn(f"{reason}: system calls and the devices' own counters are all that is counted")
     return Aim(pid, binary, index, nic, others)
 
 
@@ -115,7 +118,8 @@ def record_process(
 ) -> Live:
     """Count the stages of the NIC's paths in the process for `seconds` into the run `folder`.
 
-    Ctrl-C ends the window and keeps what was counted. Raises TargetError, TraceError, CellError.
+    Ctrl-C, or the end of the process, ends the window and keeps what was counted. Raises TargetError where
+    the process ends before, TraceError, CellError.
     """
     pid, nic, index = aim.pid, aim.nic, aim.index
     paths = aim.paths()
@@ -135,18 +139,23 @@ def record_process(
         Attacher(engine, index).attach(pid, paths) as session,
         RunWriter.create(folder, meta) as writer,
     ):
-        before = tap_counters(pid)
+        target, before = Target(pid), tap_counters(pid)
         session.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
         interrupted = False
         try:
-            Target(pid).wait(seconds)
+            target.wait(seconds)
         except KeyboardInterrupt:
             interrupted = True
         session.stop()
         after = tap_counters(pid)
         snapshot = session.read()
         tables = snapshot.tables()
+        if not target.alive():
+            progress.warn(f"process {pid} has ended: what was counted up to then is kept")
+            note = "counted up to then; its threads' times and its taps' own counters ended with it"
+            ended = {"kind": "ended", "item": f"process {pid}", "count": 1, "note": note}
+            tables["ledger"].append(ended)
         tables["devices"] = [
             {"device": name, "side": "tap"}
             | {key: number - before[name][key] for key, number in counters.items()}

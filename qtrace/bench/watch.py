@@ -74,7 +74,7 @@ def watch_process(aim: Aim, interval: float, progress: Progress) -> Generator[La
 
     Nothing is left attached once the generator is closed. The stages of one lap are read one after another
     while frames pass, so neighbours may differ by a few; no frame is missed from lap to lap. Raises
-    TargetError when the process ends, TraceError.
+    TargetError when the process ends, after the lap in which it did; TraceError.
     """
     target = Target(aim.pid)
     with (
@@ -88,6 +88,7 @@ def watch_process(aim: Aim, interval: float, progress: Progress) -> Generator[La
             due += interval
             target.wait(due - time.monotonic())
             yield _lap(session.lap())
+            target.require()
 
 
 def _lap(seen: Snapshot) -> Lap:

@@ -56,6 +56,7 @@ class GuestSpec:
     memory: int = 256  # MiB
     sandbox: bool = True
     pass_fds: tuple[int, ...] = field(default=())
+    more: tuple[str, ...] = ()  # further arguments
 
     def argv(self, binary: Path, home: Path, kernel: int, initrd: int) -> list[str]:
         """The command line, sockets and console log in `home`.
@@ -82,6 +83,7 @@ class GuestSpec:
             *("-device", "virtserialport,chardev=agent,name=qtrace"),
             *("-netdev", self.netdev),
             *("-device", f"{self.nic},netdev=net0,id=nic0,mac={self.mac},romfile="),
+            *self.more,
         ]
 
 

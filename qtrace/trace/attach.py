@@ -1,7 +1,7 @@
 """Putting one BPF program on one place, through the kernel's perf events.
 
 A perf event dies with its descriptor, so nothing stays attached if we are killed, and no tracefs is
-needed.
+needed. A breakpoint is put into the traced process alone: another QEMU of the same binary pays nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.errors import TraceError
+from qtrace.trace.prerequisites import uprobes_refused
 
 __all__ = ["Attachments"]
 
@@ -25,13 +26,15 @@ class Attachments:
         self._tracepoints: list[bytes] = []
         self.programs: dict[str, int] = {}  # name -> descriptor
 
-    def uprobe(self, program: str, binary: Path, offset: int, at_return: bool = False) -> None:
-        """At the byte `offset` of the file `binary`, in whatever process runs it."""
+    def uprobe(self, program: str, pid: int, binary: Path, offset: int, at_return: bool = False) -> None:
+        """At the byte `offset` of the file `binary`, in all threads of process `pid`."""
         from bcc.libbcc import lib
 
+        if reason := uprobes_refused():
+            raise TraceError(reason)
         name = f"qtrace_{program}_{offset:x}".encode()
         way = _RETURN if at_return else _ENTRY
-        fd = lib.bpf_attach_uprobe(self._load(program), way, name, bytes(binary), offset, -1, 0)
+        fd = lib.bpf_attach_uprobe(self._load(program), way, name, bytes(binary), offset, pid, 0)
         self._keep(fd, f"{binary} at {offset:#x}")
 
     def kprobe(self, program: str, function: str, at_return: bool = False) -> None:

@@ -96,7 +96,7 @@ class Session:
 
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
-        self._need_target()
+        self._target.require()
         self._run(False)
         self._refresh_descriptors()
         self._table("latest").clear()
@@ -111,16 +111,15 @@ class Session:
         self._ended = time.monotonic()
 
     def read(self) -> Snapshot:
-        """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
-        self._need_target()
+        """What was counted since `start`, up to now, to `stop`, or to the end of QEMU: its threads' times are
+        gone with it, the counts are not."""
         now, threads = self._reading(), self._target.threads(self._worker)
         seconds = (self._ended or time.monotonic()) - self._began
         return self._snapshot(subtract(now, self._base), threads, seconds)
 
     def lap(self) -> Snapshot:
         """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
-        between two laps. Raises TargetError if QEMU has ended."""
-        self._need_target()
+        between two laps. As `read` where QEMU has ended."""
         now, threads, moment = self._reading(), self._target.threads(self._worker), time.monotonic()
         counted = subtract(now, self._base)
         found = self._snapshot(counted, threads, moment - self._began)
@@ -139,11 +138,8 @@ class Session:
             threads={tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()},
             lost=counted.lost,
             missed=counted.missed,
+            names={tid: used.name for tid, used in (self._threads | threads).items()},
         )
-
-    def _need_target(self) -> None:
-        if not self._target.alive():
-            raise TargetError(f"process {self._target.pid} has ended")
 
     def _table(self, name: str) -> Any:
         return self._module[name.encode()]
@@ -197,7 +193,7 @@ class Session:
             else:
                 binary = Path(probe.binary)
                 self._target.address_of(binary, probe.offset)  # raises where it is not this process's
-                self._attached.uprobe(program, binary, probe.offset, kind == "uretprobe")
+                self._attached.uprobe(program, self._target.pid, binary, probe.offset, kind == "uretprobe")
             self._placed.add(key)
 
     def _connect_site(self, probe: Probe, slot: int) -> None:

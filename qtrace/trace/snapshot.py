@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qtrace.model import Probe
@@ -46,7 +46,8 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Counts by slot, edges by (from slot, to slot, log2 of ns), system calls by (thread, name, class),
-    threads by id, losses by index of `LOST`, and hits that the kernel dropped by program."""
+    threads by id, losses by index of `LOST`, hits that the kernel dropped by program, and the names of all
+    threads, those included that have ended."""
 
     seconds: float
     stages: tuple[Stage, ...]
@@ -57,6 +58,7 @@ class Snapshot:
     threads: Mapping[int, ThreadTimes]
     lost: Mapping[int, int]
     missed: Mapping[str, int]
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
@@ -108,7 +110,7 @@ class Snapshot:
     def _syscalls(self) -> list[dict[str, Any]]:
         return [
             {
-                "thread": self.threads[tid].name if tid in self.threads else "",
+                "thread": self.names.get(tid, ""),
                 "tid": tid,
                 "name": name,
                 "fd": fd,
