@@ -95,7 +95,7 @@ def two_capabilities(bench: Bench, report: Report) -> None:
     said = _last(tracer)
     assert status == 1 and "CAP_SYS_PTRACE" in said
     report.saw(f"on another user's QEMU: exit status 1, '{said}'")
-    with _cache_of(_QEMU_USER, "apt", "headers", "packages") as cache, run_folder() as run:
+    with _cache_of(_QEMU_USER, "apt", "headers", "packages", "symbols") as cache, run_folder() as run:
         os.chown(run.parent, _QEMU_USER, _QEMU_USER)
         words = ["record", str(pid), "-o", str(run), "--duration", "300", "--format", "json"]
         words += ["--index", str(bench.index.path)]
