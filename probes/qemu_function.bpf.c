@@ -63,13 +63,17 @@ int on_function(struct pt_regs *ctx) {
     }
     if (slot == NO_SLOT)
         return 0;
+    u64 first = PT_REGS_PARM1(ctx), third = PT_REGS_PARM3(ctx);
+    /* Else the compiler chooses between two places in ctx, which the verifier does not follow. */
+    asm volatile("" : "+r"(first), "+r"(third));
+    u32 owner = owner_of(site->rule == RULE_PACKET ? third : first);
     if (site->rule == RULE_BUFFER)
-        passed(slot, 1, (u32)PT_REGS_PARM3(ctx));
+        passed(slot, owner, 1, (u32)PT_REGS_PARM3(ctx));
     else if (site->rule == RULE_PACKET)
-        passed(slot, 1, PT_REGS_PARM2(ctx));
+        passed(slot, owner, 1, PT_REGS_PARM2(ctx));
     else if (site->rule == RULE_IOVEC)
-        passed(slot, 1, vector_bytes(PT_REGS_PARM2(ctx), (u32)PT_REGS_PARM3(ctx)));
+        passed(slot, owner, 1, vector_bytes(PT_REGS_PARM2(ctx), (u32)PT_REGS_PARM3(ctx)));
     else
-        passed(slot, 0, 0);
+        passed(slot, owner, 0, 0);
     return 0;
 }

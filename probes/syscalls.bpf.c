@@ -13,7 +13,8 @@ enum { DOES_FD = 1, DOES_READ = 2, DOES_WRITE = 4, DOES_SOCKET = 8, DOES_ACCEPT 
 struct syscall_key {
     u32 thread;
     u16 number;
-    u16 class;
+    u8 class;
+    u8 owner; /* of the descriptor, or UNKNOWN */
 };
 
 struct syscall_count {
@@ -24,6 +25,7 @@ struct syscall_count {
 
 BPF_ARRAY(syscall_does, u32, 512);
 BPF_HASH(fd_class, u32, u32, 16384);
+BPF_HASH(fd_owner, u32, u32, 4096);
 BPF_PERCPU_HASH(syscalls, struct syscall_key, struct syscall_count, 8192);
 BPF_ARRAY(syscall_slots, u32, 16); /* [class * 2 + direction] -> slot + 1 */
 
@@ -41,10 +43,15 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     u32 *does = syscall_does.lookup(&index);
     if (!does)
         return 0;
-    u32 class = FD_NONE, fd = first;
+    u32 class = FD_NONE, owner = UNKNOWN, fd = first;
     if (*does & DOES_FD) {
         u32 *known = fd_class.lookup(&fd);
         class = known ? *known : FD_OTHER;
+        known = fd_owner.lookup(&fd);
+        if (known)
+            owner = *known;
+        else if (class == FD_STREAM || class == FD_DATAGRAM)
+            owner = target->sockets;
     }
     if (result >= 0) {
         u32 made = result;
@@ -61,10 +68,12 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
             fd_class.update(&made, &new);
         } else if (*does & DOES_CLOSE) {
             fd_class.delete(&fd);
+            fd_owner.delete(&fd);
         }
     }
 
-    struct syscall_key key = {.thread = bpf_get_current_pid_tgid(), .number = number, .class = class};
+    struct syscall_key key = {
+        .thread = bpf_get_current_pid_tgid(), .number = number, .class = class, .owner = owner};
     struct syscall_count nothing = {};
     struct syscall_count *count = syscalls.lookup_or_try_init(&key, &nothing);
     if (!count) {
@@ -81,7 +90,10 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     lock_xadd(&count->bytes, result);
     u32 side = class * 2 + (*does & DOES_READ ? RX : TX);
     u32 *slot = syscall_slots.lookup(&side);
+    /* What is read is the first of its path: whatever was carried before on this thread was another's. */
+    if (owner == UNKNOWN && target->owners && *does & DOES_READ)
+        owner = NOBODY;
     if (slot && *slot && result)
-        passed(*slot - 1, class == FD_STREAM ? 0 : 1, result);
+        passed(*slot - 1, owner, class == FD_STREAM ? 0 : 1, result);
     return 0;
 }

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 
+from qtrace.bench.clients import clients_of
 from qtrace.binary.known import KnownSymbols
 from qtrace.errors import BinaryError, StoreError, TraceError
 from qtrace.model import Path, Probe, Symbol
@@ -92,7 +93,8 @@ class Attacher:
         if key not in self._placed:
             self._placed[key] = Placement(self._index, files, self._fields).probes(paths)
         probes, unplaced = self._placed[key]
-        with self._engine.attach(pid, probes, self._layout, unplaced) as session:
+        clients = clients_of(pid, files[0], self._index)
+        with self._engine.attach(pid, probes, self._layout, unplaced, clients) as session:
             yield session
 
 

@@ -13,7 +13,7 @@ from qtrace.bench.live import Aim
 from qtrace.model import Direction
 from qtrace.progress import Progress
 from qtrace.trace.engine import open_engine
-from qtrace.trace.snapshot import Count, Snapshot
+from qtrace.trace.snapshot import Snapshot
 from qtrace.trace.target import Target
 
 __all__ = ["Lap", "StageRate", "watch_process"]
@@ -93,16 +93,17 @@ def watch_process(aim: Aim, interval: float, progress: Progress) -> Generator[La
 
 def _lap(seen: Snapshot) -> Lap:
     into: dict[int, dict[int, int]] = {}
-    for (_, after, slot), number in seen.edges.items():
+    for (_, _, after, slot), number in seen.edges.items():
         slots = into.setdefault(after, {})
         slots[slot] = slots.get(slot, 0) + number
     stages = [_stage(seen, slot, into.get(slot, {})) for slot in range(len(seen.stages))]
     order = [way.value for way in Direction]
     positions = {id(rate): seen.stages[slot].probe.position for slot, rate in enumerate(stages)}
     calls: dict[tuple[str, str], tuple[int, int]] = {}
-    for (tid, name, fd), count in seen.syscalls.items():
+    for key, count in seen.syscalls.items():
+        *_, name, fd = key
         before = calls.get((name, fd), (0, 0))
-        errors = seen.errors.get((tid, name, fd), 0)
+        errors = seen.errors.get(key, 0)
         if count.calls:
             calls[name, fd] = before[0] + count.calls, before[1] + errors
     threads: dict[str, float] = {}
@@ -120,7 +121,7 @@ def _lap(seen: Snapshot) -> Lap:
 def _stage(seen: Snapshot, slot: int, into: Mapping[int, int]) -> StageRate:
     stage = seen.stages[slot]
     attached = not stage.reason
-    count = seen.counts.get(slot, Count())
+    count = seen.total(slot)
     p50, p99 = quantile(into, 0.5), quantile(into, 0.99)
     return StageRate(
         stage.probe.direction.value,

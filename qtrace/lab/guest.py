@@ -54,6 +54,7 @@ class GuestSpec:
     initrd: Path
     accelerator: str = "tcg"
     memory: int = 256  # MiB
+    processors: int = 1
     sandbox: bool = True
     pass_fds: tuple[int, ...] = field(default=())
     more: tuple[str, ...] = ()  # further arguments
@@ -66,7 +67,16 @@ class GuestSpec:
         return [
             str(binary),
             *("-name", "qtrace,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none"),
-            *("-machine", "pc,usb=off", "-accel", self.accelerator, "-smp", "1", "-m", f"{self.memory}M"),
+            *(
+                "-machine",
+                "pc,usb=off",
+                "-accel",
+                self.accelerator,
+                "-smp",
+                str(self.processors),
+                "-m",
+                f"{self.memory}M",
+            ),
             *("-cpu", "host" if self.accelerator == "kvm" else "max,la57=off"),
             *(("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny") if self.sandbox else ()),
             *("-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}"),

@@ -15,7 +15,7 @@ from qtrace.lab.image import ensure_image
 from qtrace.lab.kernel import Kernel, ensure_kernel
 from qtrace.lab.link import MAC, NETDEVS, Link, open_link
 from qtrace.lab.netns import Counters, Namespace, open_namespace, read_counters
-from qtrace.proc import vhost_worker
+from qtrace.proc import vhost_workers
 
 __all__ = ["NETDEVS", "Network", "boot_network", "open_network"]
 
@@ -86,7 +86,7 @@ class Network:
         model = self.guest.qmp("qom-get", path="/machine/peripheral/nic0", property="type")
         if model != self.nic:
             raise CellError(f"asked for the NIC {self.nic}, QEMU says {model}")
-        worker = vhost_worker(self.guest.pid)
+        worker = next(iter(vhost_workers(self.guest.pid)), None)
         if (self.datapath == "vhost-net") != (worker is not None):
             raise CellError(
                 f"asked for the datapath {self.datapath}, but "
@@ -103,9 +103,12 @@ def open_network(
     kernel: Kernel | None = None,
     *,
     stream: bool = False,
+    processors: int = 1,
 ) -> Iterator[Network]:
     """As `boot_network`, and waits until the guest is up."""
-    with boot_network(nic, netdev, datapath, accelerator, kernel, stream=stream) as network:
+    with boot_network(
+        nic, netdev, datapath, accelerator, kernel, stream=stream, processors=processors
+    ) as network:
         network.wait_until_up()
         yield network
 
@@ -119,6 +122,7 @@ def boot_network(
     kernel: Kernel | None = None,
     *,
     stream: bool = False,
+    processors: int = 1,
 ) -> Iterator[Network]:
     """Namespace, link (see `open_link`) and a guest that begins to boot; all gone when the block ends.
 
@@ -135,7 +139,16 @@ def boot_network(
     kernel = kernel or ensure_kernel()
     image = ensure_image(kernel)
     with open_namespace() as space, open_link(space, netdev, datapath, stream) as link:
-        spec = GuestSpec(nic, link.option, MAC, kernel.image, image, accelerator, pass_fds=link.fds)
+        spec = GuestSpec(
+            nic,
+            link.option,
+            MAC,
+            kernel.image,
+            image,
+            accelerator,
+            processors=processors,
+            pass_fds=link.fds,
+        )
         with start_guest(spec, space) as guest:
             yield Network(nic, netdev, datapath, guest, space, link)
 

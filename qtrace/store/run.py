@@ -52,6 +52,11 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         {"direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT, "how": _TEXT}
         | {"attached": pa.bool_(), "calls": _COUNT, "frames": _COUNT, "bytes": _COUNT, "note": _TEXT}
     ),
+    "queues": _schema(
+        dict.fromkeys(("netdev", "card"), _TEXT)
+        | {"queue": pa.int32(), "direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT}
+        | dict.fromkeys(("calls", "frames", "bytes"), _COUNT)
+    ),
     "edges": _schema(
         dict.fromkeys(("direction", "from_stage", "from_function", "to_stage", "to_function"), _TEXT)
         | {"slot": pa.int32(), "count": _COUNT}

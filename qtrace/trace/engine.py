@@ -15,6 +15,7 @@ from qtrace.errors import TraceError
 from qtrace.model import Probe
 from qtrace.probes import program_text
 from qtrace.progress import SILENT, Progress
+from qtrace.trace.attribution import Clients
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import ensure_headers, require_tracing
 from qtrace.trace.session import Session
@@ -38,16 +39,18 @@ class Engine:
         probes: Sequence[Probe],
         layout: Mapping[str, int],
         unplaced: Sequence[tuple[Probe, str]] = (),
+        clients: Clients | None = None,
     ) -> Iterator[Session]:
         """Attach to process `pid`; everything is detached when the block ends.
 
         `layout` gives the offsets of `qtrace.trace.layout.FIELDS`; `unplaced` are the stages that the plan
-        could not place, with the reason. A probe that cannot be attached is listed in the
+        could not place, with the reason; `clients` tells the process's network clients as they are now, and
+        without it counts are not told apart by netdev. A probe that cannot be attached is listed in the
         ledger, the others count. Raises TargetError or TraceError.
         """
         if self._session is not None:
             raise TraceError("this engine traces a process already", hint="end its session first")
-        session = Session(self._module, Target(pid), tuple(probes), Layout(layout), tuple(unplaced))
+        session = Session(self._module, Target(pid), tuple(probes), Layout(layout), tuple(unplaced), clients)
         self._session = session
         try:
             session.open()

@@ -13,20 +13,20 @@ from qtrace.probes import Point, point_for
 from qtrace.probes.qemu_function import RULES
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, STREAM, TAP
 from qtrace.trace.attach import Attachments
+from qtrace.trace.attribution import Attribution, Clients
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import kprobes_available
-from qtrace.trace.reading import Reading, subtract
+from qtrace.trace.reading import MOST_STAGES, Reading, subtract
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
 __all__ = ["Session"]
 
 _NO_SLOT = 0xFF
-_MOST_STAGES = 64
 # What the programs remember from one hit to the next.
 _MEMORIES = (
-    *("sites", "latest", "fd_class", "popping", "giving", "irq_level"),
-    *("vhost_direction", "vhost_received"),
+    *("sites", "latest", "owners", "fd_class", "fd_owner", "popping", "giving", "irq_level"),
+    *("vhost_workers", "vhost_direction", "vhost_received"),
 )
 _DIRECTIONS = {Direction.TX: 0, Direction.RX: 1}
 _CLASSES_OF = {"tap": (TAP,), "socket": (STREAM, DATAGRAM)}
@@ -42,16 +42,17 @@ class Session:
         probes: tuple[Probe, ...],
         layout: Layout,
         unplaced: tuple[tuple[Probe, str], ...] = (),
+        clients: Clients | None = None,
     ) -> None:
-        if len(probes) + len(unplaced) > _MOST_STAGES:
+        if len(probes) + len(unplaced) > MOST_STAGES:
             raise TraceError(
-                f"{len(probes) + len(unplaced)} stages are asked for; {_MOST_STAGES} can be counted at once"
+                f"{len(probes) + len(unplaced)} stages are asked for; {MOST_STAGES} can be counted at once"
             )
         self._module = module
         self._target = target
         self._layout = layout
         self._attached = Attachments(module)
-        self._worker = target.worker()
+        self._attribution = Attribution(module, clients)
         self._stages = [Stage(probe, probe.kind) for probe in probes]
         self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
         self._placed: set[tuple[str, str, int]] = set()
@@ -64,17 +65,13 @@ class Session:
         """Every stage that was asked for, in the order of the probes; some may not be attached."""
         return tuple(self._stages)
 
-    @property
-    def worker(self) -> int | None:
-        """Thread id of the vhost worker, None where QEMU itself carries the frames."""
-        return self._worker
-
     def open(self) -> None:
         """Write the maps and attach. `Engine.attach` calls it."""
         for name in _MEMORIES:
             self._table(name).clear()
         for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots", "last_way"):
             self._zero(name)
+        self._attribute()
         self._run(False)
         self._prepare_syscalls()
         for slot, stage in enumerate(self._stages):
@@ -98,10 +95,11 @@ class Session:
         """Begin a window: everything counts from zero."""
         self._target.require()
         self._run(False)
+        self._attribute()
         self._refresh_descriptors()
         self._table("latest").clear()
         self._base = self._reading()
-        self._threads = self._target.threads(self._worker)
+        self._threads = self._times()
         self._began, self._ended = time.monotonic(), 0.0
         self._run(True)
 
@@ -113,17 +111,18 @@ class Session:
     def read(self) -> Snapshot:
         """What was counted since `start`, up to now, to `stop`, or to the end of QEMU: its threads' times are
         gone with it, the counts are not."""
-        now, threads = self._reading(), self._target.threads(self._worker)
+        now, threads = self._reading(), self._times()
         seconds = (self._ended or time.monotonic()) - self._began
         return self._snapshot(subtract(now, self._base), threads, seconds)
 
     def lap(self) -> Snapshot:
         """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
         between two laps. As `read` where QEMU has ended."""
-        now, threads, moment = self._reading(), self._target.threads(self._worker), time.monotonic()
+        now, threads, moment = self._reading(), self._times(), time.monotonic()
         counted = subtract(now, self._base)
         found = self._snapshot(counted, threads, moment - self._began)
         self._base, self._threads, self._began = now, threads, moment
+        self._attribute()
         self._refresh_descriptors()
         return found
 
@@ -131,6 +130,7 @@ class Session:
         return Snapshot(
             seconds=seconds,
             stages=self.stages,
+            owners=tuple(self._attribution.owners),
             counts=counted.counts,
             edges=counted.edges,
             syscalls=counted.syscalls,
@@ -138,8 +138,9 @@ class Session:
             threads={tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()},
             lost=counted.lost,
             missed=counted.missed,
+            unread=self._attribution.unread,
             names={tid: used.name for tid, used in (self._threads | threads).items()},
-        )
+        ).simplified()
 
     def _table(self, name: str) -> Any:
         return self._module[name.encode()]
@@ -153,7 +154,11 @@ class Session:
         """Switch all programs on or off at once."""
         table = self._table("targets")
         leaf = table.Leaf(
-            tgid=self._target.pid, worker=self._worker or 0, running=int(running), **self._layout.members()
+            tgid=self._target.pid,
+            running=int(running),
+            owners=len(self._attribution.owners),
+            sockets=self._attribution.sockets,
+            **self._layout.members(),
         )
         table[ctypes.c_int(0)] = leaf
 
@@ -220,8 +225,17 @@ class Session:
         for fd, number in self._target.descriptors().items():
             table[ctypes.c_uint32(fd)] = table.Leaf(number)
 
+    def _attribute(self) -> None:
+        """Learn which objects of QEMU's belong to whom; cards may have come or gone."""
+        self._attribution.update(self._target.workers())
+
+    def _times(self) -> dict[int, ThreadTimes]:
+        return self._target.threads(self._target.workers())
+
     def _reading(self) -> Reading:
-        return Reading.of(self._module, len(self._stages), _syscall_names(), CLASSES, self._attached.missed())
+        numbers = self._attribution.numbers
+        names, missed = _syscall_names(), self._attached.missed()
+        return Reading.of(self._module, len(self._stages), numbers, names, CLASSES, missed)
 
 
 def _syscall_names() -> dict[int, str]:

@@ -6,13 +6,13 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qtrace.errors import TargetError
 from qtrace.probes.syscalls import DATAGRAM, STREAM, TAP
-from qtrace.proc import vhost_worker
+from qtrace.proc import vhost_workers
 
 __all__ = ["Target", "ThreadTimes"]
 
@@ -126,15 +126,13 @@ class Target:
                 classes[int(entry.name)] = _class_of(str(entry.readlink()), streams, datagrams)
         return classes
 
-    def worker(self) -> int | None:
-        """Thread id of the vhost worker, None without vhost."""
-        return vhost_worker(self.pid)
+    def workers(self) -> list[int]:
+        """Thread ids of the vhost workers, the oldest first; none without vhost."""
+        return vhost_workers(self.pid)
 
-    def threads(self, worker: int | None = None) -> dict[int, ThreadTimes]:
-        """Thread id -> what it has used, the vhost worker included."""
-        entries = list(self._listed("task"))
-        if worker is not None:
-            entries.append(Path("/proc", str(worker)))
+    def threads(self, workers: Sequence[int] = ()) -> dict[int, ThreadTimes]:
+        """Thread id -> what it has used, the vhost workers included."""
+        entries = [*self._listed("task"), *(Path("/proc", str(worker)) for worker in workers)]
         found: dict[int, ThreadTimes] = {}
         for entry in entries:
             with contextlib.suppress(OSError):

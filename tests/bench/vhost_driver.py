@@ -11,7 +11,7 @@ from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.network import open_network
 from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
 from qtrace.model import Cell
-from qtrace.proc import vhost_worker
+from qtrace.proc import vhost_workers
 from qtrace.store.index import open_index
 from qtrace.trace.engine import open_engine
 
@@ -44,7 +44,10 @@ def main() -> None:
                         for side, (_, counters) in before.items()
                     }
                     windows[way] = {"sent": sent, "moved": moved, **session.read().tables()}
-                answer[datapath] = {"worker": vhost_worker(network.guest.pid), "windows": windows}
+                answer[datapath] = {
+                    "worker": next(iter(vhost_workers(network.guest.pid)), None),
+                    "windows": windows,
+                }
     print(json.dumps(answer))
 
 
