@@ -64,6 +64,7 @@ class GuestSpec:
 
         Kernel and initramfs are open descriptors: the cache may lie where QEMU's user cannot go.
         """
+        usb = self.nic.startswith("usb-")
         return [
             str(binary),
             *("-name", "qtrace,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none"),
@@ -92,8 +93,9 @@ class GuestSpec:
             ),
             *("-device", "virtserialport,chardev=agent,name=qtrace"),
             *("-netdev", self.netdev),
-            *("-device", f"{self.nic},netdev=net0,id=nic0,mac={self.mac},romfile="),
             *self.more,
+            *(("-device", "qemu-xhci") if usb else ()),
+            *("-device", f"{self.nic},netdev=net0,id=nic0,mac={self.mac}" + ("" if usb else ",romfile=")),
         ]
 
 

@@ -17,8 +17,8 @@ __all__ = ["HostSide"]
 # Fields that hold what the main loop calls for a descriptor (util/aio-posix.c, util/main-loop.c), or
 # what GLib's does (io/channel-watch.c).
 _LOOP_FIELDS = ("AioHandler.io_read", "IOHandlerRecord.fd_read", "GSource.callback", "Notifier.notify")
-# QEMU's own ways to a descriptor: a stream's reassembly, and channels.
-_SHARED = ("net/net.c", "io/")
+# QEMU's own ways to a descriptor: a stream's reassembly, writing one in parts, and channels.
+_SHARED = ("net/net.c", "util/iov.c", "io/")
 
 Pieces = list[tuple[Trail, Role | None]]
 
@@ -47,7 +47,7 @@ class HostSide:
         senders = named(stages.SEND)
         for kinds in (stages.HOST_READ, stages.HOST_RING):
             best: tuple[Trail, Trail] | None = None
-            for start in self.handlers(_LOOP_FIELDS[:3]):
+            for start in filter(self._fits, self.handlers(_LOOP_FIELDS[:3])):
                 send = self.router.route([start], senders, self.within)
                 read = self.router.route([start], named(kinds), self.within)
                 if send and read and (best is None or len(send) + len(read) < len(best[0]) + len(best[1])):
@@ -58,6 +58,13 @@ class HostSide:
                 inside, boundary = self._on(read[-1][1], kinds, stages.INSIDE_READ)
                 return [*parts, (inside, None), (send[1:], Role.SEND)], boundary
         return self._called_back()
+
+    def _fits(self, handler: int) -> bool:
+        """Whether it reads a stream, or datagrams, as the netdev was asked for."""
+        if self.netdev.stream is None:
+            return True
+        cut = self.router.route([handler], named({stages.STREAM_READ}), self.within)
+        return (cut is not None) == self.netdev.stream
 
     def _on(
         self, end: FunctionRow, kinds: Mapping[str, str], inside: tuple[tuple[str, ...], ...]

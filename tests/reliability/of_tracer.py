@@ -49,8 +49,8 @@ def killed(bench: Bench, report: Report) -> None:
     report.saw(
         f"at {there} of {len(places.spots)} probed instructions a breakpoint (0xcc in /proc/PID/mem), "
         f"{events} perf events and {len(programs)} BPF programs in /proc/TRACER/fdinfo; {elsewhere} "
-        "breakpoints in a second QEMU of the same binary; after SIGKILL 0 breakpoints, every byte as before, none of the "
-        "programs' ids known to the kernel; the guest sends and answers"
+        "breakpoints in a second QEMU of the same binary; after SIGKILL 0 breakpoints, "
+        "every byte as before, none of the programs' ids known to the kernel; the guest sends and answers"
     )
 
 
