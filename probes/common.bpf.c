@@ -19,7 +19,7 @@
 #define RX 1
 
 /* Index of the `lost` array; the names are in qtrace/trace/snapshot.py. */
-enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_KINDS };
+enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_CPU, LOST_KINDS };
 
 /* The one process that is traced. Offsets are bytes into QEMU's structures, from the source index. */
 struct target {
@@ -48,6 +48,8 @@ struct count {
 struct place {
     u8 direction;
     u8 position;
+    u8 kernel; /* 1: the kernel carries the frames here */
+    u8 part;   /* in following a frame: frames.bpf.c */
 };
 
 struct seen {
@@ -61,6 +63,7 @@ BPF_ARRAY(targets, struct target, 1);
 BPF_ARRAY(places, struct place, SLOTS);
 BPF_PERCPU_ARRAY(counts, struct count, OWNERS * SLOTS); /* [owner * SLOTS + slot] */
 BPF_HASH(owners, u64, u32, 4096); /* address of an object of QEMU's -> owner */
+BPF_HASH(vhost_workers, u32, u32, 256); /* thread of the traced process's -> owner */
 BPF_PERCPU_ARRAY(lost, u64, 16);
 BPF_PERCPU_HASH(edges, u32, u64, 8192);
 BPF_HASH(latest, u64, struct seen, 4096);
@@ -99,6 +102,8 @@ static __always_inline u32 owner_of(u64 object) {
     return owner ? *owner : UNKNOWN;
 }
 
+static __always_inline void frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 now);
+
 /* Count one hit of a stage, and the time since its owner's last stage of that direction on this thread. */
 static __always_inline void passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     struct place *place = places.lookup(&slot);
@@ -124,6 +129,7 @@ static __always_inline void passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     last_way.update(&owner, &way);
 
     u64 now = bpf_ktime_get_ns();
+    frame_passed(slot, place, owner, frames, now);
     if (!before) {
         struct seen first = {.when = now, .slot = slot, .position = place->position, .owner = owner};
         if (latest.update(&key, &first))

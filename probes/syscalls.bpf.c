@@ -8,7 +8,7 @@
 /* Kept equal to probes/syscalls.py. */
 enum { FD_NONE, FD_OTHER, FD_TAP, FD_STREAM, FD_DATAGRAM, FD_EVENTFD, FD_CLASSES };
 enum { DOES_FD = 1, DOES_READ = 2, DOES_WRITE = 4, DOES_SOCKET = 8, DOES_ACCEPT = 16, DOES_CLOSE = 32,
-       DOES_EVENTFD = 64, DOES_MANY = 128 };
+       DOES_EVENTFD = 64, DOES_WAIT = 128, DOES_MANY = 256 };
 
 struct syscall_key {
     u32 thread;
@@ -65,6 +65,8 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     u32 *does = syscall_does.lookup(&index);
     if (!does)
         return 0;
+    if (*does & DOES_WAIT)
+        frames_rest();
     u32 class = FD_NONE, owner = UNKNOWN, fd = first;
     if (*does & DOES_FD) {
         u32 *known = fd_class.lookup(&fd);

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from qtrace.probes.family import Family, Point
 
-__all__ = ["CLASSES", "DATAGRAM", "DOES", "FAMILY", "STREAM", "TAP"]
+__all__ = ["CLASSES", "DATAGRAM", "DOES", "EVENTFD", "FAMILY", "OTHER", "STREAM", "TAP"]
 
 # Class of descriptor in the kernel -> what the `syscalls` table calls it. Kept equal to the enum in
 # syscalls.bpf.c; streams and datagrams are told apart because only a datagram is a frame.
 CLASSES = ("", "other", "tap", "socket", "socket", "eventfd")
-TAP, STREAM, DATAGRAM = 2, 3, 4
+OTHER, TAP, STREAM, DATAGRAM, EVENTFD = 1, 2, 3, 4, 5
 
-_FD, _READ, _WRITE, _SOCKET, _ACCEPT, _CLOSE, _EVENTFD, _MANY = (1 << bit for bit in range(8))
+_FD, _READ, _WRITE, _SOCKET, _ACCEPT, _CLOSE, _EVENTFD, _WAIT, _MANY = (1 << bit for bit in range(9))
 DOES: dict[str, int] = {
     **dict.fromkeys(("read", "readv", "pread64", "preadv", "recvfrom", "recvmsg"), _FD | _READ),
     **dict.fromkeys(("write", "writev", "pwrite64", "pwritev", "sendto", "sendmsg"), _FD | _WRITE),
@@ -23,6 +23,8 @@ DOES: dict[str, int] = {
     **dict.fromkeys(("accept", "accept4"), _FD | _ACCEPT),
     "close": _CLOSE,
     **dict.fromkeys(("eventfd", "eventfd2"), _EVENTFD),
+    **dict.fromkeys(("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait"), _WAIT),
+    **dict.fromkeys(("epoll_pwait2", "io_uring_enter"), _WAIT),
 }
 
 FAMILY = Family(

@@ -19,7 +19,6 @@ struct tun_batch {
 enum { VHOST_KICK, VHOST_TUN, VHOST_USED, VHOST_SIGNAL };
 
 BPF_ARRAY(vhost_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
-BPF_HASH(vhost_workers, u32, u32, 256); /* thread of the traced process's -> owner */
 BPF_HASH(vhost_direction, u32, u8, 64);
 BPF_HASH(vhost_received, u32, u64, 64); /* thread -> frames received and not yet given to the guest */
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qtrace.errors import TargetError
 
-__all__ = ["Counters", "command_line", "read_counters", "tap_counters", "vhost_workers"]
+__all__ = ["Counters", "command_line", "read_counters", "tap_counters", "tap_names", "vhost_workers"]
 
 # The columns of the run format's `devices` table.
 Counters = dict[str, int]
@@ -55,15 +55,22 @@ def read_counters(table: str, device: str) -> Counters | None:
     return None
 
 
+def tap_names(pid: int) -> dict[int, str]:
+    """Descriptor -> name of each tap that the process holds."""
+    names: dict[int, str] = {}
+    for entry in Path(f"/proc/{pid}/fdinfo").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            for line in entry.read_text().splitlines():
+                if line.startswith("iff:\t"):
+                    names[int(entry.name)] = line[5:]
+    return names
+
+
 def tap_counters(pid: int) -> dict[str, Counters]:
     """Name -> counters of each tap whose descriptor the process holds, as far as its own network namespace
     has the device: one that was handed over may be elsewhere."""
-    names: set[str] = set()
     table = ""
-    for entry in Path(f"/proc/{pid}/fdinfo").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            names.update(line[5:] for line in entry.read_text().splitlines() if line.startswith("iff:\t"))
     with contextlib.suppress(OSError):
         table = Path(f"/proc/{pid}/net/dev").read_text()
-    found = {name: read_counters(table, name) for name in sorted(names)}
+    found = {name: read_counters(table, name) for name in sorted(set(tap_names(pid).values()))}
     return {name: counters for name, counters in found.items() if counters is not None}

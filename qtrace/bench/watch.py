@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtrace.analyses.histogram import quantile
+from qtrace.bench.aim import Aim, Followed
 from qtrace.bench.attach import Attacher
-from qtrace.bench.live import Aim
 from qtrace.model import Direction
 from qtrace.progress import Progress
 from qtrace.trace.engine import open_engine
@@ -21,11 +21,13 @@ __all__ = ["Lap", "StageRate", "watch_process"]
 
 @dataclass(frozen=True, slots=True)
 class StageRate:
-    """One stage during a lap; None where it cannot be measured, `note` says why.
+    """One stage of a NIC during a lap; None where it cannot be measured, `note` says why.
 
-    `p50_ns` and `p99_ns` are the times from the stage before, on one thread; None where none was seen.
+    `netdev` is the name of the NIC's back end, or of its hub. `p50_ns` and `p99_ns` are the times from the
+    stage before, on one thread; None where none was seen.
     """
 
+    netdev: str
     direction: str
     stage: str
     function: str
@@ -48,9 +50,13 @@ class Lap:
     threads: Mapping[str, float]
     lost: tuple[str, ...]
 
-    def frames(self, direction: str) -> int:
-        """Frames handed to the peer this way, or the most that any stage counted."""
-        mine = [stage for stage in self.stages if stage.direction == direction and stage.frames]
+    def frames(self, netdev: str, direction: str) -> int:
+        """A NIC's frames handed to the peer this way, or the most that any stage counted."""
+        mine = [
+            stage
+            for stage in self.stages
+            if (stage.netdev, stage.direction) == (netdev, direction) and stage.frames
+        ]
         handed = [stage.frames or 0 for stage in mine if stage.stage == "deliver"]
         return max(handed or [stage.frames or 0 for stage in mine] or [0])
 
@@ -70,7 +76,7 @@ class Lap:
 
 
 def watch_process(aim: Aim, interval: float, progress: Progress) -> Generator[Lap, None, None]:
-    """Attach to the NIC's paths in the process and give a lap every `interval` seconds, without end.
+    """Attach to the NICs' paths in the process and give a lap every `interval` seconds, without end.
 
     Nothing is left attached once the generator is closed. The stages of one lap are read one after another
     while frames pass, so neighbours may differ by a few; no frame is missed from lap to lap. Raises
@@ -87,18 +93,11 @@ def watch_process(aim: Aim, interval: float, progress: Progress) -> Generator[La
         while True:
             due += interval
             target.wait(due - time.monotonic())
-            yield _lap(session.lap())
+            yield _lap(session.lap(), aim.followed)
             target.require()
 
 
-def _lap(seen: Snapshot) -> Lap:
-    into: dict[int, dict[int, int]] = {}
-    for (_, _, after, slot), number in seen.edges.items():
-        slots = into.setdefault(after, {})
-        slots[slot] = slots.get(slot, 0) + number
-    stages = [_stage(seen, slot, into.get(slot, {})) for slot in range(len(seen.stages))]
-    order = [way.value for way in Direction]
-    positions = {id(rate): seen.stages[slot].probe.position for slot, rate in enumerate(stages)}
+def _lap(seen: Snapshot, followed: Sequence[Followed]) -> Lap:
     calls: dict[tuple[str, str], tuple[int, int]] = {}
     for key, count in seen.syscalls.items():
         *_, name, fd = key
@@ -111,19 +110,35 @@ def _lap(seen: Snapshot) -> Lap:
         threads[used.name] = threads.get(used.name, 0.0) + used.seconds / max(seen.seconds, 1e-9)
     return Lap(
         seen.seconds,
-        tuple(sorted(stages, key=lambda rate: (order.index(rate.direction), positions[id(rate)]))),
+        tuple(rate for one in followed for rate in _stages(one, seen)),
         dict(sorted(calls.items(), key=lambda item: -item[1][0])),
         threads,
         tuple(_lost(seen.tables()["ledger"])),
     )
 
 
-def _stage(seen: Snapshot, slot: int, into: Mapping[int, int]) -> StageRate:
+def _stages(one: Followed, everything: Snapshot) -> list[StageRate]:
+    """The stages of one NIC, tx first, in the order of their positions."""
+    seen = everything.only([o.number for o in everything.owners if one.owns(o)], one.stages)
+    into: dict[int, dict[int, int]] = {}
+    for (_, _, after, slot), number in seen.edges.items():
+        slots = into.setdefault(after, {})
+        slots[slot] = slots.get(slot, 0) + number
+    order = list(Direction)
+    probes = [stage.probe for stage in seen.stages]
+    slots_in_order = sorted(
+        range(len(probes)), key=lambda slot: (order.index(probes[slot].direction), probes[slot].position)
+    )
+    return [_stage(one.label or one.nic.id, seen, slot, into.get(slot, {})) for slot in slots_in_order]
+
+
+def _stage(netdev: str, seen: Snapshot, slot: int, into: Mapping[int, int]) -> StageRate:
     stage = seen.stages[slot]
     attached = not stage.reason
     count = seen.total(slot)
     p50, p99 = quantile(into, 0.5), quantile(into, 0.99)
     return StageRate(
+        netdev,
         stage.probe.direction.value,
         stage.probe.stage.value,
         stage.probe.function,

@@ -138,6 +138,16 @@ class Guest:
         except (QMPError, OSError, EOFError) as exc:
             raise LabError(self.epitaph() or f"QMP {command} failed: {exc}") from exc
 
+    def hand_over(self, name: str, descriptor: int) -> None:
+        """Give QEMU a descriptor that its options can call `name` from now on."""
+        if self._qmp is None:
+            raise LabError("the guest's monitor is not connected")
+        try:
+            self._qmp.send_fd_scm(descriptor)
+        except (QMPError, OSError) as exc:
+            raise LabError(self.epitaph() or f"a descriptor cannot be handed over: {exc}") from exc
+        self.qmp("getfd", fdname=name)
+
     def epitaph(self) -> str | None:
         """Why the guest is gone, with the end of what it and its kernel said; None while it lives."""
         status = self._process.poll()

@@ -9,6 +9,7 @@ from typing import Any
 from qtrace.analyses.data import CELL
 from qtrace.errors import StoreError
 from qtrace.model import Path, Step
+from qtrace.report import followed, functions
 from qtrace.report.answers import Answers, Row
 from qtrace.report.text import backend, clean, count, duration, plain_number, size
 from qtrace.store.run import RunReader
@@ -66,6 +67,7 @@ class Measured:
     system_calls: tuple[tuple[str, str, int, int], ...]
     lost: tuple[str, ...]
     others: tuple[str, ...] = field(default=())
+    foot: tuple[str, ...] = field(default=())  # what else is to be said of the whole QEMU
 
     def at(self, step: Step) -> list[str]:
         """What was measured at a step, in words; nothing where it is no stage."""
@@ -95,7 +97,10 @@ class Measured:
         return [line for line in lines if line]
 
     def tail(self) -> list[str]:
-        """The system calls that QEMU made meanwhile, for each frame of this direction."""
+        """What QEMU did meanwhile: its system calls for each frame of this direction, and the like."""
+        return [*self._calls(), *self.foot]
+
+    def _calls(self) -> list[str]:
         calls = sorted(self.system_calls, key=lambda item: -item[2])[:_MOST_CALLS]
         if not calls or not self.frames:
             return []
@@ -139,6 +144,11 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         (str(row["name"]), str(row["fd"]), int(row["calls"]), int(row["errors"]))
         for row in _system_calls(answers, path, chosen)
     ]
+    sampled, whole = (
+        [row for row in answers.ask(name) if _is_of(row, path) and _traffic(row) == chosen]
+        for name in ("cpu_functions", "frame_latency")
+    )
+    whole = [row for row in whole if row["direction"] == path.direction]
     lost = tuple(
         f"{row['kind']}: {row['item']}: {count(row['count'])}"
         for row in answers.ask("ledger")
@@ -153,6 +163,7 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         system_calls=tuple(calls),
         lost=lost,
         others=tuple(item for item in traffics if item != chosen),
+        foot=(*followed.in_words(whole), *functions.in_words(sampled)),
     )
 
 

@@ -17,8 +17,8 @@ __all__ = ["HostSide"]
 # Fields that hold what the main loop calls for a descriptor (util/aio-posix.c, util/main-loop.c), or
 # what GLib's does (io/channel-watch.c).
 _LOOP_FIELDS = ("AioHandler.io_read", "IOHandlerRecord.fd_read", "GSource.callback", "Notifier.notify")
-# QEMU's own ways to a descriptor: a stream's reassembly, writing one in parts, and channels.
-_SHARED = ("net/net.c", "util/iov.c", "io/")
+# QEMU's own ways to a descriptor: a stream's reassembly, channels, and vectors that are sent piece by piece.
+_SHARED = ("net/net.c", "io/", "util/iov.c")
 
 Pieces = list[tuple[Trail, Role | None]]
 
@@ -47,9 +47,11 @@ class HostSide:
         senders = named(stages.SEND)
         for kinds in (stages.HOST_READ, stages.HOST_RING):
             best: tuple[Trail, Trail] | None = None
-            for start in filter(self._fits, self.handlers(_LOOP_FIELDS[:3])):
+            for start in self.handlers(_LOOP_FIELDS[:3]):
                 send = self.router.route([start], senders, self.within)
                 read = self.router.route([start], named(kinds), self.within)
+                if send and self.netdev.stream and not _reassembles(send):
+                    continue
                 if send and read and (best is None or len(send) + len(read) < len(best[0]) + len(best[1])):
                     best = (send, read)
             if best:
@@ -58,13 +60,6 @@ class HostSide:
                 inside, boundary = self._on(read[-1][1], kinds, stages.INSIDE_READ)
                 return [*parts, (inside, None), (send[1:], Role.SEND)], boundary
         return self._called_back()
-
-    def _fits(self, handler: int) -> bool:
-        """Whether it reads a stream, or datagrams, as the netdev was asked for."""
-        if self.netdev.stream is None:
-            return True
-        cut = self.router.route([handler], named({stages.STREAM_READ}), self.within)
-        return (cut is not None) == self.netdev.stream
 
     def _on(
         self, end: FunctionRow, kinds: Mapping[str, str], inside: tuple[tuple[str, ...], ...]
@@ -137,3 +132,8 @@ class HostSide:
             return False  # each user of a stream's reassembly has a callback of its own
         ends = target.name in {*stages.HOST_WRITE, *stages.HOST_READ, *stages.HOST_RING, *stages.SEND}
         return ends or target.file in self.netdev.files or target.file.startswith(("include/", *_SHARED))
+
+
+def _reassembles(trail: Trail) -> bool:
+    """Whether frames are put together from a stream on the way (net/net.c, net_fill_rstate)."""
+    return any(edge is not None and edge.field.startswith("SocketReadState.") for edge, _ in trail)

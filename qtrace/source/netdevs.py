@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qtrace.errors import NoPath
-from qtrace.source import stages
 from qtrace.source.catalogue import backend_name
 from qtrace.source.platforms import other_platform
 from qtrace.store.index import ClientTable, Index
@@ -21,20 +20,21 @@ _ELSEWHERE = {
     "vhost-vdpa": "a vDPA device takes the frames from guest memory and puts them there; QEMU sets up the "
     "queues only",
 }
+# A form of a netdev that has a client and a handler of its own -> the netdev. net/socket.c: `listen=` and
+# `connect=` make a stream, which is put together again to frames; `udp=` and `mcast=` carry datagrams.
+_STREAMS = {"socket-stream": "socket"}
 _DEEPEST = 6  # calls from a netdev's init function to where it makes its client
 
 
 @dataclass(frozen=True, slots=True)
 class Netdev:
-    """`tables` have a receive callback; `files` are the netdev's own.
-
-    `stream` is whether its frames go as a stream or as datagrams, None where it knows one way only.
-    """
+    """`tables` have a receive callback; `files` are the netdev's own. `stream`: of a netdev that carries
+    datagrams too, only what carries a stream."""
 
     name: str
     tables: tuple[ClientTable, ...]
     files: tuple[str, ...]
-    stream: bool | None = None
+    stream: bool = False
 
 
 def netdev_names(index: Index) -> list[str]:
@@ -42,12 +42,15 @@ def netdev_names(index: Index) -> list[str]:
     return [name for row in index.backends() if (name := backend_name(row[0])) != "nic"]
 
 
-def find_netdev(index: Index, name: str, stream: bool = False) -> Netdev:
-    """The netdev of that name. Raises NoPath, with the reason, where QEMU's code carries no frames for it.
+def find_netdev(index: Index, name: str) -> Netdev:
+    """The netdev of that name; `socket-stream` is `socket` with `listen=` or `connect=`.
 
-    `stream` chooses where it has both: `socket` with `listen=` or `connect=` is one, with `udp=` or `mcast=`
-    it is not.
+    Raises NoPath, with the reason, where QEMU's code carries no frames for it.
     """
+    if name in _STREAMS:
+        whole = find_netdev(index, _STREAMS[name])
+        made = tuple(table for table in whole.tables if "dgram" not in table.variable)
+        return replace(whole, name=name, tables=made or whole.tables, stream=True)
     rows = {backend_name(row[0]): row for row in index.backends()}
     if name not in netdev_names(index):
         known = ", ".join(netdev_names(index))
@@ -63,17 +66,7 @@ def find_netdev(index: Index, name: str, stream: bool = False) -> Netdev:
         raise NoPath(f"netdev {name!r} has no NetClientInfo with a receive callback in this index{where}")
     stems = {table.file.removesuffix(".c") for table in own}
     files = {table.file for table in own} | {f"{stem}-linux.c" for stem in stems}
-    both = len({_is_stream(index, table) for table in own}) > 1
-    if both:
-        own = [table for table in own if _is_stream(index, table) == stream]
-    return Netdev(name, tuple(own), tuple(sorted(files)), stream if both else None)
-
-
-def _is_stream(index: Index, table: ClientTable) -> bool:
-    """Whether its client sends what one call may send in part (util/iov.c), as only a stream does."""
-    receive = table.callbacks.get("receive_iov") or table.callbacks["receive"]
-    called = {index.function_by_id(edge.callee).name for edge in index.callees(receive[0].id)}
-    return stages.STREAM_WRITE in called
+    return Netdev(name, tuple(own), tuple(sorted(files)))
 
 
 def _made_by(index: Index, init: int | None, tables: list[ClientTable]) -> list[ClientTable]:

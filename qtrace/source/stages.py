@@ -24,8 +24,6 @@ __all__ = [
     "QUEUED",
     "QUEUE_NOTE",
     "SEND",
-    "STREAM_READ",
-    "STREAM_WRITE",
     "VIRTIO_KICK",
 ]
 
@@ -65,8 +63,6 @@ LIBRARY_OF = {
     **dict.fromkeys(("slirp_input", "slirp_pollfds_poll"), "libslirp"),
     **dict.fromkeys(("vde_send", "vde_recv"), "libvdeplug"),
 }
-# net/net.c and util/iov.c: how a frame is cut out of a stream, and how one is written into it.
-STREAM_READ, STREAM_WRITE = "net_fill_rstate", "iov_send_recv"
 # What a library's part ends in: a stream's calls are looked for before those of datagrams, because TCP
 # is what most of a guest's frames carry.
 INSIDE_WRITE = (("send", "write", "writev", "sendmsg"), ("sendto", "sendmmsg"))

@@ -22,17 +22,12 @@ _NOT_ENTRIES = ("TypeInfo.", "DeviceClass.", "NetClientInfo.", "VMStateDescripti
 _SET_UP = (".init", ".initialise", ".realize", ".reset", ".handle_reset", ".exit")
 
 
-def walk(
-    index: Index, nic: str, netdev: str, datapath: str = "qemu", *, direction: Direction, stream: bool = False
-) -> Path:
-    """The path of a frame. Raises NoPath, with the reason, where there is none.
-
-    `stream`: a netdev that knows both, `socket`, carries a stream and not datagrams.
-    """
+def walk(index: Index, nic: str, netdev: str, datapath: str = "qemu", *, direction: Direction) -> Path:
+    """The path of a frame. Raises NoPath, with the reason, where there is none."""
     model = find_nic(index, nic)
     if datapath == "vhost-net":
         return _vhost(index, nic, model, netdev, direction)
-    pair = _Pair(index, nic, model, find_netdev(index, netdev, stream))
+    pair = _Pair(index, nic, model, find_netdev(index, netdev))
     return pair.tx() if direction is Direction.TX else pair.rx()
 
 

@@ -40,6 +40,7 @@ def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
     return pa.schema([*_KEY, *columns.items()])
 
 
+_ENDS = ("from_stage", "from_function", "to_stage", "to_function")
 _DEVICE_COUNTERS = ("rx_packets", "rx_bytes", "rx_dropped", "tx_packets", "tx_bytes", "tx_dropped")
 
 SCHEMAS: Mapping[str, pa.Schema] = {
@@ -57,8 +58,15 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         | {"queue": pa.int32(), "direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT}
         | dict.fromkeys(("calls", "frames", "bytes"), _COUNT)
     ),
-    "edges": _schema(
-        dict.fromkeys(("direction", "from_stage", "from_function", "to_stage", "to_function"), _TEXT)
+    "edges": _schema(dict.fromkeys(("direction", *_ENDS), _TEXT) | {"slot": pa.int32(), "count": _COUNT}),
+    "frames": _schema(
+        {"netdev_id": _TEXT, "queue": pa.int32()}
+        | dict.fromkeys(("direction", "carried", *_ENDS), _TEXT)
+        | dict.fromkeys(("frames", "matched", "ambiguous", "unmatched"), _COUNT)
+    ),
+    "frame_times": _schema(
+        {"netdev_id": _TEXT, "queue": pa.int32()}
+        | dict.fromkeys(("direction", *_ENDS), _TEXT)
         | {"slot": pa.int32(), "count": _COUNT}
     ),
     "syscalls": _schema(
@@ -67,6 +75,10 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     ),
     "threads": _schema(
         {"thread": _TEXT, "tid": pa.int32(), "seconds": _REAL, "voluntary": _COUNT, "involuntary": _COUNT}
+    ),
+    "cpu_functions": _schema(
+        {"thread": _TEXT, "tid": pa.int32(), "function": _TEXT, "file": _TEXT}
+        | {"samples": _COUNT, "hertz": pa.int32()}
     ),
     "devices": _schema({"device": _TEXT, "side": _TEXT} | dict.fromkeys(_DEVICE_COUNTERS, _COUNT)),
     "ledger": _schema({"kind": _TEXT, "item": _TEXT, "count": _COUNT, "note": _TEXT}),

@@ -13,7 +13,7 @@ from qtrace.trace.owners import Owners
 __all__ = ["Attribution", "Clients"]
 
 # libslirp opens one for each connection of its guest's, a channel's is in no field of the client's.
-_WITH_SOCKETS = ("user", "stream", "vde")
+_WITH_SOCKETS = ("user", "vde")
 # The process's network clients as they are now. Raises TargetError where they cannot be told.
 Clients = Callable[[], list[NetClient]]
 
@@ -32,6 +32,11 @@ class Attribution:
     def numbers(self) -> list[int]:
         """Of every owner that ever was, and 0."""
         return list(range(self.owners.given + 1))
+
+    @property
+    def descriptors(self) -> set[int]:
+        """The network clients' own."""
+        return {descriptor for owner in self.owners for descriptor in owner.descriptors}
 
     @property
     def sockets(self) -> int:

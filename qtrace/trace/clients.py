@@ -26,6 +26,9 @@ _DESCRIPTORS = {
     "socket": "NetSocketState.fd",
     "dgram": "NetDgramState.fd",
 }
+# Driver -> the pointer to its channel, which has the descriptor (include/io/channel-socket.h).
+_CHANNELS = {"stream": "NetStreamState.ioc"}
+_CHANNEL = "QIOChannelSocket.fd"
 # Driver -> the pointer to a library's object that the library is called with.
 _LIBRARIES = {"user": "SlirpState.slirp", "vde": "VDEState.vde"}
 
@@ -87,9 +90,10 @@ class NetClient:
     its number within the device. `objects` are the addresses that stand for it in the arguments of QEMU's
     functions: its own, its library's and, for queue 0, its device's. `queued` frames wait in its NetQueue.
 
-    `virtqueues` (received, sent), `features` and `offloads` that the guest's driver has accepted: None where
-    the device is not virtio. `vhost`: the kernel carries frames (a NIC's), or could (a back end's).
-    `descriptor` is -1 without one. `header_bytes` go before each frame.
+    `virtqueues` (received, sent), `features` and `offloads` that the guest's driver has accepted, `mtu` that
+    it was told (0: none): None where the device is not virtio. `vhost`: the kernel carries frames (a NIC's),
+    or could (a back end's). `descriptor` is -1 without one, `hub` where it is no hub's port. `header_bytes`
+    go before each frame.
     """
 
     address: int
@@ -106,8 +110,10 @@ class NetClient:
     virtqueues: tuple[int, int] | None = None
     features: int | None = None
     offloads: int | None = None
+    mtu: int | None = None
     vhost: bool = False
     descriptor: int = -1
+    hub: int = -1
 
 
 def read_clients(
@@ -148,6 +154,11 @@ class _Reader:
 
     def number(self, address: int, field: str, size: int = 4) -> int:
         return self.memory.number(address + self.at(field), size)
+
+    def descriptor(self, address: int, field: str) -> int:
+        """A descriptor, -1 where there is none."""
+        number = self.number(address, field)
+        return number if number < 2**31 else -1
 
     def client(self, at: int) -> NetClient:
         info = self.word(at, "NetClientState.info")
@@ -191,14 +202,20 @@ class _Reader:
             virtqueues=(self.word(pair, "VirtIONetQueue.rx_vq"), self.word(pair, "VirtIONetQueue.tx_vq")),
             features=self.memory.word(card + self.at("VirtIODevice.guest_features")),
             offloads=self.memory.word(card + self.at("VirtIONet.curr_guest_offloads")),
+            mtu=self.number(card + self.at("VirtIONet.net_conf"), "virtio_net_conf.mtu", 2),
             vhost=bool(self.number(card, "VirtIONet.vhost_started", 1)),
         )
 
     def back_end(self, client: NetClient) -> NetClient:
+        if client.driver == "hubport":
+            hub = self.word(client.address, "NetHubPort.hub")
+            client = replace(client, hub=self.number(hub, "NetHub.id"))
         field = _DESCRIPTORS.get(client.driver, "")
         if field in self.layout:
-            number = self.number(client.address, field)
-            client = replace(client, descriptor=number if number < 2**31 else -1)
+            client = replace(client, descriptor=self.descriptor(client.address, field))
+        field = _CHANNELS.get(client.driver, "")
+        if field in self.layout and _CHANNEL in self.layout and (at := self.word(client.address, field)):
+            client = replace(client, descriptor=self.descriptor(at, _CHANNEL))
         field = _LIBRARIES.get(client.driver, "")
         if field in self.layout:
             client = _with(client, [self.word(client.address, field)])

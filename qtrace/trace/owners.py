@@ -42,6 +42,11 @@ class Owner:
         return tuple(client.descriptor for client in self.clients if client.descriptor >= 0)
 
     @property
+    def hub(self) -> int:
+        """The hub that one side is a port of, -1 without."""
+        return max(client.hub for client in self.clients)
+
+    @property
     def vhost(self) -> bool:
         """Whether its back end has a vhost device: a worker of its own in the kernel."""
         return any(client.vhost for client in self.clients if client.driver != _NIC)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path as FilePath
 
 from qtrace.model import Path, Probe, Role, Step, Symbol
@@ -83,12 +85,36 @@ def _why_not(step: Step) -> str:
 
 
 def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Probe], list[Unplaced]]:
-    """Several paths of one process: a function that two of them share is measured once a direction."""
+    """Several paths of one process: a function that two of them share is measured once a direction.
+
+    Positions are in the order of all paths then: that of a shared function fits each of them.
+    """
     probes: dict[tuple[str, str], Probe] = {}
     unplaced: dict[tuple[str, str], Unplaced] = {}
+    after: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    agree = True
     for found, missing in plans:
+        ordered = sorted([*found, *(probe for probe, _ in missing)], key=lambda probe: probe.position)
+        for probe, next_one in pairwise(ordered):
+            after.setdefault(_key(next_one), set()).add(_key(probe))
         for probe in found:
-            probes.setdefault((probe.direction, probe.function), probe)
+            agree &= probes.setdefault(_key(probe), probe).position == probe.position
         for probe, reason in missing:
-            unplaced.setdefault((probe.direction, probe.function), (probe, reason))
-    return list(probes.values()), list(unplaced.values())
+            agree &= unplaced.setdefault(_key(probe), (probe, reason))[0].position == probe.position
+    if agree:
+        return list(probes.values()), list(unplaced.values())
+    try:
+        rank = {key: place for place, key in enumerate(TopologicalSorter(after).static_order())}
+    except CycleError:  # two paths pass the same functions the other way round: each keeps its first position
+        return list(probes.values()), list(unplaced.values())
+    return (
+        [replace(probe, position=rank.get(key, probe.position)) for key, probe in probes.items()],
+        [
+            (replace(probe, position=rank.get(key, probe.position)), why)
+            for key, (probe, why) in unplaced.items()
+        ],
+    )
+
+
+def _key(probe: Probe) -> tuple[str, str]:
+    return probe.direction.value, probe.function

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qtrace.trace.frames import FrameReading
 from qtrace.trace.snapshot import LOST, Count
 
 __all__ = ["MOST_STAGES", "Reading", "subtract"]
@@ -24,13 +25,14 @@ class Reading:
     errors: Mapping[tuple[int, int, str, str], int] = field(default_factory=dict)
     lost: Mapping[int, int] = field(default_factory=dict)
     missed: Mapping[str, int] = field(default_factory=dict)
+    frames: FrameReading = field(default_factory=FrameReading)
 
     @classmethod
     def of(
         cls,
         module: Any,
         stages: int,
-        owners: Iterable[int],
+        owners: Collection[int],
         names: Mapping[int, str],
         classes: Sequence[str],
         missed: Mapping[str, int],
@@ -62,7 +64,7 @@ class Reading:
             errors[name] = errors.get(name, 0) + sum(cpu.errors for cpu in cpus)
         table = module[b"lost"]
         lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
-        return cls(counts, edges, syscalls, errors, lost, dict(missed))
+        return cls(counts, edges, syscalls, errors, lost, dict(missed), FrameReading.of(module, owners))
 
 
 def subtract(after: Reading, before: Reading) -> Reading:
@@ -74,4 +76,5 @@ def subtract(after: Reading, before: Reading) -> Reading:
         {key: count - before.errors.get(key, 0) for key, count in after.errors.items()},
         {key: count - before.lost.get(key, 0) for key, count in after.lost.items()},
         {key: count - before.missed.get(key, 0) for key, count in after.missed.items()},
+        after.frames.since(before.frames),
     )

@@ -11,9 +11,12 @@ from qtrace.errors import TargetError, TraceError
 from qtrace.model import Direction, Probe
 from qtrace.probes import Point, point_for
 from qtrace.probes.qemu_function import RULES
-from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, STREAM, TAP
+from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
 from qtrace.trace.attach import Attachments
 from qtrace.trace.attribution import Attribution, Clients
+from qtrace.trace.cpu import CpuSampler
+from qtrace.trace.frames import forget, mark_parts
+from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import kprobes_available
 from qtrace.trace.reading import MOST_STAGES, Reading, subtract
@@ -59,6 +62,7 @@ class Session:
         self._base = Reading()
         self._threads: dict[int, ThreadTimes] = {}
         self._began = self._ended = 0.0
+        self._instruments: list[Instrument] = []
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -84,12 +88,23 @@ class Session:
                 if not self._target.alive():
                     raise TargetError(f"process {self._target.pid} has ended") from exc
                 self._stages[slot] = Stage(stage.probe, stage.how, reason=str(exc))
+        attached = [not stage.reason for stage in self._stages]
+        mark_parts(self._table("places"), [stage.probe for stage in self._stages], attached)
         self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
 
     def close(self) -> None:
         """Detach everything. `Engine.attach` calls it."""
         self._run(False)
+        while self._instruments:
+            self._instruments.pop().close()
         self._attached.close()
+
+    def sample_cpu(self, hertz: int) -> CpuSampler:
+        """Sample what the threads execute in the windows that follow. Raises TraceError."""
+        sampler = CpuSampler(self._module, self._target, hertz)
+        self._instruments.append(sampler)
+        sampler.open()
+        return sampler
 
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
@@ -98,6 +113,9 @@ class Session:
         self._attribute()
         self._refresh_descriptors()
         self._table("latest").clear()
+        forget(self._module)
+        for instrument in self._instruments:
+            instrument.begin()
         self._base = self._reading()
         self._threads = self._times()
         self._began, self._ended = time.monotonic(), 0.0
@@ -138,6 +156,7 @@ class Session:
             threads={tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()},
             lost=counted.lost,
             missed=counted.missed,
+            frames=counted.frames,
             unread=self._attribution.unread,
             names={tid: used.name for tid, used in (self._threads | threads).items()},
         ).simplified()
@@ -223,7 +242,9 @@ class Session:
     def _refresh_descriptors(self) -> None:
         table = self._table("fd_class")
         for fd, number in self._target.descriptors().items():
-            table[ctypes.c_uint32(fd)] = table.Leaf(number)
+            # A local stream is a monitor's or a console's, but for one that a network client has as its own.
+            ours = number == OTHER and fd in self._attribution.descriptors
+            table[ctypes.c_uint32(fd)] = table.Leaf(STREAM if ours else number)
 
     def _attribute(self) -> None:
         """Learn which objects of QEMU's belong to whom; cards may have come or gone."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qtrace.model import Probe
+from qtrace.trace.frames import FrameReading
 from qtrace.trace.owners import Owner
 from qtrace.trace.target import ThreadTimes
 
@@ -19,6 +20,7 @@ LOST = (
     ("lost", "passages beyond the histogram map", "edges are incomplete"),
     ("lost", "threads beyond the thread map", "edges of further threads are missing"),
     ("lost", "system calls beyond their map", "syscalls are incomplete"),
+    ("lost", "CPU samples beyond their map", "their functions are missing"),
 )
 
 
@@ -64,6 +66,7 @@ class Snapshot:
     threads: Mapping[int, ThreadTimes]
     lost: Mapping[int, int]
     missed: Mapping[str, int]
+    frames: FrameReading = field(default_factory=FrameReading)
     unread: str = ""
     names: Mapping[int, str] = field(default_factory=dict)
 
@@ -78,7 +81,7 @@ class Snapshot:
         edges: dict[tuple[int, int, int, int], int] = {}
         for (_, before, after, slot), passages in self.edges.items():
             edges[number, before, after, slot] = edges.get((number, before, after, slot), 0) + passages
-        return replace(self, counts=counts, edges=edges)
+        return replace(self, counts=counts, edges=edges, frames=self.frames.of_one(number))
 
     def only(self, numbers: Collection[int], stages: Collection[tuple[str, str]]) -> Snapshot:
         """What these owners counted, at these stages, each (direction, function). What is nobody's stays."""
@@ -105,6 +108,7 @@ class Snapshot:
             },
             syscalls={key: count for key, count in self.syscalls.items() if key[0] in kept},
             errors={key: count for key, count in self.errors.items() if key[0] in kept},
+            frames=self.frames.only(kept, new),
         )
 
     def total(self, slot: int) -> Count:
@@ -116,7 +120,11 @@ class Snapshot:
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
+        attached = [not stage.reason for stage in self.stages]
+        whose = {owner.number: (owner.netdev, owner.queue) for owner in self.owners}
+        followed = self.frames.tables([stage.probe for stage in self.stages], attached, whose)
         return {
+            **followed,
             "stages": [self._stage(slot) for slot in range(len(self.stages))],
             "queues": self._queues(),
             "edges": self._edges(),
@@ -131,7 +139,7 @@ class Snapshot:
                 }
                 for tid, used in sorted(self.threads.items())
             ],
-            "ledger": self._ledger(),
+            "ledger": [*self._ledger(), *self.frames.ledger(followed["frames"])],
         }
 
     def _stage(self, slot: int) -> dict[str, Any]:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtrace.errors import TargetError
-from qtrace.probes.syscalls import DATAGRAM, STREAM, TAP
+from qtrace.probes.syscalls import DATAGRAM, EVENTFD, OTHER, STREAM, TAP
 from qtrace.proc import vhost_workers
 
-__all__ = ["Target", "ThreadTimes"]
+__all__ = ["Mapping", "Target", "ThreadTimes"]
 
-_OTHER, _EVENTFD = 1, 5
 _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
 
@@ -28,6 +27,18 @@ class ThreadTimes:
     seconds: float
     voluntary: int
     involuntary: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A piece of the process's memory from `first` up to `end`. `offset` is where it begins in the file
+    `name`, which is empty where no file is behind it."""
+
+    first: int
+    end: int
+    offset: int
+    executable: bool
+    name: str
 
 
 class Target:
@@ -92,19 +103,30 @@ class Target:
     def libraries(self) -> list[Path]:
         """Paths of the mapped executable files, the program first; through the process's own root where
         that is not ours."""
-        names: dict[str, None] = {}
-        with contextlib.suppress(OSError):
-            for line in (self._proc / "maps").read_text().splitlines():
-                fields = line.split(maxsplit=5)
-                if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
-                    names.setdefault(fields[5])
+        return list(self.files().values())
+
+    def files(self) -> dict[str, Path]:
+        """As `libraries`, by the name that the process's own map has for the file."""
+        names = dict.fromkeys(
+            span.name for span in self.mappings() if span.executable and span.name.startswith("/")
+        )
         ours = self._shares_our_files()
-        found = []
+        found = {}
         for number, name in enumerate(names):
             if not name.endswith(" (deleted)"):
-                found.append(Path(name) if ours else self._proc / "root" / name.lstrip("/"))
+                found[name] = Path(name) if ours else self._proc / "root" / name.lstrip("/")
             elif number == 0:  # an upgrade has replaced the program; the kernel still has the old one
-                found.append(self._proc / "exe")
+                found[name] = self._proc / "exe"
+        return found
+
+    def mappings(self) -> list[Mapping]:
+        """The process's memory, in order; empty where it has ended."""
+        found = []
+        with contextlib.suppress(OSError):
+            for line in (self._proc / "maps").read_text().splitlines():
+                span, rights, begin, _, _, *name = line.split(maxsplit=5)
+                first, end = (int(text, 16) for text in span.split("-"))
+                found.append(Mapping(first, end, int(begin, 16), "x" in rights, "".join(name)))
         return found
 
     def _shares_our_files(self) -> bool:
@@ -188,8 +210,8 @@ def _class_of(link: str, streams: set[str], datagrams: set[str]) -> int:
     if link == "/dev/net/tun":
         return TAP
     if link == "anon_inode:[eventfd]":
-        return _EVENTFD
+        return EVENTFD
     if link.startswith("socket:["):
         inode = link[8:-1]
-        return STREAM if inode in streams else DATAGRAM if inode in datagrams else _OTHER
-    return _OTHER
+        return STREAM if inode in streams else DATAGRAM if inode in datagrams else OTHER
+    return OTHER

@@ -85,10 +85,12 @@ class Traced:
 @contextlib.contextmanager
 def open_traced(kind: Kind, attacher: Attacher, index: Index) -> Iterator[Traced]:
     """The guest, up, with probes on every stage of both directions."""
-    nic, netdev = kind.nic, kind.netdev
-    paths = [walk(index, nic, netdev, direction=way, stream=kind.stream) for way in Direction]
+    way_of = "socket-stream" if kind.netdev == "socket" and kind.stream else kind.netdev
+    paths = [walk(index, kind.nic, way_of, direction=way) for way in Direction]
     with (
-        open_network(nic, netdev, "qemu", choose_accelerator(), form=kind.form, hub=kind.hub) as network,
+        open_network(
+            kind.nic, kind.netdev, "qemu", choose_accelerator(), form=kind.form, hub=kind.hub
+        ) as network,
         attacher.attach(network.guest.pid, paths) as session,
     ):
         yield Traced(kind, network, session)
@@ -147,6 +149,7 @@ class Window:
     expected: dict[Direction, int]
     rows: list[dict[str, Any]]
     ledger: list[dict[str, Any]]
+    followed: list[dict[str, Any]]
     devices: dict[str, dict[str, int]] = field(default_factory=dict)
     refused: int = 0  # sends that the host had no room for: QEMU queues the frame and delivers it again
     payload: int = 0  # bytes of TCP
@@ -164,6 +167,8 @@ class Window:
             return "a stream: bytes"
         if row["function"] in RETURNS_FRAMES:
             return "polls too"
+        if row["function"] == "usbnet_receive" and row["stage"] == "deliver":
+            return "tries: it has room for one frame, what it refuses waits in the queue"
         return ""
 
     def wanted(self, row: dict[str, Any]) -> int:
@@ -200,9 +205,18 @@ def pass_frames(traced: Traced, direction: Direction, size: int = 200, frames: i
         for row in tables["syscalls"]
         if (row["fd"], row["name"]) in (("socket", "sendto"), ("socket", "sendmsg"), ("tap", "writev"))
     )
-    rows, ledger = tables["stages"], tables["ledger"]
-    dropped = _dropped(network) - dropped
-    return Window(traced.kind, direction, frames, expected, rows, ledger, moved, refused, dropped)
+    return Window(
+        traced.kind,
+        direction,
+        frames,
+        expected,
+        tables["stages"],
+        tables["ledger"],
+        tables["frames"],
+        moved,
+        refused=refused,
+        dropped=_dropped(network) - dropped,
+    )
 
 
 def _dropped(network: Network) -> int:
@@ -219,6 +233,12 @@ def wrong(window: Window) -> list[str]:
             found.append(f"{row['direction']} {row['stage']} {row['frames']} of {window.wanted(row)}")
         if row["attached"] and row["function"] in RETURNS_FRAMES and row["calls"] < window.wanted(row):
             found.append(f"{row['function']} {row['calls']} of {window.wanted(row)}")
+    for row in window.followed:
+        # Each frame that is followed is seen at its first stage and at its last: none missed, none guessed.
+        count = window.expected[Direction(row["direction"])]
+        seen = tuple(row[name] for name in ("frames", "matched", "ambiguous", "unmatched"))
+        if seen != (count, count, 0, 0):
+            found.append(f"{row['direction']} followed: {seen} of {count}")
     found += [f"{row['kind']}: {row['item']}" for row in window.ledger if row["kind"] in ("lost", "missed")]
     for way, count in window.expected.items():
         if window.devices["guest"][f"{way}_packets"] != count:
@@ -258,8 +278,14 @@ def pass_segments(traced: Traced, direction: Direction, seconds: float = 1.0) ->
     }
     tables, counted = session.read().tables(), moved["tap"]
     expected = {Direction.TX: counted["rx_packets"], Direction.RX: counted["tx_packets"]}
-    window = Window(
-        traced.kind, direction, expected[direction], expected, tables["stages"], tables["ledger"], moved
+    return Window(
+        traced.kind,
+        direction,
+        expected[direction],
+        expected,
+        tables["stages"],
+        tables["ledger"],
+        tables["frames"],
+        moved,
+        payload=int({name: value for name, value, _ in metrics}["bytes"]),
     )
-    window.payload = int({name: value for name, value, _ in metrics}["bytes"])
-    return window

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from exact import FRAMES, Kind, Traced, open_traced, pass_frames, run_window
+from exact import FRAMES, Kind, Traced, open_traced, pass_frames, run_window, settle
 from exact import wrong as wrong_in
 
 from qtrace.bench.attach import Attacher
@@ -102,3 +104,34 @@ def test_bytes_are_the_frames_own(traced: Traced) -> None:
         row = rows[stage]
         per_frame = row["bytes"] / row["frames"]
         assert per_frame - 200 in (0, 10, 12), (stage, per_frame)
+
+
+def test_frames_that_wait_are_followed_or_said_to_be_ambiguous(traced: Traced) -> None:
+    """A stopped guest takes no frames: they wait in the tap, in QEMU's queue, or in both."""
+    network, session, sent, held = traced.network, traced.session, 7, 0.2
+
+    def send(network: Network, _: int) -> int:
+        network.guest.qmp("stop")
+        link = network.space.make(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        with link:
+            for number in range(sent):
+                link.sendto(number.to_bytes(4, "big") + bytes(154), network.link.sink)
+        settle(session)
+        time.sleep(held)  # what the first of them waits for, and not we
+        network.guest.qmp("cont")
+        return FRAMES
+
+    snapshot, moved = run_window(traced, send)
+    assert moved["guest"]["rx_packets"] == sent
+    row = next(row for row in snapshot.tables()["frames"] if row["direction"] == "rx")
+    assert row["matched"] + row["ambiguous"] + row["unmatched"] == row["frames"] == sent, row
+    times = {
+        one["slot"]: one["count"] for one in snapshot.tables()["frame_times"] if one["direction"] == "rx"
+    }
+    if network.netdev == "tap":  # QEMU reads one frame and then no more, so none is mistaken for another
+        assert row["matched"] == sent
+        assert 2.0 ** (max(times) + 1) >= held * 1e9
+    assert row["matched"] in (0, sent), "one of several that waited was taken for another"
+    said = {one["kind"]: one["count"] for one in snapshot.tables()["ledger"] if one["item"].startswith("rx ")}
+    for kind in ("ambiguous", "unmatched"):
+        assert said.get(kind, 0) == row[kind]

@@ -8,23 +8,31 @@ import time
 from qtrace.errors import LabError
 from qtrace.lab.network import Network
 
-__all__ = ["frames_to_guest", "frames_to_host"]
+__all__ = ["frames_from", "frames_to_guest", "frames_to_host"]
 
 _AT_ONCE = 16  # frames on the way: half of the smallest ring (pcnet32 has 32 receive buffers)
 _DEADLINE = 20.0  # seconds without a frame arriving
 
 
 def frames_to_host(network: Network, count: int, size: int = 200, timeout: float = 120.0) -> int:
-    """Send exactly `count` UDP frames of `size` bytes from the guest's driver with the kernel's pktgen.
+    """`frames_from` the guest's first card."""
+    return frames_from(network, "eth0", count, size=size, timeout=timeout)
+
+
+def frames_from(
+    network: Network, device: str, count: int, queue: int = 0, size: int = 200, timeout: float = 120.0
+) -> int:
+    """Send exactly `count` UDP frames of `size` bytes from one queue of the guest's `device`, from its driver
+    with the kernel's pktgen.
 
     pktgen retries while the ring is full, so each is sent once. Gives what pktgen says it sent.
     """
     setting = "\n".join(
         [
             "echo rem_device_all >/proc/net/pktgen/kpktgend_0",
-            "echo add_device eth0 >/proc/net/pktgen/kpktgend_0",
+            f"echo add_device {device} >/proc/net/pktgen/kpktgend_0",
             *(
-                f"echo {line} >/proc/net/pktgen/eth0"
+                f"echo {line} >/proc/net/pktgen/{device}"
                 for line in (
                     f"count {count}",
                     f"pkt_size {size}",
@@ -33,10 +41,12 @@ def frames_to_host(network: Network, count: int, size: int = 200, timeout: float
                     f"dst_mac {network.link.host_mac}",
                     "udp_dst_min 9",
                     "udp_dst_max 9",
+                    f"queue_map_min {queue}",
+                    f"queue_map_max {queue}",
                 )
             ),
             "echo start >/proc/net/pktgen/pgctrl",
-            "sed -n 's/.*pkts-sofar: \\([0-9]*\\).*/\\1/p' /proc/net/pktgen/eth0",
+            f"sed -n 's/.*pkts-sofar: \\([0-9]*\\).*/\\1/p' /proc/net/pktgen/{device}",
         ]
     )
     said = network.guest.sh(setting, timeout).strip()

@@ -1,0 +1,53 @@
+"""Frames from their first stage to their last: how long each took, and how many could be followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from qtrace.report.answers import Answers, Row
+from qtrace.report.document import Section, Table
+from qtrace.report.text import MISSING, backend, clean, count, duration, span
+
+__all__ = ["frame_latency", "in_words"]
+
+
+def in_words(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each pair of ends: what was measured, and of how many of the frames."""
+    for row in rows:
+        if not row["frames"]:
+            continue
+        line = f"first stage to last ({clean(row['from_stage'])} to {clean(row['to_stage'])}): "
+        if row["p50_ns"]:
+            line += f"p50 {duration(row['p50_ns'])}, p99 {duration(row['p99_ns'])}; "
+        line += f"{count(row['matched'])} of {count(row['frames'])} frames followed"
+        rest = [f"{count(row[kind])} {kind}" for kind in ("ambiguous", "unmatched") if row[kind]]
+        yield line + (f" ({', '.join(rest)})" if rest else "")
+
+
+def frame_latency(answers: Answers) -> Section:
+    """All pairs of ends with their quantiles and their share of followed frames."""
+
+    def known(row: Row, name: str) -> str:
+        ends = span(duration(row[f"{name}_low_ns"]), duration(row[f"{name}_high_ns"]))
+        return f"{duration(row[f'{name}_ns'])} ({ends})" if row[f"{name}_ns"] else MISSING
+
+    lines = [
+        (
+            *(row["nic"], backend(row["netdev"], row["datapath"])),
+            *(f"{row['workload']} {row['way']}", row["direction"], row["from_stage"], row["to_stage"]),
+            *(known(row, "p50"), known(row, "p99"), count(row["frames"]), count(row["matched"])),
+            *(count(row["ambiguous"]), count(row["unmatched"])),
+        )
+        for row in answers.ask("frame_latency")
+        if row["frames"]
+    ]
+    heads = "NIC|back end|traffic|direction|from|to|#p50|#p99|#frames|#matched|#ambiguous|#unmatched"
+    return Section(
+        "frame-latency",
+        "Time from the first stage to the last",
+        "Each frame by itself, followed on its thread from the first stage that counts frames to the last, "
+        "through a queue too where only one waited. `ambiguous` ended when several were waiting; `unmatched` "
+        "were dropped, waited, or were under way at an end of the window. The times are those of the matched "
+        "frames; the slot's bounds in parentheses are what is certain.",
+        (Table.of("", heads, lines),),
+    )
