@@ -105,10 +105,11 @@ def open_network(
     form: str = "",
     processors: int = 1,
     hub: bool = False,
+    more: tuple[str, ...] = (),
 ) -> Iterator[Network]:
     """As `boot_network`, and waits until the guest is up."""
     with boot_network(
-        nic, netdev, datapath, accelerator, kernel, form=form, processors=processors, hub=hub
+        nic, netdev, datapath, accelerator, kernel, form=form, processors=processors, hub=hub, more=more
     ) as network:
         network.wait_until_up()
         yield network
@@ -125,11 +126,12 @@ def boot_network(
     form: str = "",
     processors: int = 1,
     hub: bool = False,
+    more: tuple[str, ...] = (),
 ) -> Iterator[Network]:
     """Namespace, link (see `open_link`) and a guest that begins to boot; all gone when the block ends.
 
-    With `hub`, QEMU's hub stands between NIC and netdev. The guest is of use after `Network.wait_until_up`,
-    so that several can boot at once. Raises CellError
+    With `hub`, QEMU's hub stands between NIC and netdev; `more` are further arguments of QEMU's. The guest is
+    of use after `Network.wait_until_up`, so that several can boot at once. Raises CellError
     for a combination that cannot be, LabError when something cannot be made, MissingPrerequisite for
     what the machine lacks.
     """
@@ -153,7 +155,7 @@ def boot_network(
             accelerator,
             processors=processors,
             pass_fds=link.fds,
-            more=link.more,
+            more=(*link.more, *more),
         )
         with start_guest(spec, space) as guest:
             yield Network(nic, netdev, datapath, guest, space, link)

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtrace.bench.live import aim_at
+from qtrace.bench.aim import aim_at
 from qtrace.bench.placed import place_probes
 from qtrace.progress import SILENT
 from qtrace.trace.target import Target

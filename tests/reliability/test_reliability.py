@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import of_host  # noqa: F401  registers its trials
 import of_qemu  # noqa: F401
+import of_second  # noqa: F401
 import of_tracer  # noqa: F401
 import pytest
 from trial import TRIALS, Bench, Report, Trial, Untried
