@@ -35,13 +35,17 @@ _LOGGED = re.compile(
 
 
 @contextlib.contextmanager
-def _bpftrace(report: Report, pid: int, places: Sequence[tuple[str, int]]) -> Iterator[subprocess.Popen[str]]:
-    """bpftrace, attached: a count for each (file, offset)."""
+def _bpftrace(
+    report: Report, pid: int, places: Sequence[tuple[str, int]], taken: tuple[str, int]
+) -> Iterator[subprocess.Popen[str]]:
+    """bpftrace, attached: a count for each (file, offset); then of entry and of return of that at `taken`."""
     lines = ['BEGIN { printf("attached\\n"); }']
     for number, (file, offset) in enumerate(places):
-        (part,) = (part for part in Elf(Path(file)).segments if 0 <= offset - part.offset < part.size)
-        address = offset - part.offset + part.address
-        lines.append(f"uprobe:{file}:{address:#x} {{ @[{number}] = count(); }}")
+        lines.append(f"uprobe:{file}:{_address(file, offset):#x} {{ @[{number}] = count(); }}")
+    # Every call of the one function that we also probe at its return comes to that return.
+    entry, leave = len(places), len(places) + 1
+    lines.append(f"uprobe:{taken[0]}:{_address(*taken):#x} {{ @[{entry}] = count(); }}")
+    lines.append(f"uretprobe:{taken[0]}:{_address(*taken):#x} {{ @[{leave}] = count(); }}")
     words = ["bpftrace", "--unsafe", "-p", str(pid), "-e"]
     report.ran([*words, f"uprobe:FILE:ADDRESS {{ … = count(); }} for {len(places)} functions"])
     process = subprocess.Popen(
@@ -64,6 +68,12 @@ def _bpftrace(report: Report, pid: int, places: Sequence[tuple[str, int]]) -> It
             process.stdout.close()
 
 
+def _address(file: str, offset: int) -> int:
+    """The virtual address of what stands at a file offset."""
+    (part,) = (part for part in Elf(Path(file)).segments if 0 <= offset - part.offset < part.size)
+    return offset - part.offset + part.address
+
+
 @trial(_GROUP, "counts the same: bpftrace on the same functions, at the same time")
 def bpftrace(bench: Bench, report: Report) -> None:
     if not shutil.which("bpftrace"):
@@ -77,7 +87,12 @@ def bpftrace(bench: Bench, report: Report) -> None:
         ]
         places = sorted({(probe.binary, probe.offset) for probe in probes})
         names = {(probe.binary, probe.offset): probe.function for probe in probes}
-        with _bpftrace(report, network.guest.pid, places) as process:
+        taken = next(
+            (stage.probe.binary, stage.probe.offset)
+            for stage in session.stages
+            if stage.probe.function == "virtqueue_pop"
+        )
+        with _bpftrace(report, network.guest.pid, places, taken) as process:
             session.start()
             assert frames_to_host(network, FRAMES) == FRAMES
             assert frames_to_guest(network, FRAMES) == FRAMES
@@ -86,11 +101,41 @@ def bpftrace(bench: Bench, report: Report) -> None:
             process.send_signal(signal.SIGINT)
             said, _ = process.communicate(timeout=_TIMEOUT)
         rows = session.read().tables()["stages"]
-    theirs = {names[places[int(number)]]: int(count) for number, count in _COUNTED.findall(said)}
+    counted = {int(number): int(count) for number, count in _COUNTED.findall(said)}
+    left, came = counted.pop(len(places) + 1), counted.pop(len(places))
+    assert came == left >= 2 * FRAMES
+    theirs = {names[places[number]]: count for number, count in counted.items()}
     ours = {name: sum(row["calls"] for row in rows if row["function"] == name) for name in theirs}
     assert len(theirs) == len(places) >= 4 and ours == theirs
     compared = ", ".join(f"{name} {count}" for name, count in sorted(ours.items()))
     report.saw(f"{FRAMES} frames each way, and what answered them; both tools: {compared}")
+    report.saw(f"virtqueue_pop, of all devices: {came} calls and {left} returns")
+
+
+# What would leave a function other than by its return, which a return probe does not bear.
+_LEAVES = ("longjmp", "cpu_loop_exit", "coroutine", "swapcontext", "pthread_exit")
+
+
+@trial(_GROUP, "is the source: virtqueue_pop is left by its return alone, so its return can be probed")
+def left_by_return(bench: Bench, report: Report) -> None:
+    index = bench.index
+    (start,) = index.function("virtqueue_pop")
+    seen, todo = {start.id}, [start.id]
+    while todo:
+        for edge in index.callees(todo.pop()):  # through pointers too, as far as they are resolved
+            if edge.callee not in seen:
+                seen.add(edge.callee)
+                todo.append(edge.callee)
+    names = {index.function_by_id(number).name for number in seen}
+    beyond = {index.function_by_id(number).name for number in seen if not index.function_by_id(number).file}
+    assert "virtqueue_split_pop" in names
+    assert not [name for name in names if any(word in name for word in _LEAVES)]
+    report.commands.append("qtrace walk --from virtqueue_pop --to FUNCTION")
+    report.saw(
+        f"{len(names)} functions can be reached from it, none of them switches coroutines or jumps out; "
+        f"{len(beyond)} of them have their bodies outside the index (the C library, GLib, QEMU's memory "
+        "core). It is the only function whose return is probed"
+    )
 
 
 @trial(_GROUP, "times the same: QEMU's own trace log, of the same frames")
