@@ -241,9 +241,16 @@ def wrong(window: Window) -> list[str]:
         heard = window.expected[Direction.TX] - window.dropped
         own = heard if window.kind.echoes and way is Direction.RX else 0  # its own, for nobody here
         seen = tuple(row[name] for name in ("frames", "matched", "ambiguous", "unmatched"))
-        if window.kind.hub or window.refused or "tries" in "".join(map(window.exempt, window.rows)):
+        if (
+            window.kind.hub
+            or window.refused
+            or window.payload
+            or "tries" in "".join(map(window.exempt, window.rows))
+        ):
             if sum(seen[1:]) != seen[0]:  # in a queue, or in a hub, a frame may be lost sight of
                 found.append(f"{row['direction']} followed: {seen}")
+            if seen[0] < count:
+                found.append(f"{row['direction']} followed: {seen} of {count}")
         elif seen != (count + own, count, 0, own):
             found.append(f"{row['direction']} followed: {seen} of {count}")
     found += [f"{row['kind']}: {row['item']}" for row in window.ledger if row["kind"] in ("lost", "missed")]

@@ -46,7 +46,8 @@ def section(bench: Bench, kinds: Sequence[Kind] = KINDS) -> list[str]:
         "One guest a row. 1009 UDP frames of 60 bytes (the smallest) and 1009 of 1514 (the largest) are sent "
         "each way: from the guest by its kernel's packet generator, to it from the host. `each` are the "
         "stages that counted every one of them, of both sizes, and, of the other direction, every answer "
-        "that the receiver's own kernel says it has sent. `otherwise` are stages that count something else by nature. "
+        "that the receiver's own kernel says it has sent. `otherwise` are stages that count something else "
+        "by nature. "
         "`devices` are the counters that moved by the same numbers: the guest's own driver, and the tap's.",
         "",
         "| NIC | netdev | tx: each | rx: each | otherwise | devices | jumbo (9014) | |",

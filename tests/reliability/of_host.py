@@ -120,7 +120,7 @@ def two_capabilities(bench: Bench, report: Report) -> None:
     )
 
 
-@trial(_GROUP, "has neither tracefs nor debugfs mounted")
+@trial(_GROUP, "has neither tracefs nor debugfs mounted", quick=False)
 def no_tracefs(bench: Bench, report: Report) -> None:
     network = bench.network
     script = (
@@ -144,7 +144,7 @@ def no_tracefs(bench: Bench, report: Report) -> None:
     report.saw(f"every stage attached; {FRAMES} frames sent, {counted} counted")
 
 
-@trial(_GROUP, "has no kernel headers, and no network to fetch them")
+@trial(_GROUP, "has no kernel headers, and no network to fetch them", quick=False)
 def no_headers(bench: Bench, report: Report) -> None:
     release = os.uname().release
     if Path(f"/lib/modules/{release}/build/include").exists() or Path("/sys/kernel/kheaders.tar.xz").exists():

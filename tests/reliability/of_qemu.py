@@ -105,7 +105,7 @@ def killed(bench: Bench, report: Report) -> None:
     _ends(report, lambda network: os.kill(network.guest.pid, signal.SIGKILL))
 
 
-@trial(_GROUP, "is stopped inside the window (SIGSTOP) and continued")
+@trial(_GROUP, "is stopped inside the window (SIGSTOP) and continued", quick=False)
 def stopped(bench: Bench, report: Report) -> None:
     network = bench.network
     with run_folder() as run:

@@ -86,7 +86,7 @@ def interrupted_compiling(bench: Bench, report: Report) -> None:
     _interrupt(bench, report, "compiles")
 
 
-@trial(_GROUP, "is interrupted (Ctrl-C) while it attaches")
+@trial(_GROUP, "is interrupted (Ctrl-C) while it attaches", quick=False)
 def interrupted_attaching(bench: Bench, report: Report) -> None:
     _interrupt(bench, report, "attaches")
 
