@@ -146,8 +146,8 @@ static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
 
     u64 now = bpf_ktime_get_ns();
     u32 zero = 0;
-    struct target *target = targets.lookup(&zero);
     u64 sampled = 0;
+    struct target *target = targets.lookup(&zero);
     if (target && target->running & COUNTS_FUNCTIONS) /* else only a part of its way is seen */
         sampled = frame_passed(slot, place, owner, frames, bytes, now);
     if (!before) {

@@ -42,6 +42,8 @@ static __always_inline u64 vector_bytes(u64 at, u64 number) {
     return sum;
 }
 
+static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length);
+
 /* The direction of the last stage that this thread has passed. */
 static __always_inline u8 thread_way(void) {
     u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1;
@@ -50,8 +52,6 @@ static __always_inline u8 thread_way(void) {
     struct seen *received = latest.lookup(&key);
     return received && (!sent || sent->when < received->when) ? RX : TX;
 }
-
-static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length);
 
 int on_function(struct pt_regs *ctx) {
     struct target *target = traced();
@@ -83,7 +83,7 @@ int on_function(struct pt_regs *ctx) {
     u32 owner = owner_of(client);
     u64 data = second, length = third, vectors = 0, sampled = 0;
     if (site->rule == RULE_BUFFER) {
-        length = (u32)length;
+        length = (u32)third;
         sampled = passed(slot, owner, 1, length);
     } else if (site->rule == RULE_PACKET) {
         length = second;

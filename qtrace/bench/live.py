@@ -99,8 +99,7 @@ def record_process(
                 found.setdefault(name, []).extend(rows)
             writer.add(one.cell.id, 1, True, found)
         said = facts | besides.conditions() | negotiated(snapshot.owners)
-        writer.update(clock=besides.clock())
-        writer.update(conditions=said | traced.detach())
+        writer.update(conditions=said | traced.detach(), clock=besides.clock())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
 

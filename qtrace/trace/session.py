@@ -319,8 +319,8 @@ class Session:
     def _reading(self) -> Reading:
         numbers = self._attribution.numbers
         names, missed = _syscall_names(), self._attached.missed()
-        slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
         ends = self._follower.ends if self._follower else {}
+        slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
         return Reading.of(self._module, slots, numbers, names, CLASSES, missed, ends)
 
 
