@@ -69,21 +69,18 @@ int on_function(struct pt_regs *ctx) {
     /* Else the compiler chooses between two places in ctx, which the verifier does not follow. */
     asm volatile("" : "+r"(first), "+r"(third));
     u32 owner = owner_of(site->rule == RULE_PACKET ? third : first);
-    u64 data = PT_REGS_PARM2(ctx), length = third, vectors = 0, sampled = 0;
+    u64 data = PT_REGS_PARM2(ctx), length = 0, vectors = 0;
     asm volatile("" : "+r"(data));
     if (site->rule == RULE_BUFFER) {
-        length = (u32)length;
-        sampled = passed(slot, owner, 1, length);
+        length = (u32)third;
     } else if (site->rule == RULE_PACKET) {
         length = data;
         data = first;
-        sampled = passed(slot, owner, 1, length);
     } else if (site->rule == RULE_IOVEC) {
         vectors = (u32)third;
-        sampled = passed(slot, owner, 1, vector_bytes(data, vectors));
-    } else {
-        passed(slot, owner, 0, 0);
+        length = vector_bytes(data, vectors);
     }
+    u64 sampled = passed(slot, owner, site->rule != RULE_CALLS, length);
     if (sampled)
         sample_data(slot, sampled, data, vectors, length);
     return 0;

@@ -11,6 +11,7 @@ from typing import Any
 from qtrace.model import Direction, Path, Probe, Role
 from qtrace.probes import point_for
 from qtrace.trace.owners import Owner
+from qtrace.trace.waiting import Waiting, whose
 
 __all__ = ["MOST_STAGES", "Follower", "FrameCount", "FrameReading", "forget"]
 
@@ -19,18 +20,24 @@ _NOTICES = (Role.KICK, Role.INTERRUPT)  # one of them may stand for many frames
 _KERNEL = ("kprobe", "kretprobe")
 _WAYS = tuple(Direction)
 _GROUPS = 4  # of an owner
+_NOTES = {
+    "ambiguous": "several were under way, and which of them ended cannot be told",
+    "unmatched": "dropped, waiting, under way at an end of the window, or gone where no probe is",
+}
 MOST_STAGES = 64  # kept equal to SLOTS in probes/common.bpf.c
 
 
 @dataclass(frozen=True, slots=True)
 class FrameCount:
     """`matched`: from the first stage to the last, in this order. `ambiguous`: it ended, and could have been
-    one of several. `astray`: it ended, but had not begun. `open`: it began, and was not seen to end."""
+    one of several. `astray`: it ended, but had not begun. `open`: it began, and was not seen to end.
+    `waited` of them were set aside and went on."""
 
     matched: int = 0
     ambiguous: int = 0
     astray: int = 0
     open: int = 0
+    waited: int = 0
 
     def __add__(self, other: FrameCount) -> FrameCount:
         return FrameCount(
@@ -38,6 +45,7 @@ class FrameCount:
             self.ambiguous + other.ambiguous,
             self.astray + other.astray,
             self.open + other.open,
+            self.waited + other.waited,
         )
 
     @property
@@ -62,6 +70,7 @@ class FrameReading:
     counts: Mapping[Group, FrameCount] = field(default_factory=dict)
     times: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
     ends: Mapping[Group, tuple[int, int]] = field(default_factory=dict)  # (first slot, last slot)
+    waiting: Waiting = field(default_factory=Waiting)
 
     @classmethod
     def of(cls, module: Any, owners: Iterable[int], ends: Mapping[Group, tuple[int, int]]) -> FrameReading:
@@ -81,12 +90,13 @@ class FrameReading:
                 sum(int(cpu.ambiguous) for cpu in cpus),
                 sum(int(cpu.astray) for cpu in cpus),
                 still,
+                sum(int(cpu.waited) for cpu in cpus),
             )
         times = {}
         for key, cpus in module[b"frame_times"].items():
             number = key.value
             times[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
-        return cls(counts, times, dict(ends))
+        return cls(counts, times, dict(ends), Waiting.of(module))
 
     def since(self, before: FrameReading) -> FrameReading:
         """What was counted after `before`; `open` is as it is now."""
@@ -94,12 +104,17 @@ class FrameReading:
         for group, now in self.counts.items():
             old = before.counts.get(group, FrameCount())
             counts[group] = FrameCount(
-                now.matched - old.matched, now.ambiguous - old.ambiguous, now.astray - old.astray, now.open
+                now.matched - old.matched,
+                now.ambiguous - old.ambiguous,
+                now.astray - old.astray,
+                now.open,
+                now.waited - old.waited,
             )
         return FrameReading(
             counts,
             {key: count - before.times.get(key, 0) for key, count in self.times.items()},
             self.ends,
+            self.waiting.since(before.waiting),
         )
 
     def of_one(self, owner: int) -> FrameReading:
@@ -112,7 +127,7 @@ class FrameReading:
             key = owner, first, last, slot
             times[key] = times.get(key, 0) + number
         ends = {(owner, way): slots for (number, way), slots in self.ends.items() if number in (0, owner)}
-        return FrameReading(counts, times, ends)
+        return FrameReading(counts, times, ends, self.waiting.of_one(owner))
 
     def only(self, owners: Collection[int], slots: Mapping[int, int]) -> FrameReading:
         """What these owners have, with slots renumbered; what ended elsewhere is left out."""
@@ -128,55 +143,59 @@ class FrameReading:
                 for group, (first, last) in self.ends.items()
                 if group[0] in owners and first in slots and last in slots
             },
+            self.waiting.only(owners, slots),
         )
 
-    def tables(
-        self, probes: Sequence[Probe], owners: Mapping[int, tuple[str, int]]
-    ) -> dict[str, list[dict[str, Any]]]:
-        """Tables `frames` and `frame_times`. `probes` by slot; `owners`: netdev and queue by number."""
+    def tables(self, probes: Sequence[Probe], owners: Mapping[int, Owner]) -> dict[str, list[dict[str, Any]]]:
+        """Tables `frames`, `frame_times`, `waits` and `stops`. `probes` by slot; `owners` by number."""
         rows = []
         for (owner, way), (first, last) in sorted(self.ends.items(), key=lambda item: item[0][::-1]):
             count = self.counts.get((owner, way), FrameCount())
             if not count.frames and owner not in (owners or (0,)):
                 continue
-            netdev, queue = owners.get(owner, ("", 0))
-            row = {"netdev_id": netdev, "queue": queue, "direction": _WAYS[way & 1].value}
+            row = whose(owners.get(owner)) | {"direction": _WAYS[way & 1].value}
             row |= {"carried": "kernel" if way & 2 else "qemu"} | _between(probes[first], probes[last])
-            row |= {"frames": count.frames, "matched": count.matched}
-            rows.append(row | {"ambiguous": count.ambiguous, "unmatched": count.unmatched})
+            row |= {"frames": count.frames, "matched": count.matched, "ambiguous": count.ambiguous}
+            rows.append(row | {"unmatched": count.unmatched, "waited": count.waited})
         times = []
         for (owner, first, last, slot), number in sorted(self.times.items()):
             if number:
-                netdev, queue = owners.get(owner, ("", 0))
-                row = {"netdev_id": netdev, "queue": queue, "direction": probes[last].direction.value}
+                row = whose(owners.get(owner)) | {"direction": probes[last].direction.value}
                 times.append(row | _between(probes[first], probes[last]) | {"slot": slot, "count": number})
-        return {"frames": rows, "frame_times": times}
+        return {"frames": rows, "frame_times": times, **self.waiting.tables(probes, owners)}
 
-    def ledger(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What the rows of `frames` say of frames that could not be followed."""
-        notes = {
-            "ambiguous": "several were under way, and which of them ended cannot be told",
-            "unmatched": "dropped, waiting, under way at an end of the window, or gone where no probe is",
-        }
-        return [
+    def ledger(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+        """What those tables say of frames that could not be followed, and where they stopped."""
+        rows = [
             {
                 "kind": kind,
                 "item": f"{row['direction']} frames from {row['from_function']} to {row['to_function']}"
-                + (f", {row['netdev_id']}" if row["netdev_id"] else "")
-                + (f" queue {row['queue']}" if row["queue"] else ""),
+                + _of(row),
                 "count": row[kind],
                 "note": note,
             }
-            for row in rows
-            for kind, note in notes.items()
+            for row in tables["frames"]
+            for kind, note in _NOTES.items()
             if row[kind]
         ]
+        for row in tables["stops"]:
+            item = f"{row['direction']} frames at {row['function'] or 'several stages'}{_of(row)}"
+            rows.append({"kind": "stopped", "item": item, "count": row["frames"], "note": row["why"]})
+        return rows
+
+
+def _of(row: Mapping[str, Any]) -> str:
+    """Whose a row is, behind a comma; empty where there is only one."""
+    return (f", {row['netdev_id']}" if row["netdev_id"] else "") + (
+        f" queue {row['queue']}" if row["queue"] else ""
+    )
 
 
 def forget(module: Any) -> None:
     """Nothing is under way: a window begins, and all programs are off."""
     module[b"frames_now"].clear()
     module[b"frames_turn"].clear()
+    module[b"frame_stops"].clear()
     waiting = module[b"frames_waiting"]
     for group in range(len(waiting)):
         waiting[ctypes.c_int(group)] = waiting.Leaf()

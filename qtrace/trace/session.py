@@ -144,6 +144,7 @@ class Session:
     def read(self) -> Snapshot:
         """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
         self._need_target()
+        self._attribute()  # what waits, waits for what the clients are now
         now, threads = self._reading(), self._times()
         seconds = (self._ended or time.monotonic()) - self._began
         return self._snapshot(subtract(now, self._base), threads, seconds)
