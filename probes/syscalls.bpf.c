@@ -30,7 +30,7 @@ BPF_PERCPU_HASH(syscalls, struct syscall_key, struct syscall_count, 8192);
 BPF_ARRAY(syscall_slots, u32, 16); /* [class * 2 + direction] -> slot + 1 */
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
-    struct target *target = traced();
+    struct target *target = counted(COUNTS_CALLS);
     struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
     long result = ctx->args[1];
     u64 number = 0, first = 0, second = 0;

@@ -12,15 +12,17 @@ from qtrace.bench.attach import Attacher
 from qtrace.bench.conditions import conditions
 from qtrace.bench.instruments import Instruments
 from qtrace.bench.negotiated import negotiated
+from qtrace.bench.regulated import Effort, regulated
 from qtrace.explain.attached import accelerator_of
 from qtrace.proc import Counters, command_line, tap_counters, tap_names
 from qtrace.progress import Progress
 from qtrace.store.run import RunWriter
 from qtrace.trace.engine import open_engine
 from qtrace.trace.snapshot import Snapshot
-from qtrace.trace.target import Target
 
 __all__ = ["Live", "record_process"]
+
+_EXACT = Effort()
 
 
 class Live:
@@ -41,10 +43,12 @@ def record_process(
     command: Sequence[str],
     cpu_hertz: int = 0,
     sample: int = 0,
+    effort: Effort = _EXACT,
 ) -> Live:
     """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`: a cell a NIC.
 
     What its threads execute is sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole.
+    `effort` says what is probed and what that may cost.
 
     Ctrl-C ends the window and keeps what was counted. Raises TargetError, TraceError, CellError.
     """
@@ -63,19 +67,20 @@ def record_process(
     }
     with (
         open_engine(progress) as engine,
-        Attacher(engine, index).attach(pid, paths) as session,
+        regulated(engine, Attacher(engine, index), aim, effort, progress) as traced,
         RunWriter.create(folder, meta) as writer,
     ):
+        session = traced.session
         besides = Instruments(session, pid, index, cpu_hertz, sample)
         before, taps = tap_counters(pid), tap_names(pid)
-        session.start()
+        traced.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
         interrupted = False
         try:
-            Target(pid).wait(seconds)
+            traced.regulator.run(seconds)
         except KeyboardInterrupt:
             interrupted = True
-        session.stop()
+        traced.stop()
         after = tap_counters(pid)
         snapshot = session.read()
         devices = {
@@ -83,16 +88,18 @@ def record_process(
             for name, counters in after.items()
             if name in before
         }
+        unseen = traced.suppression.whole(traced.regulator, snapshot.seconds)
         tables = {}
         for one in aim.followed:
-            tables[one.label or one.nic.id] = found = _of_nic(one, snapshot, devices, taps)
+            tables[one.name] = found = _of_nic(one, snapshot, devices, taps)
+            unseen.apply(one.name, found)
             found["ledger"] += _shared(aim, one, snapshot)
             mine = [owner.number for owner in snapshot.owners if one.owns(owner)]
             for name, rows in besides.tables(snapshot, mine, progress).items():
                 found.setdefault(name, []).extend(rows)
             writer.add(one.cell.id, 1, True, found)
         said = facts | besides.conditions() | negotiated(snapshot.owners)
-        writer.update(conditions=said, clock=besides.clock())
+        writer.update(conditions=said | traced.detach(), clock=besides.clock())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
 
@@ -101,7 +108,7 @@ def _of_nic(
     one: Followed, snapshot: Snapshot, devices: Mapping[str, Counters], taps: Mapping[int, str]
 ) -> dict[str, list[dict[str, Any]]]:
     mine = [owner for owner in snapshot.owners if one.owns(owner)]
-    tables = snapshot.only([owner.number for owner in mine], one.stages).tables()
+    tables = one.of(snapshot).tables()
     names = {taps.get(descriptor) for owner in mine for descriptor in owner.descriptors}
     tables["devices"] = [
         {"device": name, "side": "tap", **counters}

@@ -8,18 +8,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.model import Direction, Path, Probe, Role
-from qtrace.probes import point_for
+from qtrace.model import Direction, Probe
 from qtrace.trace.owners import Owner
 from qtrace.trace.waiting import Waiting, whose
 
-__all__ = ["MOST_STAGES", "Follower", "FrameCount", "FrameReading", "forget"]
+__all__ = ["GROUPS", "MOST_STAGES", "WAYS", "FrameCount", "FrameReading", "Group", "group_index"]
 
-_TAKES, _FIRST, _LAST = 1, 2, 4  # kept equal to frames.bpf.c
-_NOTICES = (Role.KICK, Role.INTERRUPT)  # one of them may stand for many frames
-_KERNEL = ("kprobe", "kretprobe")
-_WAYS = tuple(Direction)
-_GROUPS = 4  # of an owner
+WAYS = tuple(Direction)
+GROUPS = 4  # of an owner
 _NOTES = {
     "ambiguous": "several were under way, and which of them ended cannot be told",
     "unmatched": "dropped, waiting, under way at an end of the window, or gone where no probe is",
@@ -73,18 +69,24 @@ class FrameReading:
     waiting: Waiting = field(default_factory=Waiting)
 
     @classmethod
-    def of(cls, module: Any, owners: Iterable[int], ends: Mapping[Group, tuple[int, int]]) -> FrameReading:
-        """As the kernel's maps stand now; `ends` are `Follower.ends`."""
+    def of(
+        cls,
+        module: Any,
+        owners: Iterable[int],
+        ends: Mapping[Group, tuple[int, int]],
+        left: Mapping[Group, int],
+    ) -> FrameReading:
+        """As the kernel's maps stand now; `ends` and `left` are the `Follower`'s."""
         totals, waiting = module[b"frame_counts"], module[b"frames_waiting"]
-        groups = [(owner, way) for owner in owners for way in range(_GROUPS)]
-        opened = {group: int(waiting[_place(group)].number) for group in groups}
+        groups = [(owner, way) for owner in owners for way in range(GROUPS)]
+        opened = {group: left.get(group, 0) + int(waiting[group_index(group)].number) for group in groups}
         for key, frame in module[b"frames_now"].items():
             group = key.value >> 2 & 0x3FFF, key.value & 3
             if frame.open and group in opened:
                 opened[group] += int(frame.number)
         counts = {}
         for group, still in opened.items():
-            cpus = totals[_place(group)]
+            cpus = totals[group_index(group)]
             counts[group] = FrameCount(
                 sum(int(cpu.matched) for cpu in cpus),
                 sum(int(cpu.ambiguous) for cpu in cpus),
@@ -153,7 +155,7 @@ class FrameReading:
             count = self.counts.get((owner, way), FrameCount())
             if not count.frames and owner not in (owners or (0,)):
                 continue
-            row = whose(owners.get(owner)) | {"direction": _WAYS[way & 1].value}
+            row = whose(owners.get(owner)) | {"direction": WAYS[way & 1].value}
             row |= {"carried": "kernel" if way & 2 else "qemu"} | _between(probes[first], probes[last])
             row |= {"frames": count.frames, "matched": count.matched, "ambiguous": count.ambiguous}
             rows.append(row | {"unmatched": count.unmatched, "waited": count.waited})
@@ -191,117 +193,16 @@ def _of(row: Mapping[str, Any]) -> str:
     )
 
 
-def forget(module: Any) -> None:
-    """Nothing is under way: a window begins, and all programs are off."""
-    module[b"frames_now"].clear()
-    module[b"frames_turn"].clear()
-    module[b"frame_stops"].clear()
-    waiting = module[b"frames_waiting"]
-    for group in range(len(waiting)):
-        waiting[ctypes.c_int(group)] = waiting.Leaf()
-
-
-class Follower:
-    """Tells the programs which slots an owner's frames are followed by, where they begin and where they end.
-
-    `paths` are those that were planned; `probes` and `attached` are by slot.
-    """
-
-    def __init__(
-        self, module: Any, paths: Sequence[Path], probes: Sequence[Probe], attached: Sequence[bool]
-    ) -> None:
-        self._module, self._paths = module, paths
-        self._slots = [slot for slot, probe in enumerate(probes) if attached[slot] and _carries(probe)]
-        self._probes = probes
-        self._written: dict[int, dict[int, int]] = {}
-        self.ends: dict[Group, tuple[int, int]] = {}
-        places = module[b"places"]
-        for slot, probe in enumerate(probes):
-            place = places[ctypes.c_int(slot)]
-            place.kernel = int(probe.kind in _KERNEL)
-            places[ctypes.c_int(slot)] = place
-
-    def update(self, owners: Iterable[Owner]) -> None:
-        """Write what has changed; 0 is whoever is not told apart."""
-        parts = {0: self._of(None), **{owner.number: self._of(owner) for owner in owners}}
-        table = self._module[b"frame_parts"]
-        for number in parts.keys() | self._written.keys():
-            slots = parts.get(number, {})
-            if self._written.get(number) != slots:
-                for slot in range(MOST_STAGES):
-                    table[ctypes.c_int(number * MOST_STAGES + slot)] = table.Leaf(slots.get(slot, 0))
-        self._written = parts
-        self.ends = {}
-        for number, slots in parts.items():
-            for slot, part in slots.items():
-                if part & _FIRST:
-                    way = _way(self._probes[slot])
-                    last = next(
-                        at for at, bits in slots.items() if bits & _LAST and _way(self._probes[at]) == way
-                    )
-                    self.ends[number, way] = slot, last
-
-    def _of(self, owner: Owner | None) -> dict[int, int]:
-        """Slot -> its part, on the one path that this owner's frames take each way."""
-        found: dict[int, int] = {}
-        for way in range(_GROUPS):
-            slots = self._route(owner, way)
-            if len(slots) < 2:
-                continue
-            found |= dict.fromkeys(slots, _TAKES)
-            found[slots[0]] |= _FIRST
-            found[slots[-1]] |= _LAST
-        return found
-
-    def _route(self, owner: Owner | None, way: int) -> list[int]:
-        direction, kernel = _WAYS[way & 1], bool(way & 2)
-        paths = [
-            path
-            for path in self._paths
-            if path.direction == direction and (path.datapath == "vhost-net") == kernel
-        ]
-        if owner is not None and len({(path.nic, path.netdev) for path in paths}) > 1:
-            paths = [path for path in paths if _is_of(path, owner)]
-        routes = {frozenset(step.function for step in path.stages) for path in paths}
-        if len(routes) != 1:  # whose way it is cannot be told
-            return []
-        mine = [
-            slot
-            for slot in self._slots
-            if _way(self._probes[slot]) == way and self._probes[slot].function in next(iter(routes))
-        ]
-        return sorted(mine, key=lambda slot: self._probes[slot].position)
-
-
-def _is_of(path: Path, owner: Owner) -> bool:
-    kind = "tap" if path.netdev == "bridge" else path.netdev  # a bridge helper's is a tap
-    return (path.nic, kind) == (owner.nic, owner.driver)
-
-
-def _way(probe: Probe) -> int:
-    return _WAYS.index(probe.direction) + 2 * (probe.kind in _KERNEL)
-
-
-def _carries(probe: Probe) -> bool:
-    """Whether a hit says how many frames it carries."""
-    if probe.stage in _NOTICES:
-        return False
-    if probe.kind == "tracepoint":
-        return probe.rule == "tap"  # what a socket's system call carries may be a piece of a stream
-    point = point_for(probe.function, probe.kind)
-    return probe.rule != "calls" or bool(point and point.table)
-
-
 def _between(first: Probe, last: Probe) -> dict[str, Any]:
     return {
-        "from_stage": first.stage.value,
+        "from_stage": first.role,
         "from_function": first.function,
-        "to_stage": last.stage.value,
+        "to_stage": last.role,
         "to_function": last.function,
     }
 
 
-def _place(group: Group) -> ctypes.c_int:
+def group_index(group: Group) -> ctypes.c_int:
     """Where a group is in the kernel's arrays."""
     owner, way = group
     return ctypes.c_int(owner << 2 | way)

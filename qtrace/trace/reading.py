@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.trace.frames import MOST_STAGES, FrameReading
+from qtrace.trace.frames import MOST_STAGES, FrameReading, Group
 from qtrace.trace.snapshot import LOST, Count
 
 __all__ = ["Reading", "subtract"]
@@ -24,6 +24,7 @@ class Reading:
     lost: Mapping[int, int] = field(default_factory=dict)
     missed: Mapping[str, int] = field(default_factory=dict)
     frames: FrameReading = field(default_factory=FrameReading)
+    hits: int = 0
 
     @classmethod
     def of(
@@ -34,7 +35,8 @@ class Reading:
         names: Mapping[int, str],
         classes: Sequence[str],
         missed: Mapping[str, int],
-        ends: Mapping[tuple[int, int], tuple[int, int]],
+        ends: Mapping[Group, tuple[int, int]],
+        left: Mapping[Group, int],
     ) -> Reading:
         """Read `stages` slots of these owners, and all edges, system calls and losses."""
         counts = {}
@@ -63,7 +65,9 @@ class Reading:
             errors[name] = errors.get(name, 0) + sum(cpu.errors for cpu in cpus)
         table = module[b"lost"]
         lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
-        return cls(counts, edges, syscalls, errors, lost, dict(missed), FrameReading.of(module, owners, ends))
+        hits = int(sum(module[b"hits"][ctypes.c_int(0)]))
+        frames = FrameReading.of(module, owners, ends, left)
+        return cls(counts, edges, syscalls, errors, lost, dict(missed), frames, hits)
 
 
 def subtract(after: Reading, before: Reading) -> Reading:
@@ -76,4 +80,5 @@ def subtract(after: Reading, before: Reading) -> Reading:
         {key: count - before.lost.get(key, 0) for key, count in after.lost.items()},
         {key: count - before.missed.get(key, 0) for key, count in after.missed.items()},
         after.frames.since(before.frames),
+        after.hits - before.hits,
     )

@@ -11,12 +11,13 @@ from qtrace.errors import TargetError, TraceError
 from qtrace.model import Direction, Probe
 from qtrace.model import Path as WalkedPath
 from qtrace.probes import Point, point_for
-from qtrace.probes.qemu_function import RULES
+from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
 from qtrace.trace.attach import Attachments
 from qtrace.trace.attribution import Attribution, Clients
 from qtrace.trace.cpu import CpuSampler
-from qtrace.trace.frames import MOST_STAGES, Follower, forget
+from qtrace.trace.follower import Follower
+from qtrace.trace.frames import MOST_STAGES
 from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import kprobes_available
@@ -25,8 +26,10 @@ from qtrace.trace.sampling import FrameSampler
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
-__all__ = ["Session"]
+__all__ = ["ALL", "NOTHING", "Session"]
 
+# What is counted now; kept equal to probes/common.bpf.c.
+NOTHING, _CALLS, ALL = 0, 1, 3
 _NO_SLOT = 0xFF
 # What the programs remember from one hit to the next.
 _MEMORIES = (
@@ -50,14 +53,12 @@ class Session:
         clients: Clients | None = None,
         paths: tuple[WalkedPath, ...] = (),
     ) -> None:
-        if len(probes) + len(unplaced) > MOST_STAGES:
-            raise TraceError(
-                f"{len(probes) + len(unplaced)} stages are asked for; {MOST_STAGES} can be counted at once"
-            )
+        if len(probes) > MOST_STAGES:
+            raise TraceError(f"{len(probes)} probes are asked for; {MOST_STAGES} can be counted at once")
         self._module = module
         self._target = target
         self._layout = layout
-        self._attached = Attachments(module)
+        self._attached = Attachments(module, target.pid)
         self._attribution = Attribution(module, clients)
         self._stages = [Stage(probe, probe.kind) for probe in probes]
         self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
@@ -81,7 +82,7 @@ class Session:
         for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots", "last_way"):
             self._zero(name)
         self._attribute()
-        self._run(False)
+        self._run(NOTHING)
         self._prepare_syscalls()
         for slot, stage in enumerate(self._stages):
             if stage.reason:
@@ -101,7 +102,7 @@ class Session:
 
     def close(self) -> None:
         """Detach everything. `Engine.attach` calls it."""
-        self._run(False)
+        self._run(NOTHING)
         while self._instruments:
             self._instruments.pop().close()
         self._attached.close()
@@ -124,22 +125,65 @@ class Session:
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
         self._need_target()
-        self._run(False)
+        self._run(NOTHING)
         self._attribute()
         self._refresh_descriptors()
         self._table("latest").clear()
-        forget(self._module)
+        if self._follower:
+            self._follower.begin()
         for instrument in self._instruments:
             instrument.begin()
         self._base = self._reading()
         self._threads = self._times()
         self._began, self._ended = time.monotonic(), 0.0
-        self._run(True)
+        self._run(ALL)
 
     def stop(self) -> None:
         """End the window: all stages stop counting at the same moment."""
-        self._run(False)
+        self._run(NOTHING)
         self._ended = time.monotonic()
+
+    def pause(self) -> Reading:
+        """Take the probes off QEMU's functions; system calls and the kernel's side are counted on. Gives the
+        totals when functions ceased to be counted."""
+        self._run(_CALLS)
+        seen = self._reading()
+        self._attached.withdraw()
+        return seen
+
+    def resume(self) -> Reading:
+        """Put them back, and count with all of them from the same moment; gives the totals then."""
+        try:
+            self._attached.restore()
+        except TraceError:
+            self._need_target()
+            raise
+        self._table("latest").clear()  # what was passed before the pause is not what comes before
+        if self._follower:
+            self._follower.resume()
+        seen = self._reading()
+        self._run(ALL)
+        return seen
+
+    def leave_out(self, probe: Probe) -> None:
+        """Take the probe off for good."""
+        self._attached.drop(Path(probe.binary), probe.offset)
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._target.alive()
+
+    def wait(self, seconds: float) -> None:
+        """Until the time is up, or the process has ended."""
+        self._target.wait(seconds)
+
+    def mark(self) -> Reading:
+        """All totals at this moment, for `between`; laps go on undisturbed."""
+        return self._reading()
+
+    def between(self, first: Reading, last: Reading) -> Snapshot:
+        """What was counted between two marks, without times and threads."""
+        return self._snapshot(subtract(last, first), {}, 0.0)
 
     def read(self) -> Snapshot:
         """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
@@ -175,6 +219,7 @@ class Session:
             missed=counted.missed,
             frames=counted.frames,
             unread=self._attribution.unread,
+            hits=counted.hits,
         ).simplified()
 
     def _need_target(self) -> None:
@@ -189,12 +234,12 @@ class Session:
         for index in range(len(table)):
             table[ctypes.c_int(index)] = table.Leaf(0)
 
-    def _run(self, running: bool) -> None:
-        """Switch all programs on or off at once."""
+    def _run(self, running: int) -> None:
+        """Switch programs on or off, all at once."""
         table = self._table("targets")
         leaf = table.Leaf(
             tgid=self._target.pid,
-            running=int(running),
+            running=running,
             owners=len(self._attribution.owners),
             sockets=self._attribution.sockets,
             **self._layout.members(),
@@ -221,7 +266,7 @@ class Session:
             self._connect(point.table, point.index * 2 + direction, slot)
         else:
             self._connect_site(probe, slot)
-        return point.note
+        return point.note or NOTES.get(probe.rule, "")
 
     def _connect(self, table: str, index: int, slot: int) -> None:
         entries = self._table(table)
@@ -248,7 +293,7 @@ class Session:
         address = ctypes.c_uint64(self._target.address_of(Path(probe.binary), probe.offset))
         site = sites[address] if address in sites else sites.Leaf(slot=(_NO_SLOT, _NO_SLOT))
         site.rule = RULES[probe.rule]
-        site.sender = int(probe.stage.value == "send" and probe.rule != "calls")
+        site.sender = SENDERS.get(probe.function, 0)
         site.slot[_DIRECTIONS[probe.direction]] = slot
         sites[address] = site
 
@@ -278,8 +323,9 @@ class Session:
     def _reading(self) -> Reading:
         numbers = self._attribution.numbers
         names, missed = _syscall_names(), self._attached.missed()
-        ends = self._follower.ends if self._follower else {}
-        return Reading.of(self._module, len(self._stages), numbers, names, CLASSES, missed, ends)
+        followed = (self._follower.ends, self._follower.left) if self._follower else ({}, {})
+        slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
+        return Reading.of(self._module, slots, numbers, names, CLASSES, missed, *followed)
 
 
 def _syscall_names() -> dict[int, str]:

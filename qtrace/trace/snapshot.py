@@ -54,7 +54,8 @@ class Stage:
 class Snapshot:
     """Counts by (owner, slot), edges by (owner, from slot, to slot, log2 of ns), system calls by (owner of
     the descriptor, thread, name, class), threads by id, losses by index of `LOST`, and hits that the kernel
-    dropped by program. Owner 0 is nobody that is known; `unread` is why nobody is, or empty."""
+    dropped by program. Owner 0 is nobody that is known; `unread` is why nobody is, or empty. `hits` are
+    those of all probed functions, whether they were frames of ours or not."""
 
     seconds: float
     stages: tuple[Stage, ...]
@@ -68,6 +69,7 @@ class Snapshot:
     missed: Mapping[str, int]
     frames: FrameReading = field(default_factory=FrameReading)
     unread: str = ""
+    hits: int = 0
 
     def simplified(self) -> Snapshot:
         """Where the process has one owner, everything is its."""
@@ -146,7 +148,7 @@ class Snapshot:
         return {
             "direction": stage.probe.direction.value,
             "position": stage.probe.position,
-            "stage": stage.probe.stage.value,
+            "stage": stage.probe.role,
             "function": stage.probe.function,
             "how": stage.how if attached else "none",
             "attached": attached,
@@ -154,6 +156,8 @@ class Snapshot:
             "frames": count.frames,
             "bytes": count.bytes,
             "note": stage.reason or stage.note,
+            "observed": 1.0,
+            "windowed": False,
         }
 
     def _queues(self) -> list[dict[str, Any]]:
@@ -167,7 +171,7 @@ class Snapshot:
                 "queue": owner.queue,
                 "direction": stage.probe.direction.value,
                 "position": stage.probe.position,
-                "stage": stage.probe.stage.value,
+                "stage": stage.probe.role,
                 "function": stage.probe.function,
                 "calls": count.calls,
                 "frames": count.frames,
@@ -188,9 +192,9 @@ class Snapshot:
         start, end = self.stages[before].probe, self.stages[after].probe
         return {
             "direction": end.direction.value,
-            "from_stage": start.stage.value,
+            "from_stage": start.role,
             "from_function": start.function,
-            "to_stage": end.stage.value,
+            "to_stage": end.role,
             "to_function": end.function,
             "slot": slot,
             "count": count,
@@ -221,12 +225,12 @@ class Snapshot:
         rows: list[dict[str, Any]] = []
         for stage in self.stages:
             if stage.reason:
-                item = f"{stage.probe.direction.value} {stage.probe.stage.value}: {stage.probe.function}"
+                item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
                 rows.append({"kind": "unattached", "item": item, "count": 1, "note": stage.reason})
         for slot, stage in enumerate(self.stages):
             nobodys = self.counts.get((0, slot), Count()).calls
             if self.owners and nobodys:
-                item = f"{stage.probe.direction.value} {stage.probe.stage.value}: {stage.probe.function}"
+                item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
                 note = "calls that belong to no netdev that is known: they are in no row"
                 rows.append({"kind": "unattributed", "item": item, "count": nobodys, "note": note})
         for index, count in self.lost.items():

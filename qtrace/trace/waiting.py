@@ -88,8 +88,8 @@ class Waiting:
             if count and stopped != _SEVERAL:
                 first, last = probes[stopped], probes[went_on]
                 row = whose(owners.get(number)) | {"direction": last.direction.value}
-                row |= {"from_stage": first.stage.value, "from_function": first.function}
-                row |= {"to_stage": last.stage.value, "to_function": last.function}
+                row |= {"from_stage": first.role, "from_function": first.function}
+                row |= {"to_stage": last.role, "to_function": last.function}
                 waits.append(row | {"slot": x, "count": count})
         stops = []
         for (number, way), slots in sorted(self._by_group().items()):
@@ -100,7 +100,7 @@ class Waiting:
                     row |= {"stage": "", "function": "", "why": "stopped at several stages"}
                 else:
                     probe = probes[slot]
-                    row |= {"stage": probe.stage.value, "function": probe.function}
+                    row |= {"stage": probe.role, "function": probe.function}
                     row["why"] = _why(probe, owner)
                 stops.append(row | {"frames": frames})
         return {"waits": waits, "stops": stops}
@@ -120,7 +120,7 @@ class Waiting:
 def _why(probe: Probe, owner: Owner | None) -> str:
     """As far as the stage and the clients' state at the end of the window tell it."""
     if probe.stage is not Role.SEND:
-        return _WHY.get((probe.direction, probe.stage), _LAST_RESORT)
+        return _WHY.get((probe.direction, probe.stage or Role.KICK), _LAST_RESORT)
     if owner is None:
         return _FILTERED
     if any(client.link_down for client in owner.clients):

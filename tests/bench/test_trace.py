@@ -8,11 +8,13 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from breakpoints import places, trapped
 
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.network import Network, open_network
@@ -49,7 +51,7 @@ def start(network: Network, *words: str, stdout: int = subprocess.PIPE) -> subpr
 
 
 def test_the_laps_together_have_every_frame(network: Network) -> None:
-    process = start(network, "--interval", "0.2", "--format", "json")
+    process = start(network, "--interval", "0.2", "--format", "json", "--max-overhead", "none")
     assert process.stdout
     assert frames_to_host(network, FRAMES) == FRAMES
     network.settle()
@@ -107,10 +109,16 @@ def test_a_guest_that_ends_is_said(network: Network) -> None:
     assert "has ended" in err and "Traceback" not in err
 
 
-def test_killed_it_leaves_nothing_attached(network: Network) -> None:
+def test_killed_it_leaves_nothing_attached(network: Network, index: Index) -> None:
+    sites = places(index, network.guest.pid, "virtio-net-pci", "tap")
     before = EVENTS.read_text() if EVENTS.exists() else ""
     process = start(network, "--interval", "0.2")
+    assert trapped(network.guest.pid, sites) > 5
     process.kill()
     process.communicate(timeout=60)
+    until = time.monotonic() + 10
+    while trapped(network.guest.pid, sites):  # also of another tracer of the same program
+        assert time.monotonic() < until, "a breakpoint is left"
+        time.sleep(0.05)
     assert (EVENTS.read_text() if EVENTS.exists() else "") == before
     assert frames_to_host(network, 10) == 10  # QEMU goes on
