@@ -66,19 +66,15 @@ class Follower:
         self._module[b"frame_stops"].clear()
 
     def resume(self) -> None:
-        """Counting goes on after a pause: what was under way then is not what comes now."""
-        waiting, stops = self._module[b"frames_waiting"], self._module[b"frame_stops"]
+        """Counting goes on after a pause: what was under way then is not what comes now, and is unmatched."""
+        waiting = self._module[b"frames_waiting"]
         for number in {0, *self._written}:
             for way in range(GROUPS):
                 if still := int(waiting[group_index((number, way))].number):
                     self._leave((number, way), still)
         for key, frame in self._module[b"frames_now"].items():
             if frame.open:
-                group = key.value >> 2 & 0x3FFF, key.value & 3
-                self._leave(group, int(frame.number))
-                place = stops.Key((group[0] << 2 | group[1]) << 8 | frame.slot)
-                before = stops[place].value if place in stops else 0
-                stops[place] = stops.Leaf(before + int(frame.number))
+                self._leave((key.value >> 2 & 0x3FFF, key.value & 3), int(frame.number))
         self._clear()
 
     def _leave(self, group: Group, frames: int) -> None:
