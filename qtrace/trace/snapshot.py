@@ -123,7 +123,7 @@ class Snapshot:
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
-        whose = {owner.number: (owner.netdev, owner.queue) for owner in self.owners}
+        whose = {owner.number: owner for owner in self.owners}
         followed = self.frames.tables([stage.probe for stage in self.stages], whose)
         return {
             **followed,
@@ -141,7 +141,7 @@ class Snapshot:
                 }
                 for tid, used in sorted(self.threads.items())
             ],
-            "ledger": [*self._ledger(), *self.frames.ledger(followed["frames"])],
+            "ledger": [*self._ledger(), *self.frames.ledger(followed)],
         }
 
     def _stage(self, slot: int) -> dict[str, Any]:
