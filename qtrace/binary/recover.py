@@ -27,6 +27,7 @@ _SURE = 5.0  # of what speaks for a function: more than a few things that it sha
 _LEAST = 1.0
 _LARGE = 3.0  # so much in it that the compiler does not put it into several others
 _SMALL = 2  # so many calls are put into several others
+_FAR_OFF = 4.0  # what speaks so much less for a rival is none
 _MARGIN = 1.5  # by how much more must speak for one pair than for any other
 
 
@@ -133,7 +134,7 @@ class Recovery:
     def _whole(self, start: int, function: int, score: float) -> bool:
         """Whether the body is more than a part that the compiler split off."""
         parts = self.scan.parts[start]
-        if not self._may_be_split(function):
+        if not self._may_be_split(function) or (function in self.wanted.rarely and score >= _SURE):
             return self._exits.returns(parts)
         if tested := self.wanted.splits[function] - {0}:
             return self._exits.tests(parts, tested)
@@ -185,7 +186,8 @@ class Recovery:
                 start, one, score
             ):
                 continue
-            why = self._enough(start, one, score, rival is None and not elsewhere)
+            rivals = elsewhere if rival is None else [*elsewhere, rival]
+            why = self._enough(start, one, score, all(score >= other + _FAR_OFF for other in rivals))
             if why:
                 found[one, start] = "call shape", why
         return found
