@@ -36,6 +36,7 @@ _ADDED = frozenset(
 _POSITIVE = ("library", "takes", "table")
 _PUT_IN, _LIBRARY_WEIGHT = 0.25, 0.4  # of a sign of something that was put into the body; of a library's call
 _MOST_HIDDEN = 3.0  # that what was put in and is not to be seen speaks against a function
+_FEW_OWNERS = 3  # functions that a string of theirs says something of
 _DSTATE = ("_TRACE_", "_DSTATE")
 
 
@@ -220,7 +221,9 @@ class Evidence:
             if (name[0] == "string" and name[1] in self.seen)
             or (name[0] == "library" and not _BUILTIN.match(str(name[1])))
         }
-        return not lacking and not self.missing(start, outer) and self.reach.may_be(start, outer)
+        if lacking or self.missing(start, outer) or not self.reach.may_be(start, outer):
+            return False
+        return not self._hidden(start, outer)
 
     def own(self, start: int, function: int) -> tuple[int, int]:
         """(signs of the function itself that the body shows, those among them that no other function has)."""
@@ -290,14 +293,15 @@ class Evidence:
                 function in wanted.calls.get(outer, ())
                 or function in wanted.may_take(outer)  # it hands it to what was put into it
                 or any(
-                    self._shows_through(start, outer, one)
+                    self._shows_through(start, outer, one, function)
                     for one in wanted.inside(outer) & wanted.callers.get(function, set())
                 )
             )
         return self._callable[key]
 
-    def _shows_through(self, start: int, outer: int, inner: int) -> bool:
-        """Whether the body of `outer` at `start` may have `inner` in it: what `inner` leaves is there."""
+    def _shows_through(self, start: int, outer: int, inner: int, function: int) -> bool:
+        """Whether the body of `outer` at `start` may have `inner` in it, which calls the function: what `inner`
+        leaves is there."""
         place = self.placed.of.get(inner)
         if place is not None and place in self.scan.calls.get(start, ()):
             return False  # it is called
@@ -305,7 +309,27 @@ class Evidence:
         needed = self.must(inner)
         if len(needed - shown) * 3 > len(needed):
             return False
+        bodies = [one for one in self._bodies_below(inner) if one != function and self.must(one) - shown]
+        calls = self.scan.calls.get(start, set())
+        if bodies and not any(self.placed.of[one] in calls for one in bodies):
+            return False
         return self.reach.leaves(start, outer, inner)
+
+    def _bodies_below(self, function: int) -> set[int]:
+        """The known static functions that it calls, or that functions do which have been put into it."""
+        found: set[int] = set()
+        todo, seen = [function], {function}
+        while todo:
+            for one in self.wanted.calls.get(todo.pop(), ()):
+                row = self.wanted.rows[one]
+                if not row.static or not row.line or one in seen:
+                    continue
+                seen.add(one)
+                if one in self.placed.of:
+                    found.add(one)
+                elif self.wanted.once(one):
+                    todo.append(one)
+        return found
 
     def taken_right(self, start: int, function: int) -> bool:
         """Whether the address is taken there if and only if it is in the source."""
@@ -371,7 +395,8 @@ class Evidence:
         solid = {
             sign
             for sign in mine
-            if sign[0] in ("call", "trace") or (sign[0] == "string" and sign[1] in self.seen)
+            if sign[0] in ("call", "trace")
+            or (sign[0] == "string" and sign[1] in self.seen and len(self._owners[sign]) <= _FEW_OWNERS)
         }
         solid = {sign for sign in solid if sign[0] != "call" or sign in self.must(function)}
         return not solid or bool(solid & {name for names in self.signs(start) for name in names})

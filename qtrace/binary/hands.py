@@ -85,7 +85,8 @@ class Hands:
         for inner in self._wanted.inside(function):
             file = self._wanted.rows[inner].file
             for site in self._wanted.sites.get(inner, ()):
-                loose = inner != function and any(what == "param" for what, _ in site.arguments.values())
+                kinds = {what for what, _ in site.arguments.values()}
+                loose = inner != function and "param" in kinds and not kinds & {"function", "variable"}
                 written[self._wanted.rows[site.callee].name].append(_Written(site, file, loose))
         for name, sites in written.items():
             # What is put in hands on what it is given: that stands for its own call.

@@ -27,7 +27,7 @@ _SURE = 5.0  # of what speaks for a function: more than a few things that it sha
 _LEAST = 1.0
 _LARGE = 3.0  # so much in it that the compiler does not put it into several others
 _SMALL = 2  # so many calls are put into several others
-_FAR_OFF = 4.0  # what speaks so much less for a rival is none
+_FAR_OFF = 3.0  # what speaks so much less for a rival is none
 _MARGIN = 1.5  # by how much more must speak for one pair than for any other
 
 
