@@ -300,8 +300,8 @@ class Evidence:
         return self._callable[key]
 
     def _shows_through(self, start: int, outer: int, inner: int, function: int) -> bool:
-        """Whether the body of `outer` at `start` may have `inner` in it, which calls the function: what `inner`
-        leaves is there."""
+        """Whether the body of `outer` at `start` may have `inner` in it, which calls the function: what
+        `inner` leaves is there."""
         place = self.placed.of.get(inner)
         if place is not None and place in self.scan.calls.get(start, ()):
             return False  # it is called
