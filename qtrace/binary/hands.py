@@ -127,8 +127,8 @@ class Hands:
                     return False
                 sure |= known is not None
                 if what == "function" and known is None and there is not None:
-                    if there not in self._scan:
-                        return False
+                    if there not in self._scan or there in self._placed.at:
+                        return False  # no function, or another one
                     functions.append((there, int(value)))
         return sure or all(self._evidence.possible(there, one) for there, one in functions)
 

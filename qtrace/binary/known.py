@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["KnownSymbols"]
 
 # Goes up whenever the resolver learns something, so that old answers are not believed.
-_FORMAT = 2
+_FORMAT = 3
 
 
 class KnownSymbols:
