@@ -201,10 +201,6 @@ class Evidence:
         shown = {name for names in self.signs(start) for name in names}
         return len(self.must(function) - shown)
 
-    def owned_by(self, sign: Sign) -> set[int]:
-        """The functions of the source whose own sign it is."""
-        return self._owners.get(sign, set())
-
     def mostly(self, start: int, function: int) -> bool:
         """Whether little is missing: dead code is left out by the compiler."""
         return self.missing(start, function) * 3 <= len(self.must(function))
@@ -314,6 +310,21 @@ class Evidence:
         if bodies and not any(self.placed.of[one] in calls for one in bodies):
             return False
         return self.reach.leaves(start, outer, inner)
+
+    def brought(self, start: int, outer: int, inner: int) -> bool:
+        """Whether the body of `outer` at `start` shows something that only `inner` can have brought there."""
+        telling = {
+            sign
+            for sign in self.wanted.may(inner)
+            if sign[0] in ("call", "static", "trace") or (sign[0] == "string" and sign[1] in self.seen)
+        }
+        others = {
+            sign
+            for one in self.wanted.without(outer, inner)
+            for sign in self.wanted.signs.get(one, set()) | self.wanted.given.get(one, set())
+        }
+        only = telling - others
+        return any(names & only and not names & others for names in self.signs(start))
 
     def _bodies_below(self, function: int) -> set[int]:
         """The known static functions that it calls, or that functions do which have been put into it."""

@@ -63,15 +63,8 @@ class Recovery:
         row = self.wanted.rows[function]
         if row.file in self.tables.absent:
             return "not found", "nothing of its file is in this binary"
-        mine = {
-            sign
-            for sign in self.wanted.signs.get(function, ())
-            if sign[0] in ("string", "trace") and self.evidence.owned_by(sign) == {function}
-        }
-        for caller in sorted(self.placed.of.keys() & self._outer(function)):
-            address = self.placed.of[caller]
-            if mine and mine & {name for names in self.evidence.signs(address) for name in names}:
-                return "inlined", f"contained in {self.wanted.rows[caller].name}"
+        if outer := self._containing(function):
+            return "inlined", f"contained in {', '.join(outer[:3])}" + (" …" if len(outer) > 3 else "")
         if places := self._open.get(function):
             shown = ", ".join(f"{place:#x}" for place in sorted(places)[:4])
             return "ambiguous", f"it may be at {shown}" + (" or elsewhere" if len(places) > 4 else "")
@@ -88,6 +81,18 @@ class Recovery:
             and address not in self.scan.calls.get(self.placed.of[caller], ())
         )
 
+    def _containing(self, function: int) -> list[str]:
+        """The known functions whose bodies show what only this one can have brought there."""
+        direct = self.wanted.callers.get(function, set())
+        return [
+            self.wanted.rows[caller].name
+            for caller in sorted(
+                self.placed.of.keys() & self._outer(function), key=lambda one: (one not in direct, one)
+            )
+            if self.placed.of[caller] in self.scan
+            and self.evidence.brought(self.placed.of[caller], caller, function)
+        ]
+
     def _outer(self, function: int) -> set[int]:
         """The functions that it may have been put into."""
         found: set[int] = set()
@@ -100,19 +105,21 @@ class Recovery:
         return found
 
     def _run(self) -> None:
-        steps: tuple[Callable[[], Proposals], ...] = (
-            self.tables.proposals,
-            self._hands.proposals,
-            self._by_shape,
-        )
         for _ in range(_MOST_ROUNDS):
-            before = len(self.placed.of) + len(self.tables.at)
-            for step in steps:
-                self.evidence.settle()
-                self._accept(step())
-            if len(self.placed.of) + len(self.tables.at) == before:
+            # What names a place comes first, as far as it goes.
+            while self._finds(self.tables.proposals, self._hands.proposals):
+                pass
+            if not self._finds(self._by_shape):
                 break
         self.evidence.settle()
+
+    def _finds(self, *steps: Callable[[], Proposals]) -> bool:
+        """Take what these steps propose; whether that is anything new."""
+        before = len(self.placed.of) + len(self.tables.at)
+        for step in steps:
+            self.evidence.settle()
+            self._accept(step())
+        return len(self.placed.of) + len(self.tables.at) > before
 
     def _accept(self, proposals: Proposals) -> None:
         """Take what is proposed in one way only."""

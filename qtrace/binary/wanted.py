@@ -125,16 +125,23 @@ class Wanted:
     @functools.cache  # noqa: B019
     def inside(self, function: int) -> frozenset[int]:
         """Every function that the compiler may have put into this one's body, itself included."""
+        return self._near(function, frozenset())
+
+    def _near(self, function: int, left_out: frozenset[int]) -> frozenset[int]:
         found, todo, own = {function}, [function], self.rows[function].file
         while todo:
             here = self.rows[todo.pop()]
             for callee in self.calls.get(here.id, ()):
                 row = self.rows[callee]
                 near = row.static or row.file in (here.file, own) or row.file.endswith(".h")
-                if row.line and near and callee not in found:
+                if row.line and near and callee not in found | left_out:
                     found.add(callee)
                     todo.append(callee)
         return frozenset(found)
+
+    def without(self, function: int, left_out: int) -> frozenset[int]:
+        """As `inside`, but for what only comes there through `left_out`."""
+        return self._near(function, frozenset((left_out,)))
 
     @functools.cache  # noqa: B019
     def may(self, function: int) -> frozenset[Sign]:
