@@ -14,7 +14,7 @@ from qtrace.binary.known_tables import KnownTables
 from qtrace.binary.proposals import Proposals
 from qtrace.binary.wanted import Site
 
-__all__ = ["Hands"]
+__all__ = ["Hands", "once", "pairs"]
 
 
 class _Written(NamedTuple):
@@ -93,7 +93,7 @@ class Hands:
             exact = [one for one in sites if not one.loose] or sites
             theirs = made.get(name, [])
             if len(theirs) > len(exact):
-                theirs = _once(theirs, {number for one in exact for number in one.site.arguments})
+                theirs = once(theirs, {number for one in exact for number in one.site.arguments})
             fitting = {
                 (at, to)
                 for at, one in enumerate(exact)
@@ -101,7 +101,7 @@ class Hands:
                 if self._agree(one.site, one.file, call)
             }
             alone = len(exact) == len(theirs)
-            for at, to in _pairs(fitting, alone):
+            for at, to in pairs(fitting, alone):
                 one = exact[at]
                 if alone or self._known_arguments(one.site, one.file):
                     self._take(function, name, one.site, one.file, theirs[to], found)
@@ -218,7 +218,7 @@ class Hands:
                     found[one, place] = how
 
 
-def _once(calls: list[Called], numbers: Collection[int]) -> list[Called]:
+def once(calls: list[Called], numbers: Collection[int]) -> list[Called]:
     """The calls that differ in these arguments: the compiler may make two of one."""
     found = {
         tuple((number, call.arguments.get(number)) for number in sorted(numbers)): call for call in calls
@@ -226,7 +226,7 @@ def _once(calls: list[Called], numbers: Collection[int]) -> list[Called]:
     return list(found.values())
 
 
-def _pairs(fitting: Collection[tuple[int, int]], complete: bool) -> set[tuple[int, int]]:
+def pairs(fitting: Collection[tuple[int, int]], complete: bool) -> set[tuple[int, int]]:
     """Those that belong together for want of another; with `complete` each has its own, and what is settled
     is no choice for the others."""
     left = set(fitting)

@@ -173,7 +173,10 @@ class Recovery:
                 by_start[start].append((score, one))
                 by_name[one].append((score, start))
         best = {start: max(ranked) for start, ranked in by_start.items()}
-        self._open = {one: {place for _, place in ranked} for one, ranked in by_name.items()}
+        self._open = {
+            one: {place for _, place in ranked if self._is_near(place, one)}
+            for one, ranked in by_name.items()
+        }
         found: Proposals = {}
         for start, ranked in by_start.items():
             score, one = best[start]
@@ -198,6 +201,12 @@ class Recovery:
             if why:
                 found[one, start] = "call shape", why
         return found
+
+    def _is_near(self, start: int, function: int) -> bool:
+        """Whether something known says that the body belongs to the function's file."""
+        return self.evidence.beside(start, function) or any(
+            caller in self.placed.at for caller in self.scan.callers.get(start, ())
+        )
 
     def _fitting(self, start: int) -> dict[int, float]:
         """The functions that the one at `start` may be, and how much speaks for each, but for those that the
