@@ -35,6 +35,8 @@ _ADDED = frozenset(
 # and macros make such calls, and not every use of an address is seen in the source.
 _POSITIVE = ("library", "takes", "table")
 _PUT_IN, _LIBRARY_WEIGHT = 0.25, 0.4  # of a sign of something that was put into the body; of a library's call
+_MOST_HIDDEN = 3.0  # that what was put in and is not to be seen speaks against a function
+_FEW_OWNERS = 3  # functions that a string of theirs says something of
 _DSTATE = ("_TRACE_", "_DSTATE")
 
 
@@ -88,6 +90,7 @@ class Evidence:
         }
         self._loose_texts = handed | {text for texts in self._table_texts.values() for text in texts}
         self._now: dict[int, list[frozenset[Sign]]] = {}
+        self._callable: dict[tuple[int, int, int], bool] = {}
         self._events = {sign[1] for signs in wanted.signs.values() for sign in signs if sign[0] == "trace"}
         self.seen: set[str] = set()  # strings of the source that some function of the binary refers to
         self._fixed: dict[int, set[Sign]] = {start: self._signs_of(start, traces) for start in scan.parts}
@@ -198,10 +201,6 @@ class Evidence:
         shown = {name for names in self.signs(start) for name in names}
         return len(self.must(function) - shown)
 
-    def owned_by(self, sign: Sign) -> set[int]:
-        """The functions of the source whose own sign it is."""
-        return self._owners.get(sign, set())
-
     def mostly(self, start: int, function: int) -> bool:
         """Whether little is missing: dead code is left out by the compiler."""
         return self.missing(start, function) * 3 <= len(self.must(function))
@@ -218,7 +217,9 @@ class Evidence:
             if (name[0] == "string" and name[1] in self.seen)
             or (name[0] == "library" and not _BUILTIN.match(str(name[1])))
         }
-        return not lacking and not self.missing(start, outer)
+        if lacking or self.missing(start, outer) or not self.reach.may_be(start, outer):
+            return False
+        return not self._hidden(start, outer)
 
     def own(self, start: int, function: int) -> tuple[int, int]:
         """(signs of the function itself that the body shows, those among them that no other function has)."""
@@ -245,26 +246,113 @@ class Evidence:
             total += weight * (_LIBRARY_WEIGHT if usual else 1)
         lacking = {name for name in mine - shown if name[0] == "string" and name[1] in self.seen}
         total += self.reach.score(start, function)
+        total -= min(_MOST_HIDDEN, self._hidden(start, function))
         return total - 2 * self.missing(start, function) - len(lacking)
+
+    def _hidden(self, start: int, function: int) -> int:
+        """How many signs of what must have been put into the function the body at `start` lacks.
+
+        Where the body calls none that is not known, all that the function calls and that is not called has
+        been put in.
+        """
+        calls = self.scan.calls.get(start, set())
+        if any(one not in self.placed.at and one not in self.exported for one in calls):
+            return 0
+        found: set[Sign] = set()
+        todo, seen = [function], {function}
+        while todo:
+            for one in self.wanted.calls.get(todo.pop(), ()):
+                row = self.wanted.rows[one]
+                called = self.placed.of.get(one, -1) in calls
+                if row.line and one not in seen and not called and one in self.wanted.inside(function):
+                    seen.add(one)
+                    todo.append(one)
+                    found |= self.must(one)
+        return len(found - self.must(function) - {name for names in self.signs(start) for name in names})
 
     def called_right(self, start: int, function: int) -> bool:
         """Whether every known function that calls the one at `start` may call the function."""
         for caller in self.scan.callers.get(start, ()):
             known = self.placed.at.get(caller)
-            if known and not any(function in self.wanted.may_call(one) for one in known):
+            if known and not any(self._calls_here(caller, one, function) for one in known):
                 return False
             if not known and caller in self.exported and not self.wanted.rows[function].file.endswith(".h"):
                 return False
         return True
 
+    def _calls_here(self, start: int, outer: int, function: int) -> bool:
+        """Whether the body of `outer` at `start` may call the function, or what was put into it may."""
+        key = start, outer, function
+        if key not in self._callable:
+            wanted = self.wanted
+            self._callable[key] = (
+                function in wanted.calls.get(outer, ())
+                or function in wanted.may_take(outer)  # it hands it to what was put into it
+                or any(
+                    self._shows_through(start, outer, one, function)
+                    for one in wanted.inside(outer) & wanted.callers.get(function, set())
+                )
+            )
+        return self._callable[key]
+
+    def _shows_through(self, start: int, outer: int, inner: int, function: int) -> bool:
+        """Whether the body of `outer` at `start` may have `inner` in it, which calls the function: what
+        `inner` leaves is there."""
+        place = self.placed.of.get(inner)
+        if place is not None and place in self.scan.calls.get(start, ()):
+            return False  # it is called
+        shown = {name for names in self.signs(start) for name in names}
+        needed = self.must(inner)
+        if len(needed - shown) * 3 > len(needed):
+            return False
+        bodies = [one for one in self._bodies_below(inner) if one != function and self.must(one) - shown]
+        calls = self.scan.calls.get(start, set())
+        if bodies and not any(self.placed.of[one] in calls for one in bodies):
+            return False
+        return self.reach.leaves(start, outer, inner)
+
+    def brought(self, start: int, outer: int, inner: int) -> bool:
+        """Whether the body of `outer` at `start` shows something that only `inner` can have brought there."""
+        telling = {
+            sign
+            for sign in self.wanted.may(inner)
+            if sign[0] in ("call", "static", "trace") or (sign[0] == "string" and sign[1] in self.seen)
+        }
+        others = {
+            sign
+            for one in self.wanted.without(outer, inner)
+            for sign in self.wanted.signs.get(one, set()) | self.wanted.given.get(one, set())
+        }
+        only = telling - others
+        return any(names & only and not names & others for names in self.signs(start))
+
+    def _bodies_below(self, function: int) -> set[int]:
+        """The known static functions that it calls, or that functions do which have been put into it."""
+        found: set[int] = set()
+        todo, seen = [function], {function}
+        while todo:
+            for one in self.wanted.calls.get(todo.pop(), ()):
+                row = self.wanted.rows[one]
+                if not row.static or not row.line or one in seen:
+                    continue
+                seen.add(one)
+                if one in self.placed.of:
+                    found.add(one)
+                elif self.wanted.once(one):
+                    todo.append(one)
+        return found
+
     def taken_right(self, start: int, function: int) -> bool:
         """Whether the address is taken there if and only if it is in the source."""
+        if function in self.wanted.unseen:
+            return start in self.taken
         taken = function in self.wanted.taken or self.wanted.rows[function].name.startswith(_CONSTRUCTOR)
         return (start in self.taken) == taken
 
     def settle(self) -> None:
         """Take in what has been placed since: the files of the functions that are known, in order."""
         self._now.clear()
+        self._callable.clear()
         entries: dict[int, str] = {}
         for address in self.exported:
             entries[address] = "?"
@@ -318,7 +406,8 @@ class Evidence:
         solid = {
             sign
             for sign in mine
-            if sign[0] in ("call", "trace") or (sign[0] == "string" and sign[1] in self.seen)
+            if sign[0] in ("call", "trace")
+            or (sign[0] == "string" and sign[1] in self.seen and len(self._owners[sign]) <= _FEW_OWNERS)
         }
         solid = {sign for sign in solid if sign[0] != "call" or sign in self.must(function)}
         return not solid or bool(solid & {name for names in self.signs(start) for name in names})
@@ -345,7 +434,7 @@ class Evidence:
         for caller in self.scan.callers.get(start, ()):
             known = self.placed.at.get(caller)
             if known:
-                sets.append(_union(self.wanted.may_call(one) for one in known))
+                sets.append(_union(self.wanted.may_call(one) | self.wanted.may_take(one) for one in known))
         before, behind = self.neighbours(start)
         if not sets:
             telling = [

@@ -16,6 +16,7 @@ from qtrace.binary.elf import Elf
 __all__ = ["Exits"]
 
 _PLACE = re.compile(r"\[(\w+)(?: \+ [a-z]\w+(?:\*\d)?)?(?: \+ (0x[0-9a-f]+|\d+))?\]")
+_FIELD = re.compile(r"qword ptr \[r(?!ip|sp)\w+(?: \+ (?:0x[0-9a-f]+|\d+))?\]")
 _MOST = 16384  # bytes of a function
 _BEGINNING, _WAY_OUT = 60, 24  # instructions
 _COMPARES = ("cmp", "test")
@@ -33,9 +34,14 @@ class Exits:
     def returns(self, parts: Sequence[tuple[int, int]]) -> bool:
         """Whether the function comes back, or ends by jumping to another one."""
         start, end = parts[0]
+        before = "", ""
         for _, _, name, text in self._read(start, end):
             if name.endswith("ret") or (name == "jmp" and not _inside(text, start, end)):
                 return True
+            # To what a pointer leads to: a switch's table has an index, and its stack is kept.
+            if name == "jmp" and (_FIELD.fullmatch(text) or _undone(*before)):
+                return True
+            before = name, text
         return False
 
     def tests(self, parts: Sequence[tuple[int, int]], fields: Collection[int]) -> bool:
@@ -97,6 +103,11 @@ class Exits:
                 for at, size, name, text in self._capstone.disasm_lite(code, start)
             ]
         return self._lines[start]
+
+
+def _undone(name: str, text: str) -> bool:
+    """Whether an instruction gives the stack back."""
+    return name == "pop" or (name == "add" and text.startswith("rsp,"))
 
 
 def _distance(text: str) -> int:

@@ -5,7 +5,8 @@ function, or stores them into a struct.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from qtrace.binary.evidence import Evidence
 from qtrace.binary.flow import Called, Flow, Kept
@@ -13,7 +14,15 @@ from qtrace.binary.known_tables import KnownTables
 from qtrace.binary.proposals import Proposals
 from qtrace.binary.wanted import Site
 
-__all__ = ["Hands"]
+__all__ = ["Hands", "once", "pairs"]
+
+
+class _Written(NamedTuple):
+    """A call of the source in `file`; `loose` where it hands on what its function is given."""
+
+    site: Site
+    file: str
+    loose: bool
 
 
 class Hands:
@@ -72,21 +81,30 @@ class Hands:
         for call in calls:
             for name in self._names_at(call.callee):
                 made[name].append(call)
-        written: dict[str, list[tuple[Site, str]]] = defaultdict(list)
+        written: dict[str, list[_Written]] = defaultdict(list)
         for inner in self._wanted.inside(function):
+            file = self._wanted.rows[inner].file
             for site in self._wanted.sites.get(inner, ()):
-                written[self._wanted.rows[site.callee].name].append((site, self._wanted.rows[inner].file))
+                kinds = {what for what, _ in site.arguments.values()}
+                loose = inner != function and "param" in kinds and not kinds & {"function", "variable"}
+                written[self._wanted.rows[site.callee].name].append(_Written(site, file, loose))
         for name, sites in written.items():
+            # What is put in hands on what it is given: that stands for its own call.
+            exact = [one for one in sites if not one.loose] or sites
             theirs = made.get(name, [])
-            pairs = [
-                (site, file, call) for site, file in sites for call in theirs if self._agree(site, file, call)
-            ]
-            alone = len(sites) == len(theirs) == 1
-            for site, file, call in pairs:
-                mine = sum(one is site for one, _, _ in pairs)
-                others = sum(one is call for _, _, one in pairs)
-                if mine == others == 1 and (alone or self._known_arguments(site, file)):
-                    self._take(function, name, site, file, call, found)
+            if len(theirs) > len(exact):
+                theirs = once(theirs, {number for one in exact for number in one.site.arguments})
+            fitting = {
+                (at, to)
+                for at, one in enumerate(exact)
+                for to, call in enumerate(theirs)
+                if self._agree(one.site, one.file, call)
+            }
+            alone = len(exact) == len(theirs)
+            for at, to in pairs(fitting, alone):
+                one = exact[at]
+                if alone or self._known_arguments(one.site, one.file):
+                    self._take(function, name, one.site, one.file, theirs[to], found)
 
     def _known_arguments(self, site: Site, file: str) -> bool:
         return any(
@@ -95,18 +113,24 @@ class Hands:
         )
 
     def _agree(self, site: Site, file: str, call: Called) -> bool:
+        sure = False
+        functions: list[tuple[int, int]] = []
         for number, (what, value) in site.arguments.items():
             there = call.arguments.get(number)
             if what == "string":
                 if there is None or self._scan.elf.text_at(there) != value:
                     return False
+                sure = True
             elif what in ("function", "variable"):
                 known = self._address(what, value, file)
                 if known is not None and known != there:
                     return False
-                if what == "function" and known is None and there is not None and there not in self._scan:
-                    return False
-        return True
+                sure |= known is not None
+                if what == "function" and known is None and there is not None:
+                    if there not in self._scan or there in self._placed.at:
+                        return False  # no function, or another one
+                    functions.append((there, int(value)))
+        return sure or all(self._evidence.possible(there, one) for there, one in functions)
 
     def _address(self, what: str, value: str, file: str) -> int | None:
         if what == "function":
@@ -192,3 +216,35 @@ class Hands:
                 rivals = [other for other in ours if other != one and place in fitting[other]]
                 if not rivals and (any(evidence.own(place, one)) or len(ours) == len(theirs)):
                     found[one, place] = how
+
+
+def once(calls: list[Called], numbers: Collection[int]) -> list[Called]:
+    """The calls that differ in these arguments: the compiler may make two of one."""
+    found = {
+        tuple((number, call.arguments.get(number)) for number in sorted(numbers)): call for call in calls
+    }
+    return list(found.values())
+
+
+def pairs(fitting: Collection[tuple[int, int]], complete: bool) -> set[tuple[int, int]]:
+    """Those that belong together for want of another; with `complete` each has its own, and what is settled
+    is no choice for the others."""
+    left = set(fitting)
+    found: set[tuple[int, int]] = set()
+    while True:
+        sure = {
+            (at, to)
+            for at, to in left
+            if (sum(one == at for one, _ in left), sum(one == to for _, one in left)) == (1, 1)
+            or (complete and 1 in (sum(one == at for one, _ in left), sum(one == to for _, one in left)))
+        }
+        if not sure:
+            return found
+        # Two that want the same: nothing is sure.
+        if len({at for at, _ in sure}) < len(sure) or len({to for _, to in sure}) < len(sure):
+            return found if complete else found | sure
+        found |= sure
+        if not complete:
+            return found
+        taken, given = {at for at, _ in sure}, {to for _, to in sure}
+        left = {(at, to) for at, to in left if at not in taken and to not in given}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtrace.binary.buildid import build_id
 from qtrace.binary.debuginfod import servers
+from qtrace.binary.proposals import PARTLY
 from qtrace.cache import atomic_file, cache_dir
 from qtrace.errors import BinaryError
 from qtrace.model import Symbol
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["KnownSymbols"]
 
 # Goes up whenever the resolver learns something, so that old answers are not believed.
-_FORMAT = 2
+_FORMAT = 3
 
 
 class KnownSymbols:
@@ -51,6 +52,10 @@ class KnownSymbols:
     def locate(self, function: str, file: str = "") -> Symbol | None:
         """The place of `function`, or None if it is not known where it is."""
         key = f"{file}:{function}"
+        if key not in self._answers and file and self._all is not None:
+            found = next((one for one in self._all if (one.name, one.file) == (function, file)), None)
+            if found is not None:
+                return found if found.address and found.confidence != PARTLY else None
         if key not in self._answers:
             self._answers[key] = self._resolve().locate(function, file)
             self._new = True

@@ -28,6 +28,7 @@ class KnownTables:
         self._finder = Finder(self._elf, evidence.scan.parts)
         self._pictures = pictures(self._wanted.cells)
         self.at: dict[Key, int] = {}
+        self._looked: dict[Key, tuple[dict[int, int], list[int]]] = {}  # what was known, and what was found
         for key, picture in self._pictures.items():
             base = self._elf.objects.get(key[0])
             if base is not None and self._finder.fits(picture, base, {}):
@@ -59,7 +60,9 @@ class KnownTables:
             if key in self.at or picture.file in self.absent:
                 continue
             known = self._known_in(picture)
-            bases = [base for base in self._finder.find(picture, known) if base not in taken]
+            if key not in self._looked or self._looked[key][0] != known:
+                self._looked[key] = known, self._finder.find(picture, known)
+            bases = [base for base in self._looked[key][1] if base not in taken]
             fitting = [base for base in bases[:_MOST_BASES] if self._plausible(picture, base)]
             sure = picture.telling or bool(known)
             if len(bases) > _MOST_BASES or (len(fitting) > 1 and sure):

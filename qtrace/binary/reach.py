@@ -20,6 +20,8 @@ _MOST = 16384  # bytes of a function
 _PLACE = re.compile(r"\[(\w+)(?: \+ \w+(?:\*\d)?)? \+ (0x[0-9a-f]+)\]")
 _ADDED = re.compile(r"(\w+), (0x[0-9a-f]+)$")
 _STACK = ("rsp", "esp", "rip")
+_WORD = 8  # bytes
+_PAIR = 2  # fields
 _FEW = 3  # fields say something
 _ALIKE = 0.7
 # What a field counts: of the function and in the body; of what may have been put in; in the body alone (an
@@ -51,6 +53,25 @@ class Reach:
         total = _SHARED * len(body & own) + _PUT_IN * len(body & may - own)
         total -= _STRANGE * len(body - may) + _LACKING * len(own - body)
         return max(-_HEAVIEST, min(_HEAVIEST, total))
+
+    def may_be(self, start: int, function: int) -> bool:
+        """Whether the body at `start` uses some of the fields that only the function itself would use, if
+        they are several."""
+        only, body = self._wanted.only_of(function, function), self.of(start)
+        return len(only) < _PAIR or any(abs(at - there) < _WORD for at in only for there in body)
+
+    def leaves(self, start: int, outer: int, inner: int) -> bool:
+        """Whether the body of `outer` at `start` uses some of the fields that only `inner` would bring there.
+
+        Yes where they are too few, or what `outer` itself uses is not to be seen: a pointer may lead into a
+        struct's middle.
+        """
+        only, body = self._wanted.only_of(outer, inner), self.of(start)
+        few = 1 if inner in self._wanted.handed_own(outer) else _PAIR
+        if len(only) < few or not body & self._wanted.fields.get(outer, frozenset()):
+            return True
+        # Neighbours are read at one go.
+        return any(abs(at - there) < _WORD for at in only for there in body)
 
     def telling(self, start: int, function: int) -> int:
         """How many fields both use, if that says that they are the same; else 0."""

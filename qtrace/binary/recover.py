@@ -27,6 +27,7 @@ _SURE = 5.0  # of what speaks for a function: more than a few things that it sha
 _LEAST = 1.0
 _LARGE = 3.0  # so much in it that the compiler does not put it into several others
 _SMALL = 2  # so many calls are put into several others
+_FAR_OFF = 3.0  # what speaks so much less for a rival is none
 _MARGIN = 1.5  # by how much more must speak for one pair than for any other
 
 
@@ -62,15 +63,8 @@ class Recovery:
         row = self.wanted.rows[function]
         if row.file in self.tables.absent:
             return "not found", "nothing of its file is in this binary"
-        mine = {
-            sign
-            for sign in self.wanted.signs.get(function, ())
-            if sign[0] in ("string", "trace") and self.evidence.owned_by(sign) == {function}
-        }
-        for caller in sorted(self.placed.of.keys() & self._outer(function)):
-            address = self.placed.of[caller]
-            if mine and mine & {name for names in self.evidence.signs(address) for name in names}:
-                return "inlined", f"contained in {self.wanted.rows[caller].name}"
+        if outer := self._containing(function):
+            return "inlined", f"contained in {', '.join(outer[:3])}" + (" …" if len(outer) > 3 else "")
         if places := self._open.get(function):
             shown = ", ".join(f"{place:#x}" for place in sorted(places)[:4])
             return "ambiguous", f"it may be at {shown}" + (" or elsewhere" if len(places) > 4 else "")
@@ -87,6 +81,18 @@ class Recovery:
             and address not in self.scan.calls.get(self.placed.of[caller], ())
         )
 
+    def _containing(self, function: int) -> list[str]:
+        """The known functions whose bodies show what only this one can have brought there."""
+        direct = self.wanted.callers.get(function, set())
+        return [
+            self.wanted.rows[caller].name
+            for caller in sorted(
+                self.placed.of.keys() & self._outer(function), key=lambda one: (one not in direct, one)
+            )
+            if self.placed.of[caller] in self.scan
+            and self.evidence.brought(self.placed.of[caller], caller, function)
+        ]
+
     def _outer(self, function: int) -> set[int]:
         """The functions that it may have been put into."""
         found: set[int] = set()
@@ -99,19 +105,21 @@ class Recovery:
         return found
 
     def _run(self) -> None:
-        steps: tuple[Callable[[], Proposals], ...] = (
-            self.tables.proposals,
-            self._hands.proposals,
-            self._by_shape,
-        )
         for _ in range(_MOST_ROUNDS):
-            before = len(self.placed.of) + len(self.tables.at)
-            for step in steps:
-                self.evidence.settle()
-                self._accept(step())
-            if len(self.placed.of) + len(self.tables.at) == before:
+            # What names a place comes first, as far as it goes.
+            while self._finds(self.tables.proposals, self._hands.proposals):
+                pass
+            if not self._finds(self._by_shape):
                 break
         self.evidence.settle()
+
+    def _finds(self, *steps: Callable[[], Proposals]) -> bool:
+        """Take what these steps propose; whether that is anything new."""
+        before = len(self.placed.of) + len(self.tables.at)
+        for step in steps:
+            self.evidence.settle()
+            self._accept(step())
+        return len(self.placed.of) + len(self.tables.at) > before
 
     def _accept(self, proposals: Proposals) -> None:
         """Take what is proposed in one way only."""
@@ -133,7 +141,7 @@ class Recovery:
     def _whole(self, start: int, function: int, score: float) -> bool:
         """Whether the body is more than a part that the compiler split off."""
         parts = self.scan.parts[start]
-        if not self._may_be_split(function):
+        if not self._may_be_split(function) or (function in self.wanted.rarely and score >= _SURE):
             return self._exits.returns(parts)
         if tested := self.wanted.splits[function] - {0}:
             return self._exits.tests(parts, tested)
@@ -165,7 +173,10 @@ class Recovery:
                 by_start[start].append((score, one))
                 by_name[one].append((score, start))
         best = {start: max(ranked) for start, ranked in by_start.items()}
-        self._open = {one: {place for _, place in ranked} for one, ranked in by_name.items()}
+        self._open = {
+            one: {place for _, place in ranked if self._is_near(place, one)}
+            for one, ranked in by_name.items()
+        }
         found: Proposals = {}
         for start, ranked in by_start.items():
             score, one = best[start]
@@ -185,10 +196,17 @@ class Recovery:
                 start, one, score
             ):
                 continue
-            why = self._enough(start, one, score, rival is None and not elsewhere)
+            rivals = elsewhere if rival is None else [*elsewhere, rival]
+            why = self._enough(start, one, score, all(score >= other + _FAR_OFF for other in rivals))
             if why:
                 found[one, start] = "call shape", why
         return found
+
+    def _is_near(self, start: int, function: int) -> bool:
+        """Whether something known says that the body belongs to the function's file."""
+        return self.evidence.beside(start, function) or any(
+            caller in self.placed.at for caller in self.scan.callers.get(start, ())
+        )
 
     def _fitting(self, start: int) -> dict[int, float]:
         """The functions that the one at `start` may be, and how much speaks for each, but for those that the

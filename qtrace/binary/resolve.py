@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from qtrace.binary.debugfile import SymbolTable, debug_file
 from qtrace.binary.elf import Elf
+from qtrace.binary.proposals import PARTLY
 from qtrace.binary.version import check_version
 from qtrace.errors import BinaryError
 from qtrace.model import Symbol
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["CERTAIN", "FOUND", "LIKELY", "NOWHERE", "PARTLY", "Resolver"]
 
 # How sure a place is: it is named there; tables, calls and stores say so; the body fits nothing else.
-CERTAIN, FOUND, LIKELY, PARTLY, NOWHERE = "exact", "high", "good", "partly", "none"
+CERTAIN, FOUND, LIKELY, NOWHERE = "exact", "high", "good", "none"
 _SHAPE = "call shape"
 
 

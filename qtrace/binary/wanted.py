@@ -67,10 +67,13 @@ class Wanted:
                 self.signs[caller].add(("library", name))
         # Functions that the compiler may have made two of: the fields that the first test reads.
         self.splits: dict[int, frozenset[int]] = {}
+        self.rarely: set[int] = set()  # those among them where a second test must end it
         self.fields: dict[int, frozenset[int]] = {}  # how far it reaches, in bytes: see qtrace.binary.reach
         for function, what, value in index.uses():
-            if what == "splits":
+            if what in ("splits", "rarely"):
                 self.splits[function] = frozenset(map(int, value.split()))
+                if what == "rarely":
+                    self.rarely.add(function)
                 continue
             if what == "fields":
                 self.fields[function] = frozenset(map(int, value.split()))
@@ -107,6 +110,12 @@ class Wanted:
             if row.line:
                 self.by_file[row.file].append(row.id)
         self.called = {callee for callees in self.calls.values() for callee in callees}
+        # Static functions that are used in a way that is not seen: returned, called by the loader.
+        self.unseen = {
+            row.id
+            for row in self.rows.values()
+            if row.line and row.static and row.file.endswith(".c") and row.id not in self.called | self.taken
+        }
 
     def sign_of(self, function: int) -> Sign:
         """How a call of the function shows."""
@@ -116,16 +125,23 @@ class Wanted:
     @functools.cache  # noqa: B019
     def inside(self, function: int) -> frozenset[int]:
         """Every function that the compiler may have put into this one's body, itself included."""
+        return self._near(function, frozenset())
+
+    def _near(self, function: int, left_out: frozenset[int]) -> frozenset[int]:
         found, todo, own = {function}, [function], self.rows[function].file
         while todo:
             here = self.rows[todo.pop()]
             for callee in self.calls.get(here.id, ()):
                 row = self.rows[callee]
                 near = row.static or row.file in (here.file, own) or row.file.endswith(".h")
-                if row.line and near and callee not in found:
+                if row.line and near and callee not in found | left_out:
                     found.add(callee)
                     todo.append(callee)
         return frozenset(found)
+
+    def without(self, function: int, left_out: int) -> frozenset[int]:
+        """As `inside`, but for what only comes there through `left_out`."""
+        return self._near(function, frozenset((left_out,)))
 
     @functools.cache  # noqa: B019
     def may(self, function: int) -> frozenset[Sign]:
@@ -138,6 +154,23 @@ class Wanted:
     def may_reach(self, function: int) -> frozenset[int]:
         """Every field, by its distance, that the function's body may use."""
         return frozenset(at for inner in self.inside(function) for at in self.fields.get(inner, ()))
+
+    @functools.cache  # noqa: B019
+    def only_of(self, outer: int, inner: int) -> frozenset[int]:
+        """The fields that `inner` uses and nothing else that may be put into `outer`'s body."""
+        others = {at for one in self.inside(outer) - {inner} for at in self.fields.get(one, ())}
+        return self.fields.get(inner, frozenset()) - others
+
+    @functools.cache  # noqa: B019
+    def handed_own(self, function: int) -> frozenset[int]:
+        """The functions that get this one's own first parameter for their first, from hand to hand."""
+        found, todo = set[int](), [function]
+        while todo:
+            for site in self.sites.get(todo.pop(), ()):
+                if site.arguments.get(0) == ("param", "0") and site.callee not in found:
+                    found.add(site.callee)
+                    todo.append(site.callee)
+        return frozenset(found)
 
     @functools.cache  # noqa: B019
     def may_call(self, function: int) -> frozenset[int]:

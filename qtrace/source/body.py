@@ -11,6 +11,7 @@ from qtrace.source.cursors import (
     bare,
     children,
     chosen,
+    constant_element,
     distance,
     field_name,
     kind_ids,
@@ -45,7 +46,7 @@ _THROUGH = kind_ids(
 )
 _COMPUTED = _THROUGH | {_UNARY, _SUBSCRIPT}
 _LOOPS = kind_ids(CursorKind.FOR_STMT, CursorKind.WHILE_STMT, CursorKind.DO_STMT)
-_READ = frozenset((_CALL, _BINARY, _VARIABLE, _LIST, _STRING, _MEMBER)) | _LOOPS
+_READ = frozenset((_CALL, _BINARY, _VARIABLE, _LIST, _STRING, _MEMBER, _SUBSCRIPT)) | _LOOPS
 _CLOSED = frozenset((_LIST, _NAME, CursorKind.TYPE_REF.value, _INTEGER, _STRING))
 _EXPORTED = "c:@"
 _DEEPEST = 4  # tables inside tables
@@ -73,12 +74,14 @@ class Body:
         self.loops: list[tuple[int, int]] = []  # first and last line of those that have been met
         self.tables: list[tuple[str, Cursor]] = []  # (name, initialiser) of static variables of its own
         self.offsets: set[int] = set()
+        self.counted = False  # whether the field that comes next is
 
     def whole(self, function: Cursor) -> None:
         """Note everything of a function."""
         self.read(function)
         if (tested := first_test(function)) is not None:
-            self.facts.uses.append(Use(self.usr, "splits", _numbers(tested)))
+            what = "rarely" if tested.rare else "splits"
+            self.facts.uses.append(Use(self.usr, what, _numbers(tested.fields)))
         if self.offsets:
             self.facts.uses.append(Use(self.usr, "fields", _numbers(self.offsets)))
 
@@ -125,8 +128,17 @@ class Body:
 
     def member(self, cursor: Cursor) -> None:
         """Note how far from the object that a pointer leads to a field lies: an instruction shows that."""
-        if (far := distance(cursor)) >= _FAR:
+        if self.counted:
+            self.counted = False  # with its element
+        elif (far := distance(cursor)) >= _FAR:
             self.offsets.add(far)
+
+    def element(self, cursor: Cursor) -> None:
+        """The same for an element of an array whose index is known: the array itself comes next."""
+        if constant_element(cursor):
+            self.counted = True
+            if (far := distance(cursor)) >= _FAR:
+                self.offsets.add(far)
 
     def computed(self, cursor: Cursor) -> tuple[str, str]:
         """`table[i][j](…)`: the array's name, or the field that is an array; `(function)(…)`."""
@@ -268,6 +280,7 @@ _READERS: dict[int, Callable[[Body, Cursor], None]] = {
     _LIST: Body.compound,
     _STRING: Body.string,
     _MEMBER: Body.member,
+    _SUBSCRIPT: Body.element,
     **dict.fromkeys(_LOOPS, Body.looped),
 }
 

@@ -57,20 +57,21 @@ def ensure_index(
     binary: Path | None = None,
     build: Path | None = None,
     libraries: Sequence[Library] = (),
+    more: Sequence[str] = (),
 ) -> tuple[Index, bool]:
     """The index of `source`, or of the tree that matches `binary`, and whether it had to be made.
 
-    `build` is a folder in which the tree was configured: its flags are used then. With `libraries` in it, it
-    is another index. What decides is the content of the files, so a state of the trees that was indexed
-    once is in place.
+    `build` is a folder in which the tree was configured: its flags are used then. With `libraries` in it, or
+    with `more` (patterns of further C files), it is another index. What decides is the content of the files,
+    so a state of the trees that was indexed once is in place.
     Raises SourceError, MissingPrerequisite, StoreError.
     """
-    tree = open_tree(source or matching_tree(binary, progress))
+    tree = open_tree(source or matching_tree(binary, progress), more)
     build = build.resolve() if build else None
-    version = tree.version + ("+libraries" if libraries else "")
+    version = tree.version + ("+libraries" if libraries else "") + ("+more" if more else "")
     place = f"qemu-{version}-{digest(str(tree.root))[:8]}"
     roots = [f"{library.name} {library.root}" for library in libraries]
-    recipe = digest(importlib.metadata.version("libclang"), str(build or ""), *roots)[:8]
+    recipe = digest(importlib.metadata.version("libclang"), str(build or ""), *roots, *more)[:8]
     with locked(place):
         path = _in_place(tree, libraries, place, recipe)
         made = path is None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from ctypes import POINTER, byref, c_uint, c_void_p, cast, pointer
+from ctypes import POINTER, byref, c_int, c_longlong, c_uint, c_void_p, cast, pointer
 from typing import Any
 
 from clang import cindex
@@ -18,7 +18,9 @@ __all__ = [
     "chain",
     "children",
     "chosen",
+    "constant_element",
     "distance",
+    "evaluated",
     "field_name",
     "included",
     "is_definition",
@@ -34,6 +36,12 @@ _lib: Any = cindex.conf.lib
 _visit: Any = cindex.callbacks["cursor_visit"]
 _includes: Any = cindex.callbacks["translation_unit_includes"]
 _NEXT, _INTO = 1, 2  # CXChildVisitResult
+_lib.clang_Cursor_Evaluate.argtypes, _lib.clang_Cursor_Evaluate.restype = [Cursor], c_void_p
+_lib.clang_EvalResult_getKind.argtypes, _lib.clang_EvalResult_getKind.restype = [c_void_p], c_int
+_lib.clang_EvalResult_getAsLongLong.argtypes = [c_void_p]
+_lib.clang_EvalResult_getAsLongLong.restype = c_longlong
+_lib.clang_EvalResult_dispose.argtypes = [c_void_p]
+_INT = 1  # CXEval_Int
 
 _file, _line, _column, _offset = c_void_p(), c_uint(), c_uint(), c_uint()
 _file_at = cast(pointer(_file), POINTER(cindex.c_object_p))
@@ -52,6 +60,7 @@ _TRANSPARENT = kind_ids(
 )
 _TYPE_REF = CursorKind.TYPE_REF.value
 _FIELD, _MEMBER = CursorKind.FIELD_DECL.value, CursorKind.MEMBER_REF_EXPR.value
+_SUBSCRIPT = CursorKind.ARRAY_SUBSCRIPT_EXPR.value
 _UNNAMED = re.compile(
     r"(\((?:unnamed|anonymous) (?:\w+ )?at )\S*/"
 )  # where the tree lies is no part of a name
@@ -158,17 +167,50 @@ def field_name(field: Cursor | None) -> str:
     return f"{bare(field.semantic_parent.type.get_canonical().spelling)}.{field.spelling}"
 
 
+def evaluated(cursor: Cursor) -> int | None:
+    """The value of a constant integer expression, None for anything else."""
+    result = _lib.clang_Cursor_Evaluate(cursor)
+    if not result:
+        return None
+    try:
+        if _lib.clang_EvalResult_getKind(result) != _INT:
+            return None
+        return int(_lib.clang_EvalResult_getAsLongLong(result))
+    finally:
+        _lib.clang_EvalResult_dispose(result)
+
+
 def distance(member: Cursor) -> int:
-    """How many bytes from what a pointer leads to the field of an expression like `p->a.b` lies."""
-    bits = 0
-    while member._kind_id == _MEMBER:
-        if (field := member.referenced) is not None:
-            bits += max(int(_lib.clang_Cursor_getOffsetOfField(field)), 0)
-        below = children(member)
-        if not below or type_kind(below[0]) == TypeKind.POINTER:
-            break
-        member = strip(below[0])
-    return bits // 8
+    """How many bytes from what a pointer leads to the field of an expression like `p->a.b` or `p->a[3]` lies.
+
+    Of an array with an index that is not known the first element stands for all.
+    """
+    far = 0
+    while True:
+        if member._kind_id == _MEMBER:
+            if (field := member.referenced) is not None:
+                far += max(int(_lib.clang_Cursor_getOffsetOfField(field)), 0) // 8
+            below = children(member)
+            if not below or type_kind(below[0]) == TypeKind.POINTER:
+                return far
+            member = strip(below[0])
+        elif member._kind_id == _SUBSCRIPT and len(parts := children(member)) == 2:
+            far += (evaluated(parts[1]) or 0) * max(int(member.type.get_size()), 0)
+            member = strip(parts[0])
+            if type_kind(member) == TypeKind.POINTER:
+                return far
+        else:
+            return far
+
+
+def constant_element(cursor: Cursor) -> bool:
+    """Whether a subscript names one element of an array that is a field: `p->a[3]`."""
+    parts = children(cursor)
+    if len(parts) != 2:
+        return False
+    base = strip(parts[0])
+    array = base._kind_id in (_MEMBER, _SUBSCRIPT) and type_kind(base) == TypeKind.CONSTANTARRAY
+    return array and evaluated(parts[1]) is not None
 
 
 def chain(member: Cursor) -> list[Cursor]:

@@ -83,9 +83,9 @@ class Store(NamedTuple):
 
 class Use(NamedTuple):
     """`caller`'s body has a string (as in C, without quotes) or a trace point: `what` is `string` or `trace`.
-    With `splits` it begins with a test that may end it, of fields that
-    lie as far from their struct's beginning; `fields` has the distances in bytes at which it
-    reaches into what a pointer leads to."""
+    With `splits` it begins with a test that may end it, of fields that lie as far from their struct's
+    beginning, with `rarely` with one that needs another to end it; `fields` has the distances in bytes at
+    which it reaches into what a pointer leads to."""
 
     caller: str
     what: str

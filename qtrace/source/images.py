@@ -6,25 +6,14 @@ What is not among the cells is zero. A part that cannot be computed is a cell `u
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ctypes import c_int, c_longlong, c_void_p
-from typing import Any
 
-from clang import cindex
 from clang.cindex import Cursor, CursorKind, Type, TypeKind
 
 from qtrace.source.body import ARRAYS, Unit, usr_of
-from qtrace.source.cursors import children, strip
+from qtrace.source.cursors import children, evaluated, strip
 from qtrace.source.facts import Cell
 
-__all__ = ["evaluated", "image"]
-
-_lib: Any = cindex.conf.lib
-_lib.clang_Cursor_Evaluate.argtypes, _lib.clang_Cursor_Evaluate.restype = [Cursor], c_void_p
-_lib.clang_EvalResult_getKind.argtypes, _lib.clang_EvalResult_getKind.restype = [c_void_p], c_int
-_lib.clang_EvalResult_getAsLongLong.argtypes = [c_void_p]
-_lib.clang_EvalResult_getAsLongLong.restype = c_longlong
-_lib.clang_EvalResult_dispose.argtypes = [c_void_p]
-_INT = 1  # CXEval_Int
+__all__ = ["image"]
 
 _LIST, _UNEXPOSED = CursorKind.INIT_LIST_EXPR.value, CursorKind.UNEXPOSED_EXPR.value
 _MEMBER_REF, _NAME = CursorKind.MEMBER_REF.value, CursorKind.DECL_REF_EXPR.value
@@ -34,19 +23,6 @@ _INTEGERS = frozenset((TypeKind.BOOL, TypeKind.ENUM)) | {
     kind for kind in TypeKind._kinds if kind is not None and TypeKind.CHAR_U.value <= kind.value <= 20
 }
 _WIDEST_RANGE = 64  # of a wider one the beginning and the end are enough
-
-
-def evaluated(cursor: Cursor) -> int | None:
-    """The value of a constant integer expression, None for anything else."""
-    result = _lib.clang_Cursor_Evaluate(cursor)
-    if not result:
-        return None
-    try:
-        if _lib.clang_EvalResult_getKind(result) != _INT:
-            return None
-        return int(_lib.clang_EvalResult_getAsLongLong(result))
-    finally:
-        _lib.clang_EvalResult_dispose(result)
 
 
 def image(unit: Unit, init: Cursor, variable: str, place: str) -> list[Cell]:

@@ -91,12 +91,16 @@ def resolve(facts: Iterable[Facts]) -> Graph:
     """Join calls to targets. Deterministic: the same facts give the same graph."""
     functions: dict[str, Function] = {}
     external: dict[str, str] = {}
-    # Where several files define the same function, one is built: the real one rather than a stub, and
-    # Linux's rather than another system's.
+    # Where several files define the same function, one is built: Linux's rather than another system's, and
+    # the real one, which is longer, rather than a stub.
     all_facts = sorted(facts, key=lambda unit: other_platform(unit.file))
+    lengths: dict[str, tuple[bool, int]] = {}
     for unit in all_facts:
+        rank = not other_platform(unit.file)
         for function in unit.functions:
-            functions.setdefault(function.usr, function)
+            length = rank, function.end - function.line
+            if function.usr not in functions or length > lengths[function.usr]:
+                functions[function.usr], lengths[function.usr] = function, length
     for unit in all_facts:
         away = {f.usr for f in unit.functions if functions[f.usr].file != f.file}
         unit.calls = [call for call in unit.calls if call.caller not in away]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,10 +47,11 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 @dataclass(frozen=True)
 class Tree:
-    """`root` is the folder with VERSION, net/ and hw/ in it."""
+    """`root` is the folder with VERSION, net/ and hw/ in it; `more` are patterns of further C files."""
 
     root: Path
     version: str
+    more: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -59,7 +61,8 @@ class Tree:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """The C files to index, relative to `root`, in order."""
-        found = {path for pattern in _PATTERNS for path in self.root.glob(pattern) if path.is_file()}
+        patterns = (*_PATTERNS, *self.more)
+        found = {path for pattern in patterns for path in self.root.glob(pattern) if path.is_file()}
         return tuple(sorted(str(path.relative_to(self.root)) for path in found))
 
     def once_a_target(self) -> set[str]:
@@ -82,8 +85,11 @@ class Tree:
         return sorted({str(Path(name).parent) for name in self.files})
 
 
-def open_tree(root: Path) -> Tree:
-    """The QEMU tree at `root`. Raises SourceError if it is not one."""
+def open_tree(root: Path, more: Sequence[str] = ()) -> Tree:
+    """The QEMU tree at `root`; `more` are patterns of C files that are indexed besides.
+
+    Raises SourceError if it is not one.
+    """
     root = root.resolve()
     hint = "give the top folder of an unpacked QEMU release: qtrace index --source TREE"
     for needed in ("VERSION", "net/net.c", "hw/net", "qapi/qapi-schema.json", "scripts/qapi-gen.py"):
@@ -100,4 +106,4 @@ def open_tree(root: Path) -> Tree:
                 f"{', '.join(gone[:4])}" + " …" * (len(gone) > 4),
                 hint="unpack the release again; " + hint,
             )
-    return Tree(root, version)
+    return Tree(root, version, tuple(more))

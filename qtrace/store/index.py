@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 29
+FORMAT = 32
 _COLUMNS = "id, name, file, line, static"
 
 
