@@ -48,8 +48,8 @@ def killed(bench: Bench, report: Report) -> None:
         assert frames_to_host(network, 10) == 10
     report.saw(
         f"at {there} of {len(places.spots)} probed instructions a breakpoint (0xcc in /proc/PID/mem), "
-        f"{events} perf events and BPF links, {len(programs)} BPF programs in /proc/TRACER/fdinfo; {elsewhere} "
-        "breakpoints in a second QEMU of the same binary; after SIGKILL 0 breakpoints, "
+        f"{events} perf events and BPF links, {len(programs)} BPF programs in /proc/TRACER/fdinfo; "
+        f"{elsewhere} breakpoints in a second QEMU of the same binary; after SIGKILL 0 breakpoints, "
         "every byte as before, none of the programs' ids known to the kernel; the guest sends and answers"
     )
 
