@@ -8,7 +8,7 @@
 /* Kept equal to probes/syscalls.py. */
 enum { FD_NONE, FD_OTHER, FD_TAP, FD_STREAM, FD_DATAGRAM, FD_EVENTFD, FD_CLASSES };
 enum { DOES_FD = 1, DOES_READ = 2, DOES_WRITE = 4, DOES_SOCKET = 8, DOES_ACCEPT = 16, DOES_CLOSE = 32,
-       DOES_EVENTFD = 64, DOES_WAIT = 128 };
+       DOES_EVENTFD = 64, DOES_WAIT = 128, DOES_MANY = 256 };
 
 struct syscall_key {
     u32 thread;
@@ -28,6 +28,28 @@ BPF_HASH(fd_class, u32, u32, 16384);
 BPF_HASH(fd_owner, u32, u32, 4096);
 BPF_PERCPU_HASH(syscalls, struct syscall_key, struct syscall_count, 8192);
 BPF_ARRAY(syscall_slots, u32, 16); /* [class * 2 + direction] -> slot + 1 */
+
+#define MOST_MESSAGES 64
+
+/* recvmmsg(descriptor, messages, …): the length of each is in its struct mmsghdr (linux/socket.h). */
+static __always_inline u64 message_bytes(u64 at, u64 number) {
+    u64 sum = 0;
+    if (number > MOST_MESSAGES) {
+        lose(LOST_IOVEC);
+        number = MOST_MESSAGES;
+    }
+    for (u32 i = 0; i < MOST_MESSAGES; i++) {
+        u32 length = 0;
+        if (i >= number)
+            break;
+        if (bpf_probe_read_user(&length, sizeof(length), (void *)(at + i * 64 + 56))) {
+            lose(LOST_READ);
+            break;
+        }
+        sum += length;
+    }
+    return sum;
+}
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     struct target *target = counted(COUNTS_CALLS);
@@ -89,13 +111,19 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     }
     if (!(*does & (DOES_READ | DOES_WRITE)))
         return 0;
-    lock_xadd(&count->bytes, result);
+    u64 frames = class == FD_STREAM ? 0 : 1, bytes = result;
+    if (*does & DOES_MANY) {
+        bpf_probe_read_kernel(&second, sizeof(second), &regs->si);
+        frames = class == FD_STREAM ? 0 : result;
+        bytes = message_bytes(second, result);
+    }
+    lock_xadd(&count->bytes, bytes);
     u32 side = class * 2 + (*does & DOES_READ ? RX : TX);
     u32 *slot = syscall_slots.lookup(&side);
     /* What is read is the first of its path: whatever was carried before on this thread was another's. */
     if (owner == UNKNOWN && target->owners && *does & DOES_READ)
         owner = NOBODY;
     if (slot && *slot && result)
-        passed(*slot - 1, owner, class == FD_STREAM ? 0 : 1, result);
+        passed(*slot - 1, owner, frames, bytes);
     return 0;
 }

@@ -11,11 +11,13 @@ __all__ = ["CLASSES", "DATAGRAM", "DOES", "EVENTFD", "FAMILY", "OTHER", "STREAM"
 CLASSES = ("", "other", "tap", "socket", "socket", "eventfd")
 OTHER, TAP, STREAM, DATAGRAM, EVENTFD = 1, 2, 3, 4, 5
 
-_FD, _READ, _WRITE, _SOCKET, _ACCEPT, _CLOSE, _EVENTFD, _WAIT = (1 << bit for bit in range(8))
+_FD, _READ, _WRITE, _SOCKET, _ACCEPT, _CLOSE, _EVENTFD, _WAIT, _MANY = (1 << bit for bit in range(9))
 DOES: dict[str, int] = {
     **dict.fromkeys(("read", "readv", "pread64", "preadv", "recvfrom", "recvmsg"), _FD | _READ),
     **dict.fromkeys(("write", "writev", "pwrite64", "pwritev", "sendto", "sendmsg"), _FD | _WRITE),
-    **dict.fromkeys(("ioctl", "recvmmsg", "sendmmsg", "connect", "bind", "listen", "shutdown"), _FD),
+    "recvmmsg": _FD | _READ | _MANY,
+    "sendmmsg": _FD | _WRITE | _MANY,
+    **dict.fromkeys(("ioctl", "connect", "bind", "listen", "shutdown"), _FD),
     **dict.fromkeys(("getsockopt", "setsockopt", "getsockname", "getpeername", "fcntl"), _FD),
     "socket": _SOCKET,
     **dict.fromkeys(("accept", "accept4"), _FD | _ACCEPT),
@@ -30,7 +32,13 @@ FAMILY = Family(
     summary="system calls of the target: calls, errors, bytes; the host stage of taps and sockets",
     needs=("raw tracepoints",),
     points=(
-        Point("tap", (("raw_tracepoint", "on_sys_exit"),), "syscall_slots", TAP),
+        Point(
+            "tap",
+            (("raw_tracepoint", "on_sys_exit"),),
+            "syscall_slots",
+            TAP,
+            note="with offloads a frame may be of many TCP segments (GSO)",
+        ),
         Point(
             "socket",
             (("raw_tracepoint", "on_sys_exit"),),

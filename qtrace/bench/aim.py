@@ -22,7 +22,7 @@ from qtrace.proc import command_line
 from qtrace.progress import Progress
 from qtrace.store.index import Index
 from qtrace.trace.owners import Owner, Owners
-from qtrace.trace.prerequisites import require_tracing
+from qtrace.trace.prerequisites import require_tracing, uprobes_refused
 from qtrace.trace.snapshot import Snapshot
 from qtrace.trace.target import Target
 
@@ -41,7 +41,8 @@ def target_binary(pid: int) -> Path:
     try:
         path = running.readlink()
     except PermissionError as exc:
-        raise TargetError(f"process {pid} is out of reach", hint="run it as root") from exc
+        hint = "run it as root, or with CAP_SYS_PTRACE too"
+        raise TargetError(f"process {pid} is out of reach", hint=hint) from exc
     except OSError as exc:
         raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
     if "qemu" not in path.name or "img" in path.name:
@@ -134,6 +135,8 @@ def aim_at(pid: int, netdev_id: str, index_name: str, progress: Progress, *, tra
     binary = target_binary(pid)
     if tracing:
         require_tracing(kernel=False)
+        if reason := uprobes_refused():
+            progress.warn(f"{reason}: system calls and the devices' own counters are all that is counted")
     index = index_for(binary, index_name, progress)
     nics = _nics(pid, binary, index)
     if not nics:

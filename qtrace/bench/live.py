@@ -19,6 +19,7 @@ from qtrace.progress import Progress
 from qtrace.store.run import RunWriter
 from qtrace.trace.engine import open_engine
 from qtrace.trace.snapshot import Snapshot
+from qtrace.trace.target import Target
 
 __all__ = ["Live", "record_process"]
 
@@ -50,7 +51,8 @@ def record_process(
     What its threads execute is sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole.
     `effort` says what is probed and what that may cost.
 
-    Ctrl-C ends the window and keeps what was counted. Raises TargetError, TraceError, CellError.
+    Ctrl-C, or the end of the process, ends the window and keeps what was counted. Raises TargetError where
+    the process ends before, TraceError, CellError.
     """
     pid, index = aim.pid, aim.index
     paths = aim.paths()
@@ -70,7 +72,7 @@ def record_process(
         regulated(engine, Attacher(engine, index), aim, effort, progress) as traced,
         RunWriter.create(folder, meta) as writer,
     ):
-        session = traced.session
+        session, target = traced.session, Target(pid)
         besides = Instruments(session, pid, index, cpu_hertz, sample)
         before, taps = tap_counters(pid), tap_names(pid)
         traced.start()
@@ -83,6 +85,9 @@ def record_process(
         traced.stop()
         after = tap_counters(pid)
         snapshot = session.read()
+        ended = [] if target.alive() else [_ended(pid)]
+        if ended:
+            progress.warn(f"process {pid} has ended: what was counted up to then is kept")
         devices = {
             name: {key: number - before[name][key] for key, number in counters.items()}
             for name, counters in after.items()
@@ -93,7 +98,7 @@ def record_process(
         for one in aim.followed:
             tables[one.name] = found = _of_nic(one, snapshot, devices, taps)
             unseen.apply(one.name, found)
-            found["ledger"] += _shared(aim, one, snapshot)
+            found["ledger"] += [*_shared(aim, one, snapshot), *ended]
             mine = [owner.number for owner in snapshot.owners if one.owns(owner)]
             for name, rows in besides.tables(snapshot, mine, progress).items():
                 found.setdefault(name, []).extend(rows)
@@ -102,6 +107,11 @@ def record_process(
         writer.update(conditions=said | traced.detach(), clock=besides.clock())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
+
+
+def _ended(pid: int) -> dict[str, Any]:
+    note = "counted up to then; its threads' times and its taps' own counters ended with it"
+    return {"kind": "ended", "item": f"process {pid}", "count": 1, "note": note}
 
 
 def _of_nic(

@@ -16,6 +16,7 @@ from qtrace.model import Direction
 from qtrace.progress import Progress
 from qtrace.trace.engine import open_engine
 from qtrace.trace.snapshot import Snapshot
+from qtrace.trace.target import Target
 
 __all__ = ["Lap", "StageRate", "watch_process"]
 
@@ -94,12 +95,13 @@ def watch_process(
 
     Nothing is left attached once the generator is closed. The stages of one lap are read one after another
     while frames pass, so neighbours may differ by a few; no frame is missed from lap to lap. Raises
-    TargetError when the process ends, TraceError.
+    TargetError when the process ends, after the lap in which it did; TraceError.
     """
     with (
         open_engine(progress) as engine,
         regulated(engine, Attacher(engine, aim.index), aim, effort, progress) as traced,
     ):
+        target = Target(aim.pid)
         traced.start()
         progress.done(f"attached to process {aim.pid}: Ctrl-C ends it")
         due = time.monotonic()
@@ -107,6 +109,7 @@ def watch_process(
             due += interval
             traced.regulator.run(due - time.monotonic())
             yield _lap(*traced.lap(), aim.followed)
+            target.require()
 
 
 def _lap(seen: Snapshot, unseen: Unseen, followed: Sequence[Followed]) -> Lap:

@@ -57,12 +57,14 @@ class GuestSpec:
     processors: int = 1
     sandbox: bool = True
     pass_fds: tuple[int, ...] = field(default=())
+    more: tuple[str, ...] = ()  # further arguments
 
     def argv(self, binary: Path, home: Path, kernel: int, initrd: int) -> list[str]:
         """The command line, sockets and console log in `home`.
 
         Kernel and initramfs are open descriptors: the cache may lie where QEMU's user cannot go.
         """
+        usb = self.nic.startswith("usb-")
         return [
             str(binary),
             *("-name", "qtrace,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none"),
@@ -91,7 +93,9 @@ class GuestSpec:
             ),
             *("-device", "virtserialport,chardev=agent,name=qtrace"),
             *("-netdev", self.netdev),
-            *("-device", f"{self.nic},netdev=net0,id=nic0,mac={self.mac},romfile="),
+            *self.more,
+            *(("-device", "qemu-xhci") if usb else ()),
+            *("-device", f"{self.nic},netdev=net0,id=nic0,mac={self.mac}" + ("" if usb else ",romfile=")),
         ]
 
 

@@ -28,6 +28,7 @@ STATUSES = ("running", "complete", "interrupted", "partial")
 # Table name -> rows without the key columns.
 Tables = dict[str, list[dict[str, Any]]]
 
+_RESERVE = ".reserve"
 _LARGEST_JSON = 64 * 2**20
 # One measurement's table has some hundred rows; anything near this size is not ours.
 _LARGEST_TABLE = 64 * 2**20
@@ -128,6 +129,7 @@ class RunWriter:
         head = {"format": FORMAT, "id": path.name, "created": now, "finished": None, "status": "running"}
         writer = cls(path, {**head, **meta})
         writer._save()
+        writer._reserve()
         return writer
 
     def __enter__(self) -> RunWriter:
@@ -171,7 +173,13 @@ class RunWriter:
         """Close the run as `complete`, `partial` (cells failed) or `interrupted`."""
         if status not in STATUSES:
             raise ValueError(status)
+        (self.path / _RESERVE).unlink(missing_ok=True)
         self.update(status=status, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def _reserve(self) -> None:
+        """Room for the last writing of run.json: a run that fills its disk can still be closed."""
+        size = (self.path / "run.json").stat().st_size
+        _write(self.path / _RESERVE, bytes(2 * size + 4096))
 
     def _save(self) -> None:
         _write(self.path / "run.json", json.dumps(self._meta, indent=1, ensure_ascii=False).encode())

@@ -1,6 +1,7 @@
 """Putting one BPF program on one place, through BPF links or the kernel's perf events.
 
-Both die with their descriptor, so nothing stays attached if we are killed, and no tracefs is needed.
+Both die with their descriptor, so nothing stays attached if we are killed, and no tracefs is needed. A
+breakpoint is put into the traced process alone: another QEMU of the same binary pays nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from qtrace.errors import TraceError
 from qtrace.trace.links import UPROBE_MULTI, link_uprobe, links_available
+from qtrace.trace.prerequisites import uprobes_refused
 
 __all__ = ["Attachments"]
 
@@ -32,8 +34,7 @@ class Attachments:
         self.programs: dict[str, int] = {}  # name -> descriptor
 
     def uprobe(self, program: str, binary: Path, offset: int, at_return: bool = False) -> None:
-        """At the byte `offset` of the file `binary`; where the kernel has no links of one process, in
-        whatever process runs it."""
+        """At the byte `offset` of the file `binary`, in all threads of the process."""
         key = program, binary, offset, at_return
         self._uprobes[key] = self._put(program, binary, offset, at_return)
 
@@ -48,9 +49,11 @@ class Attachments:
             return self._keep(fd, where, os.close)
         from bcc.libbcc import lib
 
+        if reason := uprobes_refused():
+            raise TraceError(reason)
         name = f"qtrace_{program}_{offset:x}".encode()
         way = _RETURN if at_return else _ENTRY
-        fd = lib.bpf_attach_uprobe(self._load(program), way, name, bytes(binary), offset, -1, 0)
+        fd = lib.bpf_attach_uprobe(self._load(program), way, name, bytes(binary), offset, self._pid, 0)
         return self._keep(fd, where, lib.bpf_close_perf_event_fd)
 
     def kprobe(self, program: str, function: str, at_return: bool = False) -> None:

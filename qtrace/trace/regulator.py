@@ -109,8 +109,8 @@ class Regulator:
         lately = self._session.between(self._seen, seen)
         seconds = now - self._looked
         functions, calls = cost_of(lately, self._cost)
-        # System calls are counted all the time; what they take is not there for functions.
-        share = max(self._share - calls / seconds, self._share / 10)
+        # System calls are counted all the time; what they take is not there for functions, up to a half.
+        share = max(self._share - calls / seconds, self._share / 2)
         load = functions / seconds
         if load <= share:
             self._seen, self._looked, self._due = seen, now, now + _LOOK

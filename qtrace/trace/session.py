@@ -124,7 +124,7 @@ class Session:
 
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
-        self._need_target()
+        self._target.require()
         self._run(NOTHING)
         self._attribute()
         self._refresh_descriptors()
@@ -156,7 +156,7 @@ class Session:
         try:
             self._attached.restore()
         except TraceError:
-            self._need_target()
+            self._target.require()
             raise
         self._table("latest").clear()  # what was passed before the pause is not what comes before
         if self._follower:
@@ -186,17 +186,17 @@ class Session:
         return self._snapshot(subtract(last, first), {}, 0.0)
 
     def read(self) -> Snapshot:
-        """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
-        self._need_target()
-        self._attribute()  # what waits, waits for what the clients are now
+        """What was counted since `start`, up to now, to `stop`, or to the end of QEMU: its threads' times are
+        gone with it, the counts are not."""
+        if self._target.alive():
+            self._attribute()  # what waits, waits for what the clients are now
         now, threads = self._reading(), self._times()
         seconds = (self._ended or time.monotonic()) - self._began
         return self._snapshot(subtract(now, self._base), threads, seconds)
 
     def lap(self) -> Snapshot:
         """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
-        between two laps. Raises TargetError if QEMU has ended."""
-        self._need_target()
+        between two laps. As `read` where QEMU has ended."""
         now, threads, moment = self._reading(), self._times(), time.monotonic()
         counted = subtract(now, self._base)
         found = self._snapshot(counted, threads, moment - self._began)
@@ -220,11 +220,8 @@ class Session:
             frames=counted.frames,
             unread=self._attribution.unread,
             hits=counted.hits,
+            names={tid: used.name for tid, used in (self._threads | threads).items()},
         ).simplified()
-
-    def _need_target(self) -> None:
-        if not self._target.alive():
-            raise TargetError(f"process {self._target.pid} has ended")
 
     def _table(self, name: str) -> Any:
         return self._module[name.encode()]

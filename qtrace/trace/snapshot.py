@@ -55,7 +55,8 @@ class Snapshot:
     """Counts by (owner, slot), edges by (owner, from slot, to slot, log2 of ns), system calls by (owner of
     the descriptor, thread, name, class), threads by id, losses by index of `LOST`, and hits that the kernel
     dropped by program. Owner 0 is nobody that is known; `unread` is why nobody is, or empty. `hits` are
-    those of all probed functions, whether they were frames of ours or not."""
+    those of all probed functions, whether they were frames of ours or not; `names` are those of all threads,
+    of those too that have ended."""
 
     seconds: float
     stages: tuple[Stage, ...]
@@ -70,6 +71,7 @@ class Snapshot:
     frames: FrameReading = field(default_factory=FrameReading)
     unread: str = ""
     hits: int = 0
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def simplified(self) -> Snapshot:
         """Where the process has one owner, everything is its."""
@@ -209,7 +211,7 @@ class Snapshot:
             errors[tid, name, fd] = errors.get((tid, name, fd), 0) + failed
         return [
             {
-                "thread": self.threads[tid].name if tid in self.threads else "",
+                "thread": self.names.get(tid, ""),
                 "tid": tid,
                 "name": name,
                 "fd": fd,

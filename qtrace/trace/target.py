@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ from qtrace.proc import vhost_workers
 
 __all__ = ["Mapping", "Target", "ThreadTimes"]
 
-_POLL = 0.2  # seconds between two looks whether the process still lives
 _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
 
@@ -58,11 +59,26 @@ class Target:
             return False
         return born == self._born and state not in ("Z", "X")
 
+    def require(self) -> None:
+        """Raise TargetError unless it still runs."""
+        if not self.alive():
+            raise TargetError(f"process {self.pid} has ended")
+
     def wait(self, seconds: float) -> None:
         """Until the time is up, or the process has ended."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0 and self.alive():
-            time.sleep(min(_POLL, left))
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except OSError:  # it has ended
+            return
+        try:
+            # Alive after the descriptor was made: it is that of our process, not of one with its pid.
+            if self.alive() and (left := deadline - time.monotonic()) > 0:
+                ended = select.poll()
+                ended.register(descriptor, select.POLLIN)
+                ended.poll(1000 * left)
+        finally:
+            os.close(descriptor)
 
     def address_of(self, binary: Path, offset: int) -> int:
         """Where the byte at `offset` of the file `binary` is in the process's memory.
@@ -167,7 +183,9 @@ class Target:
         try:
             yield from (self._proc / folder).iterdir()
         except PermissionError as exc:
-            raise TargetError(f"process {self.pid} is out of reach", hint="run it as root") from exc
+            raise TargetError(
+                f"process {self.pid} is out of reach", hint="run it as root, or with CAP_SYS_PTRACE too"
+            ) from exc
         except OSError:
             return
 

@@ -3,146 +3,54 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from exact import FRAMES, Kind, Traced, open_traced, pass_frames, run_window, settle
+from exact import wrong as wrong_in
 
 from qtrace.bench.attach import Attacher
-from qtrace.bench.brief import make_brief
 from qtrace.errors import CellError
-from qtrace.lab.accel import choose_accelerator
-from qtrace.lab.network import Network, open_network
+from qtrace.lab.network import Network
 from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
-from qtrace.model import Cell, Direction
+from qtrace.model import Direction
 from qtrace.store.index import Index
 from qtrace.trace.sampling import sample_rows
-from qtrace.trace.session import Session
-from qtrace.trace.snapshot import Snapshot
 
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
 
-FRAMES = 1009
 # A part of other bodies in Debian's binary, or inline: said so in the ledger.
 UNPLACED = {
     "virtio-net-pci": set(),
     "e1000": {"tx dequeue", "tx complete", "rx enqueue"},
     "rtl8139": {"tx dequeue", "tx complete", "rx enqueue"},
 }
-UNCOUNTED = {"kick", "interrupt"}  # a call of these may stand for many frames
-RETURNS_FRAMES = {"vde_recv"}  # what it is called with does not tell whether a frame is there
-
-
-@dataclass(frozen=True)
-class Traced:
-    network: Network
-    session: Session
+KINDS = (
+    *(Kind("virtio-net-pci", "tap"), Kind("virtio-net-pci", "user"), Kind("e1000", "tap")),
+    *(Kind("rtl8139", "user"), Kind("e1000", "socket"), Kind("virtio-net-pci", "vde")),
+)
 
 
 @pytest.fixture(
     scope="module",
     params=[
-        *(("virtio-net-pci", "tap"), ("virtio-net-pci", "user"), ("e1000", "tap"), ("rtl8139", "user")),
-        *(
-            ("e1000", "socket"),
-            pytest.param(("virtio-net-pci", "vde"), marks=pytest.mark.needs("vde_switch")),
-        ),
+        pytest.param(kind, marks=pytest.mark.needs("vde_switch") if kind.netdev == "vde" else ())
+        for kind in KINDS
     ],
-    ids="-".join,
+    ids=str,
 )
 def traced(request: pytest.FixtureRequest, attacher: Attacher, index: Index) -> Iterator[Traced]:
-    nic, netdev = request.param
-    cell = Cell(nic, netdev, "qemu", None, "rr")
-    paths = make_brief([cell], index, "", ()).paths_of(cell)
-    with (
-        open_network(nic, netdev, "qemu", choose_accelerator()) as network,
-        attacher.attach(network.guest.pid, paths) as session,
-    ):
-        yield Traced(network, session)
-
-
-def icmp_sent(network: Network) -> dict[Direction, int]:
-    """ICMP messages that each side has sent: they answer datagrams for a port where nobody listens."""
-    said = subprocess.run(
-        network.space.argv(["cat", "/proc/net/snmp"]), capture_output=True, text=True, check=True
-    )
-    return {
-        Direction.TX: _out_msgs(network.guest.sh("cat /proc/net/snmp")),
-        Direction.RX: _out_msgs(said.stdout),
-    }
-
-
-def _out_msgs(text: str) -> int:
-    names, values = (line.split() for line in text.splitlines() if line.startswith("Icmp:"))
-    return int(values[names.index("OutMsgs")])
-
-
-def run_window(
-    traced: Traced, send: Callable[[Network, int], int]
-) -> tuple[Snapshot, dict[str, dict[str, int]]]:
-    """One window: what was counted in it, and by how much each device counter went up."""
-    network, session = traced.network, traced.session
-    before = network.device_counters()
-    session.start()
-    assert send(network, FRAMES) == FRAMES
-    settle(session)
-    session.stop()
-    after = network.device_counters()
-    moved = {
-        side: {name: after[side][1][name] - old for name, old in counters.items()}
-        for side, (_, counters) in before.items()
-    }
-    return session.read(), moved
-
-
-def settle(session: Session, deadline: float = 15.0) -> None:
-    """Wait until two looks in a row see the same counts."""
-    until, last = time.monotonic() + deadline, None
-    while (now := session.read().counts) != last:
-        assert time.monotonic() < until, "the counts do not come to rest"
-        last = now
-        time.sleep(0.1)
+    with open_traced(request.param, attacher, index) as traced:
+        yield traced
 
 
 @pytest.mark.parametrize("direction", list(Direction))
 def test_every_stage_has_counted_every_frame(traced: Traced, direction: Direction) -> None:
-    network = traced.network
-    answers = icmp_sent(network)
-    send = frames_to_host if direction is Direction.TX else frames_to_guest
-    snapshot, moved = run_window(traced, send)
-    answers = {way: count - answers[way] for way, count in icmp_sent(network).items()}
-    rows = snapshot.tables()["stages"]
-
-    expected = {direction: FRAMES}
-    # The other way carries nothing but the answers, which their sender has counted itself. libslirp
-    # answers no datagram that it passes on.
-    back = Direction.RX if direction is Direction.TX else Direction.TX
-    expected[back] = 0 if network.netdev == "user" and back is Direction.RX else answers[back]
-    for row in rows:
-        if row["function"] in RETURNS_FRAMES:
-            assert row["attached"] and row["calls"] >= expected[Direction(row["direction"])], row
-        elif row["attached"] and row["stage"] not in UNCOUNTED:
-            assert row["frames"] == expected[Direction(row["direction"])], row
-
-    # Each frame that is followed is seen at its first stage and at its last: none is missed, none guessed.
-    followed = {row["direction"]: row for row in snapshot.tables()["frames"]}
-    assert direction in followed
-    for way, row in followed.items():
-        count = expected[Direction(way)]
-        assert (row["frames"], row["matched"]) == (count, count), row
-        assert (row["ambiguous"], row["unmatched"]) == (0, 0), row
-        times = [one["count"] for one in snapshot.tables()["frame_times"] if one["direction"] == way]
-        assert sum(times) == count
-
-    # The guest's own driver and, for a tap, the host's kernel agree.
-    assert moved["guest"][f"{direction}_packets"] == FRAMES
-    assert moved["guest"][f"{back}_packets"] == expected[back]
-    if network.link.tap:
-        mirrored = {Direction.TX: "rx_packets", Direction.RX: "tx_packets"}
-        assert moved["tap"][mirrored[direction]] == FRAMES
-        assert moved["tap"][mirrored[back]] == expected[back]
+    window = pass_frames(traced, direction)
+    assert not wrong_in(window)
+    assert {"send", "deliver"} <= {row["stage"] for row in window.rows if row["frames"] == FRAMES}
 
 
 def served(network: Network) -> int:

@@ -55,22 +55,22 @@ def frames_from(
     return int(said)
 
 
-def frames_to_guest(network: Network, count: int, size: int = 200) -> int:
-    """Send exactly `count` UDP datagrams from the namespace to the guest's port 9, a batch at a time.
+def frames_to_guest(network: Network, count: int, size: int = 200, at_once: int = _AT_ONCE) -> int:
+    """Send exactly `count` UDP datagrams from the namespace to the guest's port 9, `at_once` at a time.
 
-    A batch is sent when the guest's NIC has received the one before. Gives how many it has received.
+    They are sent when the guest's NIC has received those before. Gives how many it has received.
     """
     before = _received(network)
     link = network.space.make(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     sent = 0
     with link:
         while sent < count:
-            for number in range(sent, min(sent + _AT_ONCE, count)):
+            for number in range(sent, min(sent + at_once, count)):
                 try:
                     link.sendto(number.to_bytes(4, "big") + bytes(size - 46), network.link.sink)
                 except OSError as exc:
                     raise LabError(f"cannot send to {network.link.sink}: {exc.strerror}") from exc
-            sent = min(sent + _AT_ONCE, count)
+            sent = min(sent + at_once, count)
             if not _arrived(network, before + sent):
                 break
     return _received(network) - before
