@@ -23,6 +23,10 @@ __all__ = ["Lap", "StageRate", "watch_process"]
 _EXACT = Effort()
 
 
+# What could not be attached stands beside its stage; between two laps frames are under way, which is no loss.
+_NO_LOSS = ("unattached", "ambiguous", "unmatched", "stopped")
+
+
 @dataclass(frozen=True, slots=True)
 class StageRate:
     """One stage of a NIC during a lap; None where it cannot be measured, `note` says why.
@@ -181,5 +185,5 @@ def _scaled(rate: StageRate, found: Scaled) -> StageRate:
 
 def _lost(ledger: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for row in ledger:
-        if row["kind"] != "unattached":
+        if row["kind"] not in _NO_LOSS:
             yield f"{row['kind']}: {row['item']}: {row['count']:,} ({row['note']})"

@@ -188,7 +188,8 @@ class Session:
     def read(self) -> Snapshot:
         """What was counted since `start`, up to now, to `stop`, or to the end of QEMU: its threads' times are
         gone with it, the counts are not."""
-        self._attribute()  # what waits, waits for what the clients are now
+        if self._target.alive():
+            self._attribute()  # what waits, waits for what the clients are now
         now, threads = self._reading(), self._times()
         seconds = (self._ended or time.monotonic()) - self._began
         return self._snapshot(subtract(now, self._base), threads, seconds)
