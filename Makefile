@@ -12,7 +12,7 @@ PLAN ?= quick
 DEBIAN_PACKAGES := \
 	qemu-system-x86 python3-bpfcc python3-venv \
 	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch vde2 nftables passt perl-base \
-	dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev bpftrace
+	tcpdump bpftrace dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
 .PHONY: help setup report test check accuracy accuracy-symbols bench-index bench-overhead reach reliability clean
 

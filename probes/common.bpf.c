@@ -1,7 +1,7 @@
 /* What every probe shares: the target, where its hits are counted, and how a passage is timed.
  *
  * Everything is aggregated here, in the kernel: one array slot a stage, one log2 histogram an edge.
- * No event leaves the kernel for a frame. Additions are atomic: since Linux 6.x a uprobe's program can
+ * No event leaves the kernel for a frame, unless frames are sampled (samples.bpf.c). Additions are atomic: since Linux 6.x a uprobe's program can
  * be preempted in the middle, and an exact count must not lose one.
  *
  * A process may have several NICs and queues; an owner is a pair of network clients (net/net.c), numbered from
@@ -19,7 +19,7 @@
 #define RX 1
 
 /* Index of the `lost` array; the names are in qtrace/trace/snapshot.py. */
-enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_CPU, LOST_KINDS };
+enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_CPU, LOST_SAMPLES, LOST_KINDS };
 
 /* The one process that is traced. Offsets are bytes into QEMU's structures, from the source index. */
 struct target {
@@ -49,7 +49,6 @@ struct place {
     u8 direction;
     u8 position;
     u8 kernel; /* 1: the kernel carries the frames here */
-    u8 part;   /* in following a frame: frames.bpf.c */
 };
 
 struct seen {
@@ -102,13 +101,15 @@ static __always_inline u32 owner_of(u64 object) {
     return owner ? *owner : UNKNOWN;
 }
 
-static __always_inline void frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 now);
+static __always_inline u64
+frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u64 now);
 
-/* Count one hit of a stage, and the time since its owner's last stage of that direction on this thread. */
-static __always_inline void passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
+/* Count one hit of a stage, and the time since its owner's last stage of that direction on this thread.
+ * Gives when the frame began, if it is one that is sampled, else 0. */
+static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     struct place *place = places.lookup(&slot);
     if (!place)
-        return;
+        return 0;
     u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | place->direction;
     struct seen *before = latest.lookup(&key);
     if (owner == UNKNOWN && before)
@@ -118,7 +119,7 @@ static __always_inline void passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     u32 index = owner * SLOTS + slot;
     struct count *count = counts.lookup(&index);
     if (!count)
-        return;
+        return 0;
     lock_xadd(&count->calls, 1);
     if (frames)
         lock_xadd(&count->frames, frames);
@@ -129,12 +130,12 @@ static __always_inline void passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     last_way.update(&owner, &way);
 
     u64 now = bpf_ktime_get_ns();
-    frame_passed(slot, place, owner, frames, now);
+    u64 sampled = frame_passed(slot, place, owner, frames, bytes, now);
     if (!before) {
         struct seen first = {.when = now, .slot = slot, .position = place->position, .owner = owner};
         if (latest.update(&key, &first))
             lose(LOST_THREADS);
-        return;
+        return sampled;
     }
     if (before->position < place->position && before->owner == owner) {
         u32 edge = owner << 24 | (u32)before->slot << 16 | slot << 8 | log2_of(now - before->when);
@@ -151,4 +152,5 @@ static __always_inline void passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     before->slot = slot;
     before->position = place->position;
     before->owner = owner;
+    return sampled;
 }

@@ -8,7 +8,7 @@
  * changed by one thread at a time.
  */
 
-/* Bits of place.part; kept equal to qtrace/trace/frames.py. */
+/* What a stage is on the path of an owner's frames; kept equal to qtrace/trace/frames.py. */
 enum { PART_TAKES = 1, PART_FIRST = 2, PART_LAST = 4 };
 
 /* How sure it is which frame this is. */
@@ -22,6 +22,9 @@ struct frame {
     u8 position;
     u8 open;
     u8 how;
+    u8 sampled;
+    u8 kicked; /* slot + 1 of a kick that no sampled frame has followed yet */
+    u64 kick;  /* when */
 };
 
 struct waiting {
@@ -29,6 +32,7 @@ struct waiting {
     u64 number;
     u8 first;
     u8 mixed; /* they did not begin together */
+    u8 sampled;
 };
 
 struct frame_count {
@@ -40,11 +44,16 @@ struct frame_count {
 /* Owners are kept apart, and what QEMU carries from what the kernel does:
  * group = direction | in the kernel << 1 | owner << 2. */
 #define GROUPS (OWNERS * 4)
+BPF_ARRAY(frame_parts, u8, OWNERS * SLOTS);    /* [owner * SLOTS + slot] */
 BPF_HASH(frames_now, u64, struct frame, 4096); /* thread << 16 | group */
 BPF_HASH(frames_turn, u32, u64, 4096);         /* thread -> how often it has waited for events */
 BPF_ARRAY(frames_waiting, struct waiting, GROUPS);
 BPF_PERCPU_ARRAY(frame_counts, struct frame_count, GROUPS);
 BPF_PERCPU_HASH(frame_times, u32, u64, 4096); /* owner << 24 | first slot << 16 | last slot << 8 | log2 of ns */
+
+static __always_inline struct sampling *sampling_on(void);
+static __always_inline u8 sample_begins(u64 now);
+static __always_inline void sample_hit(u32 slot, u32 group, u64 began, u64 when, u64 frames, u64 bytes);
 
 static __always_inline void frame_set_aside(u32 group, struct frame *frame, u64 number) {
     struct waiting *waiting = frames_waiting.lookup(&group);
@@ -56,6 +65,7 @@ static __always_inline void frame_set_aside(u32 group, struct frame *frame, u64 
         waiting->began = frame->began;
         waiting->first = frame->first;
         waiting->mixed = frame->how != FRAME_KNOWN;
+        waiting->sampled = frame->sampled;
     }
     waiting->number += number;
 }
@@ -70,10 +80,12 @@ static __always_inline void frame_goes_on(u32 group, struct frame *frame, u64 nu
     frame->how = FRAME_ASTRAY;
     frame->began = now;
     frame->first = slot;
+    frame->sampled = 0;
     if (waiting->number) {
         frame->how = waiting->mixed || waiting->number < number ? FRAME_MIXED : FRAME_KNOWN;
         frame->began = waiting->began;
         frame->first = waiting->first;
+        frame->sampled = frame->how == FRAME_KNOWN && waiting->sampled;
         waiting->number -= number < waiting->number ? number : waiting->number;
     }
 }
@@ -108,13 +120,30 @@ static __always_inline void frame_ends(u32 group, struct frame *frame, u64 numbe
         lose(LOST_EDGES);
 }
 
-/* `number` frames of an owner's have passed the stage in `slot`. */
-static __always_inline void frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 now) {
-    if (!number || !place->part)
-        return;
-    u32 thread = bpf_get_current_pid_tgid(), group = place->direction | place->kernel << 1 | owner << 2;
+/* A stage without a count of frames: a kick comes before its frame, an interrupt after, a piece of a stream
+ * within. Gives when the frame began that was sampled, or 0. */
+static __always_inline u64 frame_notice(u32 slot, struct place *place, u32 group, struct frame *frame, u64 now) {
+    if (frame->sampled && frame->position < place->position) {
+        u64 began = frame->began;
+        sample_hit(slot, group, began, now, 0, 0);
+        if (!frame->open)
+            frame->sampled = 0; /* its interrupt; the next one is another frame's */
+        return began;
+    }
+    frame->kicked = slot + 1;
+    frame->kick = now;
+    return 0;
+}
+
+/* `number` frames of an owner's have passed the stage in `slot`. Gives when the frame began if it is sampled. */
+static __always_inline u64
+frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u64 now) {
+    u32 index = owner * SLOTS + slot, thread = bpf_get_current_pid_tgid();
+    u32 group = place->direction | place->kernel << 1 | owner << 2;
     u64 key = (u64)thread << 16 | group;
-    u64 *turns = frames_turn.lookup(&thread), turn = turns ? *turns : 0;
+    u8 *part = frame_parts.lookup(&index);
+    if (!part || (number ? !*part : !sampling_on()))
+        return 0;
     struct frame *frame = frames_now.lookup(&key);
     if (!frame) {
         struct frame none = {};
@@ -122,27 +151,38 @@ static __always_inline void frame_passed(u32 slot, struct place *place, u32 owne
         frame = frames_now.lookup(&key);
         if (!frame) {
             lose(LOST_THREADS);
-            return;
+            return 0;
         }
     }
+    if (!number)
+        return frame_notice(slot, place, group, frame, now);
+    u64 *turns = frames_turn.lookup(&thread), turn = turns ? *turns : 0;
     u32 goes_on = frame->open && frame->turn == turn && frame->position < place->position;
-    if (place->part & PART_FIRST || !goes_on) {
+    if (*part & PART_FIRST || !goes_on) {
         if (frame->open)
             frame_set_aside(group, frame, frame->number);
-        if (place->part & PART_FIRST) {
+        if (*part & PART_FIRST) {
             frame->began = now;
             frame->number = number;
             frame->first = slot;
             frame->open = 1;
             frame->how = FRAME_KNOWN;
+            frame->sampled = sample_begins(now);
+            if (frame->sampled && frame->kicked)
+                sample_hit(frame->kicked - 1, group, now, frame->kick, 0, 0);
+            frame->kicked = 0;
         } else {
             frame_goes_on(group, frame, number, slot, now);
         }
         frame->turn = turn;
     }
     frame->position = place->position;
-    if (place->part & PART_LAST)
+    u64 began = frame->sampled ? frame->began : 0;
+    if (began)
+        sample_hit(slot, group, began, now, number, bytes);
+    if (*part & PART_LAST)
         frame_ends(group, frame, number, slot, now);
+    return began;
 }
 
 /* The thread has waited for events: what it had begun and not ended is in some queue. */

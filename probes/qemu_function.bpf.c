@@ -42,6 +42,8 @@ static __always_inline u64 vector_bytes(u64 at, u64 number) {
     return sum;
 }
 
+static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length);
+
 int on_function(struct pt_regs *ctx) {
     struct target *target = traced();
     u64 at = PT_REGS_IP(ctx);
@@ -67,13 +69,22 @@ int on_function(struct pt_regs *ctx) {
     /* Else the compiler chooses between two places in ctx, which the verifier does not follow. */
     asm volatile("" : "+r"(first), "+r"(third));
     u32 owner = owner_of(site->rule == RULE_PACKET ? third : first);
-    if (site->rule == RULE_BUFFER)
-        passed(slot, owner, 1, (u32)PT_REGS_PARM3(ctx));
-    else if (site->rule == RULE_PACKET)
-        passed(slot, owner, 1, PT_REGS_PARM2(ctx));
-    else if (site->rule == RULE_IOVEC)
-        passed(slot, owner, 1, vector_bytes(PT_REGS_PARM2(ctx), (u32)PT_REGS_PARM3(ctx)));
-    else
+    u64 data = PT_REGS_PARM2(ctx), length = third, vectors = 0, sampled = 0;
+    asm volatile("" : "+r"(data));
+    if (site->rule == RULE_BUFFER) {
+        length = (u32)length;
+        sampled = passed(slot, owner, 1, length);
+    } else if (site->rule == RULE_PACKET) {
+        length = data;
+        data = first;
+        sampled = passed(slot, owner, 1, length);
+    } else if (site->rule == RULE_IOVEC) {
+        vectors = (u32)third;
+        sampled = passed(slot, owner, 1, vector_bytes(data, vectors));
+    } else {
         passed(slot, owner, 0, 0);
+    }
+    if (sampled)
+        sample_data(slot, sampled, data, vectors, length);
     return 0;
 }

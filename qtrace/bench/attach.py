@@ -94,7 +94,7 @@ class Attacher:
             self._placed[key] = Placement(self._index, files, self._fields).probes(paths)
         probes, unplaced = self._placed[key]
         clients = clients_of(pid, files[0], self._index)
-        with self._engine.attach(pid, probes, self._layout, unplaced, clients) as session:
+        with self._engine.attach(pid, probes, self._layout, unplaced, clients, paths) as session:
             yield session
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,20 @@ from qtrace import __version__
 from qtrace.bench.aim import Aim, Followed
 from qtrace.bench.attach import Attacher
 from qtrace.bench.conditions import conditions
-from qtrace.bench.functions import function_rows
+from qtrace.bench.instruments import Instruments
 from qtrace.bench.negotiated import negotiated
 from qtrace.explain.attached import accelerator_of
 from qtrace.proc import Counters, command_line, tap_counters, tap_names
 from qtrace.progress import Progress
 from qtrace.store.run import RunWriter
 from qtrace.trace.engine import open_engine
+from qtrace.trace.session import Session
 from qtrace.trace.snapshot import Snapshot
 from qtrace.trace.target import Target
 
 __all__ = ["Live", "record_process"]
+
+_LOOK = 1.0  # seconds between two looks for cards that have come
 
 
 class Live:
@@ -40,9 +44,11 @@ def record_process(
     progress: Progress,
     command: Sequence[str],
     cpu_hertz: int = 0,
+    sample: int = 0,
 ) -> Live:
-    """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`, a cell a NIC,
-    and sample what its threads execute `cpu_hertz` times a second.
+    """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`: a cell a NIC.
+
+    What its threads execute is sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole.
 
     Ctrl-C, or the end of the process, ends the window and keeps what was counted. Raises TargetError where
     the process ends before, TraceError, CellError.
@@ -50,8 +56,6 @@ def record_process(
     pid, index = aim.pid, aim.index
     paths = aim.paths()
     facts = conditions(aim.binary, accelerator_of(command_line(pid)), "unknown: not our guest")
-    if cpu_hertz:
-        facts["CPU samples"] = f"{cpu_hertz} a second on each processor (cpu-clock)"
     title = ", ".join(map(str, aim.followed))
     meta = {
         "qtrace": __version__,
@@ -67,13 +71,13 @@ def record_process(
         Attacher(engine, index).attach(pid, paths) as session,
         RunWriter.create(folder, meta) as writer,
     ):
-        cpu = session.sample_cpu(cpu_hertz) if cpu_hertz else None
+        besides = Instruments(session, pid, index, cpu_hertz, sample)
         target, before, taps = Target(pid), tap_counters(pid), tap_names(pid)
         session.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
         interrupted = False
         try:
-            target.wait(seconds)
+            _wait(target, session, seconds)
         except KeyboardInterrupt:
             interrupted = True
         session.stop()
@@ -82,25 +86,31 @@ def record_process(
         ended = [] if target.alive() else [_ended(pid)]
         if ended:
             progress.warn(f"process {pid} has ended: what was counted up to then is kept")
-        sampled: list[dict[str, Any]] = []
-        if cpu:
-            progress.step("naming the functions that were sampled")
-            names = {tid: used.name for tid, used in snapshot.threads.items()}
-            sampled = function_rows(cpu.samples(), cpu.hertz, names, Target(pid).files(), index)
         devices = {
             name: {key: number - before[name][key] for key, number in counters.items()}
             for name, counters in after.items()
             if name in before
         }
         tables = {}
-        for number, one in enumerate(aim.followed):
+        for one in aim.followed:
             tables[one.label or one.nic.id] = found = _of_nic(one, snapshot, devices, taps)
             found["ledger"] += [*_shared(aim, one, snapshot), *ended]
-            found["cpu_functions"] = [] if number else sampled  # the whole process's: once
+            mine = [owner.number for owner in snapshot.owners if one.owns(owner)]
+            for name, rows in besides.tables(snapshot, mine, progress).items():
+                found.setdefault(name, []).extend(rows)
             writer.add(one.cell.id, 1, True, found)
-        writer.update(conditions=facts | negotiated(snapshot.owners))
+        said = facts | besides.conditions() | negotiated(snapshot.owners)
+        writer.update(conditions=said, clock=besides.clock())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
+
+
+def _wait(target: Target, session: Session, seconds: float) -> None:
+    """Until the time is up or the process has ended; what is plugged in meanwhile is noticed."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and target.alive():
+        target.wait(min(left, _LOOK))
+        session.refresh()
 
 
 def _ended(pid: int) -> dict[str, Any]:

@@ -37,6 +37,12 @@ _FUNCTIONS = 8  # shown of those that were sampled
     help="How often a second to look what the threads execute, on each processor; 0 not at all.",
 )
 @click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Keep one frame in N: when it passed each stage, and its first 256 bytes. See 'qtrace export'.",
+)
+@click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The run's folder [default: runs/PID-TIME]."
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -46,6 +52,7 @@ def command(
     duration: float,
     netdev: str,
     cpu_hertz: int,
+    sample: int | None,
     output: Path | None,
     form: str,
     index_name: str,
@@ -66,7 +73,7 @@ def command(
         aim = aim_at(pid, netdev, index_name, progress)
         progress.done(str(aim))
         folder = (output or Path("runs") / f"{pid}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
-        live = record_process(aim, duration, folder, progress, sys.argv[1:], cpu_hertz)
+        live = record_process(aim, duration, folder, progress, sys.argv[1:], cpu_hertz, sample or 0)
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")
     finally:
         progress.close()

@@ -69,6 +69,12 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         | dict.fromkeys(("direction", *_ENDS), _TEXT)
         | {"slot": pa.int32(), "count": _COUNT}
     ),
+    "samples": _schema(
+        {"frame": _COUNT, "netdev_id": _TEXT, "queue": pa.int32(), "direction": _TEXT, "position": pa.int32()}
+        | dict.fromkeys(("stage", "function"), _TEXT)
+        | {"time_ns": _COUNT, "thread": _TEXT, "tid": pa.int32(), "cpu": pa.int32()}
+        | {"frames": _COUNT, "bytes": _COUNT, "header": pa.int32(), "data": _TEXT}
+    ),
     "syscalls": _schema(
         {"thread": _TEXT, "tid": pa.int32(), "name": _TEXT, "fd": _TEXT}
         | {"calls": _COUNT, "errors": _COUNT, "bytes": _COUNT}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qtrace.errors import TraceError
-from qtrace.model import Probe
+from qtrace.model import Path, Probe
 from qtrace.probes import program_text
 from qtrace.progress import SILENT, Progress
 from qtrace.trace.attribution import Clients
@@ -40,17 +40,21 @@ class Engine:
         layout: Mapping[str, int],
         unplaced: Sequence[tuple[Probe, str]] = (),
         clients: Clients | None = None,
+        paths: Sequence[Path] = (),
     ) -> Iterator[Session]:
         """Attach to process `pid`; everything is detached when the block ends.
 
         `layout` gives the offsets of `qtrace.trace.layout.FIELDS`; `unplaced` are the stages that the plan
         could not place, with the reason; `clients` tells the process's network clients as they are now, and
-        without it counts are not told apart by netdev. A probe that cannot be attached is listed in the
+        without it counts are not told apart by netdev; `paths` are those that the probes are of, along which
+        frames are followed. A probe that cannot be attached is listed in the
         ledger, the others count. Raises TargetError or TraceError.
         """
         if self._session is not None:
             raise TraceError("this engine traces a process already", hint="end its session first")
-        session = Session(self._module, Target(pid), tuple(probes), Layout(layout), tuple(unplaced), clients)
+        session = Session(
+            self._module, Target(pid), tuple(probes), Layout(layout), tuple(unplaced), clients, tuple(paths)
+        )
         self._session = session
         try:
             session.open()

@@ -8,16 +8,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.model import Direction, Probe, Role
+from qtrace.model import Direction, Path, Probe, Role
 from qtrace.probes import point_for
+from qtrace.trace.owners import Owner
 
-__all__ = ["FrameCount", "FrameReading", "ends_of", "forget", "mark_parts"]
+__all__ = ["MOST_STAGES", "Follower", "FrameCount", "FrameReading", "forget"]
 
 _TAKES, _FIRST, _LAST = 1, 2, 4  # kept equal to frames.bpf.c
 _NOTICES = (Role.KICK, Role.INTERRUPT)  # one of them may stand for many frames
 _KERNEL = ("kprobe", "kretprobe")
 _WAYS = tuple(Direction)
 _GROUPS = 4  # of an owner
+MOST_STAGES = 64  # kept equal to SLOTS in probes/common.bpf.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,11 @@ class FrameReading:
 
     counts: Mapping[Group, FrameCount] = field(default_factory=dict)
     times: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
+    ends: Mapping[Group, tuple[int, int]] = field(default_factory=dict)  # (first slot, last slot)
 
     @classmethod
-    def of(cls, module: Any, owners: Iterable[int]) -> FrameReading:
-        """As the kernel's maps stand now."""
+    def of(cls, module: Any, owners: Iterable[int], ends: Mapping[Group, tuple[int, int]]) -> FrameReading:
+        """As the kernel's maps stand now; `ends` are `Follower.ends`."""
         totals, waiting = module[b"frame_counts"], module[b"frames_waiting"]
         groups = [(owner, way) for owner in owners for way in range(_GROUPS)]
         opened = {group: int(waiting[_place(group)].number) for group in groups}
@@ -83,7 +86,7 @@ class FrameReading:
         for key, cpus in module[b"frame_times"].items():
             number = key.value
             times[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
-        return cls(counts, times)
+        return cls(counts, times, dict(ends))
 
     def since(self, before: FrameReading) -> FrameReading:
         """What was counted after `before`; `open` is as it is now."""
@@ -94,7 +97,9 @@ class FrameReading:
                 now.matched - old.matched, now.ambiguous - old.ambiguous, now.astray - old.astray, now.open
             )
         return FrameReading(
-            counts, {key: count - before.times.get(key, 0) for key, count in self.times.items()}
+            counts,
+            {key: count - before.times.get(key, 0) for key, count in self.times.items()},
+            self.ends,
         )
 
     def of_one(self, owner: int) -> FrameReading:
@@ -106,7 +111,8 @@ class FrameReading:
         for (_, first, last, slot), number in self.times.items():
             key = owner, first, last, slot
             times[key] = times.get(key, 0) + number
-        return FrameReading(counts, times)
+        ends = {(owner, way): slots for (number, way), slots in self.ends.items() if number in (0, owner)}
+        return FrameReading(counts, times, ends)
 
     def only(self, owners: Collection[int], slots: Mapping[int, int]) -> FrameReading:
         """What these owners have, with slots renumbered; what ended elsewhere is left out."""
@@ -117,23 +123,27 @@ class FrameReading:
                 for (owner, first, last, slot), number in self.times.items()
                 if owner in owners and first in slots and last in slots
             },
+            {
+                group: (slots[first], slots[last])
+                for group, (first, last) in self.ends.items()
+                if group[0] in owners and first in slots and last in slots
+            },
         )
 
     def tables(
-        self, probes: Sequence[Probe], attached: Sequence[bool], owners: Mapping[int, tuple[str, int]]
+        self, probes: Sequence[Probe], owners: Mapping[int, tuple[str, int]]
     ) -> dict[str, list[dict[str, Any]]]:
         """Tables `frames` and `frame_times`. `probes` by slot; `owners`: netdev and queue by number."""
         rows = []
-        for way, (first, last) in sorted(ends_of(probes, attached).items()):
-            for owner in sorted({group[0] for group in self.counts}):
-                count = self.counts.get((owner, way), FrameCount())
-                if not count.frames and owner not in (owners or (0,)):
-                    continue
-                netdev, queue = owners.get(owner, ("", 0))
-                row = {"netdev_id": netdev, "queue": queue, "direction": _WAYS[way & 1].value}
-                row |= {"carried": "kernel" if way & 2 else "qemu"} | _between(probes[first], probes[last])
-                row |= {"frames": count.frames, "matched": count.matched}
-                rows.append(row | {"ambiguous": count.ambiguous, "unmatched": count.unmatched})
+        for (owner, way), (first, last) in sorted(self.ends.items(), key=lambda item: item[0][::-1]):
+            count = self.counts.get((owner, way), FrameCount())
+            if not count.frames and owner not in (owners or (0,)):
+                continue
+            netdev, queue = owners.get(owner, ("", 0))
+            row = {"netdev_id": netdev, "queue": queue, "direction": _WAYS[way & 1].value}
+            row |= {"carried": "kernel" if way & 2 else "qemu"} | _between(probes[first], probes[last])
+            row |= {"frames": count.frames, "matched": count.matched}
+            rows.append(row | {"ambiguous": count.ambiguous, "unmatched": count.unmatched})
         times = []
         for (owner, first, last, slot), number in sorted(self.times.items()):
             if number:
@@ -172,35 +182,84 @@ def forget(module: Any) -> None:
         waiting[ctypes.c_int(group)] = waiting.Leaf()
 
 
-def mark_parts(places: Any, probes: Sequence[Probe], attached: Sequence[bool]) -> None:
-    """Tell the programs which slots a frame is followed by, where it begins and where it ends."""
-    ends = ends_of(probes, attached)
-    for slot, probe in enumerate(probes):
-        group = _group(probe)
-        place = places[ctypes.c_int(slot)]
-        place.kernel = group >> 1
-        place.part = 0
-        if attached[slot] and _carries(probe) and group in ends:
-            first, last = ends[group]
-            place.part = _TAKES | _FIRST * (slot == first) | _LAST * (slot == last)
-        places[ctypes.c_int(slot)] = place
+class Follower:
+    """Tells the programs which slots an owner's frames are followed by, where they begin and where they end.
+
+    `paths` are those that were planned; `probes` and `attached` are by slot.
+    """
+
+    def __init__(
+        self, module: Any, paths: Sequence[Path], probes: Sequence[Probe], attached: Sequence[bool]
+    ) -> None:
+        self._module, self._paths = module, paths
+        self._slots = [slot for slot, probe in enumerate(probes) if attached[slot] and _carries(probe)]
+        self._probes = probes
+        self._written: dict[int, dict[int, int]] = {}
+        self.ends: dict[Group, tuple[int, int]] = {}
+        places = module[b"places"]
+        for slot, probe in enumerate(probes):
+            place = places[ctypes.c_int(slot)]
+            place.kernel = int(probe.kind in _KERNEL)
+            places[ctypes.c_int(slot)] = place
+
+    def update(self, owners: Iterable[Owner]) -> None:
+        """Write what has changed; 0 is whoever is not told apart."""
+        parts = {0: self._of(None), **{owner.number: self._of(owner) for owner in owners}}
+        table = self._module[b"frame_parts"]
+        for number in parts.keys() | self._written.keys():
+            slots = parts.get(number, {})
+            if self._written.get(number) != slots:
+                for slot in range(MOST_STAGES):
+                    table[ctypes.c_int(number * MOST_STAGES + slot)] = table.Leaf(slots.get(slot, 0))
+        self._written = parts
+        self.ends = {}
+        for number, slots in parts.items():
+            for slot, part in slots.items():
+                if part & _FIRST:
+                    way = _way(self._probes[slot])
+                    last = next(
+                        at for at, bits in slots.items() if bits & _LAST and _way(self._probes[at]) == way
+                    )
+                    self.ends[number, way] = slot, last
+
+    def _of(self, owner: Owner | None) -> dict[int, int]:
+        """Slot -> its part, on the one path that this owner's frames take each way."""
+        found: dict[int, int] = {}
+        for way in range(_GROUPS):
+            slots = self._route(owner, way)
+            if len(slots) < 2:
+                continue
+            found |= dict.fromkeys(slots, _TAKES)
+            found[slots[0]] |= _FIRST
+            found[slots[-1]] |= _LAST
+        return found
+
+    def _route(self, owner: Owner | None, way: int) -> list[int]:
+        direction, kernel = _WAYS[way & 1], bool(way & 2)
+        paths = [
+            path
+            for path in self._paths
+            if path.direction == direction and (path.datapath == "vhost-net") == kernel
+        ]
+        if owner is not None and len({(path.nic, path.netdev) for path in paths}) > 1:
+            paths = [path for path in paths if _is_of(path, owner)]
+        routes = {frozenset(step.function for step in path.stages) for path in paths}
+        if len(routes) != 1:  # whose way it is cannot be told
+            return []
+        mine = [
+            slot
+            for slot in self._slots
+            if _way(self._probes[slot]) == way and self._probes[slot].function in next(iter(routes))
+        ]
+        return sorted(mine, key=lambda slot: self._probes[slot].position)
 
 
-def ends_of(probes: Sequence[Probe], attached: Sequence[bool]) -> dict[int, tuple[int, int]]:
-    """Group -> (slot of the first stage that counts frames, of the last), where there are two."""
-    groups: dict[int, list[int]] = {}
-    for slot, probe in enumerate(probes):
-        if attached[slot] and _carries(probe):
-            groups.setdefault(_group(probe), []).append(slot)
-    found = {}
-    for group, slots in groups.items():
-        slots.sort(key=lambda slot: probes[slot].position)
-        if probes[slots[0]].position < probes[slots[-1]].position:
-            found[group] = slots[0], slots[-1]
-    return found
+def _is_of(path: Path, owner: Owner) -> bool:
+    kind = "tap" if path.netdev == "bridge" else path.netdev  # a bridge helper's is a tap
+    return (path.nic, kind) == (owner.nic, owner.driver)
 
 
-def _group(probe: Probe) -> int:
+def _way(probe: Probe) -> int:
     return _WAYS.index(probe.direction) + 2 * (probe.kind in _KERNEL)
 
 

@@ -7,12 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.trace.frames import FrameReading
+from qtrace.trace.frames import MOST_STAGES, FrameReading
 from qtrace.trace.snapshot import LOST, Count
 
-__all__ = ["MOST_STAGES", "Reading", "subtract"]
-
-MOST_STAGES = 64  # kept equal to SLOTS in probes/common.bpf.c
+__all__ = ["Reading", "subtract"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,7 @@ class Reading:
         names: Mapping[int, str],
         classes: Sequence[str],
         missed: Mapping[str, int],
+        ends: Mapping[tuple[int, int], tuple[int, int]],
     ) -> Reading:
         """Read `stages` slots of these owners, and all edges, system calls and losses."""
         counts = {}
@@ -64,7 +63,7 @@ class Reading:
             errors[name] = errors.get(name, 0) + sum(cpu.errors for cpu in cpus)
         table = module[b"lost"]
         lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
-        return cls(counts, edges, syscalls, errors, lost, dict(missed), FrameReading.of(module, owners))
+        return cls(counts, edges, syscalls, errors, lost, dict(missed), FrameReading.of(module, owners, ends))
 
 
 def subtract(after: Reading, before: Reading) -> Reading:

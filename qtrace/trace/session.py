@@ -9,17 +9,20 @@ from typing import Any
 
 from qtrace.errors import TargetError, TraceError
 from qtrace.model import Direction, Probe
+from qtrace.model import Path as WalkedPath
 from qtrace.probes import Point, point_for
 from qtrace.probes.qemu_function import RULES
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
 from qtrace.trace.attach import Attachments
 from qtrace.trace.attribution import Attribution, Clients
 from qtrace.trace.cpu import CpuSampler
-from qtrace.trace.frames import forget, mark_parts
+from qtrace.trace.frames import MOST_STAGES, Follower, forget
 from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
+from qtrace.trace.owners import Owner
 from qtrace.trace.prerequisites import kprobes_available
-from qtrace.trace.reading import MOST_STAGES, Reading, subtract
+from qtrace.trace.reading import Reading, subtract
+from qtrace.trace.sampling import FrameSampler
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
@@ -46,6 +49,7 @@ class Session:
         layout: Layout,
         unplaced: tuple[tuple[Probe, str], ...] = (),
         clients: Clients | None = None,
+        paths: tuple[WalkedPath, ...] = (),
     ) -> None:
         if len(probes) + len(unplaced) > MOST_STAGES:
             raise TraceError(
@@ -59,10 +63,14 @@ class Session:
         self._stages = [Stage(probe, probe.kind) for probe in probes]
         self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
         self._placed: set[tuple[str, str, int]] = set()
+        self._seen: dict[int, Owner] = {}  # since the window began
+        self._given = 0
         self._base = Reading()
         self._threads: dict[int, ThreadTimes] = {}
         self._began = self._ended = 0.0
         self._instruments: list[Instrument] = []
+        self._paths = paths
+        self._follower: Follower | None = None
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -89,7 +97,9 @@ class Session:
                     raise TargetError(f"process {self._target.pid} has ended") from exc
                 self._stages[slot] = Stage(stage.probe, stage.how, reason=str(exc))
         attached = [not stage.reason for stage in self._stages]
-        mark_parts(self._table("places"), [stage.probe for stage in self._stages], attached)
+        self._follower = Follower(
+            self._module, self._paths, [stage.probe for stage in self._stages], attached
+        )
         self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
 
     def close(self) -> None:
@@ -106,11 +116,20 @@ class Session:
         sampler.open()
         return sampler
 
+    def sample_frames(self, every: int, most: int = 1000) -> FrameSampler:
+        """Keep the hits of one frame in `every`, at most `most` frames a second, in the windows that follow.
+        Raises TraceError."""
+        sampler = FrameSampler(self._module, every, most)
+        self._instruments.append(sampler)
+        sampler.open()
+        return sampler
+
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
         self._target.require()
         self._run(False)
         self._attribute()
+        self._know_owners()
         self._refresh_descriptors()
         self._table("latest").clear()
         forget(self._module)
@@ -125,6 +144,12 @@ class Session:
         """End the window: all stages stop counting at the same moment."""
         self._run(False)
         self._ended = time.monotonic()
+        self._attribute()
+
+    def refresh(self) -> None:
+        """In the middle of a window: learn of cards that have come, and of descriptors."""
+        self._attribute()
+        self._refresh_descriptors()
 
     def read(self) -> Snapshot:
         """What was counted since `start`, up to now, to `stop`, or to the end of QEMU: its threads' times are
@@ -136,11 +161,12 @@ class Session:
     def lap(self) -> Snapshot:
         """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
         between two laps. As `read` where QEMU has ended."""
+        self._attribute()
         now, threads, moment = self._reading(), self._times(), time.monotonic()
         counted = subtract(now, self._base)
         found = self._snapshot(counted, threads, moment - self._began)
         self._base, self._threads, self._began = now, threads, moment
-        self._attribute()
+        self._know_owners()
         self._refresh_descriptors()
         return found
 
@@ -148,7 +174,8 @@ class Session:
         return Snapshot(
             seconds=seconds,
             stages=self.stages,
-            owners=tuple(self._attribution.owners),
+            owners=tuple(self._seen.values()),
+            came=tuple(owner for owner in self._seen.values() if owner.number > self._given),
             counts=counted.counts,
             edges=counted.edges,
             syscalls=counted.syscalls,
@@ -249,6 +276,14 @@ class Session:
     def _attribute(self) -> None:
         """Learn which objects of QEMU's belong to whom; cards may have come or gone."""
         self._attribution.update(self._target.workers())
+        self._seen |= {owner.number: owner for owner in self._attribution.owners}
+        if self._follower:
+            self._follower.update(self._attribution.owners)
+
+    def _know_owners(self) -> None:
+        """Those who are there when a window begins; what they count is kept when they go."""
+        self._seen = {owner.number: owner for owner in self._attribution.owners}
+        self._given = self._attribution.owners.given
 
     def _times(self) -> dict[int, ThreadTimes]:
         return self._target.threads(self._target.workers())
@@ -256,7 +291,8 @@ class Session:
     def _reading(self) -> Reading:
         numbers = self._attribution.numbers
         names, missed = _syscall_names(), self._attached.missed()
-        return Reading.of(self._module, len(self._stages), numbers, names, CLASSES, missed)
+        ends = self._follower.ends if self._follower else {}
+        return Reading.of(self._module, len(self._stages), numbers, names, CLASSES, missed, ends)
 
 
 def _syscall_names() -> dict[int, str]:

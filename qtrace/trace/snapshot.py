@@ -21,6 +21,7 @@ LOST = (
     ("lost", "threads beyond the thread map", "edges of further threads are missing"),
     ("lost", "system calls beyond their map", "syscalls are incomplete"),
     ("lost", "CPU samples beyond their map", "their functions are missing"),
+    ("lost", "hits of sampled frames beyond the ring buffer", "those frames are incomplete"),
 )
 
 
@@ -69,6 +70,7 @@ class Snapshot:
     frames: FrameReading = field(default_factory=FrameReading)
     unread: str = ""
     names: Mapping[int, str] = field(default_factory=dict)
+    came: tuple[Owner, ...] = ()  # of the owners those that were not there when the window began
 
     def simplified(self) -> Snapshot:
         """Where the process has one owner, everything is its."""
@@ -120,9 +122,8 @@ class Snapshot:
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
-        attached = [not stage.reason for stage in self.stages]
         whose = {owner.number: (owner.netdev, owner.queue) for owner in self.owners}
-        followed = self.frames.tables([stage.probe for stage in self.stages], attached, whose)
+        followed = self.frames.tables([stage.probe for stage in self.stages], whose)
         return {
             **followed,
             "stages": [self._stage(slot) for slot in range(len(self.stages))],
@@ -231,6 +232,9 @@ class Snapshot:
                 item = f"{stage.probe.direction.value} {stage.probe.stage.value}: {stage.probe.function}"
                 note = "calls that belong to no netdev that is known: they are in no row"
                 rows.append({"kind": "unattributed", "item": item, "count": nobodys, "note": note})
+        for owner in self.came:
+            note = "it came in the window: frames of it that passed before it was noticed are in others' rows"
+            rows.append({"kind": "plugged in", "item": str(owner), "count": 1, "note": note})
         for index, count in self.lost.items():
             if count:
                 kind, item, note = LOST[index]

@@ -17,6 +17,7 @@ from qtrace.lab.network import Network
 from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
 from qtrace.model import Direction
 from qtrace.store.index import Index
+from qtrace.trace.sampling import sample_rows
 
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
 
@@ -135,3 +136,22 @@ def test_frames_that_wait_are_followed_or_said_to_be_ambiguous(traced: Traced) -
     said = {one["kind"]: one["count"] for one in snapshot.tables()["ledger"] if one["item"].startswith("rx ")}
     for kind in ("ambiguous", "unmatched"):
         assert said.get(kind, 0) == row[kind]
+
+
+def test_sampled_frames_have_their_own_bytes(traced: Traced) -> None:
+    """Without the header that a tap's client may put before them: the address and the size are pktgen's."""
+    network, session = traced.network, traced.session
+    sampler = session.sample_frames(1, most=10**6)
+    snapshot, _ = run_window(traced, frames_to_host)
+    probes = [stage.probe for stage in snapshot.stages]
+    rows = [
+        row
+        for row in sample_rows(sampler.hits(), probes, snapshot.owners, {})
+        if (row["direction"], row["stage"]) == ("tx", "deliver")
+    ]
+    assert len(rows) == FRAMES
+    for row in rows:
+        data = bytes.fromhex(row["data"])[row["header"] :]
+        assert data[:6].hex(":") == network.link.host_mac
+        assert row["bytes"] - row["header"] == len(data) == 200
+    assert not [row for row in snapshot.tables()["ledger"] if row["kind"] == "lost"]

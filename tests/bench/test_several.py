@@ -220,7 +220,7 @@ def _ready(process: subprocess.Popen[bytes], index: Index) -> list[NetClient]:
 
 
 def test_a_socket_that_carries_a_stream_is_measured_as_one(index: Index, tmp_path: Path) -> None:
-    with open_network("virtio-net-pci", "socket", "qemu", choose_accelerator(), stream=True) as network:
+    with open_network("virtio-net-pci", "socket", "qemu", choose_accelerator(), form="fd-stream") as network:
         process = _start(
             network, "record", "-o", str(tmp_path / "run"), "--duration", "300", "--format", "json"
         )

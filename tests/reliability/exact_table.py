@@ -13,7 +13,9 @@ from qtrace.lab.image import NIC_MODULES
 from qtrace.lab.wire import FORMS
 from qtrace.model import Direction
 
-__all__ = ["KINDS", "section"]
+__all__ = ["KINDS", "TITLE", "section"]
+
+TITLE = "Exact counts"
 
 _NICS = (
     *("virtio-net-pci", "e1000", "e1000e", "rtl8139", "pcnet", "ne2k_pci", "tulip", "vmxnet3", "usb-net"),
@@ -41,8 +43,6 @@ KINDS = (*(Kind(nic, "tap") for nic in _NICS), *_back_ends("virtio-net-pci"), *_
 def section(bench: Bench, kinds: Sequence[Kind] = KINDS) -> list[str]:
     """Lines of Markdown."""
     lines = [
-        "## Exact counts",
-        "",
         "One guest a row. 1009 UDP frames of 60 bytes (the smallest) and 1009 of 1514 (the largest) are sent "
         "each way: from the guest by its kernel's packet generator, to it from the host. `each` are the "
         "stages that counted every one of them, of both sizes, and, of the other direction, every answer "
