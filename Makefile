@@ -23,7 +23,7 @@ help:
 	@echo 'make accuracy hold the index against the calls that really happen, labelled sites and other tools'
 	@echo 'make accuracy-symbols  find the functions of a stripped build, hold them against its symbols'
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
-	@echo 'make bench-overhead  what probing costs a guest, beside bpftrace on the same functions'
+	@echo 'make bench-overhead  what probing costs a guest at each level, beside bpftrace and bcc'
 	@echo 'make reach    try who reaches whom in every connection mode, write docs/reachability.md'
 	@echo 'make reliability  do to QEMU, tracer and host what may happen to them, write docs/reliability.md'
 	@echo 'make setup    only what the others need'
@@ -56,6 +56,8 @@ bench-index: setup
 	@$(BIN)/python tests/speed/index.py
 
 bench-overhead: setup
+	@{ command -v funccount-bpfcc; } >/dev/null || \
+	    apt-get -q install -y --no-install-recommends bpfcc-tools
 	@$(BIN)/python tests/speed/overhead.py
 
 # Half an hour.

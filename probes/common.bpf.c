@@ -21,6 +21,10 @@
 /* Index of the `lost` array; the names are in qtrace/trace/snapshot.py. */
 enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_CPU, LOST_SAMPLES, LOST_KINDS };
 
+/* What is counted now: bits of `target.running`. Kept equal to qtrace/trace/session.py. */
+#define COUNTS_CALLS 1     /* system calls and the kernel's side */
+#define COUNTS_FUNCTIONS 2 /* QEMU's functions: not while their probes are off, or not all on yet */
+
 /* The one process that is traced. Offsets are bytes into QEMU's structures, from the source index. */
 struct target {
     u32 tgid;
@@ -64,6 +68,7 @@ BPF_PERCPU_ARRAY(counts, struct count, OWNERS * SLOTS); /* [owner * SLOTS + slot
 BPF_HASH(owners, u64, u32, 4096); /* address of an object of QEMU's -> owner */
 BPF_HASH(vhost_workers, u32, u32, 256); /* thread of the traced process's -> owner */
 BPF_PERCPU_ARRAY(lost, u64, 16);
+BPF_PERCPU_ARRAY(hits, u64, 1); /* of all functions: what probing costs is worked out from it */
 BPF_PERCPU_HASH(edges, u32, u64, 8192);
 BPF_HASH(latest, u64, struct seen, 4096);
 BPF_ARRAY(last_way, u32, OWNERS); /* owner -> direction of its last passage + 1, 0 before the first */
@@ -74,14 +79,24 @@ static __always_inline void lose(u32 kind) {
         lock_xadd(value, 1);
 }
 
-/* The target if this is one of its threads and counting is on, else NULL. */
-static __always_inline struct target *traced(void) {
+/* The target if this is one of its threads and `what` is counted now, else NULL. */
+static __always_inline struct target *counted(u32 what) {
     u32 zero = 0;
     struct target *target = targets.lookup(&zero);
-    if (!target || !target->running)
+    if (!target || !(target->running & what))
         return 0;
     if (target->tgid != bpf_get_current_pid_tgid() >> 32)
         return 0;
+    return target;
+}
+
+/* The same at a function of QEMU. */
+static __always_inline struct target *traced(void) {
+    u32 zero = 0;
+    struct target *target = counted(COUNTS_FUNCTIONS);
+    u64 *hit = target ? hits.lookup(&zero) : 0;
+    if (hit)
+        lock_xadd(hit, 1);
     return target;
 }
 
@@ -130,7 +145,11 @@ static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     last_way.update(&owner, &way);
 
     u64 now = bpf_ktime_get_ns();
-    u64 sampled = frame_passed(slot, place, owner, frames, bytes, now);
+    u32 zero = 0;
+    u64 sampled = 0;
+    struct target *target = targets.lookup(&zero);
+    if (target && target->running & COUNTS_FUNCTIONS) /* else only a part of its way is seen */
+        sampled = frame_passed(slot, place, owner, frames, bytes, now);
     if (!before) {
         struct seen first = {.when = now, .slot = slot, .position = place->position, .owner = owner};
         if (latest.update(&key, &first))

@@ -6,15 +6,15 @@
  */
 
 /* Kept equal to Rule in probes/qemu_function.py. */
-enum { RULE_CALLS, RULE_BUFFER, RULE_IOVEC, RULE_PACKET };
+enum { RULE_CALLS, RULE_BUFFER, RULE_IOVEC, RULE_PACKET, RULE_EITHER };
 
 struct site {
     u8 rule;
-    u8 sender;  /* 1: the direction is told by the client, which sends: a NIC sends tx */
+    u8 sender;  /* which argument is the client that sends, 0 for none: what a NIC sends is tx */
     u8 slot[2]; /* by direction; NO_SLOT for none */
 };
 
-BPF_HASH(sites, u64, struct site, 64);
+BPF_HASH(sites, u64, struct site, 256);
 
 #define MOST_VECTORS 64
 
@@ -44,6 +44,15 @@ static __always_inline u64 vector_bytes(u64 at, u64 number) {
 
 static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length);
 
+/* The direction of the last stage that this thread has passed. */
+static __always_inline u8 thread_way(void) {
+    u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1;
+    struct seen *sent = latest.lookup(&key);
+    key |= RX;
+    struct seen *received = latest.lookup(&key);
+    return received && (!sent || sent->when < received->when) ? RX : TX;
+}
+
 int on_function(struct pt_regs *ctx) {
     struct target *target = traced();
     u64 at = PT_REGS_IP(ctx);
@@ -53,29 +62,31 @@ int on_function(struct pt_regs *ctx) {
     if (!site)
         return 0;
     u8 slot = site->slot[TX] != NO_SLOT ? site->slot[TX] : site->slot[RX];
+    u64 first = PT_REGS_PARM1(ctx), second = PT_REGS_PARM2(ctx), third = PT_REGS_PARM3(ctx);
+    /* Else the compiler chooses between places in ctx, which the verifier does not follow. */
+    asm volatile("" : "+r"(first), "+r"(second), "+r"(third));
+    u64 client = site->sender == 2 ? second : site->rule == RULE_PACKET ? third : first;
     if (site->sender) {
         u64 info = 0;
         u32 type = 0;
-        if (bpf_probe_read_user(&info, sizeof(info), (void *)(PT_REGS_PARM1(ctx) + target->client_info)) ||
+        if (bpf_probe_read_user(&info, sizeof(info), (void *)(client + target->client_info)) ||
             bpf_probe_read_user(&type, sizeof(type), (void *)(info + target->info_type))) {
             lose(LOST_READ);
             return 0;
         }
         slot = type == target->driver_nic ? site->slot[TX] : site->slot[RX];
+    } else if (site->rule == RULE_EITHER) {
+        slot = site->slot[thread_way()];
     }
     if (slot == NO_SLOT)
         return 0;
-    u64 first = PT_REGS_PARM1(ctx), third = PT_REGS_PARM3(ctx);
-    /* Else the compiler chooses between two places in ctx, which the verifier does not follow. */
-    asm volatile("" : "+r"(first), "+r"(third));
-    u32 owner = owner_of(site->rule == RULE_PACKET ? third : first);
-    u64 data = PT_REGS_PARM2(ctx), length = third, vectors = 0, sampled = 0;
-    asm volatile("" : "+r"(data));
+    u32 owner = owner_of(client);
+    u64 data = second, length = third, vectors = 0, sampled = 0;
     if (site->rule == RULE_BUFFER) {
-        length = (u32)length;
+        length = (u32)third;
         sampled = passed(slot, owner, 1, length);
     } else if (site->rule == RULE_PACKET) {
-        length = data;
+        length = second;
         data = first;
         sampled = passed(slot, owner, 1, length);
     } else if (site->rule == RULE_IOVEC) {

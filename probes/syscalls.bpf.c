@@ -52,7 +52,7 @@ static __always_inline u64 message_bytes(u64 at, u64 number) {
 }
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
-    struct target *target = traced();
+    struct target *target = counted(COUNTS_CALLS);
     struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
     long result = ctx->args[1];
     u64 number = 0, first = 0, second = 0;

@@ -23,6 +23,7 @@ from qtrace.progress import Progress
 from qtrace.store.index import Index
 from qtrace.trace.owners import Owner, Owners
 from qtrace.trace.prerequisites import require_tracing, uprobes_refused
+from qtrace.trace.snapshot import Snapshot
 from qtrace.trace.target import Target
 
 __all__ = ["Aim", "Followed", "aim_at", "target_binary"]
@@ -90,6 +91,15 @@ class Followed:
         if self.nic.id != f"hub{owner.hub}":
             return False
         return owner.nic == self.nic.nic if owner.nic else owner.driver == self.nic.driver
+
+    @property
+    def name(self) -> str:
+        """Its label, or its back end's id where it needs none."""
+        return self.label or self.nic.id
+
+    def of(self, seen: Snapshot) -> Snapshot:
+        """What this NIC counted of what the whole process did."""
+        return seen.only([owner.number for owner in seen.owners if self.owns(owner)], self.stages)
 
     def __str__(self) -> str:
         vhost = " with vhost" if self.nic.vhost else ""

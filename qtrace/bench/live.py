@@ -13,18 +13,18 @@ from qtrace.bench.attach import Attacher
 from qtrace.bench.conditions import conditions
 from qtrace.bench.instruments import Instruments
 from qtrace.bench.negotiated import negotiated
+from qtrace.bench.regulated import Effort, Regulated, regulated
 from qtrace.explain.attached import accelerator_of
 from qtrace.proc import Counters, command_line, tap_counters, tap_names
 from qtrace.progress import Progress
 from qtrace.store.run import RunWriter
 from qtrace.trace.engine import open_engine
-from qtrace.trace.session import Session
 from qtrace.trace.snapshot import Snapshot
-from qtrace.trace.target import Target
 
 __all__ = ["Live", "record_process"]
 
 _LOOK = 1.0  # seconds between two looks for cards that have come
+_EXACT = Effort()
 
 
 class Live:
@@ -45,10 +45,12 @@ def record_process(
     command: Sequence[str],
     cpu_hertz: int = 0,
     sample: int = 0,
+    effort: Effort = _EXACT,
 ) -> Live:
     """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`: a cell a NIC.
 
     What its threads execute is sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole.
+    `effort` says what is probed and what that may cost.
 
     Ctrl-C, or the end of the process, ends the window and keeps what was counted. Raises TargetError where
     the process ends before, TraceError, CellError.
@@ -68,22 +70,23 @@ def record_process(
     }
     with (
         open_engine(progress) as engine,
-        Attacher(engine, index).attach(pid, paths) as session,
+        regulated(engine, Attacher(engine, index), aim, effort, progress) as traced,
         RunWriter.create(folder, meta) as writer,
     ):
+        session = traced.session
         besides = Instruments(session, pid, index, cpu_hertz, sample)
-        target, before, taps = Target(pid), tap_counters(pid), tap_names(pid)
-        session.start()
+        before, taps = tap_counters(pid), tap_names(pid)
+        traced.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
         interrupted = False
         try:
-            _wait(target, session, seconds)
+            _watch(traced, seconds)
         except KeyboardInterrupt:
             interrupted = True
-        session.stop()
+        traced.stop()
         after = tap_counters(pid)
         snapshot = session.read()
-        ended = [] if target.alive() else [_ended(pid)]
+        ended = [] if session.alive() else [_ended(pid)]
         if ended:
             progress.warn(f"process {pid} has ended: what was counted up to then is kept")
         devices = {
@@ -91,26 +94,28 @@ def record_process(
             for name, counters in after.items()
             if name in before
         }
+        unseen = traced.suppression.whole(traced.regulator, snapshot.seconds)
         tables = {}
         for one in aim.followed:
-            tables[one.label or one.nic.id] = found = _of_nic(one, snapshot, devices, taps)
+            tables[one.name] = found = _of_nic(one, snapshot, devices, taps)
+            unseen.apply(one.name, found)
             found["ledger"] += [*_shared(aim, one, snapshot), *ended]
             mine = [owner.number for owner in snapshot.owners if one.owns(owner)]
             for name, rows in besides.tables(snapshot, mine, progress).items():
                 found.setdefault(name, []).extend(rows)
             writer.add(one.cell.id, 1, True, found)
         said = facts | besides.conditions() | negotiated(snapshot.owners)
-        writer.update(conditions=said, clock=besides.clock())
+        writer.update(conditions=said | traced.detach(), clock=besides.clock())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
 
 
-def _wait(target: Target, session: Session, seconds: float) -> None:
+def _watch(traced: Regulated, seconds: float) -> None:
     """Until the time is up or the process has ended; what is plugged in meanwhile is noticed."""
     until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0 and target.alive():
-        target.wait(min(left, _LOOK))
-        session.refresh()
+    while (left := until - time.monotonic()) > 0 and traced.session.alive():
+        traced.regulator.run(min(left, _LOOK))
+        traced.session.refresh()
 
 
 def _ended(pid: int) -> dict[str, Any]:
@@ -122,7 +127,7 @@ def _of_nic(
     one: Followed, snapshot: Snapshot, devices: Mapping[str, Counters], taps: Mapping[int, str]
 ) -> dict[str, list[dict[str, Any]]]:
     mine = [owner for owner in snapshot.owners if one.owns(owner)]
-    tables = snapshot.only([owner.number for owner in mine], one.stages).tables()
+    tables = one.of(snapshot).tables()
     names = {taps.get(descriptor) for owner in mine for descriptor in owner.descriptors}
     tables["devices"] = [
         {"device": name, "side": "tap", **counters}

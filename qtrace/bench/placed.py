@@ -44,7 +44,7 @@ def place_probes(aim: Aim) -> list[Placed]:
     return [
         Placed(
             probe.direction.value,
-            probe.stage.value,
+            probe.role,
             probe.function,
             probe.kind,
             probe.binary,

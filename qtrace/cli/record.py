@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from qtrace.cli._console import ConsoleProgress, echo_json, plain
-from qtrace.cli._options import index_option
+from qtrace.cli._options import budget_option, effort_of, index_option, level_option
 
 __all__ = ["command"]
 
+_FIRST = ("suppressed", "left out")
 _FUNCTIONS = 8  # shown of those that were sampled
 
 
@@ -45,6 +46,8 @@ _FUNCTIONS = 8  # shown of those that were sampled
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The run's folder [default: runs/PID-TIME]."
 )
+@level_option
+@budget_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @index_option
 def command(
@@ -54,6 +57,8 @@ def command(
     cpu_hertz: int,
     sample: int | None,
     output: Path | None,
+    level: str,
+    budget: str,
     form: str,
     index_name: str,
 ) -> None:
@@ -68,12 +73,13 @@ def command(
     from qtrace.bench.aim import aim_at
     from qtrace.bench.live import record_process
 
+    effort = effort_of(level, budget)
     progress = ConsoleProgress()
     try:
         aim = aim_at(pid, netdev, index_name, progress)
         progress.done(str(aim))
         folder = (output or Path("runs") / f"{pid}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
-        live = record_process(aim, duration, folder, progress, sys.argv[1:], cpu_hertz, sample or 0)
+        live = record_process(aim, duration, folder, progress, sys.argv[1:], cpu_hertz, sample or 0, effort)
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")
     finally:
         progress.close()
@@ -91,11 +97,15 @@ def command(
 
 
 def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
+    for row in tables["ledger"]:
+        if row["kind"] in _FIRST:
+            click.echo(f"NOT EXACT: {row['kind']}: {plain(row['item'])} ({plain(row['note'])})")
     click.echo(f"{'':3}{'stage':<11}{'function':<36}{'calls':>12}{'frames':>12}{'bytes':>16}")
     for row in sorted(tables["stages"], key=lambda row: (row["direction"] != "tx", row["position"])):
         head = f"{row['direction']:<3}{row['stage']:<11}{plain(row['function']):<36}"
         if row["attached"]:
-            click.echo(f"{head}{row['calls']:>12,}{row['frames']:>12,}{row['bytes']:>16,}")
+            line = f"{head}{row['calls']:>12,}{row['frames']:>12,}{row['bytes']:>16,}"
+            click.echo(line + _how_exact(row))
         else:
             click.echo(f"{head}{'not measured: ' + plain(row['note'])}")
     for row in tables["queues"]:
@@ -115,8 +125,18 @@ def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
         click.echo(said + (f", {dropped:,} dropped" if dropped else ""))
     _print_functions(tables.get("cpu_functions", []))
     for row in tables["ledger"]:
-        if row["kind"] != "unattached":
+        if row["kind"] != "unattached" and row["kind"] not in _FIRST:
             click.echo(f"{row['kind']}: {plain(row['item'])}: {row['count']:,} ({plain(row['note'])})")
+
+
+def _how_exact(row: dict[str, Any]) -> str:
+    """Behind a row that is scaled: by how much it may be wrong."""
+    if not row["windowed"]:
+        return ""
+    name = "frames" if row["frames"] else "calls"
+    half = row.get(f"{name}_error")
+    error = f" ± {100 * half / row[name]:.1f} %" if half is not None and row[name] else ""
+    return f"  {name}{error}, observed {row['observed']:.0%} of the time"
 
 
 def _print_functions(rows: list[dict[str, Any]]) -> None:

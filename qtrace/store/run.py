@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from qtrace.errors import StoreError
@@ -52,6 +53,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "stages": _schema(
         {"direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT, "how": _TEXT}
         | {"attached": pa.bool_(), "calls": _COUNT, "frames": _COUNT, "bytes": _COUNT, "note": _TEXT}
+        | {"observed": _REAL, "windowed": pa.bool_()}
+        | dict.fromkeys(("calls_error", "frames_error", "bytes_error"), _REAL)
     ),
     "queues": _schema(
         dict.fromkeys(("netdev", "card"), _TEXT)
@@ -88,6 +91,12 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     ),
     "devices": _schema({"device": _TEXT, "side": _TEXT} | dict.fromkeys(_DEVICE_COUNTERS, _COUNT)),
     "ledger": _schema({"kind": _TEXT, "item": _TEXT, "count": _COUNT, "note": _TEXT}),
+}
+
+# Columns that older runs of the same format, or some rows, do not have, and what stands there instead.
+_LATER: Mapping[str, Mapping[str, object]] = {
+    "stages": {"observed": 1.0, "windowed": False, "calls_error": None, "frames_error": None}
+    | {"bytes_error": None},
 }
 
 
@@ -212,12 +221,24 @@ class RunReader:
                 _inside(file, self.path)
                 # ParquetFile and not read_table: the folder's name would be read as a column too.
                 part = pq.ParquetFile(file).read()
-                parts.append(part.select(schema.names).cast(schema))
+                parts.append(_with_later(part, name, schema).select(schema.names).cast(schema))
             except (OSError, pa.ArrowException, KeyError, ValueError) as exc:
                 entry = f"{file.relative_to(self.path)}: {str(exc).splitlines()[0]}"
                 if entry not in self.damaged:
                     self.damaged.append(entry)
         return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _with_later(part: pa.Table, name: str, schema: pa.Schema) -> pa.Table:
+    """The table with the columns that came later."""
+    for column, value in _LATER.get(name, {}).items():
+        kind = schema.field(column).type
+        if column not in part.column_names:
+            part = part.append_column(schema.field(column), pa.array([value] * len(part), kind))
+        elif value is not None:
+            at = part.column_names.index(column)
+            part = part.set_column(at, schema.field(column), pc.fill_null(part.column(column), value))
+    return part
 
 
 def require_free(path: Path) -> None:

@@ -16,6 +16,7 @@ from qtrace.model import Path, Probe
 from qtrace.probes import program_text
 from qtrace.progress import SILENT, Progress
 from qtrace.trace.attribution import Clients
+from qtrace.trace.calibrate import Cost, calibrate
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import ensure_headers, require_tracing
 from qtrace.trace.session import Session
@@ -31,6 +32,12 @@ class Engine:
         self._module = module
         self._session: Session | None = None
         self.release = release  # of bcc
+
+    def calibrate(self) -> Cost:
+        """What a hit costs on this host, measured now. Raises TraceError."""
+        if self._session is not None:
+            raise TraceError("this engine traces a process", hint="calibrate before its session")
+        return calibrate(self._module)
 
     @contextlib.contextmanager
     def attach(

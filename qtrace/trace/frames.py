@@ -270,14 +270,14 @@ def _carries(probe: Probe) -> bool:
     if probe.kind == "tracepoint":
         return probe.rule == "tap"  # what a socket's system call carries may be a piece of a stream
     point = point_for(probe.function, probe.kind)
-    return probe.rule != "calls" or bool(point and point.table)
+    return probe.rule not in ("calls", "either") or bool(point and point.table)
 
 
 def _between(first: Probe, last: Probe) -> dict[str, Any]:
     return {
-        "from_stage": first.stage.value,
+        "from_stage": first.role,
         "from_function": first.function,
-        "to_stage": last.stage.value,
+        "to_stage": last.role,
         "to_function": last.function,
     }
 

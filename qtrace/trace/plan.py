@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path as FilePath
 
-from qtrace.model import Path, Probe, Role, Step, Symbol
+from qtrace.model import Direction, Path, Probe, Role, Step, Symbol
 from qtrace.probes import point_for
+from qtrace.probes.family import ANY
+from qtrace.probes.qemu_function import SENDERS
+from qtrace.trace.level import Level
 
 __all__ = ["FieldOf", "Located", "Unplaced", "merge", "probes_for"]
 
@@ -42,12 +45,17 @@ _EVERYBODY_S = ("qemu_set_irq",)
 _TAP_NETDEVS = ("tap", "bridge")
 
 
-def probes_for(path: Path, locate: Located, field_of: FieldOf) -> tuple[list[Probe], list[Unplaced]]:
-    """Every stage of `path`, in order, as a probe or among those that cannot be placed, never neither."""
+def probes_for(
+    path: Path, locate: Located, field_of: FieldOf, level: Level = Level.STAGES
+) -> tuple[list[Probe], list[Unplaced]]:
+    """Every stage of `path`, in order, as a probe or among those that cannot be placed, never neither; with
+    `full` every step."""
     probes: list[Probe] = []
     unplaced: list[Unplaced] = []
-    for position, step in enumerate(path.stages):
+    for position, step in enumerate(path.steps if level is Level.FULL else path.stages):
         probe, reason = _probe(path, step, position, locate, field_of)
+        if level is Level.COUNTS and probe.kind != "tracepoint":
+            reason = "no function is probed at the level counts"
         if reason:
             unplaced.append((probe, reason))
         else:
@@ -56,7 +64,6 @@ def probes_for(path: Path, locate: Located, field_of: FieldOf) -> tuple[list[Pro
 
 
 def _probe(path: Path, step: Step, position: int, locate: Located, field_of: FieldOf) -> tuple[Probe, str]:
-    assert step.stage is not None
     wanted = Probe(path.direction, step.stage, step.function, position, "uprobe")
     if path.datapath == "vhost-net":
         if point_for(step.function, "kprobe") is None:
@@ -101,6 +108,7 @@ def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Pro
             agree &= probes.setdefault(_key(probe), probe).position == probe.position
         for probe, reason in missing:
             agree &= unplaced.setdefault(_key(probe), (probe, reason))[0].position == probe.position
+    probes = {key: _either(probe, probes) for key, probe in probes.items()}
     if agree:
         return list(probes.values()), list(unplaced.values())
     try:
@@ -118,3 +126,12 @@ def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Pro
 
 def _key(probe: Probe) -> tuple[str, str]:
     return probe.direction.value, probe.function
+
+
+def _either(probe: Probe, probes: Mapping[tuple[str, str], Probe]) -> Probe:
+    """A function of both directions whose arguments do not tell which: the thread's last stage does."""
+    both = all((way, probe.function) in probes for way in Direction)
+    point = point_for(probe.function, probe.kind)
+    if both and probe.rule == "calls" and probe.function not in SENDERS and point and point.function == ANY:
+        return replace(probe, rule="either")
+    return probe

@@ -13,6 +13,7 @@ from qtrace.cache import atomic_dir, cache_dir, locked
 from qtrace.debian import fetch_package, resolve_meta
 from qtrace.errors import MissingPrerequisite
 from qtrace.progress import SILENT, Progress
+from qtrace.trace.links import links_available
 
 __all__ = [
     "Check",
@@ -82,12 +83,12 @@ def _capabilities() -> set[int]:
 def uprobes_refused() -> str:
     """Why this process may not set uprobes, empty where it may.
 
-    CAP_PERFMON, which is enough for our other programs, is not for them (perf_uprobe_event_init in the
-    kernel's kernel/events/core.c).
+    CAP_BPF and CAP_PERFMON, which are enough for our other programs, are for them where they are links, and
+    not where they are perf events (perf_uprobe_event_init in the kernel's kernel/events/core.c).
     """
-    if _CAP_SYS_ADMIN in _capabilities():
+    if _CAP_SYS_ADMIN in _capabilities() or links_available():
         return ""
-    return "the kernel keeps uprobes for CAP_SYS_ADMIN, which is missing here"
+    return "this kernel keeps uprobes for CAP_SYS_ADMIN, which is missing here"
 
 
 def _privilege() -> Check:
@@ -97,7 +98,7 @@ def _privilege() -> Check:
     needed = {"CAP_BPF": _CAP_BPF, "CAP_PERFMON": _CAP_PERFMON}
     missing = [name for name, number in needed.items() if number not in has]
     if not missing:
-        return Check("privilege", True, "CAP_BPF and CAP_PERFMON: enough for tracepoints, not for uprobes")
+        return Check("privilege", True, "CAP_BPF and CAP_PERFMON")
     what = " and ".join(missing)
     return Check("privilege", False, f"eBPF needs root; {what} missing here", "run it as root or with sudo")
 

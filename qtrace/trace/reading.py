@@ -24,6 +24,7 @@ class Reading:
     lost: Mapping[int, int] = field(default_factory=dict)
     missed: Mapping[str, int] = field(default_factory=dict)
     frames: FrameReading = field(default_factory=FrameReading)
+    hits: int = 0
 
     @classmethod
     def of(
@@ -63,7 +64,9 @@ class Reading:
             errors[name] = errors.get(name, 0) + sum(cpu.errors for cpu in cpus)
         table = module[b"lost"]
         lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
-        return cls(counts, edges, syscalls, errors, lost, dict(missed), FrameReading.of(module, owners, ends))
+        hits = int(sum(module[b"hits"][ctypes.c_int(0)]))
+        frames = FrameReading.of(module, owners, ends)
+        return cls(counts, edges, syscalls, errors, lost, dict(missed), frames, hits)
 
 
 def subtract(after: Reading, before: Reading) -> Reading:
@@ -76,4 +79,5 @@ def subtract(after: Reading, before: Reading) -> Reading:
         {key: count - before.lost.get(key, 0) for key, count in after.lost.items()},
         {key: count - before.missed.get(key, 0) for key, count in after.missed.items()},
         after.frames.since(before.frames),
+        after.hits - before.hits,
     )

@@ -164,7 +164,7 @@ def sample_rows(
                 "queue": owner.queue if owner else 0,
                 "direction": probe.direction.value,
                 "position": probe.position,
-                "stage": probe.stage.value,
+                "stage": probe.role,
                 "function": probe.function,
                 "time_ns": hit.when,
                 "thread": threads.get(hit.thread, ""),

@@ -11,7 +11,7 @@ from qtrace.errors import TargetError, TraceError
 from qtrace.model import Direction, Probe
 from qtrace.model import Path as WalkedPath
 from qtrace.probes import Point, point_for
-from qtrace.probes.qemu_function import RULES
+from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
 from qtrace.trace.attach import Attachments
 from qtrace.trace.attribution import Attribution, Clients
@@ -26,8 +26,10 @@ from qtrace.trace.sampling import FrameSampler
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
-__all__ = ["Session"]
+__all__ = ["ALL", "NOTHING", "Session"]
 
+# What is counted now; kept equal to probes/common.bpf.c.
+NOTHING, _CALLS, ALL = 0, 1, 3
 _NO_SLOT = 0xFF
 # What the programs remember from one hit to the next.
 _MEMORIES = (
@@ -51,14 +53,12 @@ class Session:
         clients: Clients | None = None,
         paths: tuple[WalkedPath, ...] = (),
     ) -> None:
-        if len(probes) + len(unplaced) > MOST_STAGES:
-            raise TraceError(
-                f"{len(probes) + len(unplaced)} stages are asked for; {MOST_STAGES} can be counted at once"
-            )
+        if len(probes) > MOST_STAGES:
+            raise TraceError(f"{len(probes)} probes are asked for; {MOST_STAGES} can be counted at once")
         self._module = module
         self._target = target
         self._layout = layout
-        self._attached = Attachments(module)
+        self._attached = Attachments(module, target.pid)
         self._attribution = Attribution(module, clients)
         self._stages = [Stage(probe, probe.kind) for probe in probes]
         self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
@@ -84,7 +84,7 @@ class Session:
         for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots", "last_way"):
             self._zero(name)
         self._attribute()
-        self._run(False)
+        self._run(NOTHING)
         self._prepare_syscalls()
         for slot, stage in enumerate(self._stages):
             if stage.reason:
@@ -104,7 +104,7 @@ class Session:
 
     def close(self) -> None:
         """Detach everything. `Engine.attach` calls it."""
-        self._run(False)
+        self._run(NOTHING)
         while self._instruments:
             self._instruments.pop().close()
         self._attached.close()
@@ -127,7 +127,7 @@ class Session:
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
         self._target.require()
-        self._run(False)
+        self._run(NOTHING)
         self._attribute()
         self._know_owners()
         self._refresh_descriptors()
@@ -138,11 +138,11 @@ class Session:
         self._base = self._reading()
         self._threads = self._times()
         self._began, self._ended = time.monotonic(), 0.0
-        self._run(True)
+        self._run(ALL)
 
     def stop(self) -> None:
         """End the window: all stages stop counting at the same moment."""
-        self._run(False)
+        self._run(NOTHING)
         self._ended = time.monotonic()
         self._attribute()
 
@@ -150,6 +150,51 @@ class Session:
         """In the middle of a window: learn of cards that have come, and of descriptors."""
         self._attribute()
         self._refresh_descriptors()
+
+    def pause(self) -> Reading:
+        """Take the probes off QEMU's functions; system calls and the kernel's side are counted on. Gives the
+        totals when functions ceased to be counted."""
+        self._run(_CALLS)
+        seen = self._reading()
+        self._attached.withdraw()
+        return seen
+
+    def resume(self) -> Reading:
+        """Put them back, and count with all of them from the same moment; gives the totals then."""
+        try:
+            self._attached.restore()
+        except TraceError:
+            self._target.require()
+            raise
+        self._table("latest").clear()  # what was passed before the pause is not what comes before
+        forget(self._module)
+        seen = self._reading()
+        self._run(ALL)
+        return seen
+
+    def leave_out(self, probe: Probe) -> None:
+        """Take the probe off for good."""
+        self._attached.drop(Path(probe.binary), probe.offset)
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._target.alive()
+
+    def require(self) -> None:
+        """Raise TargetError unless it does."""
+        self._target.require()
+
+    def wait(self, seconds: float) -> None:
+        """Until the time is up, or the process has ended."""
+        self._target.wait(seconds)
+
+    def mark(self) -> Reading:
+        """All totals at this moment, for `between`; laps go on undisturbed."""
+        return self._reading()
+
+    def between(self, first: Reading, last: Reading) -> Snapshot:
+        """What was counted between two marks, without times and threads."""
+        return self._snapshot(subtract(last, first), {}, 0.0)
 
     def read(self) -> Snapshot:
         """What was counted since `start`, up to now, to `stop`, or to the end of QEMU: its threads' times are
@@ -186,6 +231,7 @@ class Session:
             frames=counted.frames,
             unread=self._attribution.unread,
             names={tid: used.name for tid, used in (self._threads | threads).items()},
+            hits=counted.hits,
         ).simplified()
 
     def _table(self, name: str) -> Any:
@@ -196,12 +242,12 @@ class Session:
         for index in range(len(table)):
             table[ctypes.c_int(index)] = table.Leaf(0)
 
-    def _run(self, running: bool) -> None:
-        """Switch all programs on or off at once."""
+    def _run(self, running: int) -> None:
+        """Switch programs on or off, all at once."""
         table = self._table("targets")
         leaf = table.Leaf(
             tgid=self._target.pid,
-            running=int(running),
+            running=running,
             owners=len(self._attribution.owners),
             sockets=self._attribution.sockets,
             **self._layout.members(),
@@ -228,7 +274,7 @@ class Session:
             self._connect(point.table, point.index * 2 + direction, slot)
         else:
             self._connect_site(probe, slot)
-        return point.note
+        return point.note or NOTES.get(probe.rule, "")
 
     def _connect(self, table: str, index: int, slot: int) -> None:
         entries = self._table(table)
@@ -244,7 +290,7 @@ class Session:
             else:
                 binary = Path(probe.binary)
                 self._target.address_of(binary, probe.offset)  # raises where it is not this process's
-                self._attached.uprobe(program, self._target.pid, binary, probe.offset, kind == "uretprobe")
+                self._attached.uprobe(program, binary, probe.offset, kind == "uretprobe")
             self._placed.add(key)
 
     def _connect_site(self, probe: Probe, slot: int) -> None:
@@ -255,7 +301,7 @@ class Session:
         address = ctypes.c_uint64(self._target.address_of(Path(probe.binary), probe.offset))
         site = sites[address] if address in sites else sites.Leaf(slot=(_NO_SLOT, _NO_SLOT))
         site.rule = RULES[probe.rule]
-        site.sender = int(probe.stage.value == "send" and probe.rule != "calls")
+        site.sender = SENDERS.get(probe.function, 0)
         site.slot[_DIRECTIONS[probe.direction]] = slot
         sites[address] = site
 
@@ -292,7 +338,8 @@ class Session:
         numbers = self._attribution.numbers
         names, missed = _syscall_names(), self._attached.missed()
         ends = self._follower.ends if self._follower else {}
-        return Reading.of(self._module, len(self._stages), numbers, names, CLASSES, missed, ends)
+        slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
+        return Reading.of(self._module, slots, numbers, names, CLASSES, missed, ends)
 
 
 def _syscall_names() -> dict[int, str]:

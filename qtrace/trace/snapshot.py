@@ -55,7 +55,8 @@ class Snapshot:
     """Counts by (owner, slot), edges by (owner, from slot, to slot, log2 of ns), system calls by (owner of
     the descriptor, thread, name, class), threads by id, losses by index of `LOST`, and hits that the kernel
     dropped by program. Owner 0 is nobody that is known; `unread` is why nobody is, or empty. `names` are
-    those of all threads, of those too that have ended."""
+    those of all threads, of those too that have ended. `hits` are those of all probed functions, whether
+    they were frames of ours or not."""
 
     seconds: float
     stages: tuple[Stage, ...]
@@ -71,6 +72,7 @@ class Snapshot:
     unread: str = ""
     names: Mapping[int, str] = field(default_factory=dict)
     came: tuple[Owner, ...] = ()  # of the owners those that were not there when the window began
+    hits: int = 0
 
     def simplified(self) -> Snapshot:
         """Where the process has one owner, everything is its."""
@@ -149,7 +151,7 @@ class Snapshot:
         return {
             "direction": stage.probe.direction.value,
             "position": stage.probe.position,
-            "stage": stage.probe.stage.value,
+            "stage": stage.probe.role,
             "function": stage.probe.function,
             "how": stage.how if attached else "none",
             "attached": attached,
@@ -157,6 +159,8 @@ class Snapshot:
             "frames": count.frames,
             "bytes": count.bytes,
             "note": stage.reason or stage.note,
+            "observed": 1.0,
+            "windowed": False,
         }
 
     def _queues(self) -> list[dict[str, Any]]:
@@ -170,7 +174,7 @@ class Snapshot:
                 "queue": owner.queue,
                 "direction": stage.probe.direction.value,
                 "position": stage.probe.position,
-                "stage": stage.probe.stage.value,
+                "stage": stage.probe.role,
                 "function": stage.probe.function,
                 "calls": count.calls,
                 "frames": count.frames,
@@ -191,9 +195,9 @@ class Snapshot:
         start, end = self.stages[before].probe, self.stages[after].probe
         return {
             "direction": end.direction.value,
-            "from_stage": start.stage.value,
+            "from_stage": start.role,
             "from_function": start.function,
-            "to_stage": end.stage.value,
+            "to_stage": end.role,
             "to_function": end.function,
             "slot": slot,
             "count": count,
@@ -224,12 +228,12 @@ class Snapshot:
         rows: list[dict[str, Any]] = []
         for stage in self.stages:
             if stage.reason:
-                item = f"{stage.probe.direction.value} {stage.probe.stage.value}: {stage.probe.function}"
+                item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
                 rows.append({"kind": "unattached", "item": item, "count": 1, "note": stage.reason})
         for slot, stage in enumerate(self.stages):
             nobodys = self.counts.get((0, slot), Count()).calls
             if self.owners and nobodys:
-                item = f"{stage.probe.direction.value} {stage.probe.stage.value}: {stage.probe.function}"
+                item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
                 note = "calls that belong to no netdev that is known: they are in no row"
                 rows.append({"kind": "unattributed", "item": item, "count": nobodys, "note": note})
         for owner in self.came:

@@ -37,6 +37,7 @@ class Recording:
 
     def __init__(self, network: Network, run: Path, duration: float) -> None:
         words = [str(network.guest.pid), "-o", str(run), "--duration", str(duration), "--format", "json"]
+        words += ["--max-overhead", "none"]  # exact at any cost
         self.process = subprocess.Popen(
             [sys.executable, "-m", "qtrace", "record", *words],
             stdout=subprocess.PIPE,

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from breakpoints import Places
+from probed_places import Places
 from qemu.qmp.legacy import QEMUMonitorProtocol
-from tracer import COUNTING, start
+from tracer import COUNTING, EXACT, start
 from trial import Bench, Report, trial
 
 from qtrace.bench.brief import make_brief
@@ -70,7 +70,17 @@ def wait_for(what: str, ready: Callable[[], bool], deadline: float = 30.0) -> No
 def _ends(report: Report, end: Callable[[Network], None]) -> None:
     """`record` while QEMU ends: the window closes at once, what was counted is in the run."""
     with open_network("virtio-net-pci", "tap", "qemu", choose_accelerator()) as network, run_folder() as run:
-        words = ["record", str(network.guest.pid), "-o", str(run), "--duration", "300", "--format", "json"]
+        words = [
+            "record",
+            str(network.guest.pid),
+            "-o",
+            str(run),
+            "--duration",
+            "300",
+            "--format",
+            "json",
+            *EXACT,
+        ]
         with start(report, words) as tracer:
             tracer.until(COUNTING)
             assert frames_to_host(network, FRAMES) == FRAMES
@@ -109,7 +119,17 @@ def killed(bench: Bench, report: Report) -> None:
 def stopped(bench: Bench, report: Report) -> None:
     network = bench.network
     with run_folder() as run:
-        words = ["record", str(network.guest.pid), "-o", str(run), "--duration", "300", "--format", "json"]
+        words = [
+            "record",
+            str(network.guest.pid),
+            "-o",
+            str(run),
+            "--duration",
+            "300",
+            "--format",
+            "json",
+            *EXACT,
+        ]
         with start(report, words) as tracer:
             tracer.until(COUNTING)
             assert frames_to_host(network, FRAMES) == FRAMES

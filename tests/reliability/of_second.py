@@ -15,6 +15,7 @@ from of_qemu import FRAMES, traced
 from trial import Bench, Report, Untried, trial
 
 from qtrace.analyses.histogram import quantile
+from qtrace.bench.attach import Placement
 from qtrace.binary.elf import Elf
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.guest import QEMU_UID
@@ -22,10 +23,12 @@ from qtrace.lab.network import open_network
 from qtrace.lab.owned import private_dir
 from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
 from qtrace.model import Probe
+from qtrace.trace.target import Target
 
 _GROUP = "a second tool"
 _COUNTED = re.compile(r"^@\[(\d+)\]: (\d+)$", re.MULTILINE)
 _TIMEOUT = 60.0
+_POP = ("virtqueue_pop", "hw/virtio/virtio.c")
 # Other devices of the guest use these too (its serial port, at least): only a tracer that looks at the device
 # counts the network card's alone.
 _SHARED = ("virtqueue_", "msix_notify", "virtio_queue_host_notifier_read")
@@ -87,11 +90,9 @@ def bpftrace(bench: Bench, report: Report) -> None:
         ]
         places = sorted({(probe.binary, probe.offset) for probe in probes})
         names = {(probe.binary, probe.offset): probe.function for probe in probes}
-        taken = next(
-            (stage.probe.binary, stage.probe.offset)
-            for stage in session.stages
-            if stage.probe.function == "virtqueue_pop"
-        )
+        found = Placement(bench.index, Target(network.guest.pid).libraries()).locate(*_POP)
+        assert found
+        taken = str(found[0]), found[1].offset  # bpftrace takes a return at the function's first byte alone
         with _bpftrace(report, network.guest.pid, places, taken) as process:
             session.start()
             assert frames_to_host(network, FRAMES) == FRAMES

@@ -9,9 +9,9 @@ import threading
 import time
 from pathlib import Path
 
-from breakpoints import Places, program_exists
 from of_qemu import FRAMES, frames, run_folder, traced, wait_for
-from tracer import COUNTING, start
+from probed_places import Places, program_exists
+from tracer import COUNTING, EXACT, start
 from trial import Bench, Report, trial
 
 from qtrace.lab.accel import choose_accelerator
@@ -35,9 +35,9 @@ def killed(bench: Bench, report: Report) -> None:
         words = ["record", str(network.guest.pid), "-o", str(run), "--duration", "300"]
         with start(report, words) as tracer:
             tracer.until(COUNTING)
-            there, programs, events = places.breakpoints(), tracer.programs(), tracer.events()
+            there, programs, held = places.breakpoints(), tracer.programs(), tracer.attachments()
             elsewhere = places.of_other(bystander.guest.pid).breakpoints()
-            assert there == len(places.spots) and events >= there and programs
+            assert there == len(places.spots) and held >= there and programs
             assert all(program_exists(number) for number in programs)
             assert elsewhere == 0
             tracer.send(signal.SIGKILL)
@@ -48,7 +48,8 @@ def killed(bench: Bench, report: Report) -> None:
         assert frames_to_host(network, 10) == 10
     report.saw(
         f"at {there} of {len(places.spots)} probed instructions a breakpoint (0xcc in /proc/PID/mem), "
-        f"{events} perf events and {len(programs)} BPF programs in /proc/TRACER/fdinfo; {elsewhere} "
+        f"{held} BPF links or perf events and {len(programs)} BPF programs held by it (/proc/TRACER/fd, "
+        f"fdinfo); {elsewhere} "
         "breakpoints in a second QEMU of the same binary; after SIGKILL 0 breakpoints, "
         "every byte as before, none of the programs' ids known to the kernel; the guest sends and answers"
     )
@@ -102,7 +103,7 @@ def two(bench: Bench, report: Report) -> None:
     network = bench.network
     places = Places.of(network.guest.pid)
     with run_folder() as one, run_folder() as other:
-        words = ["record", str(network.guest.pid), "--duration", "300", "--format", "json"]
+        words = ["record", str(network.guest.pid), "--duration", "300", "--format", "json", *EXACT]
         with (
             start(report, [*words, "-o", str(one)]) as first,
             start(report, [*words, "-o", str(other)]) as second,
@@ -178,7 +179,17 @@ def flood(bench: Bench, report: Report) -> None:
     network, seconds = bench.network, 600.0 if bench.full else 10.0
     done = threading.Event()
     with run_folder() as run:
-        words = ["record", str(network.guest.pid), "-o", str(run), "--duration", "3000", "--format", "json"]
+        words = [
+            "record",
+            str(network.guest.pid),
+            "-o",
+            str(run),
+            "--duration",
+            "3000",
+            "--format",
+            "json",
+            *EXACT,
+        ]
         with start(report, words) as tracer:
             tracer.until(COUNTING)
             thread = threading.Thread(target=_flood, args=(network, done, seconds))

@@ -15,9 +15,10 @@ from typing import Any
 
 from trial import Report
 
-__all__ = ["COUNTING", "Tracer", "start"]
+__all__ = ["COUNTING", "EXACT", "Tracer", "start"]
 
 COUNTING = "counting in process"  # what record says when its window is open
+EXACT = ("--max-overhead", "none")  # every frame is counted, whatever it costs
 
 
 class Tracer:
@@ -79,13 +80,13 @@ class Tracer:
                 found += [int(line.split()[1]) for line in text.splitlines() if line.startswith("prog_id:")]
         return sorted(set(found))
 
-    def events(self) -> int:
-        """How many perf events it holds: one for each uprobe."""
+    def attachments(self) -> int:
+        """How many BPF links and perf events it holds: one for each uprobe."""
         links = []
         for entry in Path(f"/proc/{self.pid}/fd").iterdir():
             with contextlib.suppress(OSError):
                 links.append(str(entry.readlink()))
-        return links.count("anon_inode:[perf_event]")
+        return links.count("anon_inode:[perf_event]") + links.count("anon_inode:bpf_link")
 
     def _read_out(self) -> None:
         assert self.process.stdout
