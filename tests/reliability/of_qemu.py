@@ -16,7 +16,6 @@ from qemu.qmp.legacy import QEMUMonitorProtocol
 from tracer import COUNTING, EXACT, start
 from trial import Bench, Report, trial
 
-from qtrace.bench.brief import make_brief
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.agent import Agent
 from qtrace.lab.guest import QEMU_UID, Guest, GuestSpec, start_guest
@@ -27,7 +26,6 @@ from qtrace.lab.netns import open_namespace
 from qtrace.lab.network import Network, open_network
 from qtrace.lab.owned import private_dir
 from qtrace.lab.workload.frames import frames_to_host
-from qtrace.model import Cell
 from qtrace.store.run import RunReader
 
 __all__ = ["frames", "run_folder", "traced"]
@@ -53,9 +51,7 @@ def frames(rows: list[dict[str, Any]], direction: str, stage: str) -> int:
 @contextlib.contextmanager
 def traced(bench: Bench, network: Network) -> Iterator[Any]:
     """A session with the bench's engine: quicker than a process of its own."""
-    cell = Cell(network.nic, network.netdev, network.datapath, None, "rr")
-    paths = make_brief([cell], bench.index, "", ()).paths_of(cell)
-    with bench.attacher.attach(network.guest.pid, paths) as session:
+    with bench.attacher.attach(network.guest.pid, bench.paths(network)) as session:
         yield session
 
 

@@ -22,7 +22,6 @@ from qtrace.lab.guest import QEMU_UID
 from qtrace.lab.network import open_network
 from qtrace.lab.owned import private_dir
 from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
-from qtrace.model import Probe
 from qtrace.trace.target import Target
 
 _GROUP = "a second tool"
@@ -83,16 +82,18 @@ def bpftrace(bench: Bench, report: Report) -> None:
         raise Untried("bpftrace is not installed (apt-get install bpftrace)")
     network = bench.network
     with traced(bench, network) as session:
-        probes: list[Probe] = [
-            stage.probe
-            for stage in session.stages
-            if not stage.reason and stage.probe.binary and not stage.probe.function.startswith(_SHARED)
-        ]
-        places = sorted({(probe.binary, probe.offset) for probe in probes})
-        names = {(probe.binary, probe.offset): probe.function for probe in probes}
-        found = Placement(bench.index, Target(network.guest.pid).libraries()).locate(*_POP)
+        # bpftrace takes functions at their first byte alone; ours may be at a cheaper instruction behind it.
+        where = Placement(bench.index, Target(network.guest.pid).libraries())
+        names: dict[tuple[str, int], str] = {}
+        for path in bench.paths(network):
+            for step in path.stages:
+                found = where.locate(step.function, step.file)
+                if found and not step.function.startswith(_SHARED):
+                    names[str(found[0]), found[1].offset] = step.function
+        places = sorted(names)
+        found = where.locate(*_POP)
         assert found
-        taken = str(found[0]), found[1].offset  # bpftrace takes a return at the function's first byte alone
+        taken = str(found[0]), found[1].offset
         with _bpftrace(report, network.guest.pid, places, taken) as process:
             session.start()
             assert frames_to_host(network, FRAMES) == FRAMES
