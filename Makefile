@@ -56,8 +56,7 @@ bench-index: setup
 	@$(BIN)/python tests/speed/index.py
 
 bench-overhead: setup
-	@{ command -v funccount-bpfcc; } >/dev/null || \
-	    apt-get -q install -y --no-install-recommends bpfcc-tools
+	@command -v funccount-bpfcc >/dev/null || apt-get -q install -y --no-install-recommends bpfcc-tools
 	@$(BIN)/python tests/speed/overhead.py
 
 # Half an hour.

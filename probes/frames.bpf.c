@@ -18,6 +18,8 @@ struct frame {
     u64 began;
     u64 number; /* a batch is handed over as one */
     u64 turn;   /* of the thread */
+    u64 latest; /* when it passed its last stage so far */
+    u8 slot;    /* that stage's */
     u8 first;   /* slot */
     u8 position;
     u8 open;
@@ -33,12 +35,15 @@ struct waiting {
     u8 first;
     u8 mixed; /* they did not begin together */
     u8 sampled;
+    u8 slot;  /* where they stopped; NO_SLOT: not all at the same stage */
+    u64 latest;
 };
 
 struct frame_count {
     u64 matched;
     u64 ambiguous;
     u64 astray; /* ended, but did not begin while we looked */
+    u64 waited; /* went on after having been set aside */
 };
 
 /* Owners are kept apart, and what QEMU carries from what the kernel does:
@@ -51,23 +56,68 @@ BPF_ARRAY(frames_waiting, struct waiting, GROUPS);
 BPF_PERCPU_ARRAY(frame_counts, struct frame_count, GROUPS);
 BPF_PERCPU_HASH(frame_times, u32, u64, 4096); /* owner << 24 | first slot << 16 | last slot << 8 | log2 of ns */
 
+BPF_HASH(frame_stops, u32, u64, 4096); /* group << 8 | slot -> frames that stopped there and have not gone on */
+BPF_PERCPU_HASH(frame_waits, u32, u64, 4096); /* as frame_times: from where a frame stopped to where it went on */
+
 static __always_inline struct sampling *sampling_on(void);
 static __always_inline u8 sample_begins(u64 now);
 static __always_inline void sample_hit(u32 slot, u32 group, u64 began, u64 when, u64 frames, u64 bytes);
+
+/* `number` more frames wait at a stage, or with `number` negative fewer. */
+static __always_inline void frame_stopped(u32 group, u8 slot, u64 number) {
+    u32 place = group << 8 | slot;
+    u64 *frames = frame_stops.lookup(&place);
+    if (frames)
+        lock_xadd(frames, number);
+    else if (frame_stops.update(&place, &number))
+        lose(LOST_EDGES);
+}
 
 static __always_inline void frame_set_aside(u32 group, struct frame *frame, u64 number) {
     struct waiting *waiting = frames_waiting.lookup(&group);
     if (!waiting)
         return;
+    frame_stopped(group, frame->slot, number);
     if (waiting->number) {
         waiting->mixed = 1;
+        if (waiting->slot != frame->slot)
+            waiting->slot = NO_SLOT;
     } else {
+        waiting->slot = frame->slot;
+        waiting->latest = frame->latest;
         waiting->began = frame->began;
         waiting->first = frame->first;
         waiting->mixed = frame->how != FRAME_KNOWN;
         waiting->sampled = frame->sampled;
     }
     waiting->number += number;
+}
+
+/* Takes up to `number` frames from those that wait. */
+static __always_inline u64 frame_taken(u32 group, struct waiting *waiting, u64 number) {
+    u64 taken = number < waiting->number ? number : waiting->number;
+    struct frame_count *count = frame_counts.lookup(&group);
+    if (!taken)
+        return 0;
+    /* A set of several stages is counted apart: which of them goes on is not known. */
+    frame_stopped(group, waiting->slot, -taken);
+    waiting->number -= taken;
+    if (count)
+        lock_xadd(&count->waited, taken);
+    return taken;
+}
+
+static __always_inline void
+frame_goes_on_counted(u32 group, struct waiting *waiting, u8 how, u64 number, u32 slot, u64 now) {
+    u32 time = group >> 2 << 24 | (u32)waiting->slot << 16 | slot << 8 | log2_of(now - waiting->latest);
+    u64 taken = frame_taken(group, waiting, number);
+    if (how != FRAME_KNOWN || !taken)
+        return;
+    u64 *times = frame_waits.lookup(&time);
+    if (times)
+        lock_xadd(times, taken);
+    else if (frame_waits.update(&time, &taken))
+        lose(LOST_EDGES);
 }
 
 /* `number` frames that had been set aside go on. */
@@ -86,7 +136,7 @@ static __always_inline void frame_goes_on(u32 group, struct frame *frame, u64 nu
         frame->began = waiting->began;
         frame->first = waiting->first;
         frame->sampled = frame->how == FRAME_KNOWN && waiting->sampled;
-        waiting->number -= number < waiting->number ? number : waiting->number;
+        frame_goes_on_counted(group, waiting, frame->how, number, slot, now);
     }
 }
 
@@ -99,8 +149,7 @@ static __always_inline void frame_ends(u32 group, struct frame *frame, u64 numbe
     if (number < frame->number) {
         frame_set_aside(group, frame, frame->number - number);
     } else if (number > frame->number) { /* what was handed over one by one ends together */
-        u64 more = number - frame->number;
-        waiting->number -= more < waiting->number ? more : waiting->number;
+        frame_taken(group, waiting, number - frame->number);
         frame->how = FRAME_MIXED;
     }
     if (frame->how == FRAME_MIXED) {
@@ -177,6 +226,8 @@ frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u6
         frame->turn = turn;
     }
     frame->position = place->position;
+    frame->slot = slot;
+    frame->latest = now;
     u64 began = frame->sampled ? frame->began : 0;
     if (began)
         sample_hit(slot, group, began, now, number, bytes);

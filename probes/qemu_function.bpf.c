@@ -81,21 +81,20 @@ int on_function(struct pt_regs *ctx) {
     if (slot == NO_SLOT)
         return 0;
     u32 owner = owner_of(client);
-    u64 data = second, length = third, vectors = 0, sampled = 0;
+    u64 data = second, length = 0, vectors = 0, frames = 1;
     if (site->rule == RULE_BUFFER) {
         length = (u32)third;
-        sampled = passed(slot, owner, 1, length);
     } else if (site->rule == RULE_PACKET) {
         length = second;
         data = first;
-        sampled = passed(slot, owner, 1, length);
     } else if (site->rule == RULE_IOVEC) {
         vectors = (u32)third;
-        sampled = passed(slot, owner, 1, vector_bytes(data, vectors));
+        length = vector_bytes(data, vectors);
     } else {
-        passed(slot, owner, 0, 0);
+        frames = 0;
     }
-    if (sampled)
+    u64 sampled = passed(slot, owner, frames, length);
+    if (sampled && frames)
         sample_data(slot, sampled, data, vectors, length);
     return 0;
 }

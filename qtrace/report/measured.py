@@ -152,11 +152,11 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         (str(row["name"]), str(row["fd"]), int(row["calls"]), int(row["errors"]))
         for row in _system_calls(answers, path, chosen)
     ]
-    sampled, whole = (
+    sampled, *about = (
         [row for row in answers.ask(name) if _is_of(row, path) and _traffic(row) == chosen]
-        for name in ("cpu_functions", "frame_latency")
+        for name in ("cpu_functions", "frame_latency", "waiting", "stopped")
     )
-    whole = [row for row in whole if row["direction"] == path.direction]
+    about = [[row for row in rows if row["direction"] == path.direction] for rows in about]
     lost = tuple(
         f"{row['kind']}: {row['item']}: {count(row['count'])}"
         for row in answers.ask("ledger")
@@ -171,7 +171,7 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         system_calls=tuple(calls),
         lost=lost,
         others=tuple(item for item in traffics if item != chosen),
-        foot=(*followed.in_words(whole), *functions.in_words(sampled)),
+        foot=(*followed.in_words(*about), *functions.in_words(sampled)),
     )
 
 

@@ -65,7 +65,17 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "frames": _schema(
         {"netdev_id": _TEXT, "queue": pa.int32()}
         | dict.fromkeys(("direction", "carried", *_ENDS), _TEXT)
-        | dict.fromkeys(("frames", "matched", "ambiguous", "unmatched"), _COUNT)
+        | dict.fromkeys(("frames", "matched", "ambiguous", "unmatched", "waited"), _COUNT)
+    ),
+    "waits": _schema(
+        {"netdev_id": _TEXT, "queue": pa.int32()}
+        | dict.fromkeys(("direction", *_ENDS), _TEXT)
+        | {"slot": pa.int32(), "count": _COUNT}
+    ),
+    "stops": _schema(
+        {"netdev_id": _TEXT, "queue": pa.int32()}
+        | dict.fromkeys(("direction", "stage", "function"), _TEXT)
+        | {"frames": _COUNT, "why": _TEXT}
     ),
     "frame_times": _schema(
         {"netdev_id": _TEXT, "queue": pa.int32()}

@@ -8,29 +8,32 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.model import Direction, Path, Probe, Role
-from qtrace.probes import point_for
+from qtrace.model import Direction, Probe
 from qtrace.trace.owners import Owner
+from qtrace.trace.waiting import Waiting, whose
 
-__all__ = ["MOST_STAGES", "Follower", "FrameCount", "FrameReading", "forget"]
+__all__ = ["GROUPS", "MOST_STAGES", "WAYS", "FrameCount", "FrameReading", "Group", "group_index"]
 
-_TAKES, _FIRST, _LAST = 1, 2, 4  # kept equal to frames.bpf.c
-_NOTICES = (Role.KICK, Role.INTERRUPT)  # one of them may stand for many frames
-_KERNEL = ("kprobe", "kretprobe")
-_WAYS = tuple(Direction)
-_GROUPS = 4  # of an owner
+WAYS = tuple(Direction)
+GROUPS = 4  # of an owner
+_NOTES = {
+    "ambiguous": "several were under way, and which of them ended cannot be told",
+    "unmatched": "dropped, waiting, under way at an end of the window, or gone where no probe is",
+}
 MOST_STAGES = 64  # kept equal to SLOTS in probes/common.bpf.c
 
 
 @dataclass(frozen=True, slots=True)
 class FrameCount:
     """`matched`: from the first stage to the last, in this order. `ambiguous`: it ended, and could have been
-    one of several. `astray`: it ended, but had not begun. `open`: it began, and was not seen to end."""
+    one of several. `astray`: it ended, but had not begun. `open`: it began, and was not seen to end.
+    `waited` of them were set aside and went on."""
 
     matched: int = 0
     ambiguous: int = 0
     astray: int = 0
     open: int = 0
+    waited: int = 0
 
     def __add__(self, other: FrameCount) -> FrameCount:
         return FrameCount(
@@ -38,6 +41,7 @@ class FrameCount:
             self.ambiguous + other.ambiguous,
             self.astray + other.astray,
             self.open + other.open,
+            self.waited + other.waited,
         )
 
     @property
@@ -62,31 +66,39 @@ class FrameReading:
     counts: Mapping[Group, FrameCount] = field(default_factory=dict)
     times: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
     ends: Mapping[Group, tuple[int, int]] = field(default_factory=dict)  # (first slot, last slot)
+    waiting: Waiting = field(default_factory=Waiting)
 
     @classmethod
-    def of(cls, module: Any, owners: Iterable[int], ends: Mapping[Group, tuple[int, int]]) -> FrameReading:
-        """As the kernel's maps stand now; `ends` are `Follower.ends`."""
+    def of(
+        cls,
+        module: Any,
+        owners: Iterable[int],
+        ends: Mapping[Group, tuple[int, int]],
+        left: Mapping[Group, int],
+    ) -> FrameReading:
+        """As the kernel's maps stand now; `ends` and `left` are the `Follower`'s."""
         totals, waiting = module[b"frame_counts"], module[b"frames_waiting"]
-        groups = [(owner, way) for owner in owners for way in range(_GROUPS)]
-        opened = {group: int(waiting[_place(group)].number) for group in groups}
+        groups = [(owner, way) for owner in owners for way in range(GROUPS)]
+        opened = {group: left.get(group, 0) + int(waiting[group_index(group)].number) for group in groups}
         for key, frame in module[b"frames_now"].items():
             group = key.value >> 2 & 0x3FFF, key.value & 3
             if frame.open and group in opened:
                 opened[group] += int(frame.number)
         counts = {}
         for group, still in opened.items():
-            cpus = totals[_place(group)]
+            cpus = totals[group_index(group)]
             counts[group] = FrameCount(
                 sum(int(cpu.matched) for cpu in cpus),
                 sum(int(cpu.ambiguous) for cpu in cpus),
                 sum(int(cpu.astray) for cpu in cpus),
                 still,
+                sum(int(cpu.waited) for cpu in cpus),
             )
         times = {}
         for key, cpus in module[b"frame_times"].items():
             number = key.value
             times[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
-        return cls(counts, times, dict(ends))
+        return cls(counts, times, dict(ends), Waiting.of(module))
 
     def since(self, before: FrameReading) -> FrameReading:
         """What was counted after `before`; `open` is as it is now."""
@@ -94,12 +106,17 @@ class FrameReading:
         for group, now in self.counts.items():
             old = before.counts.get(group, FrameCount())
             counts[group] = FrameCount(
-                now.matched - old.matched, now.ambiguous - old.ambiguous, now.astray - old.astray, now.open
+                now.matched - old.matched,
+                now.ambiguous - old.ambiguous,
+                now.astray - old.astray,
+                now.open,
+                now.waited - old.waited,
             )
         return FrameReading(
             counts,
             {key: count - before.times.get(key, 0) for key, count in self.times.items()},
             self.ends,
+            self.waiting.since(before.waiting),
         )
 
     def of_one(self, owner: int) -> FrameReading:
@@ -112,7 +129,7 @@ class FrameReading:
             key = owner, first, last, slot
             times[key] = times.get(key, 0) + number
         ends = {(owner, way): slots for (number, way), slots in self.ends.items() if number in (0, owner)}
-        return FrameReading(counts, times, ends)
+        return FrameReading(counts, times, ends, self.waiting.of_one(owner))
 
     def only(self, owners: Collection[int], slots: Mapping[int, int]) -> FrameReading:
         """What these owners have, with slots renumbered; what ended elsewhere is left out."""
@@ -128,149 +145,52 @@ class FrameReading:
                 for group, (first, last) in self.ends.items()
                 if group[0] in owners and first in slots and last in slots
             },
+            self.waiting.only(owners, slots),
         )
 
-    def tables(
-        self, probes: Sequence[Probe], owners: Mapping[int, tuple[str, int]]
-    ) -> dict[str, list[dict[str, Any]]]:
-        """Tables `frames` and `frame_times`. `probes` by slot; `owners`: netdev and queue by number."""
+    def tables(self, probes: Sequence[Probe], owners: Mapping[int, Owner]) -> dict[str, list[dict[str, Any]]]:
+        """Tables `frames`, `frame_times`, `waits` and `stops`. `probes` by slot; `owners` by number."""
         rows = []
         for (owner, way), (first, last) in sorted(self.ends.items(), key=lambda item: item[0][::-1]):
             count = self.counts.get((owner, way), FrameCount())
             if not count.frames and owner not in (owners or (0,)):
                 continue
-            netdev, queue = owners.get(owner, ("", 0))
-            row = {"netdev_id": netdev, "queue": queue, "direction": _WAYS[way & 1].value}
+            row = whose(owners.get(owner)) | {"direction": WAYS[way & 1].value}
             row |= {"carried": "kernel" if way & 2 else "qemu"} | _between(probes[first], probes[last])
-            row |= {"frames": count.frames, "matched": count.matched}
-            rows.append(row | {"ambiguous": count.ambiguous, "unmatched": count.unmatched})
+            row |= {"frames": count.frames, "matched": count.matched, "ambiguous": count.ambiguous}
+            rows.append(row | {"unmatched": count.unmatched, "waited": count.waited})
         times = []
         for (owner, first, last, slot), number in sorted(self.times.items()):
             if number:
-                netdev, queue = owners.get(owner, ("", 0))
-                row = {"netdev_id": netdev, "queue": queue, "direction": probes[last].direction.value}
+                row = whose(owners.get(owner)) | {"direction": probes[last].direction.value}
                 times.append(row | _between(probes[first], probes[last]) | {"slot": slot, "count": number})
-        return {"frames": rows, "frame_times": times}
+        return {"frames": rows, "frame_times": times, **self.waiting.tables(probes, owners)}
 
-    def ledger(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What the rows of `frames` say of frames that could not be followed."""
-        notes = {
-            "ambiguous": "several were under way, and which of them ended cannot be told",
-            "unmatched": "dropped, waiting, under way at an end of the window, or gone where no probe is",
-        }
-        return [
+    def ledger(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+        """What those tables say of frames that could not be followed, and where they stopped."""
+        rows = [
             {
                 "kind": kind,
                 "item": f"{row['direction']} frames from {row['from_function']} to {row['to_function']}"
-                + (f", {row['netdev_id']}" if row["netdev_id"] else "")
-                + (f" queue {row['queue']}" if row["queue"] else ""),
+                + _of(row),
                 "count": row[kind],
                 "note": note,
             }
-            for row in rows
-            for kind, note in notes.items()
+            for row in tables["frames"]
+            for kind, note in _NOTES.items()
             if row[kind]
         ]
+        for row in tables["stops"]:
+            item = f"{row['direction']} frames at {row['function'] or 'several stages'}{_of(row)}"
+            rows.append({"kind": "stopped", "item": item, "count": row["frames"], "note": row["why"]})
+        return rows
 
 
-def forget(module: Any) -> None:
-    """Nothing is under way: a window begins, and all programs are off."""
-    module[b"frames_now"].clear()
-    module[b"frames_turn"].clear()
-    waiting = module[b"frames_waiting"]
-    for group in range(len(waiting)):
-        waiting[ctypes.c_int(group)] = waiting.Leaf()
-
-
-class Follower:
-    """Tells the programs which slots an owner's frames are followed by, where they begin and where they end.
-
-    `paths` are those that were planned; `probes` and `attached` are by slot.
-    """
-
-    def __init__(
-        self, module: Any, paths: Sequence[Path], probes: Sequence[Probe], attached: Sequence[bool]
-    ) -> None:
-        self._module, self._paths = module, paths
-        self._slots = [slot for slot, probe in enumerate(probes) if attached[slot] and _carries(probe)]
-        self._probes = probes
-        self._written: dict[int, dict[int, int]] = {}
-        self.ends: dict[Group, tuple[int, int]] = {}
-        places = module[b"places"]
-        for slot, probe in enumerate(probes):
-            place = places[ctypes.c_int(slot)]
-            place.kernel = int(probe.kind in _KERNEL)
-            places[ctypes.c_int(slot)] = place
-
-    def update(self, owners: Iterable[Owner]) -> None:
-        """Write what has changed; 0 is whoever is not told apart."""
-        parts = {0: self._of(None), **{owner.number: self._of(owner) for owner in owners}}
-        table = self._module[b"frame_parts"]
-        for number in parts.keys() | self._written.keys():
-            slots = parts.get(number, {})
-            if self._written.get(number) != slots:
-                for slot in range(MOST_STAGES):
-                    table[ctypes.c_int(number * MOST_STAGES + slot)] = table.Leaf(slots.get(slot, 0))
-        self._written = parts
-        self.ends = {}
-        for number, slots in parts.items():
-            for slot, part in slots.items():
-                if part & _FIRST:
-                    way = _way(self._probes[slot])
-                    last = next(
-                        at for at, bits in slots.items() if bits & _LAST and _way(self._probes[at]) == way
-                    )
-                    self.ends[number, way] = slot, last
-
-    def _of(self, owner: Owner | None) -> dict[int, int]:
-        """Slot -> its part, on the one path that this owner's frames take each way."""
-        found: dict[int, int] = {}
-        for way in range(_GROUPS):
-            slots = self._route(owner, way)
-            if len(slots) < 2:
-                continue
-            found |= dict.fromkeys(slots, _TAKES)
-            found[slots[0]] |= _FIRST
-            found[slots[-1]] |= _LAST
-        return found
-
-    def _route(self, owner: Owner | None, way: int) -> list[int]:
-        direction, kernel = _WAYS[way & 1], bool(way & 2)
-        paths = [
-            path
-            for path in self._paths
-            if path.direction == direction and (path.datapath == "vhost-net") == kernel
-        ]
-        if owner is not None and len({(path.nic, path.netdev) for path in paths}) > 1:
-            paths = [path for path in paths if _is_of(path, owner)]
-        routes = {frozenset(step.function for step in path.stages) for path in paths}
-        if len(routes) != 1:  # whose way it is cannot be told
-            return []
-        mine = [
-            slot
-            for slot in self._slots
-            if _way(self._probes[slot]) == way and self._probes[slot].function in next(iter(routes))
-        ]
-        return sorted(mine, key=lambda slot: self._probes[slot].position)
-
-
-def _is_of(path: Path, owner: Owner) -> bool:
-    kind = "tap" if path.netdev == "bridge" else path.netdev  # a bridge helper's is a tap
-    return (path.nic, kind) == (owner.nic, owner.driver)
-
-
-def _way(probe: Probe) -> int:
-    return _WAYS.index(probe.direction) + 2 * (probe.kind in _KERNEL)
-
-
-def _carries(probe: Probe) -> bool:
-    """Whether a hit says how many frames it carries."""
-    if probe.stage in _NOTICES:
-        return False
-    if probe.kind == "tracepoint":
-        return probe.rule == "tap"  # what a socket's system call carries may be a piece of a stream
-    point = point_for(probe.function, probe.kind)
-    return probe.rule not in ("calls", "either") or bool(point and point.table)
+def _of(row: Mapping[str, Any]) -> str:
+    """Whose a row is, behind a comma; empty where there is only one."""
+    return (f", {row['netdev_id']}" if row["netdev_id"] else "") + (
+        f" queue {row['queue']}" if row["queue"] else ""
+    )
 
 
 def _between(first: Probe, last: Probe) -> dict[str, Any]:
@@ -282,7 +202,7 @@ def _between(first: Probe, last: Probe) -> dict[str, Any]:
     }
 
 
-def _place(group: Group) -> ctypes.c_int:
+def group_index(group: Group) -> ctypes.c_int:
     """Where a group is in the kernel's arrays."""
     owner, way = group
     return ctypes.c_int(owner << 2 | way)

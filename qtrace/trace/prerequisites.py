@@ -83,8 +83,8 @@ def _capabilities() -> set[int]:
 def uprobes_refused() -> str:
     """Why this process may not set uprobes, empty where it may.
 
-    CAP_BPF and CAP_PERFMON, which are enough for our other programs, are for them where they are links, and
-    not where they are perf events (perf_uprobe_event_init in the kernel's kernel/events/core.c).
+    As BPF links they need no more than our other programs do: CAP_BPF and CAP_PERFMON. As perf events, before
+    Linux 6.10, CAP_SYS_ADMIN (perf_uprobe_event_init in the kernel's kernel/events/core.c).
     """
     if _CAP_SYS_ADMIN in _capabilities() or links_available():
         return ""
@@ -98,7 +98,8 @@ def _privilege() -> Check:
     needed = {"CAP_BPF": _CAP_BPF, "CAP_PERFMON": _CAP_PERFMON}
     missing = [name for name, number in needed.items() if number not in has]
     if not missing:
-        return Check("privilege", True, "CAP_BPF and CAP_PERFMON")
+        limit = ", not for uprobes on this kernel" if uprobes_refused() else ""
+        return Check("privilege", True, f"CAP_BPF and CAP_PERFMON: enough for tracepoints{limit}")
     what = " and ".join(missing)
     return Check("privilege", False, f"eBPF needs root; {what} missing here", "run it as root or with sudo")
 

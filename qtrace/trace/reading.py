@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.trace.frames import MOST_STAGES, FrameReading
+from qtrace.trace.frames import MOST_STAGES, FrameReading, Group
 from qtrace.trace.snapshot import LOST, Count
 
 __all__ = ["Reading", "subtract"]
@@ -35,7 +35,8 @@ class Reading:
         names: Mapping[int, str],
         classes: Sequence[str],
         missed: Mapping[str, int],
-        ends: Mapping[tuple[int, int], tuple[int, int]],
+        ends: Mapping[Group, tuple[int, int]],
+        left: Mapping[Group, int],
     ) -> Reading:
         """Read `stages` slots of these owners, and all edges, system calls and losses."""
         counts = {}
@@ -65,7 +66,7 @@ class Reading:
         table = module[b"lost"]
         lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
         hits = int(sum(module[b"hits"][ctypes.c_int(0)]))
-        frames = FrameReading.of(module, owners, ends)
+        frames = FrameReading.of(module, owners, ends, left)
         return cls(counts, edges, syscalls, errors, lost, dict(missed), frames, hits)
 
 

@@ -98,8 +98,10 @@ class Regulator:
 
     def end(self) -> None:
         """The session has just been stopped."""
-        if self.pauses:
-            self._close(time.monotonic(), self._session.mark())
+        # Ctrl-C may have come while the probes were taken off: that window was never closed.
+        torn = self._paused is not None and self._looked < self._paused
+        if self.pauses and not torn:
+            self._close(time.monotonic(), self._session.mark(), self._paused is None)
         self._off, self._paused, self._due = self.off, None, math.inf
 
     def _look(self) -> None:
@@ -109,8 +111,8 @@ class Regulator:
         lately = self._session.between(self._seen, seen)
         seconds = now - self._looked
         functions, calls = cost_of(lately, self._cost)
-        # System calls are counted all the time; what they take is not there for functions.
-        share = max(self._share - calls / seconds, self._share / 10)
+        # System calls are counted all the time; what they take is not there for functions, up to a half.
+        share = max(self._share - calls / seconds, self._share / 2)
         load = functions / seconds
         if load <= share:
             self._seen, self._looked, self._due = seen, now, now + _LOOK
@@ -123,11 +125,11 @@ class Regulator:
 
     def _pause(self, load: float, share: float) -> None:
         began, opened = time.monotonic(), self._looked
-        seen = self._session.pause()  # counting ends at once, then the probes are taken off
-        ended = time.monotonic()
-        self._close(began, seen)
         self._paused = began
         self.pauses += 1
+        seen = self._session.pause()  # counting ends at once, then the probes are taken off
+        ended = time.monotonic()
+        self._close(began, seen, on=True)
         self._taking = ended - began
         trapped = self._putting + (began - opened) + self._taking
         # Never in step with traffic that comes in bursts.
@@ -140,15 +142,15 @@ class Regulator:
         began = time.monotonic()
         seen = self._session.resume()
         ended = time.monotonic()
-        self._close(ended, seen)
+        self._close(ended, seen, on=False)
         self._off, self._paused = self.off, None
         self._putting = ended - began
         self._due = ended + self._length
 
-    def _close(self, now: float, seen: Reading) -> None:
+    def _close(self, now: float, seen: Reading, on: bool) -> None:
         """A window or a pause ends: what was counted since the last look."""
         lately = self._session.between(self._seen, seen)
-        self._keep(Window(now - self._looked, lately, self._paused is None))
+        self._keep(Window(now - self._looked, lately, on))
         self._looked, self._seen = now, seen
 
     def _dearest(self, lately: Snapshot, spent: float) -> tuple[Probe, float] | None:

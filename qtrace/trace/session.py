@@ -16,7 +16,8 @@ from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
 from qtrace.trace.attach import Attachments
 from qtrace.trace.attribution import Attribution, Clients
 from qtrace.trace.cpu import CpuSampler
-from qtrace.trace.frames import MOST_STAGES, Follower, forget
+from qtrace.trace.follower import Follower
+from qtrace.trace.frames import MOST_STAGES
 from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
 from qtrace.trace.owners import Owner
@@ -132,7 +133,8 @@ class Session:
         self._know_owners()
         self._refresh_descriptors()
         self._table("latest").clear()
-        forget(self._module)
+        if self._follower:
+            self._follower.begin()
         for instrument in self._instruments:
             instrument.begin()
         self._base = self._reading()
@@ -167,7 +169,8 @@ class Session:
             self._target.require()
             raise
         self._table("latest").clear()  # what was passed before the pause is not what comes before
-        forget(self._module)
+        if self._follower:
+            self._follower.resume()
         seen = self._reading()
         self._run(ALL)
         return seen
@@ -199,6 +202,7 @@ class Session:
     def read(self) -> Snapshot:
         """What was counted since `start`, up to now, to `stop`, or to the end of QEMU: its threads' times are
         gone with it, the counts are not."""
+        self._attribute()  # what waits, waits for what the clients are now
         now, threads = self._reading(), self._times()
         seconds = (self._ended or time.monotonic()) - self._began
         return self._snapshot(subtract(now, self._base), threads, seconds)
@@ -230,8 +234,8 @@ class Session:
             missed=counted.missed,
             frames=counted.frames,
             unread=self._attribution.unread,
-            names={tid: used.name for tid, used in (self._threads | threads).items()},
             hits=counted.hits,
+            names={tid: used.name for tid, used in (self._threads | threads).items()},
         ).simplified()
 
     def _table(self, name: str) -> Any:
@@ -337,9 +341,9 @@ class Session:
     def _reading(self) -> Reading:
         numbers = self._attribution.numbers
         names, missed = _syscall_names(), self._attached.missed()
-        ends = self._follower.ends if self._follower else {}
+        followed = (self._follower.ends, self._follower.left) if self._follower else ({}, {})
         slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
-        return Reading.of(self._module, slots, numbers, names, CLASSES, missed, ends)
+        return Reading.of(self._module, slots, numbers, names, CLASSES, missed, *followed)
 
 
 def _syscall_names() -> dict[int, str]:

@@ -54,9 +54,9 @@ class Stage:
 class Snapshot:
     """Counts by (owner, slot), edges by (owner, from slot, to slot, log2 of ns), system calls by (owner of
     the descriptor, thread, name, class), threads by id, losses by index of `LOST`, and hits that the kernel
-    dropped by program. Owner 0 is nobody that is known; `unread` is why nobody is, or empty. `names` are
-    those of all threads, of those too that have ended. `hits` are those of all probed functions, whether
-    they were frames of ours or not."""
+    dropped by program. Owner 0 is nobody that is known; `unread` is why nobody is, or empty. `hits` are
+    those of all probed functions, whether they were frames of ours or not; `names` are those of all threads,
+    of those too that have ended."""
 
     seconds: float
     stages: tuple[Stage, ...]
@@ -70,9 +70,9 @@ class Snapshot:
     missed: Mapping[str, int]
     frames: FrameReading = field(default_factory=FrameReading)
     unread: str = ""
+    hits: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
     came: tuple[Owner, ...] = ()  # of the owners those that were not there when the window began
-    hits: int = 0
 
     def simplified(self) -> Snapshot:
         """Where the process has one owner, everything is its."""
@@ -124,7 +124,7 @@ class Snapshot:
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
-        whose = {owner.number: (owner.netdev, owner.queue) for owner in self.owners}
+        whose = {owner.number: owner for owner in self.owners}
         followed = self.frames.tables([stage.probe for stage in self.stages], whose)
         return {
             **followed,
@@ -142,7 +142,7 @@ class Snapshot:
                 }
                 for tid, used in sorted(self.threads.items())
             ],
-            "ledger": [*self._ledger(), *self.frames.ledger(followed["frames"])],
+            "ledger": [*self._ledger(), *self.frames.ledger(followed)],
         }
 
     def _stage(self, slot: int) -> dict[str, Any]:

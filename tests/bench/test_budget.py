@@ -27,15 +27,15 @@ from qtrace.progress import SILENT
 from qtrace.store.index import Index
 from qtrace.trace import regulator as regulator_module
 from qtrace.trace.budget import Budget
-from qtrace.trace.calibrate import ASSUMED
+from qtrace.trace.calibrate import ASSUMED, Cost
 from qtrace.trace.engine import open_engine
 from qtrace.trace.regulator import Regulator
 
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
 
 FRAMES = 1009
-FLOOD = 30_000
-TIGHT = "0.5%"  # pktgen's 5,000 frames a second cost several times as much on any host
+FLOOD = 40_000
+A_SECOND = 5_000  # pktgen's, by its pauses
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,18 @@ def network(index: Index) -> Iterator[Network]:
 @pytest.fixture(scope="module")
 def sites(index: Index, network: Network) -> list[int]:
     return places(index, network.guest.pid, "virtio-net-pci", "tap")
+
+
+@pytest.fixture(scope="module")
+def cost() -> Cost:
+    with open_engine() as engine:
+        return engine.calibrate()
+
+
+@pytest.fixture(scope="module")
+def tight(cost: Cost) -> str:
+    """A third of what the flood costs at six functions a frame, on whatever host this is."""
+    return f"{max(0.1, 100 * A_SECOND * 6 * cost.hit / 3):.2f}%"
 
 
 class Recording:
@@ -130,9 +142,9 @@ def test_quiet_traffic_is_exact_within_the_default_budget(
 
 
 def test_a_flood_is_counted_in_windows_and_the_probes_are_off_between(
-    network: Network, sites: list[int], tmp_path: Path
+    network: Network, sites: list[int], tight: str, tmp_path: Path
 ) -> None:
-    recording = Recording(network, tmp_path / "run", "--max-overhead", TIGHT)
+    recording = Recording(network, tmp_path / "run", "--max-overhead", tight)
     looks = []
     with flood(network) as sending:
         while sending.is_alive():
@@ -158,11 +170,11 @@ def test_a_flood_is_counted_in_windows_and_the_probes_are_off_between(
     assert max(looks) > 5 and comes_off(network, sites)
 
 
-def test_a_guest_that_dies_between_windows_is_said(index: Index, tmp_path: Path) -> None:
+def test_a_guest_that_dies_between_windows_is_said(index: Index, tight: str, tmp_path: Path) -> None:
     with open_network("virtio-net-pci", "tap", "qemu", choose_accelerator()) as short:
         pid = short.guest.pid
         sites = places(index, pid, "virtio-net-pci", "tap")
-        recording = Recording(short, tmp_path / "run", "--max-overhead", TIGHT)
+        recording = Recording(short, tmp_path / "run", "--max-overhead", tight)
         threading.Thread(target=_frames, args=(short,), daemon=True).start()
         until = time.monotonic() + 30
         while trapped(pid, sites):
@@ -269,9 +281,5 @@ def test_the_dearest_function_that_tells_no_frames_is_left_out_first(
             assert row["windowed"] and row["observed"] < 1 and "calls_error" not in row
 
 
-def test_the_cost_of_a_hit_is_measured() -> None:
-    with open_engine() as engine:
-        first, second = engine.calibrate(), engine.calibrate()
-    for cost in (first, second):
-        assert cost.measured and 5e-8 < cost.hit <= cost.stepped < 1e-3 and cost.call < 1e-4
-    assert 1 / 3 < first.hit / second.hit < 3
+def test_the_cost_of_a_hit_is_measured(cost: Cost) -> None:
+    assert cost.measured and 5e-8 < cost.hit <= cost.stepped < 1e-3 and cost.call < 1e-4

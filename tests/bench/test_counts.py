@@ -107,17 +107,25 @@ def test_bytes_are_the_frames_own(traced: Traced) -> None:
         assert per_frame - 200 in (0, 10, 12), (stage, per_frame)
 
 
+def to_sink(network: Network, number: int) -> None:
+    """Send so many datagrams to the guest, whether it takes them or not."""
+    link = network.space.make(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with link:
+        for datagram in range(number):
+            link.sendto(datagram.to_bytes(4, "big") + bytes(154), network.link.sink)
+
+
 def test_frames_that_wait_are_followed_or_said_to_be_ambiguous(traced: Traced) -> None:
     """A stopped guest takes no frames: they wait in the tap, in QEMU's queue, or in both."""
     network, session, sent, held = traced.network, traced.session, 7, 0.2
 
+    waiting: list[dict[str, object]] = []
+
     def send(network: Network, _: int) -> int:
         network.guest.qmp("stop")
-        link = network.space.make(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        with link:
-            for number in range(sent):
-                link.sendto(number.to_bytes(4, "big") + bytes(154), network.link.sink)
+        to_sink(network, sent)
         settle(session)
+        waiting.extend(session.read().tables()["stops"])
         time.sleep(held)  # what the first of them waits for, and not we
         network.guest.qmp("cont")
         return FRAMES
@@ -130,8 +138,14 @@ def test_frames_that_wait_are_followed_or_said_to_be_ambiguous(traced: Traced) -
         one["slot"]: one["count"] for one in snapshot.tables()["frame_times"] if one["direction"] == "rx"
     }
     if network.netdev == "tap":  # QEMU reads one frame and then no more, so none is mistaken for another
-        assert row["matched"] == sent
+        assert row["matched"] == sent and row["waited"] == 1
         assert 2.0 ** (max(times) + 1) >= held * 1e9
+        (waited,) = (one for one in snapshot.tables()["waits"] if one["direction"] == "rx")
+        assert waited["count"] == 1 and 2.0 ** (waited["slot"] + 1) >= held * 1e9
+        assert waited["from_stage"] == "send" and waited["to_stage"] == "deliver"
+    assert [one["frames"] for one in waiting if one["direction"] == "rx"] == [row["waited"]]
+    assert all("waiting in QEMU's queue" in str(one["why"]) for one in waiting), waiting
+    assert not snapshot.tables()["stops"]
     assert row["matched"] in (0, sent), "one of several that waited was taken for another"
     said = {one["kind"]: one["count"] for one in snapshot.tables()["ledger"] if one["item"].startswith("rx ")}
     for kind in ("ambiguous", "unmatched"):
@@ -155,3 +169,23 @@ def test_sampled_frames_have_their_own_bytes(traced: Traced) -> None:
         assert data[:6].hex(":") == network.link.host_mac
         assert row["bytes"] - row["header"] == len(data) == 200
     assert not [row for row in snapshot.tables()["ledger"] if row["kind"] == "lost"]
+
+
+def test_frames_to_a_link_that_is_down_are_dropped_and_said_so(traced: Traced) -> None:
+    network, session, sent = traced.network, traced.session, 11
+    session.start()
+    network.guest.qmp("set_link", name="net0", up=False)
+    try:
+        to_sink(network, sent)
+        settle(session)
+        session.stop()
+        tables = session.read().tables()
+    finally:
+        network.guest.qmp("set_link", name="net0", up=True)
+    (stop,) = (row for row in tables["stops"] if row["direction"] == "rx")
+    assert (stop["stage"], stop["frames"]) == ("send", sent)
+    assert stop["why"] == "the link is down: dropped"
+    row = next(row for row in tables["frames"] if row["direction"] == "rx")
+    assert (row["frames"], row["unmatched"]) == (sent, sent)
+    said = [row for row in tables["ledger"] if row["kind"] == "stopped"]
+    assert [(row["count"], row["note"]) for row in said] == [(sent, stop["why"])]

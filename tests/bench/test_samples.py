@@ -119,6 +119,28 @@ def test_a_rate_is_kept_and_what_is_passed_over_is_counted(
         assert sampler.hits() == []
 
 
+def test_what_was_under_way_at_a_pause_is_unmatched(
+    network: Network, attacher: Attacher, index: Index
+) -> None:
+    cell = Cell("virtio-net-pci", "tap", "qemu", None, "rr")
+    paths = make_brief([cell], index, "", ()).paths_of(cell)
+    with attacher.attach(network.guest.pid, paths) as session:
+        session.start()
+        for _ in range(2):
+            assert frames_to_host(network, FRAMES) == FRAMES
+            session.pause()
+            assert frames_to_host(network, 10) == 10  # nobody looks
+            session.resume()
+        session.stop()
+        tables = session.read().tables()
+    (sent,) = (row for row in tables["frames"] if row["direction"] == "tx")
+    (taken,) = (row for row in tables["stages"] if (row["direction"], row["stage"]) == ("tx", "dequeue"))
+    # Each that was taken is matched, or was under way when counting ceased.
+    assert sent["matched"] + sent["unmatched"] == sent["frames"] and not sent["ambiguous"]
+    assert sent["matched"] + sent["unmatched"] >= 2 * FRAMES and sent["unmatched"] <= 4
+    assert abs(sent["frames"] - taken["frames"]) <= 2
+
+
 def export(run: Path, form: str, out: Path) -> subprocess.CompletedProcess[str]:
     words = ["export", str(run), "--to", form, "-o", str(out)]
     return subprocess.run(
@@ -221,7 +243,7 @@ def test_other_programs_read_the_packets(run: Path, tmp_path: Path) -> None:
     lines = said.stdout.splitlines()
     assert len(lines) == FRAMES and all("UDP, length 158" in line for line in lines)
     if shutil.which("tshark"):
-        words = ["tshark", "-r", str(out), "-Y", "pktgen", "-T", "fields", "-e", "pktgen.seqnum"]
+        words = ["tshark", "-r", str(out), "-Y", "pktgen and not icmp", "-T", "fields", "-e", "pktgen.seqnum"]
         words += ["-e", "frame.comment"]
         told = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
         fields = [line.split("\t") for line in told.splitlines()]

@@ -87,3 +87,16 @@ def test_each_worker_s_frames_are_its_queue_s(answer: dict[str, Any]) -> None:
             if (row["direction"], row["stage"]) == ("tx", stage)
         }
         assert counted == expected
+
+
+@pytest.mark.parametrize("way", ["tx", "rx"])
+@pytest.mark.parametrize("datapath", ["vhost-net", "qemu"])
+def test_frames_are_followed_where_they_are_carried(answer: dict[str, Any], datapath: str, way: str) -> None:
+    """A batch of vhost's is matched as one where it is given back as one, else its frames are ambiguous."""
+    rows = [row for row in answer[datapath]["windows"][way]["frames"] if row["direction"] == way]
+    carried = "kernel" if datapath == "vhost-net" else "qemu"
+    assert carried in {row["carried"] for row in rows}
+    for row in rows:
+        expected = FRAMES if row["carried"] == carried else 0
+        assert row["frames"] == row["matched"] + row["ambiguous"] == expected, row
+        assert not row["unmatched"], row

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from probed_places import Places
+from places import Places
 from qemu.qmp.legacy import QEMUMonitorProtocol
 from tracer import COUNTING, EXACT, start
 from trial import Bench, Report, trial
