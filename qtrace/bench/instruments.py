@@ -22,7 +22,8 @@ class Instruments:
     `sample`; 0 is none of them. Raises TraceError."""
 
     def __init__(self, session: Session, pid: int, index: Index, cpu_hertz: int, sample: int) -> None:
-        self._pid, self._index = pid, index
+        self._index = index
+        self._files = Target(pid).files() if cpu_hertz else {}  # the process may have ended when it is asked
         self._cpu = session.sample_cpu(cpu_hertz) if cpu_hertz else None
         self._frames = session.sample_frames(sample) if sample else None
         self._asked = False
@@ -48,9 +49,8 @@ class Instruments:
         found: dict[str, list[Any]] = {"ledger": []}
         if self._cpu and first:
             progress.step("naming the functions that were sampled")
-            files = Target(self._pid).files()
             samples = self._cpu.samples()
-            found["cpu_functions"] = function_rows(samples, self._cpu.hertz, names, files, self._index)
+            found["cpu_functions"] = function_rows(samples, self._cpu.hertz, names, self._files, self._index)
         if self._frames:
             kept = {*owners, 0} if first else set(owners)
             hits = [hit for hit in self._frames.hits() if hit.owner in kept]

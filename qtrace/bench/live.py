@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,17 @@ from qtrace.bench.attach import Attacher
 from qtrace.bench.conditions import conditions
 from qtrace.bench.instruments import Instruments
 from qtrace.bench.negotiated import negotiated
-from qtrace.bench.regulated import Effort, regulated
+from qtrace.bench.regulated import Effort, Regulated, regulated
 from qtrace.explain.attached import accelerator_of
 from qtrace.proc import Counters, command_line, tap_counters, tap_names
 from qtrace.progress import Progress
 from qtrace.store.run import RunWriter
 from qtrace.trace.engine import open_engine
 from qtrace.trace.snapshot import Snapshot
-from qtrace.trace.target import Target
 
 __all__ = ["Live", "record_process"]
 
+_LOOK = 1.0  # seconds between two looks for cards that have come
 _EXACT = Effort()
 
 
@@ -72,20 +73,20 @@ def record_process(
         regulated(engine, Attacher(engine, index), aim, effort, progress) as traced,
         RunWriter.create(folder, meta) as writer,
     ):
-        session, target = traced.session, Target(pid)
+        session = traced.session
         besides = Instruments(session, pid, index, cpu_hertz, sample)
         before, taps = tap_counters(pid), tap_names(pid)
         traced.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
         interrupted = False
         try:
-            traced.regulator.run(seconds)
+            _watch(traced, seconds)
         except KeyboardInterrupt:
             interrupted = True
         traced.stop()
         after = tap_counters(pid)
         snapshot = session.read()
-        ended = [] if target.alive() else [_ended(pid)]
+        ended = [] if session.alive() else [_ended(pid)]
         if ended:
             progress.warn(f"process {pid} has ended: what was counted up to then is kept")
         devices = {
@@ -107,6 +108,14 @@ def record_process(
         writer.update(conditions=said | traced.detach(), clock=besides.clock())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
+
+
+def _watch(traced: Regulated, seconds: float) -> None:
+    """Until the time is up or the process has ended; what is plugged in meanwhile is noticed."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and traced.session.alive():
+        traced.regulator.run(min(left, _LOOK))
+        traced.session.refresh()
 
 
 def _ended(pid: int) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from qtrace.model import Direction
 from qtrace.progress import Progress
 from qtrace.trace.engine import open_engine
 from qtrace.trace.snapshot import Snapshot
-from qtrace.trace.target import Target
 
 __all__ = ["Lap", "StageRate", "watch_process"]
 
@@ -105,7 +104,6 @@ def watch_process(
         open_engine(progress) as engine,
         regulated(engine, Attacher(engine, aim.index), aim, effort, progress) as traced,
     ):
-        target = Target(aim.pid)
         traced.start()
         progress.done(f"attached to process {aim.pid}: Ctrl-C ends it")
         due = time.monotonic()
@@ -113,7 +111,7 @@ def watch_process(
             due += interval
             traced.regulator.run(due - time.monotonic())
             yield _lap(*traced.lap(), aim.followed)
-            target.require()
+            traced.session.require()
 
 
 def _lap(seen: Snapshot, unseen: Unseen, followed: Sequence[Followed]) -> Lap:

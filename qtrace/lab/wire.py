@@ -18,6 +18,8 @@ __all__ = ["FORMS", "WIRED", "Wire", "open_wire"]
 
 _LOCAL, _GROUP = "127.0.0.1", "230.0.0.1"
 _QEMU, _OURS, _SHARED = 7001, 7002, 7003  # ports, in a namespace of the link's own
+_RCVBUFFORCE = 33  # asm-generic/socket.h
+_ROOM = 16 * 2**20  # bytes: the relay is slower than QEMU, and UDP drops what has no room
 # RFC 3931, 4.1.2.1: data in version 3, then the session that the receiver knows.
 _L2TP = struct.Struct("!HHI")
 
@@ -46,6 +48,7 @@ def _bound(space: Namespace, address: tuple[str, int], kind: socket.SocketKind) 
     def make() -> socket.socket:
         made = socket.socket(socket.AF_INET, kind)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _ROOM)
         made.bind(address)
         return made
 

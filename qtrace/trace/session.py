@@ -20,6 +20,7 @@ from qtrace.trace.follower import Follower
 from qtrace.trace.frames import MOST_STAGES
 from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
+from qtrace.trace.owners import Owner
 from qtrace.trace.prerequisites import kprobes_available
 from qtrace.trace.reading import Reading, subtract
 from qtrace.trace.sampling import FrameSampler
@@ -63,6 +64,8 @@ class Session:
         self._stages = [Stage(probe, probe.kind) for probe in probes]
         self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
         self._placed: set[tuple[str, str, int]] = set()
+        self._seen: dict[int, Owner] = {}  # since the window began
+        self._given = 0
         self._base = Reading()
         self._threads: dict[int, ThreadTimes] = {}
         self._began = self._ended = 0.0
@@ -127,6 +130,7 @@ class Session:
         self._target.require()
         self._run(NOTHING)
         self._attribute()
+        self._know_owners()
         self._refresh_descriptors()
         self._table("latest").clear()
         if self._follower:
@@ -142,6 +146,12 @@ class Session:
         """End the window: all stages stop counting at the same moment."""
         self._run(NOTHING)
         self._ended = time.monotonic()
+        self._attribute()
+
+    def refresh(self) -> None:
+        """In the middle of a window: learn of cards that have come, and of descriptors."""
+        self._attribute()
+        self._refresh_descriptors()
 
     def pause(self) -> Reading:
         """Take the probes off QEMU's functions; system calls and the kernel's side are counted on. Gives the
@@ -173,6 +183,10 @@ class Session:
         """Whether the process still runs."""
         return self._target.alive()
 
+    def require(self) -> None:
+        """Raise TargetError unless it does."""
+        self._target.require()
+
     def wait(self, seconds: float) -> None:
         """Until the time is up, or the process has ended."""
         self._target.wait(seconds)
@@ -197,11 +211,12 @@ class Session:
     def lap(self) -> Snapshot:
         """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
         between two laps. As `read` where QEMU has ended."""
+        self._attribute()
         now, threads, moment = self._reading(), self._times(), time.monotonic()
         counted = subtract(now, self._base)
         found = self._snapshot(counted, threads, moment - self._began)
         self._base, self._threads, self._began = now, threads, moment
-        self._attribute()
+        self._know_owners()
         self._refresh_descriptors()
         return found
 
@@ -209,7 +224,8 @@ class Session:
         return Snapshot(
             seconds=seconds,
             stages=self.stages,
-            owners=tuple(self._attribution.owners),
+            owners=tuple(self._seen.values()),
+            came=tuple(owner for owner in self._seen.values() if owner.number > self._given),
             counts=counted.counts,
             edges=counted.edges,
             syscalls=counted.syscalls,
@@ -311,8 +327,14 @@ class Session:
     def _attribute(self) -> None:
         """Learn which objects of QEMU's belong to whom; cards may have come or gone."""
         self._attribution.update(self._target.workers())
+        self._seen |= {owner.number: owner for owner in self._attribution.owners}
         if self._follower:
             self._follower.update(self._attribution.owners)
+
+    def _know_owners(self) -> None:
+        """Those who are there when a window begins; what they count is kept when they go."""
+        self._seen = {owner.number: owner for owner in self._attribution.owners}
+        self._given = self._attribution.owners.given
 
     def _times(self) -> dict[int, ThreadTimes]:
         return self._target.threads(self._target.workers())

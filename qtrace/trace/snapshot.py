@@ -72,6 +72,7 @@ class Snapshot:
     unread: str = ""
     hits: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
+    came: tuple[Owner, ...] = ()  # of the owners those that were not there when the window began
 
     def simplified(self) -> Snapshot:
         """Where the process has one owner, everything is its."""
@@ -235,6 +236,9 @@ class Snapshot:
                 item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
                 note = "calls that belong to no netdev that is known: they are in no row"
                 rows.append({"kind": "unattributed", "item": item, "count": nobodys, "note": note})
+        for owner in self.came:
+            note = "it came in the window: frames of it that passed before it was noticed are in others' rows"
+            rows.append({"kind": "plugged in", "item": str(owner), "count": 1, "note": note})
         for index, count in self.lost.items():
             if count:
                 kind, item, note = LOST[index]

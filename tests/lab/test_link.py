@@ -125,6 +125,13 @@ def test_a_frame_of_a_stream_has_its_length_before_it() -> None:
         assert got[:6] == frame[6:12] and got[-5:] == b"hello" and length == len(got)
 
 
+def test_a_form_that_is_not_known_is_refused() -> None:
+    with open_namespace() as space:
+        with pytest.raises(LabError, match="no form 'fd' of the netdev dgram") as caught:
+            open_link(space, "dgram", form="fd").__enter__()
+        assert "mcast" in caught.value.hint
+
+
 def test_a_switch_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with open_namespace() as space, monkeypatch.context() as without:
         without.setenv("PATH", "/nowhere")

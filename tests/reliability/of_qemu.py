@@ -13,10 +13,9 @@ from typing import Any
 
 from places import Places
 from qemu.qmp.legacy import QEMUMonitorProtocol
-from tracer import COUNTING, start
+from tracer import COUNTING, EXACT, start
 from trial import Bench, Report, trial
 
-from qtrace.bench.brief import make_brief
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.agent import Agent
 from qtrace.lab.guest import QEMU_UID, Guest, GuestSpec, start_guest
@@ -27,7 +26,6 @@ from qtrace.lab.netns import open_namespace
 from qtrace.lab.network import Network, open_network
 from qtrace.lab.owned import private_dir
 from qtrace.lab.workload.frames import frames_to_host
-from qtrace.model import Cell
 from qtrace.store.run import RunReader
 
 __all__ = ["frames", "run_folder", "traced"]
@@ -53,9 +51,7 @@ def frames(rows: list[dict[str, Any]], direction: str, stage: str) -> int:
 @contextlib.contextmanager
 def traced(bench: Bench, network: Network) -> Iterator[Any]:
     """A session with the bench's engine: quicker than a process of its own."""
-    cell = Cell(network.nic, network.netdev, network.datapath, None, "rr")
-    paths = make_brief([cell], bench.index, "", ()).paths_of(cell)
-    with bench.attacher.attach(network.guest.pid, paths) as session:
+    with bench.attacher.attach(network.guest.pid, bench.paths(network)) as session:
         yield session
 
 
@@ -70,7 +66,17 @@ def wait_for(what: str, ready: Callable[[], bool], deadline: float = 30.0) -> No
 def _ends(report: Report, end: Callable[[Network], None]) -> None:
     """`record` while QEMU ends: the window closes at once, what was counted is in the run."""
     with open_network("virtio-net-pci", "tap", "qemu", choose_accelerator()) as network, run_folder() as run:
-        words = ["record", str(network.guest.pid), "-o", str(run), "--duration", "300", "--format", "json"]
+        words = [
+            "record",
+            str(network.guest.pid),
+            "-o",
+            str(run),
+            "--duration",
+            "300",
+            "--format",
+            "json",
+            *EXACT,
+        ]
         with start(report, words) as tracer:
             tracer.until(COUNTING)
             assert frames_to_host(network, FRAMES) == FRAMES
@@ -109,7 +115,17 @@ def killed(bench: Bench, report: Report) -> None:
 def stopped(bench: Bench, report: Report) -> None:
     network = bench.network
     with run_folder() as run:
-        words = ["record", str(network.guest.pid), "-o", str(run), "--duration", "300", "--format", "json"]
+        words = [
+            "record",
+            str(network.guest.pid),
+            "-o",
+            str(run),
+            "--duration",
+            "300",
+            "--format",
+            "json",
+            *EXACT,
+        ]
         with start(report, words) as tracer:
             tracer.until(COUNTING)
             assert frames_to_host(network, FRAMES) == FRAMES
@@ -212,6 +228,18 @@ def _migration(guest: Guest) -> str:
     return str(said.get("status", ""))
 
 
+_OTHERS = 503
+_OTHER_CARD = (
+    "ip addr add 10.0.2.15/24 dev eth1; ip link set eth1 up; "
+    "for n in $(seq 200); do [ $(cat /sys/class/net/eth1/carrier) = 1 ] && break; usleep 50000; done; "
+    "echo rem_device_all >/proc/net/pktgen/kpktgend_0; echo add_device eth1 >/proc/net/pktgen/kpktgend_0; "
+    f"for line in 'count {_OTHERS}' 'pkt_size 200' 'delay 200000' 'dst 10.0.2.2' "
+    "'dst_mac 52:55:0a:00:02:02'; do echo \"$line\" >/proc/net/pktgen/eth1; done; "
+    "echo start >/proc/net/pktgen/pgctrl; echo rem_device_all >/proc/net/pktgen/kpktgend_0; "
+    "ip link set eth1 down"
+)
+
+
 @trial(_GROUP, "gets a NIC plugged in and out while it is traced")
 def hot_plug(bench: Bench, report: Report) -> None:
     network = bench.network
@@ -219,21 +247,33 @@ def hot_plug(bench: Bench, report: Report) -> None:
     with traced(bench, network) as session:
         session.start()
         guest.qmp("netdev_add", type="user", id="net1")
-        guest.qmp("device_add", driver="e1000", id="nic1", netdev="net1", romfile="")
-        report.commands.append("QMP: netdev_add user, device_add e1000; later device_del, netdev_del")
+        guest.qmp("device_add", driver="virtio-net-pci", id="nic1", netdev="net1", romfile="")
+        report.commands.append(
+            "QMP: netdev_add user, device_add virtio-net-pci; later device_del, netdev_del"
+        )
         wait_for("the guest has eth1", lambda: guest.try_sh("test -e /sys/class/net/eth1")[0] == 0)
+        session.refresh()  # as record does it every second
         assert frames_to_host(network, FRAMES) == FRAMES
+        guest.sh(_OTHER_CARD, timeout=60)
         guest.qmp("device_del", id="nic1")
         wait_for("eth1 is gone", lambda: guest.try_sh("test -e /sys/class/net/eth1")[0] != 0)
         wait_for("nic1 is gone", lambda: "nic1" not in _devices(guest))
         guest.qmp("netdev_del", id="net1")
         session.stop()
         tables = session.read().tables()
-    counted = frames(tables["stages"], "tx", "deliver")
-    assert counted == FRAMES
+    taken = {
+        row["netdev"]: row["frames"]
+        for row in tables["queues"]
+        if (row["direction"], row["stage"]) == ("tx", "dequeue")
+    }
+    assert taken["net0"] == FRAMES and taken["net1"] >= _OTHERS
+    (row,) = (row for row in tables["ledger"] if row["kind"] == "plugged in")
+    assert "net1" in row["item"]
     assert not [row for row in tables["ledger"] if row["kind"] in ("lost", "missed")]
     report.saw(
-        f"the traced NIC sent {FRAMES} frames in between: {counted} counted; nothing lost; the guest answers"
+        f"in between the traced NIC sent {FRAMES} frames and the new one {_OTHERS}: counted apart, "
+        f"{taken['net0']} and {taken['net1']}, the latter with what its driver said by itself; nothing lost; "
+        f"the ledger says '{row['kind']}: {row['item']}'"
     )
 
 

@@ -9,24 +9,25 @@ import signal
 import statistics
 import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from of_qemu import FRAMES, traced
 from trial import Bench, Report, Untried, trial
 
 from qtrace.analyses.histogram import quantile
 from qtrace.bench.attach import Placement
+from qtrace.binary.elf import Elf
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.guest import QEMU_UID
 from qtrace.lab.network import open_network
 from qtrace.lab.owned import private_dir
 from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
-from qtrace.model import Direction, Probe
-from qtrace.source.walk import walk
 from qtrace.trace.target import Target
 
 _GROUP = "a second tool"
 _COUNTED = re.compile(r"^@\[(\d+)\]: (\d+)$", re.MULTILINE)
 _TIMEOUT = 60.0
+_POP = ("virtqueue_pop", "hw/virtio/virtio.c")
 # Other devices of the guest use these too (its serial port, at least): only a tracer that looks at the device
 # counts the network card's alone.
 _SHARED = ("virtqueue_", "msix_notify", "virtio_queue_host_notifier_read")
@@ -39,15 +40,14 @@ _LOGGED = re.compile(
 def _bpftrace(
     report: Report, pid: int, places: Sequence[tuple[str, int]], taken: tuple[str, int]
 ) -> Iterator[subprocess.Popen[str]]:
-    """bpftrace, attached: a count for each (file, address); then of entry and of return of what is at
-    `taken`."""
+    """bpftrace, attached: a count for each (file, offset); then of entry and of return of that at `taken`."""
     lines = ['BEGIN { printf("attached\\n"); }']
-    for number, (file, address) in enumerate(places):
-        lines.append(f"uprobe:{file}:{address:#x} {{ @[{number}] = count(); }}")
+    for number, (file, offset) in enumerate(places):
+        lines.append(f"uprobe:{file}:{_address(file, offset):#x} {{ @[{number}] = count(); }}")
     # Every call of the one function that we also probe at its return comes to that return.
     entry, leave = len(places), len(places) + 1
-    lines.append(f"uprobe:{taken[0]}:{taken[1]:#x} {{ @[{entry}] = count(); }}")
-    lines.append(f"uretprobe:{taken[0]}:{taken[1]:#x} {{ @[{leave}] = count(); }}")
+    lines.append(f"uprobe:{taken[0]}:{_address(*taken):#x} {{ @[{entry}] = count(); }}")
+    lines.append(f"uretprobe:{taken[0]}:{_address(*taken):#x} {{ @[{leave}] = count(); }}")
     words = ["bpftrace", "--unsafe", "-p", str(pid), "-e"]
     report.ran([*words, f"uprobe:FILE:ADDRESS {{ … = count(); }} for {len(places)} functions"])
     process = subprocess.Popen(
@@ -70,15 +70,10 @@ def _bpftrace(
             process.stdout.close()
 
 
-def _starts(bench: Bench, pid: int) -> dict[str, tuple[str, int]]:
-    """Function -> (file, address of its first instruction): bpftrace probes nowhere else."""
-    placement = Placement(bench.index, Target(pid).libraries())
-    found = {}
-    for direction in Direction:
-        for step in walk(bench.index, "virtio-net-pci", "tap", direction=direction).stages:
-            if place := placement.locate(step.function, step.file):
-                found[step.function] = str(place[0]), place[1].address
-    return found
+def _address(file: str, offset: int) -> int:
+    """The virtual address of what stands at a file offset."""
+    (part,) = (part for part in Elf(Path(file)).segments if 0 <= offset - part.offset < part.size)
+    return offset - part.offset + part.address
 
 
 @trial(_GROUP, "counts the same: bpftrace on the same functions, at the same time")
@@ -87,14 +82,18 @@ def bpftrace(bench: Bench, report: Report) -> None:
         raise Untried("bpftrace is not installed (apt-get install bpftrace)")
     network = bench.network
     with traced(bench, network) as session:
-        probes: list[Probe] = [
-            stage.probe
-            for stage in session.stages
-            if not stage.reason and stage.probe.binary and not stage.probe.function.startswith(_SHARED)
-        ]
-        starts = _starts(bench, network.guest.pid)
-        names = {starts[probe.function]: probe.function for probe in probes}
-        places, taken = sorted(names), starts["virtqueue_pop"]
+        # bpftrace takes functions at their first byte alone; ours may be at a cheaper instruction behind it.
+        where = Placement(bench.index, Target(network.guest.pid).libraries())
+        names: dict[tuple[str, int], str] = {}
+        for path in bench.paths(network):
+            for step in path.stages:
+                found = where.locate(step.function, step.file)
+                if found and not step.function.startswith(_SHARED):
+                    names[str(found[0]), found[1].offset] = step.function
+        places = sorted(names)
+        found = where.locate(*_POP)
+        assert found
+        taken = str(found[0]), found[1].offset
         with _bpftrace(report, network.guest.pid, places, taken) as process:
             session.start()
             assert frames_to_host(network, FRAMES) == FRAMES

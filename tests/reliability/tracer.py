@@ -15,9 +15,10 @@ from typing import Any
 
 from trial import Report
 
-__all__ = ["COUNTING", "Tracer", "start"]
+__all__ = ["COUNTING", "EXACT", "Tracer", "start"]
 
 COUNTING = "counting in process"  # what record says when its window is open
+EXACT = ("--max-overhead", "none")  # every frame is counted, whatever it costs
 
 
 class Tracer:
@@ -79,8 +80,8 @@ class Tracer:
                 found += [int(line.split()[1]) for line in text.splitlines() if line.startswith("prog_id:")]
         return sorted(set(found))
 
-    def events(self) -> int:
-        """How many perf events and BPF links it holds: one for each uprobe."""
+    def attachments(self) -> int:
+        """How many BPF links and perf events it holds: one for each uprobe."""
         links = []
         for entry in Path(f"/proc/{self.pid}/fd").iterdir():
             with contextlib.suppress(OSError):
@@ -101,10 +102,7 @@ def _environment() -> dict[str, str]:
 def start(
     report: Report, words: Sequence[str], *, before: Sequence[str] = (), env: Mapping[str, str] | None = None
 ) -> Iterator[Tracer]:
-    """`qtrace WORDS`, behind the command `before`; killed at the end if it still runs. Exact at any cost,
-    where `words` do not say what it may cost."""
-    if "--max-overhead" not in words:
-        words = [*words, "--max-overhead", "none"]
+    """`qtrace WORDS`, behind the command `before`; killed at the end if it still runs."""
     report.ran([*before, "qtrace", *words])
     process = subprocess.Popen(
         [*before, sys.executable, "-m", "qtrace", *words],

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from qtrace.bench.attach import Attacher
+from qtrace.bench.brief import make_brief
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.network import Network, open_network
+from qtrace.model import Cell, Path
 from qtrace.store.index import Index
 from qtrace.trace.engine import open_engine
 
@@ -45,6 +47,11 @@ class Bench:
     def __init__(self, index: Index, attacher: Attacher, network: Network, full: bool = False) -> None:
         self.index, self.attacher, self.network = index, attacher, network
         self.full = full  # as long as the page wants it, not as a test can afford
+
+    def paths(self, network: Network) -> list[Path]:
+        """The paths of a network's NIC, both ways."""
+        cell = Cell(network.nic, network.netdev, network.datapath, None, "rr")
+        return make_brief([cell], self.index, "", ()).paths_of(cell)
 
 
 @contextlib.contextmanager
