@@ -150,7 +150,6 @@ _MAKERS: dict[tuple[str, str], Callable[[Namespace, Path], Wire]] = {
     ("l2tpv3", "udp"): lambda space, _: _l2tpv3(space),
 }
 WIRED = tuple(dict.fromkeys(netdev for netdev, _ in _MAKERS))
-_SO_RCVBUFFORCE, _ROOM = 33, 8 * 2**20  # asm-generic/socket.h; bytes
 FORMS = {netdev: tuple(form for name, form in _MAKERS if name == netdev) for netdev in WIRED}
 
 
@@ -163,8 +162,6 @@ def open_wire(space: Namespace, netdev: str, form: str = "") -> Iterator[Wire]:
         raise LabError(f"the lab has no form {form!r} of the netdev {netdev}", hint=f"it has: {known}")
     with private_dir(QEMU_UID) as home:
         wire = _MAKERS[netdev, form](space, home)
-        for end in wire.sockets:  # on a busy machine many frames wait for the relay
-            end.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
         try:
             yield wire
         finally:
