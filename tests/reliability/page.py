@@ -108,7 +108,10 @@ def _try(trial: Trial, bench: Bench) -> tuple[str, int]:
         bad = 1
     name = trial.name + (" (test)" if trial.quick else "")
     pid = str(bench.network.guest.pid)
-    commands = "<br>".join(f"`{_short(text).replace(pid, 'PID')}`" for text in report.commands)
+    cache = str(bench.index.path.parent)
+    commands = "<br>".join(
+        f"`{_short(text.replace(cache, 'CACHE')).replace(pid, 'PID')}`" for text in report.commands
+    )
     seen = "<br>".join(text.replace(pid, "PID") for text in report.seen)
     return f"| {_cell(name)} | {_cell(commands)} | {_cell(seen)} |", bad
 
