@@ -12,9 +12,9 @@ PLAN ?= quick
 DEBIAN_PACKAGES := \
 	qemu-system-x86 python3-bpfcc python3-venv \
 	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch vde2 nftables passt perl-base \
-	dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
+	tcpdump bpftrace dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
-.PHONY: help setup report test check accuracy accuracy-symbols bench-index bench-overhead reach clean
+.PHONY: help setup report test check accuracy accuracy-symbols bench-index bench-overhead reach reliability clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -23,8 +23,9 @@ help:
 	@echo 'make accuracy hold the index against the calls that really happen, labelled sites and other tools'
 	@echo 'make accuracy-symbols  find the functions of a stripped build, hold them against its symbols'
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
-	@echo 'make bench-overhead  what probing costs a guest, beside bpftrace on the same functions'
+	@echo 'make bench-overhead  what probing costs a guest at each level, beside bpftrace and bcc'
 	@echo 'make reach    try who reaches whom in every connection mode, write docs/reachability.md'
+	@echo 'make reliability  do to QEMU, tracer and host what may happen to them, write docs/reliability.md'
 	@echo 'make setup    only what the others need'
 
 setup:
@@ -55,8 +56,12 @@ bench-index: setup
 	@$(BIN)/python tests/speed/index.py
 
 bench-overhead: setup
-	@command -v bpftrace >/dev/null || apt-get -q install -y --no-install-recommends bpftrace
+	@command -v funccount-bpfcc >/dev/null || apt-get -q install -y --no-install-recommends bpfcc-tools
 	@$(BIN)/python tests/speed/overhead.py
+
+# Half an hour.
+reliability: setup
+	@PYTHONPATH=tests/bench $(BIN)/python tests/reliability/page.py
 
 # vhost-user needs DPDK's testpmd besides (apt-get install dpdk-dev).
 reach: setup

@@ -10,14 +10,17 @@ __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
 QUESTION = "How many calls, frames and bytes passed each stage?"
 _KEY = [*CELL, "direction", "position", "stage", "function", "how"]
-COLUMNS = (*_KEY, "attached", "n", "calls", "frames", "bytes", "note")
+_NUMBERS = ("calls", "frames", "bytes")
+COLUMNS = (*_KEY, "attached", "n", *_NUMBERS, "note", "observed", *(f"{name}_error" for name in _NUMBERS))
 
 
 def analyse(data: Data) -> pd.DataFrame:
     """Sums over the repetitions, with `n` of them. Directions apart: a tx cell's rx rows are its ACKs.
 
     `attached` is false where the stage could not be counted in at least one repetition; its counts
-    are then not zero but unknown (null).
+    are then not zero but unknown (null). `observed` is the smallest share of the time in which a repetition
+    counted it; below 1 counts are scaled, and `_error` is half of the sum's 95 % interval, null where that
+    is not known.
     """
     frame = data.table("stages")
     rows = []
@@ -26,8 +29,16 @@ def analyse(data: Data) -> pd.DataFrame:
         notes = dict.fromkeys(str(note) for note in part["note"] if isinstance(note, str) and note)
         row: dict[str, object] = dict(zip(_KEY, key, strict=True))
         row |= {"attached": attached, "n": int(part["rep"].nunique()), "note": "; ".join(notes)}
-        row |= {
-            column: int(part[column].sum()) if attached else None for column in ("calls", "frames", "bytes")
-        }
+        row |= {column: int(part[column].sum()) if attached else None for column in _NUMBERS}
+        row |= {"observed": float(part["observed"].min())}
+        scaled = part[part["windowed"].astype(bool)]
+        row |= {f"{name}_error": _error(scaled[f"{name}_error"]) for name in _NUMBERS}
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _error(halves: pd.Series) -> float | None:
+    """Of a sum of independent estimates; None where one of them has no interval, or all are exact."""
+    if halves.empty or halves.isna().any():
+        return None
+    return float(halves.astype(float).pow(2).sum() ** 0.5)

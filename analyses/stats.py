@@ -11,9 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Estimate", "estimate", "ratio", "t_probability", "t_quantile"]
+__all__ = ["Estimate", "estimate", "proportion", "ratio", "t_probability", "t_quantile"]
 
 _NONE = float("nan")
+_NORMAL = 1.959964  # the 97.5 % quantile of the normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,16 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> Estimate:
     """
     logs = estimate([math.log(a) - math.log(b) for a, b in pairs if a > 0 and b > 0])
     return Estimate(logs.n, _exp(logs.mean), _exp(logs.low), _exp(logs.high))
+
+
+def proportion(part: int, whole: int) -> Estimate:
+    """The share `part` of `whole` and its 95 % interval after Wilson, as if each one were drawn by itself."""
+    if whole <= 0:
+        return Estimate(0, _NONE, _NONE, _NONE)
+    share, square = part / whole, _NORMAL**2
+    middle = (share + square / (2 * whole)) / (1 + square / whole)
+    half = math.sqrt(share * (1 - share) / whole + square / (4 * whole**2)) * _NORMAL / (1 + square / whole)
+    return Estimate(whole, share, max(0.0, middle - half), min(1.0, middle + half))
 
 
 def _exp(value: float) -> float:

@@ -1,23 +1,36 @@
 /* What every probe shares: the target, where its hits are counted, and how a passage is timed.
  *
  * Everything is aggregated here, in the kernel: one array slot a stage, one log2 histogram an edge.
- * No event leaves the kernel for a frame. Additions are atomic: since Linux 6.x a uprobe's program can
+ * No event leaves the kernel for a frame, unless frames are sampled (samples.bpf.c). Additions are atomic: since Linux 6.x a uprobe's program can
  * be preempted in the middle, and an exact count must not lose one.
+ *
+ * A process may have several NICs and queues; an owner is a pair of network clients (net/net.c), numbered from
+ * 1. Whose a hit is tells the object that the function was given; where none is known, the last owner on the
+ * same thread and direction, because a frame is handed from function to function. 0: nobody's that is known.
  */
 #include <uapi/linux/ptrace.h>
 
 #define NO_SLOT 0xff
+#define SLOTS 64
+#define OWNERS 64 /* kept equal to MOST_OWNERS in qtrace/trace/owners.py */
+#define UNKNOWN 0
+#define NOBODY 0xff /* unknown, and the last owner on the thread is no guide */
 #define TX 0
 #define RX 1
 
 /* Index of the `lost` array; the names are in qtrace/trace/snapshot.py. */
-enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_KINDS };
+enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_CPU, LOST_SAMPLES, LOST_KINDS };
+
+/* What is counted now: bits of `target.running`. Kept equal to qtrace/trace/session.py. */
+#define COUNTS_CALLS 1     /* system calls and the kernel's side */
+#define COUNTS_FUNCTIONS 2 /* QEMU's functions: not while their probes are off, or not all on yet */
 
 /* The one process that is traced. Offsets are bytes into QEMU's structures, from the source index. */
 struct target {
     u32 tgid;
-    u32 worker; /* thread id of the vhost worker, 0 without one */
     u32 running;
+    u32 owners;  /* how many are known; 0: the process's objects are not, all hits count together */
+    u32 sockets; /* the owner of sockets that are no client's own descriptor, UNKNOWN where several have such */
     u16 client_info;   /* NetClientState.info */
     u16 info_type;     /* NetClientInfo.type */
     u16 queue_device;  /* VirtQueue.vdev */
@@ -39,21 +52,26 @@ struct count {
 struct place {
     u8 direction;
     u8 position;
+    u8 kernel; /* 1: the kernel carries the frames here */
 };
 
 struct seen {
     u64 when;
     u8 slot;
     u8 position;
+    u8 owner;
 };
 
 BPF_ARRAY(targets, struct target, 1);
-BPF_ARRAY(places, struct place, 64);
-BPF_PERCPU_ARRAY(counts, struct count, 64);
+BPF_ARRAY(places, struct place, SLOTS);
+BPF_PERCPU_ARRAY(counts, struct count, OWNERS * SLOTS); /* [owner * SLOTS + slot] */
+BPF_HASH(owners, u64, u32, 4096); /* address of an object of QEMU's -> owner */
+BPF_HASH(vhost_workers, u32, u32, 256); /* thread of the traced process's -> owner */
 BPF_PERCPU_ARRAY(lost, u64, 16);
+BPF_PERCPU_ARRAY(hits, u64, 1); /* of all functions: what probing costs is worked out from it */
 BPF_PERCPU_HASH(edges, u32, u64, 8192);
 BPF_HASH(latest, u64, struct seen, 4096);
-BPF_ARRAY(last_way, u32, 1); /* direction of the process's last passage + 1, 0 before the first */
+BPF_ARRAY(last_way, u32, OWNERS); /* owner -> direction of its last passage + 1, 0 before the first */
 
 static __always_inline void lose(u32 kind) {
     u64 *value = lost.lookup(&kind);
@@ -61,14 +79,24 @@ static __always_inline void lose(u32 kind) {
         lock_xadd(value, 1);
 }
 
-/* The target if this is one of its threads and counting is on, else NULL. */
-static __always_inline struct target *traced(void) {
+/* The target if this is one of its threads and `what` is counted now, else NULL. */
+static __always_inline struct target *counted(u32 what) {
     u32 zero = 0;
     struct target *target = targets.lookup(&zero);
-    if (!target || !target->running)
+    if (!target || !(target->running & what))
         return 0;
     if (target->tgid != bpf_get_current_pid_tgid() >> 32)
         return 0;
+    return target;
+}
+
+/* The same at a function of QEMU. */
+static __always_inline struct target *traced(void) {
+    u32 zero = 0;
+    struct target *target = counted(COUNTS_FUNCTIONS);
+    u64 *hit = target ? hits.lookup(&zero) : 0;
+    if (hit)
+        lock_xadd(hit, 1);
     return target;
 }
 
@@ -82,32 +110,54 @@ static __always_inline u32 log2_of(u64 value) {
     return result + (value >> 1 ? 1 : 0);
 }
 
-/* Count one hit of a stage, and the time since the last stage of that direction on this thread. */
-static __always_inline void passed(u32 slot, u64 frames, u64 bytes) {
-    struct count *count = counts.lookup(&slot);
+/* The owner of an object of QEMU's, or UNKNOWN. */
+static __always_inline u32 owner_of(u64 object) {
+    u32 *owner = owners.lookup(&object);
+    return owner ? *owner : UNKNOWN;
+}
+
+static __always_inline u64
+frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u64 now);
+
+/* Count one hit of a stage, and the time since its owner's last stage of that direction on this thread.
+ * Gives when the frame began, if it is one that is sampled, else 0. */
+static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     struct place *place = places.lookup(&slot);
-    if (!count || !place)
-        return;
+    if (!place)
+        return 0;
+    u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | place->direction;
+    struct seen *before = latest.lookup(&key);
+    if (owner == UNKNOWN && before)
+        owner = before->owner;
+    if (owner >= OWNERS)
+        owner = UNKNOWN;
+    u32 index = owner * SLOTS + slot;
+    struct count *count = counts.lookup(&index);
+    if (!count)
+        return 0;
     lock_xadd(&count->calls, 1);
     if (frames)
         lock_xadd(&count->frames, frames);
     if (bytes)
         lock_xadd(&count->bytes, bytes);
 
-    u32 zero = 0, way = place->direction + 1;
-    last_way.update(&zero, &way);
+    u32 way = place->direction + 1;
+    last_way.update(&owner, &way);
 
     u64 now = bpf_ktime_get_ns();
-    u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | place->direction;
-    struct seen *before = latest.lookup(&key);
+    u32 zero = 0;
+    u64 sampled = 0;
+    struct target *target = targets.lookup(&zero);
+    if (target && target->running & COUNTS_FUNCTIONS) /* else only a part of its way is seen */
+        sampled = frame_passed(slot, place, owner, frames, bytes, now);
     if (!before) {
-        struct seen first = {.when = now, .slot = slot, .position = place->position};
+        struct seen first = {.when = now, .slot = slot, .position = place->position, .owner = owner};
         if (latest.update(&key, &first))
             lose(LOST_THREADS);
-        return;
+        return sampled;
     }
-    if (before->position < place->position) {
-        u32 edge = (u32)before->slot << 16 | slot << 8 | log2_of(now - before->when);
+    if (before->position < place->position && before->owner == owner) {
+        u32 edge = owner << 24 | (u32)before->slot << 16 | slot << 8 | log2_of(now - before->when);
         u64 *passages = edges.lookup(&edge);
         if (passages) {
             lock_xadd(passages, 1);
@@ -120,4 +170,6 @@ static __always_inline void passed(u32 slot, u64 frames, u64 bytes) {
     before->when = now;
     before->slot = slot;
     before->position = place->position;
+    before->owner = owner;
+    return sampled;
 }

@@ -20,7 +20,8 @@ class Point:
 
     `programs` are (kind, name of the BPF function), kind being `uprobe`, `uretprobe`, `kprobe` or
     `raw_tracepoint`. Where `table` is not empty, the engine writes a stage's slot plus one at
-    `index * 2 + direction` of that BPF array (tx is 0, rx is 1).
+    `index * 2 + direction` of that BPF array (tx is 0, rx is 1). `arguments`: so many of the function's
+    first arguments are read, so a probe may stand behind an instruction that changes the others.
     """
 
     function: str
@@ -28,6 +29,7 @@ class Point:
     table: str = ""
     index: int = 0
     note: str = ""
+    arguments: int = 6
 
 
 @dataclass(frozen=True, slots=True)

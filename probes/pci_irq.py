@@ -16,6 +16,7 @@ FAMILY = Family(
             (("uprobe", "on_pci_set_irq"),),
             "pci_irq_slots",
             note="rising levels; the pin is shared: each belongs to the direction of the last frame",
+            arguments=2,
         ),
     ),
 )

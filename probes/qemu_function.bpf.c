@@ -6,15 +6,15 @@
  */
 
 /* Kept equal to Rule in probes/qemu_function.py. */
-enum { RULE_CALLS, RULE_BUFFER, RULE_IOVEC, RULE_PACKET };
+enum { RULE_CALLS, RULE_BUFFER, RULE_IOVEC, RULE_PACKET, RULE_EITHER };
 
 struct site {
     u8 rule;
-    u8 sender;  /* 1: the direction is told by the client, which sends: a NIC sends tx */
+    u8 sender;  /* which argument is the client that sends, 0 for none: what a NIC sends is tx */
     u8 slot[2]; /* by direction; NO_SLOT for none */
 };
 
-BPF_HASH(sites, u64, struct site, 64);
+BPF_HASH(sites, u64, struct site, 256);
 
 #define MOST_VECTORS 64
 
@@ -42,6 +42,17 @@ static __always_inline u64 vector_bytes(u64 at, u64 number) {
     return sum;
 }
 
+static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length);
+
+/* The direction of the last stage that this thread has passed. */
+static __always_inline u8 thread_way(void) {
+    u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1;
+    struct seen *sent = latest.lookup(&key);
+    key |= RX;
+    struct seen *received = latest.lookup(&key);
+    return received && (!sent || sent->when < received->when) ? RX : TX;
+}
+
 int on_function(struct pt_regs *ctx) {
     struct target *target = traced();
     u64 at = PT_REGS_IP(ctx);
@@ -51,25 +62,39 @@ int on_function(struct pt_regs *ctx) {
     if (!site)
         return 0;
     u8 slot = site->slot[TX] != NO_SLOT ? site->slot[TX] : site->slot[RX];
+    u64 first = PT_REGS_PARM1(ctx), second = PT_REGS_PARM2(ctx), third = PT_REGS_PARM3(ctx);
+    /* Else the compiler chooses between places in ctx, which the verifier does not follow. */
+    asm volatile("" : "+r"(first), "+r"(second), "+r"(third));
+    u64 client = site->sender == 2 ? second : site->rule == RULE_PACKET ? third : first;
     if (site->sender) {
         u64 info = 0;
         u32 type = 0;
-        if (bpf_probe_read_user(&info, sizeof(info), (void *)(PT_REGS_PARM1(ctx) + target->client_info)) ||
+        if (bpf_probe_read_user(&info, sizeof(info), (void *)(client + target->client_info)) ||
             bpf_probe_read_user(&type, sizeof(type), (void *)(info + target->info_type))) {
             lose(LOST_READ);
             return 0;
         }
         slot = type == target->driver_nic ? site->slot[TX] : site->slot[RX];
+    } else if (site->rule == RULE_EITHER) {
+        slot = site->slot[thread_way()];
     }
     if (slot == NO_SLOT)
         return 0;
-    if (site->rule == RULE_BUFFER)
-        passed(slot, 1, (u32)PT_REGS_PARM3(ctx));
-    else if (site->rule == RULE_PACKET)
-        passed(slot, 1, PT_REGS_PARM2(ctx));
-    else if (site->rule == RULE_IOVEC)
-        passed(slot, 1, vector_bytes(PT_REGS_PARM2(ctx), (u32)PT_REGS_PARM3(ctx)));
-    else
-        passed(slot, 0, 0);
+    u32 owner = owner_of(client);
+    u64 data = second, length = 0, vectors = 0, frames = 1;
+    if (site->rule == RULE_BUFFER) {
+        length = (u32)third;
+    } else if (site->rule == RULE_PACKET) {
+        length = second;
+        data = first;
+    } else if (site->rule == RULE_IOVEC) {
+        vectors = (u32)third;
+        length = vector_bytes(data, vectors);
+    } else {
+        frames = 0;
+    }
+    u64 sampled = passed(slot, owner, frames, length);
+    if (sampled && frames)
+        sample_data(slot, sampled, data, vectors, length);
     return 0;
 }

@@ -8,12 +8,13 @@
 /* Kept equal to probes/syscalls.py. */
 enum { FD_NONE, FD_OTHER, FD_TAP, FD_STREAM, FD_DATAGRAM, FD_EVENTFD, FD_CLASSES };
 enum { DOES_FD = 1, DOES_READ = 2, DOES_WRITE = 4, DOES_SOCKET = 8, DOES_ACCEPT = 16, DOES_CLOSE = 32,
-       DOES_EVENTFD = 64 };
+       DOES_EVENTFD = 64, DOES_WAIT = 128, DOES_MANY = 256 };
 
 struct syscall_key {
     u32 thread;
     u16 number;
-    u16 class;
+    u8 class;
+    u8 owner; /* of the descriptor, or UNKNOWN */
 };
 
 struct syscall_count {
@@ -24,11 +25,34 @@ struct syscall_count {
 
 BPF_ARRAY(syscall_does, u32, 512);
 BPF_HASH(fd_class, u32, u32, 16384);
+BPF_HASH(fd_owner, u32, u32, 4096);
 BPF_PERCPU_HASH(syscalls, struct syscall_key, struct syscall_count, 8192);
 BPF_ARRAY(syscall_slots, u32, 16); /* [class * 2 + direction] -> slot + 1 */
 
+#define MOST_MESSAGES 64
+
+/* recvmmsg(descriptor, messages, …): the length of each is in its struct mmsghdr (linux/socket.h). */
+static __always_inline u64 message_bytes(u64 at, u64 number) {
+    u64 sum = 0;
+    if (number > MOST_MESSAGES) {
+        lose(LOST_IOVEC);
+        number = MOST_MESSAGES;
+    }
+    for (u32 i = 0; i < MOST_MESSAGES; i++) {
+        u32 length = 0;
+        if (i >= number)
+            break;
+        if (bpf_probe_read_user(&length, sizeof(length), (void *)(at + i * 64 + 56))) {
+            lose(LOST_READ);
+            break;
+        }
+        sum += length;
+    }
+    return sum;
+}
+
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
-    struct target *target = traced();
+    struct target *target = counted(COUNTS_CALLS);
     struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
     long result = ctx->args[1];
     u64 number = 0, first = 0, second = 0;
@@ -41,10 +65,17 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     u32 *does = syscall_does.lookup(&index);
     if (!does)
         return 0;
-    u32 class = FD_NONE, fd = first;
+    if (*does & DOES_WAIT)
+        frames_rest();
+    u32 class = FD_NONE, owner = UNKNOWN, fd = first;
     if (*does & DOES_FD) {
         u32 *known = fd_class.lookup(&fd);
         class = known ? *known : FD_OTHER;
+        known = fd_owner.lookup(&fd);
+        if (known)
+            owner = *known;
+        else if (class == FD_STREAM || class == FD_DATAGRAM)
+            owner = target->sockets;
     }
     if (result >= 0) {
         u32 made = result;
@@ -61,10 +92,12 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
             fd_class.update(&made, &new);
         } else if (*does & DOES_CLOSE) {
             fd_class.delete(&fd);
+            fd_owner.delete(&fd);
         }
     }
 
-    struct syscall_key key = {.thread = bpf_get_current_pid_tgid(), .number = number, .class = class};
+    struct syscall_key key = {
+        .thread = bpf_get_current_pid_tgid(), .number = number, .class = class, .owner = owner};
     struct syscall_count nothing = {};
     struct syscall_count *count = syscalls.lookup_or_try_init(&key, &nothing);
     if (!count) {
@@ -78,10 +111,19 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     }
     if (!(*does & (DOES_READ | DOES_WRITE)))
         return 0;
-    lock_xadd(&count->bytes, result);
+    u64 frames = class == FD_STREAM ? 0 : 1, bytes = result;
+    if (*does & DOES_MANY) {
+        bpf_probe_read_kernel(&second, sizeof(second), &regs->si);
+        frames = class == FD_STREAM ? 0 : result;
+        bytes = message_bytes(second, result);
+    }
+    lock_xadd(&count->bytes, bytes);
     u32 side = class * 2 + (*does & DOES_READ ? RX : TX);
     u32 *slot = syscall_slots.lookup(&side);
+    /* What is read is the first of its path: whatever was carried before on this thread was another's. */
+    if (owner == UNKNOWN && target->owners && *does & DOES_READ)
+        owner = NOBODY;
     if (slot && *slot && result)
-        passed(*slot - 1, class == FD_STREAM ? 0 : 1, result);
+        passed(*slot - 1, owner, frames, bytes);
     return 0;
 }

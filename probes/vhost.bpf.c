@@ -1,7 +1,7 @@
-/* vhost-net in the kernel: the worker thread of one QEMU (drivers/vhost/net.c, drivers/net/tun.c).
+/* vhost-net in the kernel: the worker threads of one QEMU (drivers/vhost/net.c, drivers/net/tun.c).
  *
- * The worker is one thread, so what it gives back belongs to the direction of the work it does: the
- * last of handle_tx*, handle_rx*, tun_sendmsg and tun_recvmsg says which. Frames are passed to tun in
+ * A worker is one thread for one pair of queues, so what it gives back belongs to the direction of the work it
+ * does: the last of handle_tx*, handle_rx*, tun_sendmsg and tun_recvmsg says which. Frames are passed to tun in
  * batches; the batch's size is in the message.
  */
 #include <linux/socket.h>
@@ -22,21 +22,20 @@ BPF_ARRAY(vhost_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
 BPF_HASH(vhost_direction, u32, u8, 64);
 BPF_HASH(vhost_received, u32, u64, 64); /* thread -> frames received and not yet given to the guest */
 
-static __always_inline struct target *in_worker(void) {
-    u32 zero = 0;
+/* The worker's owner, NULL in any other thread or where counting is off. */
+static __always_inline u32 *in_worker(void) {
+    u32 zero = 0, thread = bpf_get_current_pid_tgid();
     struct target *target = targets.lookup(&zero);
-    if (!target || !target->running || !target->worker)
+    if (!target || !target->running)
         return 0;
-    if (target->worker != (u32)bpf_get_current_pid_tgid())
-        return 0;
-    return target;
+    return vhost_workers.lookup(&thread);
 }
 
-static __always_inline void vhost_passed(u32 which, u8 direction, u64 frames, u64 bytes) {
+static __always_inline void vhost_passed(u32 *owner, u32 which, u8 direction, u64 frames, u64 bytes) {
     u32 index = which * 2 + (direction & 1);
     u32 *slot = vhost_slots.lookup(&index);
     if (slot && *slot)
-        passed(*slot - 1, frames, bytes);
+        passed(*slot - 1, *owner, frames, bytes);
 }
 
 static __always_inline void vhost_turn(u8 direction) {
@@ -45,16 +44,18 @@ static __always_inline void vhost_turn(u8 direction) {
 }
 
 int on_handle_tx_kick(struct pt_regs *ctx) {
-    if (in_worker()) {
+    u32 *owner = in_worker();
+    if (owner) {
         vhost_turn(TX);
-        vhost_passed(VHOST_KICK, TX, 0, 0);
+        vhost_passed(owner, VHOST_KICK, TX, 0, 0);
     }
     return 0;
 }
 
 /* tun_sendmsg(socket, message, length) */
 int on_tun_sendmsg(struct pt_regs *ctx) {
-    if (!in_worker())
+    u32 *owner = in_worker();
+    if (!owner)
         return 0;
     struct msghdr *message = (struct msghdr *)PT_REGS_PARM2(ctx);
     void *control = 0;
@@ -66,13 +67,14 @@ int on_tun_sendmsg(struct pt_regs *ctx) {
     if (frames > MOST_IN_BATCH)
         lose(LOST_READ);
     vhost_turn(TX);
-    vhost_passed(VHOST_TUN, TX, frames, PT_REGS_PARM3(ctx));
+    vhost_passed(owner, VHOST_TUN, TX, frames, PT_REGS_PARM3(ctx));
     return 0;
 }
 
 /* tun_recvmsg(socket, message, length, flags): one frame; length is what the buffers hold. */
 int on_tun_recvmsg(struct pt_regs *ctx) {
-    if (!in_worker())
+    u32 *owner = in_worker();
+    if (!owner)
         return 0;
     u32 thread = bpf_get_current_pid_tgid();
     u64 *waiting = vhost_received.lookup(&thread), one = 1;
@@ -81,7 +83,7 @@ int on_tun_recvmsg(struct pt_regs *ctx) {
     else
         vhost_received.update(&thread, &one);
     vhost_turn(RX);
-    vhost_passed(VHOST_TUN, RX, 1, PT_REGS_PARM3(ctx));
+    vhost_passed(owner, VHOST_TUN, RX, 1, PT_REGS_PARM3(ctx));
     return 0;
 }
 
@@ -91,7 +93,8 @@ int on_vhost_used(struct pt_regs *ctx) {
     u32 thread = bpf_get_current_pid_tgid();
     u8 *direction = vhost_direction.lookup(&thread);
     u64 frames = (u32)PT_REGS_PARM4(ctx);
-    if (!in_worker() || !direction)
+    u32 *owner = in_worker();
+    if (!owner || !direction)
         return 0;
     if (*direction == RX) {
         u64 *waiting = vhost_received.lookup(&thread);
@@ -101,7 +104,7 @@ int on_vhost_used(struct pt_regs *ctx) {
             *waiting = 0;
         }
     }
-    vhost_passed(VHOST_USED, *direction, frames, 0);
+    vhost_passed(owner, VHOST_USED, *direction, frames, 0);
     return 0;
 }
 
@@ -109,7 +112,8 @@ int on_vhost_used(struct pt_regs *ctx) {
 int on_vhost_signal(struct pt_regs *ctx) {
     u32 thread = bpf_get_current_pid_tgid();
     u8 *direction = vhost_direction.lookup(&thread);
-    if (in_worker() && direction)
-        vhost_passed(VHOST_SIGNAL, *direction, 0, 0);
+    u32 *owner = in_worker();
+    if (owner && direction)
+        vhost_passed(owner, VHOST_SIGNAL, *direction, 0, 0);
     return 0;
 }

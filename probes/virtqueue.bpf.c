@@ -13,11 +13,13 @@ enum { VQ_POP, VQ_PUSH, VQ_FILL, VQ_KICK, VQ_MSIX };
 
 BPF_ARRAY(virtqueue_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
 BPF_HASH(popping, u32, u64, 1024);   /* thread -> the queue that it takes from */
-BPF_HASH(giving, u32, u8, 1024); /* thread -> the direction of what it has just given back */
+BPF_HASH(giving, u32, u32, 1024);    /* thread -> owner << 8 | direction of what it has just given back */
 
 static __always_inline int is_net(struct target *target, u64 queue) {
     u64 device = 0;
     u16 id = 0;
+    if (owner_of(queue))
+        return 1;
     if (bpf_probe_read_user(&device, sizeof(device), (void *)(queue + target->queue_device)) ||
         bpf_probe_read_user(&id, sizeof(id), (void *)(device + target->device_id))) {
         lose(LOST_READ);
@@ -38,13 +40,13 @@ static __always_inline u8 direction_of(struct target *target, u64 element) {
     return out ? TX : RX;
 }
 
-static __always_inline void virtqueue_passed(u32 which, u8 direction, u64 frames, u64 bytes) {
+static __always_inline void virtqueue_passed(u32 which, u32 owner, u8 direction, u64 frames, u64 bytes) {
     if (direction > RX)
         return;
     u32 index = which * 2 + direction;
     u32 *slot = virtqueue_slots.lookup(&index);
     if (slot && *slot)
-        passed(*slot - 1, frames, bytes);
+        passed(*slot - 1, owner, frames, bytes);
 }
 
 /* virtqueue_pop(vq, size) */
@@ -63,11 +65,13 @@ int on_virtqueue_popped(struct pt_regs *ctx) {
     struct target *target = traced();
     u32 thread = bpf_get_current_pid_tgid();
     u64 element = PT_REGS_RC(ctx);
-    if (!target || !popping.lookup(&thread))
+    u64 *queue = target ? popping.lookup(&thread) : 0;
+    if (!queue)
         return 0;
+    u32 owner = owner_of(*queue);
     popping.delete(&thread);
     if (element)
-        virtqueue_passed(VQ_POP, direction_of(target, element), 1, 0);
+        virtqueue_passed(VQ_POP, owner, direction_of(target, element), 1, 0);
     return 0;
 }
 
@@ -81,9 +85,11 @@ static __always_inline void gave_back(struct pt_regs *ctx, u32 which, u64 frames
         giving.delete(&thread);
         return;
     }
+    u32 owner = owner_of(queue);
     u8 direction = direction_of(target, PT_REGS_PARM2(ctx));
-    giving.update(&thread, &direction);
-    virtqueue_passed(which, direction, frames, (u32)PT_REGS_PARM3(ctx));
+    u32 given = owner << 8 | direction;
+    giving.update(&thread, &given);
+    virtqueue_passed(which, owner, direction, frames, (u32)PT_REGS_PARM3(ctx));
 }
 
 /* virtqueue_push(vq, element, length): fill and flush of one element. */
@@ -102,12 +108,13 @@ int on_virtqueue_fill(struct pt_regs *ctx) {
 int on_msix_notify(struct pt_regs *ctx) {
     struct target *target = traced();
     u32 thread = bpf_get_current_pid_tgid();
-    u8 *given = target ? giving.lookup(&thread) : 0;
+    u32 *given = target ? giving.lookup(&thread) : 0;
     if (!given)
         return 0;
+    u32 owner = *given >> 8;
     u8 direction = *given;
     giving.delete(&thread);
-    virtqueue_passed(VQ_MSIX, direction, 0, 0);
+    virtqueue_passed(VQ_MSIX, owner, direction, 0, 0);
     return 0;
 }
 
@@ -123,6 +130,6 @@ int on_virtqueue_kick(struct pt_regs *ctx) {
     if (bpf_probe_read_user(&index, sizeof(index), (void *)(queue + target->queue_index)))
         lose(LOST_READ);
     else
-        virtqueue_passed(VQ_KICK, index & 1 ? TX : RX, 0, 0);
+        virtqueue_passed(VQ_KICK, owner_of(queue), index & 1 ? TX : RX, 0, 0);
     return 0;
 }

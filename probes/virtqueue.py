@@ -19,6 +19,7 @@ FAMILY = Family(
             _TABLE,
             0,
             note="elements returned, not attempts",
+            arguments=1,
         ),
         Point("virtqueue_push", (("uprobe", "on_virtqueue_push"),), _TABLE, 1),
         Point(
@@ -34,6 +35,7 @@ FAMILY = Family(
             _TABLE,
             3,
             note="kicks; one may announce many frames",
+            arguments=1,
         ),
         Point(
             "msix_notify",
@@ -41,6 +43,7 @@ FAMILY = Family(
             _TABLE,
             4,
             note="interrupts really sent",
+            arguments=1,
         ),
     ),
     layout=(

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import platformdirs
 
@@ -38,8 +39,7 @@ def cache_dir(*parts: str) -> Path:
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold the cache's lock `name`; a second process waits. Freed by the kernel if we die."""
-    path = cache_dir("locks") / f"{name}.lock"
-    with path.open("w") as handle:
+    with _lock_file(name) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
@@ -47,14 +47,24 @@ def locked(name: str) -> Iterator[None]:
 @contextlib.contextmanager
 def exclusive(name: str, waiting: Callable[[], None]) -> Iterator[None]:
     """As `locked`, but calls `waiting` once if another process holds it."""
-    path = cache_dir("locks") / f"{name}.lock"
-    with path.open("w") as handle:
+    with _lock_file(name) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             waiting()
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _lock_file(name: str) -> TextIO:
+    path = cache_dir("locks") / f"{name}.lock"
+    try:
+        return path.open("w")
+    except OSError as exc:
+        raise MissingPrerequisite(
+            f"cannot write {path}: {exc.strerror}",
+            hint="set QTRACE_CACHE to a folder you can write to",
+        ) from exc
 
 
 @contextlib.contextmanager

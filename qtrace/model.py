@@ -186,7 +186,7 @@ def path_from_json(data: dict[str, Any]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One eBPF attach point that measures one stage of one path.
+    """One eBPF attach point that measures one step of one path; `stage` is None where it is no stage.
 
     `kind`: `uprobe`, `uretprobe`, `kprobe` or `tracepoint`. `binary` and `offset` (file offset, not
     virtual address) place a uprobe; a kprobe or tracepoint leaves them empty and names the kernel's
@@ -195,17 +195,24 @@ class Probe:
     `rule` says how one hit is turned into frames and bytes; the handlers of `qtrace.probes` know:
     `calls` (a hit is a call, no bytes), `buffer` (frame length in an argument), `iovec` (pointer and
     count in arguments).
-    `position` orders the probes of one direction as the frame meets them.
+    `position` orders the probes of one direction as the frame meets them. `stepped`: the
+    processor must execute the instruction at `offset` alone, so a hit is dear (`qtrace.binary.entry`).
     """
 
     direction: Direction
-    stage: Role
+    stage: Role | None
     function: str
     position: int
     kind: str
     binary: str = ""
     offset: int = 0
     rule: str = "calls"
+    stepped: bool = False
+
+    @property
+    def role(self) -> str:
+        """The stage's name, empty where it is none."""
+        return self.stage.value if self.stage else ""
 
 
 @dataclass(frozen=True, slots=True)

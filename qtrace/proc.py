@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qtrace.errors import TargetError
 
-__all__ = ["Counters", "command_line", "read_counters", "tap_counters", "vhost_worker"]
+__all__ = ["Counters", "command_line", "read_counters", "tap_counters", "tap_names", "vhost_workers"]
 
 # The columns of the run format's `devices` table.
 Counters = dict[str, int]
@@ -23,17 +23,19 @@ def command_line(pid: int) -> list[str]:
     return [word.decode(errors="replace") for word in raw.split(b"\0")[:-1]]
 
 
-def vhost_worker(pid: int) -> int | None:
-    """The thread id of QEMU's vhost worker, `vhost-<pid>`; None where the kernel carries no frames for it.
+def vhost_workers(pid: int) -> list[int]:
+    """The thread ids of QEMU's vhost workers, `vhost-<pid>`, the oldest first: one for each queue of a tap.
 
     A kernel thread of its own, and since Linux 6.4 a thread of the process (kernel/vhost_task.c).
     """
     name = f"vhost-{pid}"[:15]
+    found: dict[int, int] = {}
     for entry in (*Path("/proc").glob("[0-9]*"), *Path(f"/proc/{pid}/task").glob("[0-9]*")):
         with contextlib.suppress(OSError):
             if (entry / "comm").read_text().strip() == name:
-                return int(entry.name)
-    return None
+                began = int((entry / "stat").read_text().rpartition(")")[2].split()[19])
+                found[int(entry.name)] = began
+    return sorted(found, key=lambda tid: (found[tid], tid))
 
 
 def read_counters(table: str, device: str) -> Counters | None:
@@ -53,15 +55,22 @@ def read_counters(table: str, device: str) -> Counters | None:
     return None
 
 
+def tap_names(pid: int) -> dict[int, str]:
+    """Descriptor -> name of each tap that the process holds."""
+    names: dict[int, str] = {}
+    for entry in Path(f"/proc/{pid}/fdinfo").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            for line in entry.read_text().splitlines():
+                if line.startswith("iff:\t"):
+                    names[int(entry.name)] = line[5:]
+    return names
+
+
 def tap_counters(pid: int) -> dict[str, Counters]:
     """Name -> counters of each tap whose descriptor the process holds, as far as its own network namespace
     has the device: one that was handed over may be elsewhere."""
-    names: set[str] = set()
     table = ""
-    for entry in Path(f"/proc/{pid}/fdinfo").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            names.update(line[5:] for line in entry.read_text().splitlines() if line.startswith("iff:\t"))
     with contextlib.suppress(OSError):
         table = Path(f"/proc/{pid}/net/dev").read_text()
-    found = {name: read_counters(table, name) for name in sorted(names)}
+    found = {name: read_counters(table, name) for name in sorted(set(tap_names(pid).values()))}
     return {name: counters for name, counters in found.items() if counters is not None}

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 
+from qtrace.bench.clients import clients_of
+from qtrace.binary.entry import Entries
 from qtrace.binary.known import KnownSymbols
 from qtrace.errors import BinaryError, StoreError, TraceError
 from qtrace.model import Path, Probe, Symbol
+from qtrace.probes.family import ANY, point_for
+from qtrace.probes.qemu_function import ARGUMENTS, SENDERS
 from qtrace.store.index import Index
 from qtrace.trace.engine import Engine
 from qtrace.trace.layout import FIELDS
+from qtrace.trace.level import Level
 from qtrace.trace.plan import Unplaced, merge, probes_for
 from qtrace.trace.session import Session
 from qtrace.trace.target import Target
@@ -35,17 +41,24 @@ class Placement:
         self._index = index
         self._program, *self._libraries = files
         self._known: dict[FilePath, KnownSymbols] = {}
+        self._entries: dict[FilePath, Entries] = {}
+        self._places: dict[tuple[str, int], Symbol] = {}
         self._fields = _callback_fields(index) if fields is None else fields
 
-    def probes(self, paths: Sequence[Path]) -> tuple[list[Probe], list[Unplaced]]:
+    def probes(
+        self, paths: Sequence[Path], level: Level = Level.STAGES
+    ) -> tuple[list[Probe], list[Unplaced]]:
         """Every stage of `paths` as a probe, or among those that cannot be placed, with the reason.
 
         What was found is remembered for the next process of these files. Raises BinaryError.
         """
-        found = merge([probes_for(path, self.locate, self.field_of) for path in paths])
+        probes, unplaced = merge([probes_for(path, self.locate, self.field_of, level) for path in paths])
+        probes = [self._cheapest(probe) for probe in probes]
         for known in self._known.values():
             known.save()
-        return found
+        for entries in self._entries.values():
+            entries.save()
+        return probes, unplaced
 
     def locate(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
         """(file, place) of a function; with an empty `file`, or one of a library's, a library defines it."""
@@ -60,11 +73,26 @@ class Placement:
         """`Struct.field` of the table of callbacks that holds the function, if one does."""
         return self._fields.get((function, file))
 
+    def _cheapest(self, probe: Probe) -> Probe:
+        """The same probe at the cheapest place of the function's entry."""
+        symbol = self._places.get((probe.binary, probe.offset))
+        point = point_for(probe.function, probe.kind)
+        if symbol is None or point is None:
+            return probe
+        path = FilePath(probe.binary)
+        arguments = point.arguments if point.function != ANY else ARGUMENTS[probe.rule]
+        arguments = max(arguments, SENDERS.get(probe.function, 0))
+        if path not in self._entries:
+            self._entries[path] = Entries(path)
+        entry = self._entries[path].at(symbol, arguments)
+        return replace(probe, offset=entry.offset, stepped=entry.stepped)
+
     def _in(self, path: FilePath, function: str, file: str) -> tuple[FilePath, Symbol] | None:
         if path not in self._known:
             self._known[path] = KnownSymbols(path, self._index if path == self._program else None)
         with contextlib.suppress(BinaryError):
             if symbol := self._known[path].locate(function, file):
+                self._places[str(path), symbol.offset] = symbol
                 return path, symbol
         return None
 
@@ -80,19 +108,20 @@ class Attacher:
         self._placed: dict[object, tuple[list[Probe], list[Unplaced]]] = {}
 
     @contextlib.contextmanager
-    def attach(self, pid: int, paths: Sequence[Path]) -> Iterator[Session]:
-        """Probe every stage of `paths` in process `pid`; those that cannot be are in its ledger.
+    def attach(self, pid: int, paths: Sequence[Path], level: Level = Level.STAGES) -> Iterator[Session]:
+        """Probe the stages of `paths` in process `pid`; those that cannot be are in its ledger.
 
         Raises TargetError, TraceError, BinaryError.
         """
         files = Target(pid).libraries()
         if not files:
             raise TraceError(f"process {pid} shows no program of its own", hint="run it as root")
-        key = tuple(files), tuple(paths)
+        key = tuple(files), tuple(paths), level
         if key not in self._placed:
-            self._placed[key] = Placement(self._index, files, self._fields).probes(paths)
+            self._placed[key] = Placement(self._index, files, self._fields).probes(paths, level)
         probes, unplaced = self._placed[key]
-        with self._engine.attach(pid, probes, self._layout, unplaced) as session:
+        clients = clients_of(pid, files[0], self._index)
+        with self._engine.attach(pid, probes, self._layout, unplaced, clients, paths) as session:
             yield session
 
 

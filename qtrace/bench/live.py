@@ -2,161 +2,143 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from qtrace import __version__
+from qtrace.bench.aim import Aim, Followed
 from qtrace.bench.attach import Attacher
-from qtrace.bench.brief import make_brief
 from qtrace.bench.conditions import conditions
-from qtrace.bench.indexed import index_for
-from qtrace.errors import TargetError
-from qtrace.explain.attached import Attached, accelerator_of, attached_nics
-from qtrace.explain.explanation import Reader
-from qtrace.model import Cell
-from qtrace.model import Path as WalkedPath
-from qtrace.proc import command_line, tap_counters
+from qtrace.bench.instruments import Instruments
+from qtrace.bench.negotiated import negotiated
+from qtrace.bench.regulated import Effort, regulated
+from qtrace.explain.attached import accelerator_of
+from qtrace.proc import Counters, command_line, tap_counters, tap_names
 from qtrace.progress import Progress
-from qtrace.store.index import Index
 from qtrace.store.run import RunWriter
 from qtrace.trace.engine import open_engine
-from qtrace.trace.prerequisites import require_tracing
 from qtrace.trace.snapshot import Snapshot
 from qtrace.trace.target import Target
 
-__all__ = ["Aim", "Live", "aim_at", "choose_nic", "record_process", "target_binary"]
+__all__ = ["Live", "record_process"]
 
-
-def target_binary(pid: int) -> Path:
-    """The program that process `pid` runs; by /proc where its own path leads nowhere, or elsewhere.
-
-    Raises TargetError where it is gone or no system QEMU.
-    """
-    running = Path(f"/proc/{pid}/exe")
-    try:
-        path = running.readlink()
-    except PermissionError as exc:
-        raise TargetError(f"process {pid} is out of reach", hint="run it as root") from exc
-    except OSError as exc:
-        raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
-    if "qemu" not in path.name or "img" in path.name:
-        raise TargetError(f"process {pid} runs {path}, which is no QEMU", hint="see 'pgrep -a qemu'")
-    with contextlib.suppress(OSError):
-        if path.samefile(running):
-            return path
-    return running  # replaced by an upgrade, or in a container
-
-
-def choose_nic(pid: int, index: Index, netdev_id: str = "") -> tuple[Attached, list[Attached]]:
-    """The NIC to follow, by its netdev's id where there are several, and the others. Raises TargetError."""
-    found = attached_nics(Reader(index), command_line(pid))
-    if not found:
-        raise TargetError(f"process {pid} has no NIC with a netdev on its command line")
-    chosen = [nic for nic in found if nic.id == netdev_id] if netdev_id else found
-    if len(chosen) != 1:
-        known = ", ".join(f"{nic.id} ({nic.nic} on {nic.netdev})" for nic in found)
-        what = f"no netdev {netdev_id!r}" if netdev_id else f"{len(found)} NICs"
-        raise TargetError(f"process {pid} has {what}", hint=f"choose one with --netdev: {known}")
-    return chosen[0], [nic for nic in found if nic is not chosen[0]]
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """A process and what is to be followed in it: `nic`; `others` share its functions."""
-
-    pid: int
-    binary: Path
-    index: Index
-    nic: Attached
-    others: list[Attached]
-
-    @property
-    def cell(self) -> Cell:
-        """What a run calls it."""
-        return Cell(self.nic.nic, self.nic.netdev, self.nic.datapath, None, "live")
-
-    def paths(self) -> tuple[WalkedPath, ...]:
-        """The NIC's paths, both directions. Raises CellError."""
-        return tuple(make_brief([self.cell], self.index, "", ()).paths_of(self.cell))
-
-    def __str__(self) -> str:
-        vhost = " with vhost" if self.nic.vhost else ""
-        return f"process {self.pid}: {self.nic.nic} on {self.nic.netdev}{vhost}"
-
-
-def aim_at(pid: int, netdev_id: str, index_name: str, progress: Progress, *, tracing: bool = True) -> Aim:
-    """Process `pid`, its source's index and the NIC to follow; with `tracing`, once all that is there which
-    tracing it needs. Raises TargetError, MissingPrerequisite."""
-    binary = target_binary(pid)
-    if tracing:
-        require_tracing(kernel=False)
-    index = index_for(binary, index_name, progress)
-    nic, others = choose_nic(pid, index, netdev_id)
-    if tracing and nic.vhost:
-        require_tracing(kernel=True)
-    return Aim(pid, binary, index, nic, others)
+_EXACT = Effort()
 
 
 class Live:
-    """What `record_process` measured: the snapshot, the tables of the run, and whether Ctrl-C ended the
-    window early."""
+    """What `record_process` measured: the snapshot of the whole process, the tables of each NIC by its
+    netdev's name, and whether Ctrl-C ended the window early."""
 
     def __init__(
-        self, snapshot: Snapshot, tables: dict[str, list[dict[str, Any]]], interrupted: bool
+        self, snapshot: Snapshot, tables: dict[str, dict[str, list[dict[str, Any]]]], interrupted: bool
     ) -> None:
         self.snapshot, self.tables, self.interrupted = snapshot, tables, interrupted
 
 
 def record_process(
-    aim: Aim, seconds: float, folder: Path, progress: Progress, command: Sequence[str]
+    aim: Aim,
+    seconds: float,
+    folder: Path,
+    progress: Progress,
+    command: Sequence[str],
+    cpu_hertz: int = 0,
+    sample: int = 0,
+    effort: Effort = _EXACT,
 ) -> Live:
-    """Count the stages of the NIC's paths in the process for `seconds` into the run `folder`.
+    """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`: a cell a NIC.
 
-    Ctrl-C ends the window and keeps what was counted. Raises TargetError, TraceError, CellError.
+    What its threads execute is sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole.
+    `effort` says what is probed and what that may cost.
+
+    Ctrl-C, or the end of the process, ends the window and keeps what was counted. Raises TargetError where
+    the process ends before, TraceError, CellError.
     """
-    pid, nic, index = aim.pid, aim.nic, aim.index
+    pid, index = aim.pid, aim.index
     paths = aim.paths()
-    argv = command_line(pid)
-    facts = conditions(aim.binary, accelerator_of(argv), "unknown: not our guest")
+    facts = conditions(aim.binary, accelerator_of(command_line(pid)), "unknown: not our guest")
+    title = ", ".join(map(str, aim.followed))
     meta = {
         "qtrace": __version__,
         "command": list(command),
         "venue": "host",
         "venue_reason": f"process {pid} runs here",
         "conditions": facts,
-        "plan": {"name": "record", "title": f"process {pid}: {nic.nic} on {nic.netdev}", "repetitions": 1},
-        "paths": [path.to_json() for path in paths],
+        "plan": {"name": "record", "title": f"process {pid}: {title}", "repetitions": 1},
+        "paths": list({path: path.to_json() for path in paths}.values()),
     }
     with (
         open_engine(progress) as engine,
-        Attacher(engine, index).attach(pid, paths) as session,
+        regulated(engine, Attacher(engine, index), aim, effort, progress) as traced,
         RunWriter.create(folder, meta) as writer,
     ):
-        before = tap_counters(pid)
-        session.start()
+        session, target = traced.session, Target(pid)
+        besides = Instruments(session, pid, index, cpu_hertz, sample)
+        before, taps = tap_counters(pid), tap_names(pid)
+        traced.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
         interrupted = False
         try:
-            Target(pid).wait(seconds)
+            traced.regulator.run(seconds)
         except KeyboardInterrupt:
             interrupted = True
-        session.stop()
+        traced.stop()
         after = tap_counters(pid)
         snapshot = session.read()
-        tables = snapshot.tables()
-        tables["devices"] = [
-            {"device": name, "side": "tap"}
-            | {key: number - before[name][key] for key, number in counters.items()}
+        ended = [] if target.alive() else [_ended(pid)]
+        if ended:
+            progress.warn(f"process {pid} has ended: what was counted up to then is kept")
+        devices = {
+            name: {key: number - before[name][key] for key, number in counters.items()}
             for name, counters in after.items()
             if name in before
-        ]
-        for other in aim.others:
-            note = "the counts of shared functions include its frames"
-            item = f"another NIC: {other.nic} on {other.netdev}"
-            tables["ledger"].append({"kind": "shared", "item": item, "count": 1, "note": note})
-        writer.add(aim.cell.id, 1, True, tables)
+        }
+        unseen = traced.suppression.whole(traced.regulator, snapshot.seconds)
+        tables = {}
+        for one in aim.followed:
+            tables[one.name] = found = _of_nic(one, snapshot, devices, taps)
+            unseen.apply(one.name, found)
+            found["ledger"] += [*_shared(aim, one, snapshot), *ended]
+            mine = [owner.number for owner in snapshot.owners if one.owns(owner)]
+            for name, rows in besides.tables(snapshot, mine, progress).items():
+                found.setdefault(name, []).extend(rows)
+            writer.add(one.cell.id, 1, True, found)
+        said = facts | besides.conditions() | negotiated(snapshot.owners)
+        writer.update(conditions=said | traced.detach(), clock=besides.clock())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
+
+
+def _ended(pid: int) -> dict[str, Any]:
+    note = "counted up to then; its threads' times and its taps' own counters ended with it"
+    return {"kind": "ended", "item": f"process {pid}", "count": 1, "note": note}
+
+
+def _of_nic(
+    one: Followed, snapshot: Snapshot, devices: Mapping[str, Counters], taps: Mapping[int, str]
+) -> dict[str, list[dict[str, Any]]]:
+    mine = [owner for owner in snapshot.owners if one.owns(owner)]
+    tables = one.of(snapshot).tables()
+    names = {taps.get(descriptor) for owner in mine for descriptor in owner.descriptors}
+    tables["devices"] = [
+        {"device": name, "side": "tap", **counters}
+        for name, counters in devices.items()
+        if name in names or not mine
+    ]
+    return tables
+
+
+def _shared(aim: Aim, one: Followed, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """What of this NIC's tables is not its own."""
+    others = [*(other.nic for other in aim.followed if other is not one), *aim.others]
+    if not others:
+        return []
+    if any(one.owns(owner) for owner in snapshot.owners):
+        note = "threads and system calls of no netdev's descriptor are the whole process's"
+        item = f"a process with {len(others) + 1} NICs"
+        return [{"kind": "whole process", "item": item, "count": 1, "note": note}]
+    note = f"the counts of shared functions include its frames: {snapshot.unread}"
+    return [
+        {"kind": "shared", "item": f"another NIC: {other.nic} on {other.netdev}", "count": 1, "note": note}
+        for other in others
+    ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from qtrace.bench.aim import Aim
 from qtrace.bench.attach import Placement
-from qtrace.bench.live import Aim
 from qtrace.errors import TargetError, TraceError
 from qtrace.model import Direction, Probe
 from qtrace.trace.prerequisites import kprobes_available
@@ -29,7 +29,7 @@ class Placed:
 
 
 def place_probes(aim: Aim) -> list[Placed]:
-    """Every stage of the NIC's paths in the process, in order, tx first; nothing is attached.
+    """Every stage of the NICs' paths in the process, in order, tx first; nothing is attached.
 
     Raises TargetError, TraceError, BinaryError.
     """
@@ -44,7 +44,7 @@ def place_probes(aim: Aim) -> list[Placed]:
     return [
         Placed(
             probe.direction.value,
-            probe.stage.value,
+            probe.role,
             probe.function,
             probe.kind,
             probe.binary,

@@ -54,12 +54,12 @@ class LabStand:
                 tables: Tables = session.read().tables()
         else:
             target = Target(pid)
-            worker = target.worker()
+            workers = target.workers()
             before = self._network.device_counters()
-            began = target.threads(worker)
+            began = target.threads(workers)
             metrics, raw = self._work(cell, seconds)
             after = self._network.device_counters()
-            tables = {"threads": _thread_rows(began, target.threads(worker))}
+            tables = {"threads": _thread_rows(began, target.threads(workers))}
         tables["results"] = [
             {"metric": metric, "value": value, "unit": unit} for metric, value, unit in metrics
         ]

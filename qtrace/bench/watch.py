@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qtrace.analyses.histogram import quantile
+from qtrace.bench.aim import Aim, Followed
 from qtrace.bench.attach import Attacher
-from qtrace.bench.live import Aim
+from qtrace.bench.regulated import Effort, regulated
+from qtrace.bench.windows import Scaled, Unseen
 from qtrace.model import Direction
 from qtrace.progress import Progress
 from qtrace.trace.engine import open_engine
-from qtrace.trace.snapshot import Count, Snapshot
+from qtrace.trace.snapshot import Snapshot
 from qtrace.trace.target import Target
 
 __all__ = ["Lap", "StageRate", "watch_process"]
 
+_EXACT = Effort()
+
 
 @dataclass(frozen=True, slots=True)
 class StageRate:
-    """One stage during a lap; None where it cannot be measured, `note` says why.
+    """One stage of a NIC during a lap; None where it cannot be measured, `note` says why.
 
-    `p50_ns` and `p99_ns` are the times from the stage before, on one thread; None where none was seen.
+    `netdev` is the name of the NIC's back end, or of its hub. `p50_ns` and `p99_ns` are the times from the
+    stage before, on one thread; None where none was seen. `observed` is the share of the lap in which the
+    stage was counted: below 1, counts are scaled to the whole lap, and `_error` is half of the 95 % interval,
+    None where that is not known.
     """
 
+    netdev: str
     direction: str
     stage: str
     function: str
@@ -35,22 +43,32 @@ class StageRate:
     p50_ns: float | None
     p99_ns: float | None
     note: str
+    observed: float = 1.0
+    calls_error: float | None = None
+    frames_error: float | None = None
+    bytes_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lap:
     """What one lap of `seconds` counted. `system_calls`: (name, descriptor) -> count, errors; `threads`:
-    name -> share of one processor; `lost`: what the ledger says beyond what could not be attached."""
+    name -> share of one processor; `lost`: what the ledger says beyond what could not be attached;
+    `suppressed`: why counts of functions are not exact."""
 
     seconds: float
     stages: tuple[StageRate, ...]
     system_calls: Mapping[tuple[str, str], tuple[int, int]]
     threads: Mapping[str, float]
     lost: tuple[str, ...]
+    suppressed: tuple[str, ...] = ()
 
-    def frames(self, direction: str) -> int:
-        """Frames handed to the peer this way, or the most that any stage counted."""
-        mine = [stage for stage in self.stages if stage.direction == direction and stage.frames]
+    def frames(self, netdev: str, direction: str) -> int:
+        """A NIC's frames handed to the peer this way, or the most that any stage counted."""
+        mine = [
+            stage
+            for stage in self.stages
+            if (stage.netdev, stage.direction) == (netdev, direction) and stage.frames
+        ]
         handed = [stage.frames or 0 for stage in mine if stage.stage == "deliver"]
         return max(handed or [stage.frames or 0 for stage in mine] or [0])
 
@@ -66,42 +84,40 @@ class Lap:
             ],
             "threads": dict(self.threads),
             "lost": list(self.lost),
+            "suppressed": list(self.suppressed),
         }
 
 
-def watch_process(aim: Aim, interval: float, progress: Progress) -> Generator[Lap, None, None]:
-    """Attach to the NIC's paths in the process and give a lap every `interval` seconds, without end.
+def watch_process(
+    aim: Aim, interval: float, progress: Progress, effort: Effort = _EXACT
+) -> Generator[Lap, None, None]:
+    """Attach to the NICs' paths in the process and give a lap every `interval` seconds, without end.
 
     Nothing is left attached once the generator is closed. The stages of one lap are read one after another
     while frames pass, so neighbours may differ by a few; no frame is missed from lap to lap. Raises
-    TargetError when the process ends, TraceError.
+    TargetError when the process ends, after the lap in which it did; TraceError.
     """
-    target = Target(aim.pid)
     with (
         open_engine(progress) as engine,
-        Attacher(engine, aim.index).attach(aim.pid, aim.paths()) as session,
+        regulated(engine, Attacher(engine, aim.index), aim, effort, progress) as traced,
     ):
-        session.start()
+        target = Target(aim.pid)
+        traced.start()
         progress.done(f"attached to process {aim.pid}: Ctrl-C ends it")
         due = time.monotonic()
         while True:
             due += interval
-            target.wait(due - time.monotonic())
-            yield _lap(session.lap())
+            traced.regulator.run(due - time.monotonic())
+            yield _lap(*traced.lap(), aim.followed)
+            target.require()
 
 
-def _lap(seen: Snapshot) -> Lap:
-    into: dict[int, dict[int, int]] = {}
-    for (_, after, slot), number in seen.edges.items():
-        slots = into.setdefault(after, {})
-        slots[slot] = slots.get(slot, 0) + number
-    stages = [_stage(seen, slot, into.get(slot, {})) for slot in range(len(seen.stages))]
-    order = [way.value for way in Direction]
-    positions = {id(rate): seen.stages[slot].probe.position for slot, rate in enumerate(stages)}
+def _lap(seen: Snapshot, unseen: Unseen, followed: Sequence[Followed]) -> Lap:
     calls: dict[tuple[str, str], tuple[int, int]] = {}
-    for (tid, name, fd), count in seen.syscalls.items():
+    for key, count in seen.syscalls.items():
+        *_, name, fd = key
         before = calls.get((name, fd), (0, 0))
-        errors = seen.errors.get((tid, name, fd), 0)
+        errors = seen.errors.get(key, 0)
         if count.calls:
             calls[name, fd] = before[0] + count.calls, before[1] + errors
     threads: dict[str, float] = {}
@@ -109,21 +125,38 @@ def _lap(seen: Snapshot) -> Lap:
         threads[used.name] = threads.get(used.name, 0.0) + used.seconds / max(seen.seconds, 1e-9)
     return Lap(
         seen.seconds,
-        tuple(sorted(stages, key=lambda rate: (order.index(rate.direction), positions[id(rate)]))),
+        tuple(rate for one in followed for rate in _stages(one, seen, unseen)),
         dict(sorted(calls.items(), key=lambda item: -item[1][0])),
         threads,
         tuple(_lost(seen.tables()["ledger"])),
+        tuple(str(row["item"]) for row in unseen.ledger()),
     )
 
 
-def _stage(seen: Snapshot, slot: int, into: Mapping[int, int]) -> StageRate:
+def _stages(one: Followed, everything: Snapshot, unseen: Unseen) -> list[StageRate]:
+    """The stages of one NIC, tx first, in the order of their positions."""
+    seen = one.of(everything)
+    into: dict[int, dict[int, int]] = {}
+    for (_, _, after, slot), number in seen.edges.items():
+        slots = into.setdefault(after, {})
+        slots[slot] = slots.get(slot, 0) + number
+    order = list(Direction)
+    probes = [stage.probe for stage in seen.stages]
+    slots_in_order = sorted(
+        range(len(probes)), key=lambda slot: (order.index(probes[slot].direction), probes[slot].position)
+    )
+    return [_stage(one.name, seen, slot, into.get(slot, {}), unseen) for slot in slots_in_order]
+
+
+def _stage(netdev: str, seen: Snapshot, slot: int, into: Mapping[int, int], unseen: Unseen) -> StageRate:
     stage = seen.stages[slot]
     attached = not stage.reason
-    count = seen.counts.get(slot, Count())
+    count = seen.total(slot)
     p50, p99 = quantile(into, 0.5), quantile(into, 0.99)
-    return StageRate(
+    rate = StageRate(
+        netdev,
         stage.probe.direction.value,
-        stage.probe.stage.value,
+        stage.probe.role,
         stage.probe.function,
         count.calls if attached else None,
         count.frames if attached else None,
@@ -132,6 +165,18 @@ def _stage(seen: Snapshot, slot: int, into: Mapping[int, int]) -> StageRate:
         p99.value if p99 else None,
         stage.reason or stage.note,
     )
+    names = {"direction": rate.direction, "stage": rate.stage, "function": rate.function, "how": stage.how}
+    found = unseen.scaled(netdev, names, count) if attached else None
+    return _scaled(rate, found) if found else rate
+
+
+def _scaled(rate: StageRate, found: Scaled) -> StageRate:
+    if found.count is None:
+        unknown = replace(rate, calls=None, frames=None, bytes=None)
+        return replace(unknown, observed=0.0, note="its probe was off during this lap")
+    calls, frames, data = found.errors or (None, None, None)
+    whole = replace(rate, calls=found.count.calls, frames=found.count.frames, bytes=found.count.bytes)
+    return replace(whole, observed=found.observed, calls_error=calls, frames_error=frames, bytes_error=data)
 
 
 def _lost(ledger: Sequence[Mapping[str, Any]]) -> Iterator[str]:

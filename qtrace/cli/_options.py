@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._console import plain
+from qtrace.trace.level import Level
 
 if TYPE_CHECKING:
+    from qtrace.bench.regulated import Effort
     from qtrace.store.index import Index
 
-__all__ = ["flag_errors", "index_option"]
+__all__ = ["budget_option", "effort_of", "flag_errors", "index_option", "level_option"]
 
 index_option = click.option(
     "--index",
@@ -22,6 +24,35 @@ index_option = click.option(
     help="Which source index to ask: a QEMU version that was indexed (7.2.22, or 7.2.22+libraries), or an "
     "index file [default: the one used last].",
 )
+
+level_option = click.option(
+    "--level",
+    type=click.Choice([level.value for level in Level]),
+    default=Level.STAGES.value,
+    show_default=True,
+    help="How much is measured: counts is system calls and what devices count anyway, without a probe in "
+    "QEMU; stages the path's stages; full every function of the path that has a place in the binary.",
+)
+budget_option = click.option(
+    "--max-overhead",
+    "budget",
+    default="",
+    metavar="PERCENT|none",
+    help="The share of one processor that probes may take on the mean. Above it functions are counted in "
+    "windows and scaled, with an interval; none is exact counts at any cost [default: 5%, with --level full "
+    "none].",
+)
+
+
+def effort_of(level: str, budget: str) -> Effort:
+    """What --level and --max-overhead ask for. Raises click.BadParameter."""
+    from qtrace.bench.regulated import Effort
+    from qtrace.trace.budget import Budget, default_budget
+
+    try:
+        return Effort(Level(level), Budget.parse(budget) if budget else default_budget(Level(level)))
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--max-overhead") from exc
 
 
 def flag_errors(index: Index, files: Iterable[str]) -> None:

@@ -58,13 +58,13 @@ def command(pid: int | None, netdev: str, form: str, index_name: str) -> None:
 
 
 def _of_process(pid: int, netdev: str, form: str, index_name: str) -> None:
-    from qtrace.bench.live import aim_at
+    from qtrace.bench.aim import aim_at
     from qtrace.bench.placed import place_probes
 
     progress = ConsoleProgress()
     try:
         aim = aim_at(pid, netdev, index_name, progress, tracing=False)
-        progress.step(f"looking for the stages of {aim.nic.nic} on {aim.nic.netdev} in {aim.binary}")
+        progress.step(f"looking for the stages of {aim} in {aim.binary}")
         placed = place_probes(aim)
     finally:
         progress.close()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
 from qtrace.cli._console import ConsoleProgress, echo_json, plain
-from qtrace.cli._options import index_option
+from qtrace.cli._options import budget_option, effort_of, index_option, level_option
 
 __all__ = ["command"]
+
+_FIRST = ("suppressed", "left out")
+_FUNCTIONS = 8  # shown of those that were sampled
 
 
 @click.command("record")
@@ -24,51 +28,127 @@ __all__ = ["command"]
     metavar="S",
     help="How long to count, in seconds.",
 )
-@click.option("--netdev", "netdev", default="", help="The id of the netdev, where the QEMU has several NICs.")
+@click.option("--netdev", "netdev", default="", help="Only the NIC on the netdev of this id.")
+@click.option(
+    "--cpu-hertz",
+    type=click.IntRange(0, 997),
+    default=199,
+    show_default=True,
+    metavar="N",
+    help="How often a second to look what the threads execute, on each processor; 0 not at all.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Keep one frame in N: when it passed each stage, and its first 256 bytes. See 'qtrace export'.",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The run's folder [default: runs/PID-TIME]."
 )
+@level_option
+@budget_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @index_option
-def command(pid: int, duration: float, netdev: str, output: Path | None, form: str, index_name: str) -> None:
-    """Attach to the running QEMU with process id PID and count what passes each stage of its path.
+def command(
+    pid: int,
+    duration: float,
+    netdev: str,
+    cpu_hertz: int,
+    sample: int | None,
+    output: Path | None,
+    level: str,
+    budget: str,
+    form: str,
+    index_name: str,
+) -> None:
+    """Attach to the running QEMU with process id PID and count what passes each stage of its paths.
 
-    NIC and netdev are read from its command line. Ctrl-C ends the window early and keeps what was
+    Its NICs and netdevs are read from its command line and from its memory, and what each counts is kept
+    apart. Ctrl-C ends the window early and keeps what was
     counted; the run can be rendered with 'qtrace report'.
     """
     from datetime import datetime
 
-    from qtrace.bench.live import aim_at, record_process
+    from qtrace.bench.aim import aim_at
+    from qtrace.bench.live import record_process
 
+    effort = effort_of(level, budget)
     progress = ConsoleProgress()
     try:
         aim = aim_at(pid, netdev, index_name, progress)
         progress.done(str(aim))
         folder = (output or Path("runs") / f"{pid}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
-        live = record_process(aim, duration, folder, progress, sys.argv[1:])
+        live = record_process(aim, duration, folder, progress, sys.argv[1:], cpu_hertz, sample or 0, effort)
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")
     finally:
         progress.close()
-    tables = live.tables
     if form == "json":
-        echo_json({"run": str(folder), "seconds": live.snapshot.seconds, **tables})
-    else:
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for netdev, tables in live.tables.items():
+            for name, found in tables.items():
+                rows.setdefault(name, []).extend({"netdev": netdev} | row for row in found)
+        echo_json({"run": str(folder), "seconds": live.snapshot.seconds, **rows})
+        return
+    for netdev, tables in live.tables.items():
+        if len(live.tables) > 1:
+            click.echo(f"{plain(netdev)}:")
         _print(tables)
 
 
 def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
+    for row in tables["ledger"]:
+        if row["kind"] in _FIRST:
+            click.echo(f"NOT EXACT: {row['kind']}: {plain(row['item'])} ({plain(row['note'])})")
     click.echo(f"{'':3}{'stage':<11}{'function':<36}{'calls':>12}{'frames':>12}{'bytes':>16}")
     for row in sorted(tables["stages"], key=lambda row: (row["direction"] != "tx", row["position"])):
         head = f"{row['direction']:<3}{row['stage']:<11}{plain(row['function']):<36}"
         if row["attached"]:
-            click.echo(f"{head}{row['calls']:>12,}{row['frames']:>12,}{row['bytes']:>16,}")
+            line = f"{head}{row['calls']:>12,}{row['frames']:>12,}{row['bytes']:>16,}"
+            click.echo(line + _how_exact(row))
         else:
             click.echo(f"{head}{'not measured: ' + plain(row['note'])}")
+    for row in tables["queues"]:
+        if row["stage"] == "deliver":
+            click.echo(
+                f"{row['direction']:<3}queue {row['queue']}: {row['frames']:,} frames, {row['bytes']:,} bytes"
+            )
+    for row in tables["frames"]:
+        ends = f"{row['from_function']} to {row['to_function']}"
+        rest = f"{row['ambiguous']:,} ambiguous, {row['unmatched']:,} unmatched"
+        matched = f"{row['matched']:,} of {row['frames']:,} frames"
+        click.echo(plain(f"{row['direction']} followed from {ends}: {matched}; {rest}"))
     for row in tables["devices"]:
         sent, received = row["tx_packets"], row["rx_packets"]
         dropped = row["tx_dropped"] + row["rx_dropped"]
         said = f"the tap {plain(row['device'])} itself: {received:,} frames from the guest, {sent:,} to it"
         click.echo(said + (f", {dropped:,} dropped" if dropped else ""))
+    _print_functions(tables.get("cpu_functions", []))
     for row in tables["ledger"]:
-        if row["kind"] != "unattached":
+        if row["kind"] != "unattached" and row["kind"] not in _FIRST:
             click.echo(f"{row['kind']}: {plain(row['item'])}: {row['count']:,} ({plain(row['note'])})")
+
+
+def _how_exact(row: dict[str, Any]) -> str:
+    """Behind a row that is scaled: by how much it may be wrong."""
+    if not row["windowed"]:
+        return ""
+    name = "frames" if row["frames"] else "calls"
+    half = row.get(f"{name}_error")
+    error = f" ± {100 * half / row[name]:.1f} %" if half is not None and row[name] else ""
+    return f"  {name}{error}, observed {row['observed']:.0%} of the time"
+
+
+def _print_functions(rows: list[dict[str, Any]]) -> None:
+    from qtrace.analyses.stats import proportion
+
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts[row["function"], row["file"]] += row["samples"]
+    if not (total := counts.total()):
+        return
+    click.echo(f"CPU time, {total:,} samples, {total / rows[0]['hertz']:.2f} s:")
+    for (function, file), count in counts.most_common(_FUNCTIONS):
+        share = proportion(count, total)
+        ends = f"({100 * share.low:.1f} to {100 * share.high:.1f} %)"
+        click.echo(plain(f"   {100 * share.mean:5.1f} % {ends:<18}{function:<36}{file}"))

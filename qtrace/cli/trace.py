@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._console import ConsoleProgress, plain
-from qtrace.cli._options import index_option
+from qtrace.cli._options import budget_option, effort_of, index_option, level_option
 from qtrace.report.text import MISSING, bits, count, duration, plain_number
 
 if TYPE_CHECKING:
@@ -39,28 +39,36 @@ _SHOWN = 4  # system calls and threads
 @click.option(
     "--duration", type=click.FloatRange(min=0.1, max=86400), metavar="S", help="End after so many seconds."
 )
-@click.option("--netdev", default="", help="The id of the netdev, where the QEMU has several NICs.")
+@click.option("--netdev", default="", help="Only the NIC on the netdev of this id.")
+@level_option
+@budget_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @index_option
 def command(
-    pid: int, interval: float, duration: float | None, netdev: str, form: str, index_name: str
+    pid: int,
+    interval: float,
+    duration: float | None,
+    netdev: str,
+    level: str,
+    budget: str,
+    form: str,
+    index_name: str,
 ) -> None:
     """Show what passes each stage of the running QEMU with process id PID, again and again.
 
-    For each direction: frames and bits a second, calls, and the time from the stage before (p50, p99). On
-    a terminal the table stays in place; elsewhere each look is printed below the last; with --format json
-    each is one object on a line of its own. Ctrl-C ends it and leaves nothing attached. For counts that
-    are exact and kept, use 'qtrace record'.
+    For each NIC and direction: frames and bits a second, calls, and the time from the stage before (p50,
+    p99). On a terminal the table stays in place; elsewhere each look is printed below the last; with
+    --format json each is one object on a line of its own. Ctrl-C ends it and leaves nothing attached. For
+    counts that are exact and kept, use 'qtrace record'.
     """
-    from qtrace.bench.live import aim_at
+    from qtrace.bench.aim import aim_at
     from qtrace.bench.watch import watch_process
 
+    effort = effort_of(level, budget)
     progress = ConsoleProgress()
     try:
         aim = aim_at(pid, netdev, index_name, progress)
-        for other in aim.others:
-            progress.warn(f"shared functions count the frames of {other.nic} on {other.netdev} too")
-        with contextlib.closing(watch_process(aim, interval, progress)) as laps:
+        with contextlib.closing(watch_process(aim, interval, progress, effort)) as laps:
             most = max(1, round(duration / interval)) if duration else None
             _show(itertools.islice(laps, most), str(aim), form)
     finally:
@@ -91,14 +99,19 @@ def _table(lap: Lap, title: str) -> str:
 
 
 def _lines(lap: Lap) -> list[str]:
-    lines = [f"LOST {item}" for item in lap.lost]
-    for direction in dict.fromkeys(stage.direction for stage in lap.stages):
-        frames = lap.frames(direction)
+    lines = [f"NOT EXACT {item}" for item in lap.suppressed] + [f"LOST {item}" for item in lap.lost]
+    ways = list(dict.fromkeys((stage.netdev, stage.direction) for stage in lap.stages))
+    several = len({netdev for netdev, _ in ways}) > 1
+    total = 0
+    for netdev, direction in ways:
+        frames = lap.frames(netdev, direction)
+        total += frames
         lines.append(
-            f"{direction:<3}{'stage':<10}{'function':<27}{'frames/s':>9}{'rate':>13}{'p50':>9}{'p99':>9}"
+            f"{direction:<3}{'stage':<10}{netdev[:26] if several else 'function':<27}"
+            f"{'frames/s':>9}{'rate':>13}{'p50':>9}{'p99':>9}"
         )
-        lines += [_row(stage, lap.seconds, frames) for stage in lap.stages if stage.direction == direction]
-    total = sum(lap.frames(way) for way in dict.fromkeys(stage.direction for stage in lap.stages))
+        mine = (stage for stage in lap.stages if (stage.netdev, stage.direction) == (netdev, direction))
+        lines += [_row(stage, lap.seconds, frames) for stage in mine]
     calls = [
         f"{name}{f' ({fd})' if fd else ''} {_each(made, total)}"
         + (f" ({count(errors)} failed)" if errors else "")
@@ -119,12 +132,13 @@ def _row(stage: StageRate, seconds: float, frames: int) -> str:
     head = f"   {stage.stage:<10}{name:<27}"
     if stage.calls is None or stage.frames is None:
         return f"{head}not measured"
-    if stage.stage in _CALLS:
+    about = "~" if stage.observed < 1 else ""  # scaled
+    if stage.stage in _CALLS or (stage.calls and not stage.stage and not stage.frames):
         each = f"{plain_number(stage.calls / frames)} a frame" if frames else MISSING
-        middle = f"{plain_number(stage.calls / seconds):>9}{each:>13}"
+        middle = f"{about + plain_number(stage.calls / seconds):>9}{each:>13}"
     else:
         rate = bits(8 * (stage.bytes or 0) / seconds) if stage.bytes else ""
-        middle = f"{plain_number(stage.frames / seconds):>9}{rate:>13}"
+        middle = f"{about + plain_number(stage.frames / seconds):>9}{rate:>13}"
     times = "".join(
         f"{duration(value) if value is not None else '':>9}" for value in (stage.p50_ns, stage.p99_ns)
     )

@@ -14,13 +14,21 @@ __all__ = ["Attached", "accelerator_of", "attached_nics"]
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A NIC and its back end. `id` is the back end's, or the hub's where a hub stands between."""
+    """A NIC and its back end. `id` is the back end's, or the hub's where a hub stands between.
+
+    `netdev` is as `walk` calls it: `socket-stream` where a socket is known to carry a stream.
+    """
 
     nic: str
     netdev: str
     id: str
     vhost: bool = False
     hub: bool = False
+
+    @property
+    def driver(self) -> str:
+        """The kind of the back end's client in QEMU: a bridge's is a tap's."""
+        return {"bridge": "tap", "socket-stream": "socket"}.get(self.netdev, self.netdev)
 
     @property
     def datapath(self) -> str:

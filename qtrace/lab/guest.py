@@ -54,18 +54,30 @@ class GuestSpec:
     initrd: Path
     accelerator: str = "tcg"
     memory: int = 256  # MiB
+    processors: int = 1
     sandbox: bool = True
     pass_fds: tuple[int, ...] = field(default=())
+    more: tuple[str, ...] = ()  # further arguments
 
     def argv(self, binary: Path, home: Path, kernel: int, initrd: int) -> list[str]:
         """The command line, sockets and console log in `home`.
 
         Kernel and initramfs are open descriptors: the cache may lie where QEMU's user cannot go.
         """
+        usb = self.nic.startswith("usb-")
         return [
             str(binary),
             *("-name", "qtrace,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none"),
-            *("-machine", "pc,usb=off", "-accel", self.accelerator, "-smp", "1", "-m", f"{self.memory}M"),
+            *(
+                "-machine",
+                "pc,usb=off",
+                "-accel",
+                self.accelerator,
+                "-smp",
+                str(self.processors),
+                "-m",
+                f"{self.memory}M",
+            ),
             *("-cpu", "host" if self.accelerator == "kvm" else "max,la57=off"),
             *(("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny") if self.sandbox else ()),
             *("-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}"),
@@ -81,7 +93,9 @@ class GuestSpec:
             ),
             *("-device", "virtserialport,chardev=agent,name=qtrace"),
             *("-netdev", self.netdev),
-            *("-device", f"{self.nic},netdev=net0,id=nic0,mac={self.mac},romfile="),
+            *self.more,
+            *(("-device", "qemu-xhci") if usb else ()),
+            *("-device", f"{self.nic},netdev=net0,id=nic0,mac={self.mac}" + ("" if usb else ",romfile=")),
         ]
 
 
@@ -123,6 +137,16 @@ class Guest:
             return self._qmp.cmd(command, **arguments)
         except (QMPError, OSError, EOFError) as exc:
             raise LabError(self.epitaph() or f"QMP {command} failed: {exc}") from exc
+
+    def hand_over(self, name: str, descriptor: int) -> None:
+        """Give QEMU a descriptor that its options can call `name` from now on."""
+        if self._qmp is None:
+            raise LabError("the guest's monitor is not connected")
+        try:
+            self._qmp.send_fd_scm(descriptor)
+        except (QMPError, OSError) as exc:
+            raise LabError(self.epitaph() or f"a descriptor cannot be handed over: {exc}") from exc
+        self.qmp("getfd", fdname=name)
 
     def epitaph(self) -> str | None:
         """Why the guest is gone, with the end of what it and its kernel said; None while it lives."""

@@ -21,6 +21,7 @@ from qtrace.lab.kernel import Kernel
 from qtrace.progress import SILENT, Progress
 
 __all__ = [
+    "NIC_MODULES",
     "Files",
     "busybox_files",
     "cpio",
@@ -37,14 +38,36 @@ Files = dict[str, tuple[bytes | Path, int]]
 # What the guest runs, with the package it is from; the libraries follow by themselves. busybox's `ip`
 # knows no permanent neighbours; its shell prefers its own applets, so call /bin/ip in full.
 _PROGRAMS = {"iperf3": "iperf3", "sockperf": "sockperf", "ip": "iproute2"}
+# Not the i82551: its driver wants firmware that Debian's main archive does not have.
+_E100 = ("50", "57a", "57b", "57c", "58a", "58b", "59a", "59b", "59c", "59er", "62")
+# Every NIC of QEMU on a PC that Debian's kernel drives, with its driver.
+NIC_MODULES: dict[str, list[str]] = {
+    "virtio-net-pci": ["virtio_net"],
+    "virtio-net-pci-transitional": ["virtio_net"],
+    "virtio-net-pci-non-transitional": ["virtio_net"],
+    "e1000": ["e1000"],
+    "e1000-82544gc": ["e1000"],
+    "e1000-82545em": ["e1000"],
+    "e1000e": ["e1000e"],
+    "igb": ["igb"],
+    "rtl8139": ["8139cp", "8139too"],
+    "pcnet": ["pcnet32"],
+    "vmxnet3": ["vmxnet3"],
+    "ne2k_pci": ["ne2k_pci"],
+    "tulip": ["tulip"],
+    **{f"i825{number}": ["e100"] for number in _E100},
+    "i82801": ["e100"],
+    "usb-net": ["xhci_pci", "cdc_ether", "rndis_host"],
+}
 # virtio_console carries the agent's port; pktgen sends exactly as many frames as it is told.
-_NIC_MODULES = ["virtio_net", "e1000", "e1000e", "8139cp", "8139too", "pcnet32", "vmxnet3"]
-_MODULES = ["virtio_pci", "virtio_console", *_NIC_MODULES, "pktgen"]
+_DRIVERS = ["virtio_net", "e1000", "e1000e", "8139cp", "8139too", "pcnet32", "vmxnet3"]  # in every image
+_MODULES = ["virtio_pci", "virtio_console", *_DRIVERS, "pktgen"]
 
 
-def ensure_image(kernel: Kernel, progress: Progress = SILENT) -> Path:
-    """The initramfs for guests that boot `kernel`."""
-    return store_image("guest", _guest_files(kernel), progress)
+def ensure_image(kernel: Kernel, progress: Progress = SILENT, nic: str = "") -> Path:
+    """The initramfs for guests that boot `kernel`; one with further drivers where the NIC needs them."""
+    more = [name for name in NIC_MODULES.get(nic, []) if name not in _DRIVERS]
+    return store_image(f"guest-{nic}" if more else "guest", _guest_files(kernel, more), progress)
 
 
 def store_image(name: str, files: Files, progress: Progress = SILENT) -> Path:
@@ -91,8 +114,8 @@ def module_files(kernel: Kernel, names: list[str]) -> Files:
     return files
 
 
-def _guest_files(kernel: Kernel) -> Files:
-    files = busybox_files("init.sh") | module_files(kernel, _MODULES)
+def _guest_files(kernel: Kernel, more: list[str]) -> Files:
+    files = busybox_files("init.sh") | module_files(kernel, [*_MODULES, *more])
     for program, package in _PROGRAMS.items():
         path = which(program, package)
         files[f"bin/{program}"] = (path, 0o755)

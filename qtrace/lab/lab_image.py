@@ -6,33 +6,11 @@ from importlib import resources
 from pathlib import Path
 
 from qtrace.errors import LabError
-from qtrace.lab.image import busybox_files, module_files, shared_libraries, store_image, which
+from qtrace.lab.image import NIC_MODULES, busybox_files, module_files, shared_libraries, store_image, which
 from qtrace.lab.kernel import Kernel
 from qtrace.progress import SILENT, Progress
 
-__all__ = ["NIC_MODULES", "ensure_lab_image", "require_nic"]
-
-# Not the i82551: its driver wants firmware that Debian's main archive does not have.
-_E100 = ("50", "57a", "57b", "57c", "58a", "58b", "59a", "59b", "59c", "59er", "62")
-# Every NIC of QEMU on a PC that Debian's kernel drives, with its driver.
-NIC_MODULES: dict[str, list[str]] = {
-    "virtio-net-pci": ["virtio_net"],
-    "virtio-net-pci-transitional": ["virtio_net"],
-    "virtio-net-pci-non-transitional": ["virtio_net"],
-    "e1000": ["e1000"],
-    "e1000-82544gc": ["e1000"],
-    "e1000-82545em": ["e1000"],
-    "e1000e": ["e1000e"],
-    "igb": ["igb"],
-    "rtl8139": ["8139cp", "8139too"],
-    "pcnet": ["pcnet32"],
-    "vmxnet3": ["vmxnet3"],
-    "ne2k_pci": ["ne2k_pci"],
-    "tulip": ["tulip"],
-    **{f"i825{number}": ["e100"] for number in _E100},
-    "i82801": ["e100"],
-    "usb-net": ["xhci_pci", "cdc_ether", "rndis_host"],
-}
+__all__ = ["ensure_lab_image", "require_nic"]
 
 
 def require_nic(nic: str) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qtrace.errors import MissingPrerequisite
 from qtrace.lab.guest import QEMU_UID
@@ -15,10 +15,11 @@ from qtrace.lab.netns import Namespace
 from qtrace.lab.relay import open_relay
 from qtrace.lab.tap import open_tap, set_up
 from qtrace.lab.vde import open_vde
+from qtrace.lab.wire import WIRED
 
 __all__ = ["MAC", "NETDEVS", "Link", "open_link"]
 
-NETDEVS = ("user", "tap", "socket", "vde")
+NETDEVS = ("user", "tap", "vde", *WIRED)
 MAC = "52:54:00:12:34:56"
 _SLIRP_MAC = "52:55:0a:00:02:02"  # what libslirp answers for 10.0.2.2
 _PORT_TO_GUEST = 9009  # hostfwd of the user netdev: the namespace's loopback -> the guest's port 9
@@ -28,7 +29,7 @@ _TAP = "tap0"  # free to repeat: each one is alone in its namespace
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`option` is what QEMU gets after `-netdev`, `fds` what it inherits for that.
+    """`option` is what QEMU gets after `-netdev`, `fds` what it inherits for that, `more` further arguments.
 
     `host_addr` is what the guest calls the host; `sink` is where datagrams for the guest's UDP port 9 are
     sent inside the namespace; `tap` the device that all frames pass at the host's end, except for `user`;
@@ -43,14 +44,22 @@ class Link:
     tap: str | None = None
     fds: tuple[int, ...] = ()
     helper: Helper | None = None
+    more: tuple[str, ...] = ()
+
+    def behind_hub(self) -> Link:
+        """The same, with QEMU's hub between it and the NIC (net/hub.c)."""
+        ports = ("hubport,id=net0,hubid=0", "hubport,id=port1,hubid=0,netdev=behind")
+        option = self.option.replace("id=net0", "id=behind", 1)
+        more = ("-netdev", option, "-netdev", ports[1])
+        return replace(self, option=ports[0], more=(*self.more, *more))
 
 
 @contextlib.contextmanager
-def open_link(space: Namespace, netdev: str, datapath: str = "qemu", stream: bool = False) -> Iterator[Link]:
+def open_link(space: Namespace, netdev: str, datapath: str = "qemu", form: str = "") -> Iterator[Link]:
     """The link of `netdev` in `space`, gone when the block ends.
 
-    `netdev` is one of `NETDEVS`; a `socket` carries datagrams, or a `stream`. Raises LabError for what
-    cannot be made, MissingPrerequisite for what the machine lacks.
+    `netdev` is one of `NETDEVS`; `form` one of `qtrace.lab.wire.FORMS`, or the netdev's plain one. Raises
+    LabError for what cannot be made, MissingPrerequisite for what the machine lacks.
     """
     if netdev == "user":
         option = f"user,id=net0,ipv6=off,hostfwd=udp:127.0.0.1:{_PORT_TO_GUEST}-:9"
@@ -67,10 +76,9 @@ def open_link(space: Namespace, netdev: str, datapath: str = "qemu", stream: boo
             fds = (tap.fd,)
             option = f"tap,id=net0,fd={tap.fd}"
         set_up(space, _TAP, f"{_HOST}/24", _GUEST, MAC)
-        if netdev == "socket":
-            descriptor, helper = stack.enter_context(open_relay(space, tap, stream))
-            fds = (descriptor,)
-            option = f"socket,id=net0,fd={descriptor}"
+        if netdev in WIRED:
+            wire, helper = stack.enter_context(open_relay(space, tap, netdev, form))
+            fds, option = wire.fds, wire.option
         if datapath == "vhost-net":
             fds += (stack.enter_context(_vhost_fd()),)
             option += f",vhost=on,vhostfd={fds[1]}"

@@ -15,7 +15,7 @@ from qtrace.lab.image import ensure_image
 from qtrace.lab.kernel import Kernel, ensure_kernel
 from qtrace.lab.link import MAC, NETDEVS, Link, open_link
 from qtrace.lab.netns import Counters, Namespace, open_namespace, read_counters
-from qtrace.proc import vhost_worker
+from qtrace.proc import vhost_workers
 
 __all__ = ["NETDEVS", "Network", "boot_network", "open_network"]
 
@@ -86,7 +86,7 @@ class Network:
         model = self.guest.qmp("qom-get", path="/machine/peripheral/nic0", property="type")
         if model != self.nic:
             raise CellError(f"asked for the NIC {self.nic}, QEMU says {model}")
-        worker = vhost_worker(self.guest.pid)
+        worker = next(iter(vhost_workers(self.guest.pid)), None)
         if (self.datapath == "vhost-net") != (worker is not None):
             raise CellError(
                 f"asked for the datapath {self.datapath}, but "
@@ -102,10 +102,15 @@ def open_network(
     accelerator: str = "tcg",
     kernel: Kernel | None = None,
     *,
-    stream: bool = False,
+    form: str = "",
+    processors: int = 1,
+    hub: bool = False,
+    more: tuple[str, ...] = (),
 ) -> Iterator[Network]:
     """As `boot_network`, and waits until the guest is up."""
-    with boot_network(nic, netdev, datapath, accelerator, kernel, stream=stream) as network:
+    with boot_network(
+        nic, netdev, datapath, accelerator, kernel, form=form, processors=processors, hub=hub, more=more
+    ) as network:
         network.wait_until_up()
         yield network
 
@@ -118,11 +123,15 @@ def boot_network(
     accelerator: str = "tcg",
     kernel: Kernel | None = None,
     *,
-    stream: bool = False,
+    form: str = "",
+    processors: int = 1,
+    hub: bool = False,
+    more: tuple[str, ...] = (),
 ) -> Iterator[Network]:
     """Namespace, link (see `open_link`) and a guest that begins to boot; all gone when the block ends.
 
-    The guest is of use after `Network.wait_until_up`, so that several can boot at once. Raises CellError
+    With `hub`, QEMU's hub stands between NIC and netdev; `more` are further arguments of QEMU's. The guest is
+    of use after `Network.wait_until_up`, so that several can boot at once. Raises CellError
     for a combination that cannot be, LabError when something cannot be made, MissingPrerequisite for
     what the machine lacks.
     """
@@ -133,9 +142,21 @@ def boot_network(
     if datapath == "vhost-net" and (netdev, nic.startswith("virtio-")) != ("tap", True):
         raise CellError(f"vhost-net needs a virtio NIC on a tap, not {nic} on {netdev}")
     kernel = kernel or ensure_kernel()
-    image = ensure_image(kernel)
-    with open_namespace() as space, open_link(space, netdev, datapath, stream) as link:
-        spec = GuestSpec(nic, link.option, MAC, kernel.image, image, accelerator, pass_fds=link.fds)
+    image = ensure_image(kernel, nic=nic)
+    with open_namespace() as space, open_link(space, netdev, datapath, form) as link:
+        if hub:
+            link = link.behind_hub()
+        spec = GuestSpec(
+            nic,
+            link.option,
+            MAC,
+            kernel.image,
+            image,
+            accelerator,
+            processors=processors,
+            pass_fds=link.fds,
+            more=(*link.more, *more),
+        )
         with start_guest(spec, space) as guest:
             yield Network(nic, netdev, datapath, guest, space, link)
 
@@ -143,6 +164,12 @@ def boot_network(
 def _configure(network: Network) -> None:
     """Address the guest's NIC and make sure that frames pass both ways."""
     guest, link = network.guest, network.link
+    if network.nic.startswith("usb-"):  # found after the boot, and named by its driver
+        guest.sh(
+            "for n in $(seq 400); do [ -e /sys/class/net/eth0 ] && exit 0; "
+            "[ -e /sys/class/net/usb0 ] && ip link set usb0 name eth0; usleep 50000; done; exit 1",
+            timeout=60,
+        )
     guest.sh(
         f"ip addr add {link.guest_addr}/24 dev eth0 && ip link set eth0 up && "
         f"/bin/ip neigh replace {link.host_addr} lladdr {link.host_mac} dev eth0 nud permanent",

@@ -1,53 +1,126 @@
-"""Carries frames between a tap and QEMU's socket, both of them descriptors: TAP SOCKET.
+"""Carries frames between a tap and QEMU's socket: TAP fd|accept|connect SOCKET, see `main`.
 
 Started by relay with nothing but the standard library, so that it starts quickly. On a datagram socket a
 frame is a datagram; on a stream its length comes before it (four bytes, big endian). Either way it waits
 where the receiver has no room: nothing is dropped here.
 """
 
+import argparse
+import contextlib
 import os
 import queue
 import socket
 import struct
-import sys
 import threading
+import time
 from collections.abc import Callable
 
 __all__ = ["main"]
 
-_MOST = 65550  # bytes: more than any frame
+_MOST = 65600  # bytes: more than any frame
 _LENGTH = struct.Struct("!I")
+_PATIENCE = 60.0  # seconds until QEMU must listen
+# QEMU has not opened its end yet, or has closed it: such a frame is nobody's.
+_NOBODY = (ConnectionRefusedError, FileNotFoundError)
 
 
-def _to_qemu(tap: int, link: socket.socket) -> None:
-    stream = link.type == socket.SOCK_STREAM
-    while True:
-        frame = os.read(tap, _MOST)
-        link.sendall(_LENGTH.pack(len(frame)) + frame if stream else frame)
+class _Datagrams:
+    """`to` is where they are sent on a socket that is not connected, `ours` the port that we send from."""
 
+    def __init__(
+        self, link: socket.socket, sends: socket.socket, to: str, ours: int | None, header: bytes
+    ) -> None:
+        self._link, self._sends, self._to, self._ours = link, sends, _address(to), ours
+        self._header = header
 
-def _from_qemu(tap: int, link: socket.socket) -> None:
-    if link.type == socket.SOCK_DGRAM:
+    def to_qemu(self, tap: int) -> None:
         while True:
-            os.write(tap, link.recv(_MOST))
-    with link.makefile("rb", buffering=1 << 20) as reader:
-        while len(head := reader.read(_LENGTH.size)) == _LENGTH.size:
-            os.write(tap, reader.read(_LENGTH.unpack(head)[0]))
+            frame = self._header + os.read(tap, _MOST)
+            with contextlib.suppress(*_NOBODY):
+                if self._to:
+                    self._sends.sendto(frame, self._to)
+                else:
+                    self._sends.sendall(frame)
+
+    def from_qemu(self, tap: int) -> None:
+        while True:
+            try:
+                frame, sender = self._link.recvfrom(_MOST)
+            except ConnectionRefusedError:  # word of a frame that we sent too early
+                continue
+            if not frame and not self._to:
+                return  # a pair's other end is closed
+            if not (self._ours and sender and sender[1] == self._ours):
+                os.write(tap, frame[len(self._header) :])
+
+
+class _Stream:
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+
+    def to_qemu(self, tap: int) -> None:
+        while True:
+            frame = os.read(tap, _MOST)
+            self._link.sendall(_LENGTH.pack(len(frame)) + frame)
+
+    def from_qemu(self, tap: int) -> None:
+        with self._link.makefile("rb", buffering=1 << 20) as reader:
+            while len(head := reader.read(_LENGTH.size)) == _LENGTH.size:
+                os.write(tap, reader.read(_LENGTH.unpack(head)[0]))
+
+
+def _address(text: str) -> tuple[str, int] | str:
+    """HOST:PORT, or a path."""
+    host, colon, port = text.rpartition(":")
+    return (host, int(port)) if colon else text
+
+
+def _connected(text: str) -> socket.socket:
+    """Try until QEMU listens."""
+    where, deadline = _address(text), time.monotonic() + _PATIENCE
+    while True:
+        link = socket.socket(socket.AF_UNIX if isinstance(where, str) else socket.AF_INET)
+        try:
+            link.connect(where)
+            return link
+        except _NOBODY:
+            link.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def main() -> None:
     """Until one way ends: with QEMU, or with the tap."""
-    tap, link = int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tap", type=int)
+    parser.add_argument("how", choices=["fd", "accept", "connect"])
+    parser.add_argument("link", help="a descriptor, or where to connect to")
+    parser.add_argument("--send", type=int)
+    parser.add_argument("--to", default="")
+    parser.add_argument("--not-from", type=int)
+    parser.add_argument("--header", type=bytes.fromhex, default=b"")
+    words = parser.parse_args()
+    if words.how == "connect":
+        link = _connected(words.link)
+    else:
+        link = socket.socket(fileno=int(words.link))
+        if words.how == "accept":
+            link, _ = link.accept()
+    carrier: _Datagrams | _Stream = _Stream(link)
+    if link.type == socket.SOCK_DGRAM:
+        sends = link if words.send is None else socket.socket(fileno=words.send)
+        carrier = _Datagrams(link, sends, words.to, words.not_from, words.header)
     ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
-    def run(way: Callable[[int, socket.socket], None]) -> None:
+    def run(way: Callable[[int], None]) -> None:
         try:
-            way(tap, link)
+            way(words.tap)
             ended.put(None)
         except BaseException as exc:
             ended.put(exc)
 
-    for way in (_to_qemu, _from_qemu):
+    for way in (carrier.to_qemu, carrier.from_qemu):
         threading.Thread(target=run, args=(way,), daemon=True).start()
     if failure := ended.get():
         raise failure

@@ -16,12 +16,12 @@ from pathlib import Path
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.netns import Namespace
 
-__all__ = ["Tap", "open_tap", "private_tun", "set_up"]
+__all__ = ["Tap", "open_queues", "open_tap", "private_tun", "set_up"]
 
 
 # linux/if_tun.h
 _TUNSETIFF = 0x400454CA
-_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
+_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x4000, 0x0100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,17 @@ def open_tap(space: Namespace, name: str, *, header: bool = True) -> Iterator[Ta
         yield Tap(name, descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def open_queues(space: Namespace, name: str, number: int) -> Iterator[list[int]]:
+    """The descriptors of a tap with so many queues, each with a header before its frames."""
+    with contextlib.ExitStack() as stack:
+        queues = []
+        for _ in range(number):
+            queues.append(_attach(space, name, _IFF_VNET_HDR | _IFF_MULTI_QUEUE))
+            stack.callback(os.close, queues[-1])
+        yield queues
 
 
 def private_tun() -> tuple[str, ...]:

@@ -123,7 +123,7 @@ def _measured(path: Path, answers: Answers) -> tuple[list[Row], list[Row], str]:
 
 
 def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row]) -> list[_Card]:
-    timed = {row["to_stage"]: row for row in edges if present(row["p50_ns"]) is not None}
+    timed = {row["to_stage"]: row for row in edges if row["to_stage"] and present(row["p50_ns"])}
     total = sum(row["p50_ns"] for row in timed.values())
     cards: list[_Card] = []
     between: list[str] = []
@@ -137,7 +137,8 @@ def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row]) -> list[_Car
         took = tail = ""
         bar = 0.0
         if cards and (edge := timed.get(role)):
-            since = "" if edge["from_stage"] == last else f"since {clean(edge['from_stage'])}: "
+            before = edge["from_stage"] or edge["from_function"]
+            since = "" if before == last else f"since {clean(before)}: "
             took = f"{since}p50 {duration(edge['p50_ns'])}"
             tail = f"p99 {duration(edge['p99_ns'])}"
             bar = edge["p50_ns"] / total if total else 0.0

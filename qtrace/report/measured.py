@@ -9,15 +9,16 @@ from typing import Any
 from qtrace.analyses.data import CELL
 from qtrace.errors import StoreError
 from qtrace.model import Path, Step
+from qtrace.report import followed, functions
 from qtrace.report.answers import Answers, Row
-from qtrace.report.text import backend, clean, count, duration, plain_number, size
+from qtrace.report.text import backend, clean, count, duration, plain_number, present, size
 from qtrace.store.run import RunReader
 
 __all__ = ["Measured", "StageMeasured", "measured"]
 
 _CALLS = ("kick", "interrupt")  # one of them may stand for many frames
 # What makes a count not the path's own, or not all of it.
-_SERIOUS = ("lost", "failed", "missed", "shared")
+_SERIOUS = ("lost", "failed", "missed", "shared", "suppressed", "left out")
 _MOST_CALLS = 4  # system calls that are shown
 
 
@@ -25,6 +26,7 @@ _MOST_CALLS = 4  # system calls that are shown
 class StageMeasured:
     """One stage, summed over the repetitions; `calls`, `frames`, `bytes` are None where it was not measured.
 
+    `observed` below 1: the counts are scaled, `_error` is half of their 95 % interval, None if not known.
     `next` is the stage that the times (nanoseconds) lead to: from this one to it, on one thread.
     """
 
@@ -37,18 +39,25 @@ class StageMeasured:
     next: str = ""
     p50_ns: float | None = None
     p99_ns: float | None = None
+    observed: float = 1.0
+    calls_error: float | None = None
+    frames_error: float | None = None
 
     def lines(self, frames: int) -> list[str]:
         """In words, a line for each thing; `frames` are the path's, for stages that a frame does not pass."""
         if self.frames is None or self.calls is None:
             return [f"not measured: {clean(self.note)}" if self.note else "not measured"]
-        if self.stage in _CALLS:
+        if self.stage in _CALLS or not self.stage:
             each = f", {plain_number(self.calls / frames)} for each frame" if frames else ""
             what = f"{count(self.calls)} times{each}"
         else:
             batch = f", {plain_number(self.frames / self.calls)} a call" if self.calls else ""
             what = f"{count(self.frames)} frames in {count(self.calls)} calls{batch}"
         found = [f"{what}, {size(self.bytes)}" if self.bytes else what]
+        if self.observed < 1:
+            number, half = (self.frames, self.frames_error) if self.frames else (self.calls, self.calls_error)
+            error = f", ± {half / number:.1%} (95 %)" if half is not None and number else ""
+            found.append(f"scaled{error}: observed in {self.observed:.1%} of the time")
         if self.p50_ns is not None:
             found.append(f"to {self.next}: p50 {duration(self.p50_ns)}, p99 {duration(self.p99_ns)}")
         return found
@@ -66,14 +75,15 @@ class Measured:
     system_calls: tuple[tuple[str, str, int, int], ...]
     lost: tuple[str, ...]
     others: tuple[str, ...] = field(default=())
+    foot: tuple[str, ...] = field(default=())  # what else is to be said of the whole QEMU
 
     def at(self, step: Step) -> list[str]:
-        """What was measured at a step, in words; nothing where it is no stage."""
-        if not step.stage:
-            return []
-        mine = (item for item in self.stages if (item.stage, item.function) == (step.stage, step.function))
-        found = next(mine, None)
-        return found.lines(self.frames) if found else ["not measured in this run"]
+        """What was measured at a step, in words; nothing where it is no stage and the run has only stages."""
+        place = (step.stage or "", step.function)
+        found = next((item for item in self.stages if (item.stage, item.function) == place), None)
+        if found is None:
+            return ["not measured in this run"] if step.stage else []
+        return found.lines(self.frames)
 
     @property
     def frames(self) -> int:
@@ -95,7 +105,10 @@ class Measured:
         return [line for line in lines if line]
 
     def tail(self) -> list[str]:
-        """The system calls that QEMU made meanwhile, for each frame of this direction."""
+        """What QEMU did meanwhile: its system calls for each frame of this direction, and the like."""
+        return [*self._calls(), *self.foot]
+
+    def _calls(self) -> list[str]:
         calls = sorted(self.system_calls, key=lambda item: -item[2])[:_MOST_CALLS]
         if not calls or not self.frames:
             return []
@@ -139,6 +152,11 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         (str(row["name"]), str(row["fd"]), int(row["calls"]), int(row["errors"]))
         for row in _system_calls(answers, path, chosen)
     ]
+    sampled, *about = (
+        [row for row in answers.ask(name) if _is_of(row, path) and _traffic(row) == chosen]
+        for name in ("cpu_functions", "frame_latency", "waiting", "stopped")
+    )
+    about = [[row for row in rows if row["direction"] == path.direction] for rows in about]
     lost = tuple(
         f"{row['kind']}: {row['item']}: {count(row['count'])}"
         for row in answers.ask("ledger")
@@ -153,6 +171,7 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         system_calls=tuple(calls),
         lost=lost,
         others=tuple(item for item in traffics if item != chosen),
+        foot=(*followed.in_words(*about), *functions.in_words(sampled)),
     )
 
 
@@ -204,7 +223,10 @@ def _stage(row: Row, edges: Sequence[Row]) -> StageMeasured:
         frames=int(row["frames"]) if attached else None,
         bytes=int(row["bytes"]) if attached else None,
         note=str(row["note"] or ""),
-        next=str(edge["to_stage"]) if edge else "",
+        next=str(edge["to_stage"] or edge["to_function"]) if edge else "",
         p50_ns=edge["p50_ns"] if edge else None,
         p99_ns=edge["p99_ns"] if edge else None,
+        observed=present(row["observed"]) or 0.0,
+        calls_error=present(row["calls_error"]),
+        frames_error=present(row["frames_error"]),
     )

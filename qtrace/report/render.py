@@ -13,6 +13,8 @@ from qtrace.report import counts, speed
 from qtrace.report.answers import Answers
 from qtrace.report.document import Document, Section, Table
 from qtrace.report.drawing import draw_path
+from qtrace.report.followed import frame_latency, stopped
+from qtrace.report.functions import cpu_functions
 from qtrace.report.html import environment, to_html
 from qtrace.report.markdown import to_markdown
 from qtrace.report.text import backend, clean
@@ -73,8 +75,11 @@ def build(run: RunReader) -> Document:
         counts.paths(drawings),
         counts.stages(answers),
         counts.stage_latency(answers),
+        frame_latency(answers),
+        stopped(answers),
         counts.calls(answers),
         speed.cpu(answers),
+        cpu_functions(answers),
         counts.proof(answers),
         counts.reconciliation(answers),
         speed.cost(answers),

@@ -18,10 +18,11 @@ from qtrace.debian import fetch_source, newest_source, source_of
 from qtrace.errors import MissingPrerequisite, SourceError, StoreError
 from qtrace.model import BY_TYPE, EXACT
 from qtrace.progress import SILENT, Progress
-from qtrace.source.facts import Facts
+from qtrace.source.facts import Facts, Struct
 from qtrace.source.guards import guards
 from qtrace.source.inputs import Input, Inputs, digest
 from qtrace.source.libraries import Library, read_library
+from qtrace.source.platforms import other_platform
 from qtrace.source.prepare import prepare
 from qtrace.source.resolve import EdgeFact, Graph, resolve
 from qtrace.source.tree import Tree, open_tree
@@ -204,7 +205,11 @@ def _rows(tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int])
         "enums": list(dict.fromkeys(entry for unit in facts for entry in unit.enums)),
         "backends": _backends(tree, graph, numbers),
     }
-    structs = {struct.name: struct for unit in reversed(facts) for struct in unit.structs}
+    # Of structs of one name the first file's, and never another system's: net/tap.c has a TAPState too.
+    structs: dict[str, Struct] = {}
+    for unit in sorted(facts, key=lambda unit: other_platform(unit.file)):
+        for struct in unit.structs:
+            structs.setdefault(struct.name, struct)
     rows["structs"] = [
         (struct.name, *entry, struct.size) for struct in structs.values() for entry in struct.fields
     ]

@@ -17,8 +17,8 @@ __all__ = ["HostSide"]
 # Fields that hold what the main loop calls for a descriptor (util/aio-posix.c, util/main-loop.c), or
 # what GLib's does (io/channel-watch.c).
 _LOOP_FIELDS = ("AioHandler.io_read", "IOHandlerRecord.fd_read", "GSource.callback", "Notifier.notify")
-# QEMU's own ways to a descriptor: a stream's reassembly, and channels.
-_SHARED = ("net/net.c", "io/")
+# QEMU's own ways to a descriptor: a stream's reassembly, channels, and vectors that are sent piece by piece.
+_SHARED = ("net/net.c", "io/", "util/iov.c")
 
 Pieces = list[tuple[Trail, Role | None]]
 
@@ -50,6 +50,8 @@ class HostSide:
             for start in self.handlers(_LOOP_FIELDS[:3]):
                 send = self.router.route([start], senders, self.within)
                 read = self.router.route([start], named(kinds), self.within)
+                if send and self.netdev.stream and not _reassembles(send):
+                    continue
                 if send and read and (best is None or len(send) + len(read) < len(best[0]) + len(best[1])):
                     best = (send, read)
             if best:
@@ -130,3 +132,8 @@ class HostSide:
             return False  # each user of a stream's reassembly has a callback of its own
         ends = target.name in {*stages.HOST_WRITE, *stages.HOST_READ, *stages.HOST_RING, *stages.SEND}
         return ends or target.file in self.netdev.files or target.file.startswith(("include/", *_SHARED))
+
+
+def _reassembles(trail: Trail) -> bool:
+    """Whether frames are put together from a stream on the way (net/net.c, net_fill_rstate)."""
+    return any(edge is not None and edge.field.startswith("SocketReadState.") for edge, _ in trail)

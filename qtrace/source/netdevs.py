@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qtrace.errors import NoPath
 from qtrace.source.catalogue import backend_name
@@ -20,16 +20,21 @@ _ELSEWHERE = {
     "vhost-vdpa": "a vDPA device takes the frames from guest memory and puts them there; QEMU sets up the "
     "queues only",
 }
+# A form of a netdev that has a client and a handler of its own -> the netdev. net/socket.c: `listen=` and
+# `connect=` make a stream, which is put together again to frames; `udp=` and `mcast=` carry datagrams.
+_STREAMS = {"socket-stream": "socket"}
 _DEEPEST = 6  # calls from a netdev's init function to where it makes its client
 
 
 @dataclass(frozen=True, slots=True)
 class Netdev:
-    """`tables` have a receive callback; `files` are the netdev's own."""
+    """`tables` have a receive callback; `files` are the netdev's own. `stream`: of a netdev that carries
+    datagrams too, only what carries a stream."""
 
     name: str
     tables: tuple[ClientTable, ...]
     files: tuple[str, ...]
+    stream: bool = False
 
 
 def netdev_names(index: Index) -> list[str]:
@@ -38,7 +43,14 @@ def netdev_names(index: Index) -> list[str]:
 
 
 def find_netdev(index: Index, name: str) -> Netdev:
-    """The netdev of that name. Raises NoPath, with the reason, where QEMU's code carries no frames for it."""
+    """The netdev of that name; `socket-stream` is `socket` with `listen=` or `connect=`.
+
+    Raises NoPath, with the reason, where QEMU's code carries no frames for it.
+    """
+    if name in _STREAMS:
+        whole = find_netdev(index, _STREAMS[name])
+        made = tuple(table for table in whole.tables if "dgram" not in table.variable)
+        return replace(whole, name=name, tables=made or whole.tables, stream=True)
     rows = {backend_name(row[0]): row for row in index.backends()}
     if name not in netdev_names(index):
         known = ", ".join(netdev_names(index))

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 31
+FORMAT = 32
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -106,8 +106,9 @@ def find_index(name: str) -> Index:
     """
     if not name:
         return open_index()
-    if Path(name).is_file():
-        return open_index(Path(name))
+    with contextlib.suppress(PermissionError):  # then it is none that could be opened
+        if Path(name).is_file():
+            return open_index(Path(name))
     kept = sorted(cache_dir("indexes").glob("qemu-*.sqlite"), key=lambda path: path.stat().st_mtime)
     mine = [path for path in kept if path.name.startswith(f"qemu-{name}-")]
     readable = [path for path in mine if path.stem.endswith(f"-{FORMAT}")]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from qtrace.errors import StoreError
@@ -27,6 +28,7 @@ STATUSES = ("running", "complete", "interrupted", "partial")
 # Table name -> rows without the key columns.
 Tables = dict[str, list[dict[str, Any]]]
 
+_RESERVE = ".reserve"
 _LARGEST_JSON = 64 * 2**20
 # One measurement's table has some hundred rows; anything near this size is not ours.
 _LARGEST_TABLE = 64 * 2**20
@@ -39,6 +41,7 @@ def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
     return pa.schema([*_KEY, *columns.items()])
 
 
+_ENDS = ("from_stage", "from_function", "to_stage", "to_function")
 _DEVICE_COUNTERS = ("rx_packets", "rx_bytes", "rx_dropped", "tx_packets", "tx_bytes", "tx_dropped")
 
 SCHEMAS: Mapping[str, pa.Schema] = {
@@ -50,10 +53,40 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "stages": _schema(
         {"direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT, "how": _TEXT}
         | {"attached": pa.bool_(), "calls": _COUNT, "frames": _COUNT, "bytes": _COUNT, "note": _TEXT}
+        | {"observed": _REAL, "windowed": pa.bool_()}
+        | dict.fromkeys(("calls_error", "frames_error", "bytes_error"), _REAL)
     ),
-    "edges": _schema(
-        dict.fromkeys(("direction", "from_stage", "from_function", "to_stage", "to_function"), _TEXT)
+    "queues": _schema(
+        dict.fromkeys(("netdev", "card"), _TEXT)
+        | {"queue": pa.int32(), "direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT}
+        | dict.fromkeys(("calls", "frames", "bytes"), _COUNT)
+    ),
+    "edges": _schema(dict.fromkeys(("direction", *_ENDS), _TEXT) | {"slot": pa.int32(), "count": _COUNT}),
+    "frames": _schema(
+        {"netdev_id": _TEXT, "queue": pa.int32()}
+        | dict.fromkeys(("direction", "carried", *_ENDS), _TEXT)
+        | dict.fromkeys(("frames", "matched", "ambiguous", "unmatched", "waited"), _COUNT)
+    ),
+    "waits": _schema(
+        {"netdev_id": _TEXT, "queue": pa.int32()}
+        | dict.fromkeys(("direction", *_ENDS), _TEXT)
         | {"slot": pa.int32(), "count": _COUNT}
+    ),
+    "stops": _schema(
+        {"netdev_id": _TEXT, "queue": pa.int32()}
+        | dict.fromkeys(("direction", "stage", "function"), _TEXT)
+        | {"frames": _COUNT, "why": _TEXT}
+    ),
+    "frame_times": _schema(
+        {"netdev_id": _TEXT, "queue": pa.int32()}
+        | dict.fromkeys(("direction", *_ENDS), _TEXT)
+        | {"slot": pa.int32(), "count": _COUNT}
+    ),
+    "samples": _schema(
+        {"frame": _COUNT, "netdev_id": _TEXT, "queue": pa.int32(), "direction": _TEXT, "position": pa.int32()}
+        | dict.fromkeys(("stage", "function"), _TEXT)
+        | {"time_ns": _COUNT, "thread": _TEXT, "tid": pa.int32(), "cpu": pa.int32()}
+        | {"frames": _COUNT, "bytes": _COUNT, "header": pa.int32(), "data": _TEXT}
     ),
     "syscalls": _schema(
         {"thread": _TEXT, "tid": pa.int32(), "name": _TEXT, "fd": _TEXT}
@@ -62,8 +95,18 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "threads": _schema(
         {"thread": _TEXT, "tid": pa.int32(), "seconds": _REAL, "voluntary": _COUNT, "involuntary": _COUNT}
     ),
+    "cpu_functions": _schema(
+        {"thread": _TEXT, "tid": pa.int32(), "function": _TEXT, "file": _TEXT}
+        | {"samples": _COUNT, "hertz": pa.int32()}
+    ),
     "devices": _schema({"device": _TEXT, "side": _TEXT} | dict.fromkeys(_DEVICE_COUNTERS, _COUNT)),
     "ledger": _schema({"kind": _TEXT, "item": _TEXT, "count": _COUNT, "note": _TEXT}),
+}
+
+# Columns that older runs of the same format, or some rows, do not have, and what stands there instead.
+_LATER: Mapping[str, Mapping[str, object]] = {
+    "stages": {"observed": 1.0, "windowed": False, "calls_error": None, "frames_error": None}
+    | {"bytes_error": None},
 }
 
 
@@ -86,6 +129,7 @@ class RunWriter:
         head = {"format": FORMAT, "id": path.name, "created": now, "finished": None, "status": "running"}
         writer = cls(path, {**head, **meta})
         writer._save()
+        writer._reserve()
         return writer
 
     def __enter__(self) -> RunWriter:
@@ -129,7 +173,13 @@ class RunWriter:
         """Close the run as `complete`, `partial` (cells failed) or `interrupted`."""
         if status not in STATUSES:
             raise ValueError(status)
+        (self.path / _RESERVE).unlink(missing_ok=True)
         self.update(status=status, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def _reserve(self) -> None:
+        """Room for the last writing of run.json: a run that fills its disk can still be closed."""
+        size = (self.path / "run.json").stat().st_size
+        _write(self.path / _RESERVE, bytes(2 * size + 4096))
 
     def _save(self) -> None:
         _write(self.path / "run.json", json.dumps(self._meta, indent=1, ensure_ascii=False).encode())
@@ -181,12 +231,24 @@ class RunReader:
                 _inside(file, self.path)
                 # ParquetFile and not read_table: the folder's name would be read as a column too.
                 part = pq.ParquetFile(file).read()
-                parts.append(part.select(schema.names).cast(schema))
+                parts.append(_with_later(part, name, schema).select(schema.names).cast(schema))
             except (OSError, pa.ArrowException, KeyError, ValueError) as exc:
                 entry = f"{file.relative_to(self.path)}: {str(exc).splitlines()[0]}"
                 if entry not in self.damaged:
                     self.damaged.append(entry)
         return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _with_later(part: pa.Table, name: str, schema: pa.Schema) -> pa.Table:
+    """The table with the columns that came later."""
+    for column, value in _LATER.get(name, {}).items():
+        kind = schema.field(column).type
+        if column not in part.column_names:
+            part = part.append_column(schema.field(column), pa.array([value] * len(part), kind))
+        elif value is not None:
+            at = part.column_names.index(column)
+            part = part.set_column(at, schema.field(column), pc.fill_null(part.column(column), value))
+    return part
 
 
 def require_free(path: Path) -> None:

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qtrace.errors import TraceError
-from qtrace.model import Probe
+from qtrace.model import Path, Probe
 from qtrace.probes import program_text
 from qtrace.progress import SILENT, Progress
+from qtrace.trace.attribution import Clients
+from qtrace.trace.calibrate import Cost, calibrate
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import ensure_headers, require_tracing
 from qtrace.trace.session import Session
@@ -31,6 +33,12 @@ class Engine:
         self._session: Session | None = None
         self.release = release  # of bcc
 
+    def calibrate(self) -> Cost:
+        """What a hit costs on this host, measured now. Raises TraceError."""
+        if self._session is not None:
+            raise TraceError("this engine traces a process", hint="calibrate before its session")
+        return calibrate(self._module)
+
     @contextlib.contextmanager
     def attach(
         self,
@@ -38,16 +46,22 @@ class Engine:
         probes: Sequence[Probe],
         layout: Mapping[str, int],
         unplaced: Sequence[tuple[Probe, str]] = (),
+        clients: Clients | None = None,
+        paths: Sequence[Path] = (),
     ) -> Iterator[Session]:
         """Attach to process `pid`; everything is detached when the block ends.
 
         `layout` gives the offsets of `qtrace.trace.layout.FIELDS`; `unplaced` are the stages that the plan
-        could not place, with the reason. A probe that cannot be attached is listed in the
+        could not place, with the reason; `clients` tells the process's network clients as they are now, and
+        without it counts are not told apart by netdev; `paths` are those that the probes are of, along which
+        frames are followed. A probe that cannot be attached is listed in the
         ledger, the others count. Raises TargetError or TraceError.
         """
         if self._session is not None:
             raise TraceError("this engine traces a process already", hint="end its session first")
-        session = Session(self._module, Target(pid), tuple(probes), Layout(layout), tuple(unplaced))
+        session = Session(
+            self._module, Target(pid), tuple(probes), Layout(layout), tuple(unplaced), clients, tuple(paths)
+        )
         self._session = session
         try:
             session.open()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qtrace.errors import TraceError
 
-__all__ = ["FIELDS", "Layout"]
+__all__ = ["CLIENTS", "FIELDS", "Layout"]
 
 # Field of the BPF struct `target` -> what the index calls it.
 FIELDS = {
@@ -21,6 +21,25 @@ FIELDS = {
     "element_in": "VirtQueueElement.in_num",
     "driver_nic": "NET_CLIENT_DRIVER_NIC",
 }
+
+# What `qtrace.trace.clients` reads: fields, and the sizes of structs that stand in arrays.
+CLIENTS = (
+    *(f"NetClientState.{field}" for field in ("info", "next", "peer", "incoming_queue", "model", "name")),
+    *(
+        f"NetClientState.{field}"
+        for field in ("link_down", "receive_disabled", "queue_index", "vnet_hdr_len")
+    ),
+    *("NetClientInfo.type", "NetClientInfo.size", "NetQueue.nq_count"),
+    *("NICState.opaque", "NICState.reentrancy_guard", "DeviceState.mem_reentrancy_guard"),
+    *("DeviceState.parent_bus", "BusState.parent", "VirtIODevice.guest_features"),
+    *("VirtIONet.vqs", "VirtIONet.curr_guest_offloads", "VirtIONet.vhost_started"),
+    *("VirtIONet.net_conf", "virtio_net_conf.mtu"),
+    *("VirtIONetQueue.rx_vq", "VirtIONetQueue.tx_vq"),
+    *("TAPState.fd", "TAPState.vhost_net", "NetL2TPV3State.fd", "NetSocketState.fd", "NetDgramState.fd"),
+    *("NetStreamState.ioc", "QIOChannelSocket.fd"),
+    *("SlirpState.slirp", "VDEState.vde", "NetHubPort.hub", "NetHub.id"),
+    *("sizeof(NetClientState)", "sizeof(VirtIONetQueue)"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path as FilePath
 
-from qtrace.model import Path, Probe, Role, Step, Symbol
+from qtrace.model import Direction, Path, Probe, Role, Step, Symbol
 from qtrace.probes import point_for
+from qtrace.probes.family import ANY
+from qtrace.probes.qemu_function import SENDERS
+from qtrace.trace.level import Level
 
 __all__ = ["FieldOf", "Located", "Unplaced", "merge", "probes_for"]
 
@@ -40,12 +45,17 @@ _EVERYBODY_S = ("qemu_set_irq",)
 _TAP_NETDEVS = ("tap", "bridge")
 
 
-def probes_for(path: Path, locate: Located, field_of: FieldOf) -> tuple[list[Probe], list[Unplaced]]:
-    """Every stage of `path`, in order, as a probe or among those that cannot be placed, never neither."""
+def probes_for(
+    path: Path, locate: Located, field_of: FieldOf, level: Level = Level.STAGES
+) -> tuple[list[Probe], list[Unplaced]]:
+    """Every stage of `path`, in order, as a probe or among those that cannot be placed, never neither; with
+    `full` every step."""
     probes: list[Probe] = []
     unplaced: list[Unplaced] = []
-    for position, step in enumerate(path.stages):
+    for position, step in enumerate(path.steps if level is Level.FULL else path.stages):
         probe, reason = _probe(path, step, position, locate, field_of)
+        if level is Level.COUNTS and probe.kind != "tracepoint":
+            reason = "no function is probed at the level counts"
         if reason:
             unplaced.append((probe, reason))
         else:
@@ -54,7 +64,6 @@ def probes_for(path: Path, locate: Located, field_of: FieldOf) -> tuple[list[Pro
 
 
 def _probe(path: Path, step: Step, position: int, locate: Located, field_of: FieldOf) -> tuple[Probe, str]:
-    assert step.stage is not None
     wanted = Probe(path.direction, step.stage, step.function, position, "uprobe")
     if path.datapath == "vhost-net":
         if point_for(step.function, "kprobe") is None:
@@ -83,12 +92,46 @@ def _why_not(step: Step) -> str:
 
 
 def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Probe], list[Unplaced]]:
-    """Several paths of one process: a function that two of them share is measured once a direction."""
+    """Several paths of one process: a function that two of them share is measured once a direction.
+
+    Positions are in the order of all paths then: that of a shared function fits each of them.
+    """
     probes: dict[tuple[str, str], Probe] = {}
     unplaced: dict[tuple[str, str], Unplaced] = {}
+    after: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    agree = True
     for found, missing in plans:
+        ordered = sorted([*found, *(probe for probe, _ in missing)], key=lambda probe: probe.position)
+        for probe, next_one in pairwise(ordered):
+            after.setdefault(_key(next_one), set()).add(_key(probe))
         for probe in found:
-            probes.setdefault((probe.direction, probe.function), probe)
+            agree &= probes.setdefault(_key(probe), probe).position == probe.position
         for probe, reason in missing:
-            unplaced.setdefault((probe.direction, probe.function), (probe, reason))
-    return list(probes.values()), list(unplaced.values())
+            agree &= unplaced.setdefault(_key(probe), (probe, reason))[0].position == probe.position
+    probes = {key: _either(probe, probes) for key, probe in probes.items()}
+    if agree:
+        return list(probes.values()), list(unplaced.values())
+    try:
+        rank = {key: place for place, key in enumerate(TopologicalSorter(after).static_order())}
+    except CycleError:  # two paths pass the same functions the other way round: each keeps its first position
+        return list(probes.values()), list(unplaced.values())
+    return (
+        [replace(probe, position=rank.get(key, probe.position)) for key, probe in probes.items()],
+        [
+            (replace(probe, position=rank.get(key, probe.position)), why)
+            for key, (probe, why) in unplaced.items()
+        ],
+    )
+
+
+def _key(probe: Probe) -> tuple[str, str]:
+    return probe.direction.value, probe.function
+
+
+def _either(probe: Probe, probes: Mapping[tuple[str, str], Probe]) -> Probe:
+    """A function of both directions whose arguments do not tell which: the thread's last stage does."""
+    both = all((way, probe.function) in probes for way in Direction)
+    point = point_for(probe.function, probe.kind)
+    if both and probe.rule == "calls" and probe.function not in SENDERS and point and point.function == ANY:
+        return replace(probe, rule="either")
+    return probe

@@ -13,10 +13,19 @@ from qtrace.cache import atomic_dir, cache_dir, locked
 from qtrace.debian import fetch_package, resolve_meta
 from qtrace.errors import MissingPrerequisite
 from qtrace.progress import SILENT, Progress
+from qtrace.trace.links import links_available
 
-__all__ = ["Check", "check_tracing", "ensure_headers", "kprobes_available", "require_tracing", "why_not"]
+__all__ = [
+    "Check",
+    "check_tracing",
+    "ensure_headers",
+    "kprobes_available",
+    "require_tracing",
+    "uprobes_refused",
+    "why_not",
+]
 
-_CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF, _CAP_PTRACE = 21, 38, 39, 19
+_CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +44,13 @@ def check_tracing() -> list[Check]:
 
 
 def require_tracing(kernel: bool = False) -> None:
-    """Raise MissingPrerequisite for the first thing that is missing; `kernel` asks for kprobes too."""
+    """Raise MissingPrerequisite for the first thing that is missing; `kernel` asks for kprobes too.
+
+    Without the right to set uprobes alone, system calls can still be counted: the ledger says what cannot.
+    """
     for check in check_tracing():
+        if check.name == "uprobes" and uprobes_refused():
+            continue
         if not check.ok and (kernel or check.name != "kprobes"):
             raise MissingPrerequisite(f"{check.name}: {check.found}", hint=check.mend)
 
@@ -57,15 +71,37 @@ def why_not(needs: Sequence[str]) -> str:
     return ""
 
 
-def _privilege() -> Check:
-    held = 0
+def _capabilities() -> set[int]:
+    """Numbers of our effective capabilities (linux/capability.h)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             held = int(line.split()[1], 16)
-    has = {number for number in range(64) if held >> number & 1}
-    ok = _CAP_SYS_ADMIN in has or {_CAP_PERFMON, _CAP_BPF, _CAP_PTRACE} <= has
-    found = "root, or CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE" if ok else "eBPF needs root"
-    return Check("privilege", ok, found, "" if ok else "run it as root or with sudo")
+            return {number for number in range(64) if held >> number & 1}
+    return set()
+
+
+def uprobes_refused() -> str:
+    """Why this process may not set uprobes, empty where it may.
+
+    As BPF links they need no more than our other programs do: CAP_BPF and CAP_PERFMON. As perf events, before
+    Linux 6.10, CAP_SYS_ADMIN (perf_uprobe_event_init in the kernel's kernel/events/core.c).
+    """
+    if _CAP_SYS_ADMIN in _capabilities() or links_available():
+        return ""
+    return "this kernel keeps uprobes for CAP_SYS_ADMIN, which is missing here"
+
+
+def _privilege() -> Check:
+    has = _capabilities()
+    if _CAP_SYS_ADMIN in has:
+        return Check("privilege", True, "CAP_SYS_ADMIN, as root has it")
+    needed = {"CAP_BPF": _CAP_BPF, "CAP_PERFMON": _CAP_PERFMON}
+    missing = [name for name, number in needed.items() if number not in has]
+    if not missing:
+        limit = ", not for uprobes on this kernel" if uprobes_refused() else ""
+        return Check("privilege", True, f"CAP_BPF and CAP_PERFMON: enough for tracepoints{limit}")
+    what = " and ".join(missing)
+    return Check("privilege", False, f"eBPF needs root; {what} missing here", "run it as root or with sudo")
 
 
 def _bcc() -> Check:
@@ -83,6 +119,8 @@ def _bcc() -> Check:
 
 
 def _uprobes() -> Check:
+    if reason := uprobes_refused():
+        return Check("uprobes", False, reason, "run it as root or with sudo")
     if Path("/sys/bus/event_source/devices/uprobe/type").exists():
         return Check("uprobes", True, "the kernel has them")
     return Check(
@@ -119,9 +157,16 @@ def ensure_headers(progress: Progress = SILENT, release: str = "") -> Path | Non
     release = release or os.uname().release
     if Path(f"/lib/modules/{release}/build/include").exists() or Path("/sys/kernel/kheaders.tar.xz").exists():
         return None
-    package, version = resolve_meta("linux-headers-amd64", progress)
-    own = fetch_package(package, progress, version)
-    common = fetch_package(f"{package.removesuffix('-amd64')}-common", progress, version)
+    try:
+        package, version = resolve_meta("linux-headers-amd64", progress)
+        own = fetch_package(package, progress, version)
+        common = fetch_package(f"{package.removesuffix('-amd64')}-common", progress, version)
+    except MissingPrerequisite as exc:
+        said = " / ".join(str(exc).splitlines())
+        raise MissingPrerequisite(
+            f"bcc needs kernel headers: {release} has none here, and Debian's cannot be fetched: {said}",
+            hint="give their folder in BCC_KERNEL_SOURCE, or see that the package mirrors can be reached",
+        ) from exc
     target = cache_dir("headers") / f"{package}_{version.replace(':', '_')}"
     with locked("headers"):
         if not target.exists():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qtrace.trace.frames import MOST_STAGES, FrameReading, Group
 from qtrace.trace.snapshot import LOST, Count
 
 __all__ = ["Reading", "subtract"]
@@ -16,47 +17,57 @@ __all__ = ["Reading", "subtract"]
 class Reading:
     """Totals since the programs were compiled; see `Snapshot` for the keys."""
 
-    counts: Mapping[int, Count] = field(default_factory=dict)
-    edges: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
-    syscalls: Mapping[tuple[int, str, str], Count] = field(default_factory=dict)
-    errors: Mapping[tuple[int, str, str], int] = field(default_factory=dict)
+    counts: Mapping[tuple[int, int], Count] = field(default_factory=dict)
+    edges: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
+    syscalls: Mapping[tuple[int, int, str, str], Count] = field(default_factory=dict)
+    errors: Mapping[tuple[int, int, str, str], int] = field(default_factory=dict)
     lost: Mapping[int, int] = field(default_factory=dict)
     missed: Mapping[str, int] = field(default_factory=dict)
+    frames: FrameReading = field(default_factory=FrameReading)
+    hits: int = 0
 
     @classmethod
     def of(
         cls,
         module: Any,
         stages: int,
+        owners: Collection[int],
         names: Mapping[int, str],
         classes: Sequence[str],
         missed: Mapping[str, int],
+        ends: Mapping[Group, tuple[int, int]],
+        left: Mapping[Group, int],
     ) -> Reading:
-        """Read `stages` slots and all edges, system calls and losses."""
+        """Read `stages` slots of these owners, and all edges, system calls and losses."""
         counts = {}
         table = module[b"counts"]
-        for slot in range(stages):
-            cpus = table[ctypes.c_int(slot)]
-            counts[slot] = Count(
-                sum(cpu.calls for cpu in cpus),
-                sum(cpu.frames for cpu in cpus),
-                sum(cpu.bytes for cpu in cpus),
-            )
+        for owner in owners:
+            for slot in range(stages):
+                cpus = table[ctypes.c_int(owner * MOST_STAGES + slot)]
+                counts[owner, slot] = Count(
+                    sum(cpu.calls for cpu in cpus),
+                    sum(cpu.frames for cpu in cpus),
+                    sum(cpu.bytes for cpu in cpus),
+                )
         edges = {}
         for key, cpus in module[b"edges"].items():
-            edges[key.value >> 16, key.value >> 8 & 0xFF, key.value & 0xFF] = int(sum(cpus))
-        syscalls: dict[tuple[int, str, str], Count] = {}
-        errors: dict[tuple[int, str, str], int] = {}
+            number = key.value
+            edges[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
+        syscalls: dict[tuple[int, int, str, str], Count] = {}
+        errors: dict[tuple[int, int, str, str], int] = {}
         for key, cpus in module[b"syscalls"].items():
             # Two classes can have one name: a stream's and a datagram's socket.
-            name = (key.thread, names.get(key.number, str(key.number)), classes[getattr(key, "class")])
+            call = names.get(key.number, str(key.number))
+            name = (key.owner, key.thread, call, classes[getattr(key, "class")])
             before = syscalls.get(name, Count())
             calls, data = sum(cpu.calls for cpu in cpus), sum(cpu.bytes for cpu in cpus)
             syscalls[name] = Count(before.calls + calls, 0, before.bytes + data)
             errors[name] = errors.get(name, 0) + sum(cpu.errors for cpu in cpus)
         table = module[b"lost"]
         lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
-        return cls(counts, edges, syscalls, errors, lost, dict(missed))
+        hits = int(sum(module[b"hits"][ctypes.c_int(0)]))
+        frames = FrameReading.of(module, owners, ends, left)
+        return cls(counts, edges, syscalls, errors, lost, dict(missed), frames, hits)
 
 
 def subtract(after: Reading, before: Reading) -> Reading:
@@ -68,4 +79,6 @@ def subtract(after: Reading, before: Reading) -> Reading:
         {key: count - before.errors.get(key, 0) for key, count in after.errors.items()},
         {key: count - before.lost.get(key, 0) for key, count in after.lost.items()},
         {key: count - before.missed.get(key, 0) for key, count in after.missed.items()},
+        after.frames.since(before.frames),
+        after.hits - before.hits,
     )

@@ -9,24 +9,32 @@ from typing import Any
 
 from qtrace.errors import TargetError, TraceError
 from qtrace.model import Direction, Probe
+from qtrace.model import Path as WalkedPath
 from qtrace.probes import Point, point_for
-from qtrace.probes.qemu_function import RULES
-from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, STREAM, TAP
+from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
+from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
 from qtrace.trace.attach import Attachments
+from qtrace.trace.attribution import Attribution, Clients
+from qtrace.trace.cpu import CpuSampler
+from qtrace.trace.follower import Follower
+from qtrace.trace.frames import MOST_STAGES
+from qtrace.trace.instrument import Instrument
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import kprobes_available
 from qtrace.trace.reading import Reading, subtract
+from qtrace.trace.sampling import FrameSampler
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
-__all__ = ["Session"]
+__all__ = ["ALL", "NOTHING", "Session"]
 
+# What is counted now; kept equal to probes/common.bpf.c.
+NOTHING, _CALLS, ALL = 0, 1, 3
 _NO_SLOT = 0xFF
-_MOST_STAGES = 64
 # What the programs remember from one hit to the next.
 _MEMORIES = (
-    *("sites", "latest", "fd_class", "popping", "giving", "irq_level"),
-    *("vhost_direction", "vhost_received"),
+    *("sites", "latest", "owners", "fd_class", "fd_owner", "popping", "giving", "irq_level"),
+    *("vhost_workers", "vhost_direction", "vhost_received"),
 )
 _DIRECTIONS = {Direction.TX: 0, Direction.RX: 1}
 _CLASSES_OF = {"tap": (TAP,), "socket": (STREAM, DATAGRAM)}
@@ -42,32 +50,30 @@ class Session:
         probes: tuple[Probe, ...],
         layout: Layout,
         unplaced: tuple[tuple[Probe, str], ...] = (),
+        clients: Clients | None = None,
+        paths: tuple[WalkedPath, ...] = (),
     ) -> None:
-        if len(probes) + len(unplaced) > _MOST_STAGES:
-            raise TraceError(
-                f"{len(probes) + len(unplaced)} stages are asked for; {_MOST_STAGES} can be counted at once"
-            )
+        if len(probes) > MOST_STAGES:
+            raise TraceError(f"{len(probes)} probes are asked for; {MOST_STAGES} can be counted at once")
         self._module = module
         self._target = target
         self._layout = layout
-        self._attached = Attachments(module)
-        self._worker = target.worker()
+        self._attached = Attachments(module, target.pid)
+        self._attribution = Attribution(module, clients)
         self._stages = [Stage(probe, probe.kind) for probe in probes]
         self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
         self._placed: set[tuple[str, str, int]] = set()
         self._base = Reading()
         self._threads: dict[int, ThreadTimes] = {}
         self._began = self._ended = 0.0
+        self._instruments: list[Instrument] = []
+        self._paths = paths
+        self._follower: Follower | None = None
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Every stage that was asked for, in the order of the probes; some may not be attached."""
         return tuple(self._stages)
-
-    @property
-    def worker(self) -> int | None:
-        """Thread id of the vhost worker, None where QEMU itself carries the frames."""
-        return self._worker
 
     def open(self) -> None:
         """Write the maps and attach. `Engine.attach` calls it."""
@@ -75,7 +81,8 @@ class Session:
             self._table(name).clear()
         for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots", "last_way"):
             self._zero(name)
-        self._run(False)
+        self._attribute()
+        self._run(NOTHING)
         self._prepare_syscalls()
         for slot, stage in enumerate(self._stages):
             if stage.reason:
@@ -87,44 +94,113 @@ class Session:
                 if not self._target.alive():
                     raise TargetError(f"process {self._target.pid} has ended") from exc
                 self._stages[slot] = Stage(stage.probe, stage.how, reason=str(exc))
+        attached = [not stage.reason for stage in self._stages]
+        self._follower = Follower(
+            self._module, self._paths, [stage.probe for stage in self._stages], attached
+        )
         self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
 
     def close(self) -> None:
         """Detach everything. `Engine.attach` calls it."""
-        self._run(False)
+        self._run(NOTHING)
+        while self._instruments:
+            self._instruments.pop().close()
         self._attached.close()
+
+    def sample_cpu(self, hertz: int) -> CpuSampler:
+        """Sample what the threads execute in the windows that follow. Raises TraceError."""
+        sampler = CpuSampler(self._module, self._target, hertz)
+        self._instruments.append(sampler)
+        sampler.open()
+        return sampler
+
+    def sample_frames(self, every: int, most: int = 1000) -> FrameSampler:
+        """Keep the hits of one frame in `every`, at most `most` frames a second, in the windows that follow.
+        Raises TraceError."""
+        sampler = FrameSampler(self._module, every, most)
+        self._instruments.append(sampler)
+        sampler.open()
+        return sampler
 
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
-        self._need_target()
-        self._run(False)
+        self._target.require()
+        self._run(NOTHING)
+        self._attribute()
         self._refresh_descriptors()
         self._table("latest").clear()
+        if self._follower:
+            self._follower.begin()
+        for instrument in self._instruments:
+            instrument.begin()
         self._base = self._reading()
-        self._threads = self._target.threads(self._worker)
+        self._threads = self._times()
         self._began, self._ended = time.monotonic(), 0.0
-        self._run(True)
+        self._run(ALL)
 
     def stop(self) -> None:
         """End the window: all stages stop counting at the same moment."""
-        self._run(False)
+        self._run(NOTHING)
         self._ended = time.monotonic()
 
+    def pause(self) -> Reading:
+        """Take the probes off QEMU's functions; system calls and the kernel's side are counted on. Gives the
+        totals when functions ceased to be counted."""
+        self._run(_CALLS)
+        seen = self._reading()
+        self._attached.withdraw()
+        return seen
+
+    def resume(self) -> Reading:
+        """Put them back, and count with all of them from the same moment; gives the totals then."""
+        try:
+            self._attached.restore()
+        except TraceError:
+            self._target.require()
+            raise
+        self._table("latest").clear()  # what was passed before the pause is not what comes before
+        if self._follower:
+            self._follower.resume()
+        seen = self._reading()
+        self._run(ALL)
+        return seen
+
+    def leave_out(self, probe: Probe) -> None:
+        """Take the probe off for good."""
+        self._attached.drop(Path(probe.binary), probe.offset)
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._target.alive()
+
+    def wait(self, seconds: float) -> None:
+        """Until the time is up, or the process has ended."""
+        self._target.wait(seconds)
+
+    def mark(self) -> Reading:
+        """All totals at this moment, for `between`; laps go on undisturbed."""
+        return self._reading()
+
+    def between(self, first: Reading, last: Reading) -> Snapshot:
+        """What was counted between two marks, without times and threads."""
+        return self._snapshot(subtract(last, first), {}, 0.0)
+
     def read(self) -> Snapshot:
-        """What was counted since `start`, up to now or to `stop`. Raises TargetError if QEMU has ended."""
-        self._need_target()
-        now, threads = self._reading(), self._target.threads(self._worker)
+        """What was counted since `start`, up to now, to `stop`, or to the end of QEMU: its threads' times are
+        gone with it, the counts are not."""
+        self._attribute()  # what waits, waits for what the clients are now
+        now, threads = self._reading(), self._times()
         seconds = (self._ended or time.monotonic()) - self._began
         return self._snapshot(subtract(now, self._base), threads, seconds)
 
     def lap(self) -> Snapshot:
         """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
-        between two laps. Raises TargetError if QEMU has ended."""
-        self._need_target()
-        now, threads, moment = self._reading(), self._target.threads(self._worker), time.monotonic()
+        between two laps. As `read` where QEMU has ended."""
+        now, threads, moment = self._reading(), self._times(), time.monotonic()
         counted = subtract(now, self._base)
         found = self._snapshot(counted, threads, moment - self._began)
         self._base, self._threads, self._began = now, threads, moment
+        self._attribute()
         self._refresh_descriptors()
         return found
 
@@ -132,6 +208,7 @@ class Session:
         return Snapshot(
             seconds=seconds,
             stages=self.stages,
+            owners=tuple(self._attribution.owners),
             counts=counted.counts,
             edges=counted.edges,
             syscalls=counted.syscalls,
@@ -139,11 +216,11 @@ class Session:
             threads={tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()},
             lost=counted.lost,
             missed=counted.missed,
-        )
-
-    def _need_target(self) -> None:
-        if not self._target.alive():
-            raise TargetError(f"process {self._target.pid} has ended")
+            frames=counted.frames,
+            unread=self._attribution.unread,
+            hits=counted.hits,
+            names={tid: used.name for tid, used in (self._threads | threads).items()},
+        ).simplified()
 
     def _table(self, name: str) -> Any:
         return self._module[name.encode()]
@@ -153,11 +230,15 @@ class Session:
         for index in range(len(table)):
             table[ctypes.c_int(index)] = table.Leaf(0)
 
-    def _run(self, running: bool) -> None:
-        """Switch all programs on or off at once."""
+    def _run(self, running: int) -> None:
+        """Switch programs on or off, all at once."""
         table = self._table("targets")
         leaf = table.Leaf(
-            tgid=self._target.pid, worker=self._worker or 0, running=int(running), **self._layout.members()
+            tgid=self._target.pid,
+            running=running,
+            owners=len(self._attribution.owners),
+            sockets=self._attribution.sockets,
+            **self._layout.members(),
         )
         table[ctypes.c_int(0)] = leaf
 
@@ -181,7 +262,7 @@ class Session:
             self._connect(point.table, point.index * 2 + direction, slot)
         else:
             self._connect_site(probe, slot)
-        return point.note
+        return point.note or NOTES.get(probe.rule, "")
 
     def _connect(self, table: str, index: int, slot: int) -> None:
         entries = self._table(table)
@@ -208,7 +289,7 @@ class Session:
         address = ctypes.c_uint64(self._target.address_of(Path(probe.binary), probe.offset))
         site = sites[address] if address in sites else sites.Leaf(slot=(_NO_SLOT, _NO_SLOT))
         site.rule = RULES[probe.rule]
-        site.sender = int(probe.stage.value == "send" and probe.rule != "calls")
+        site.sender = SENDERS.get(probe.function, 0)
         site.slot[_DIRECTIONS[probe.direction]] = slot
         sites[address] = site
 
@@ -222,10 +303,25 @@ class Session:
     def _refresh_descriptors(self) -> None:
         table = self._table("fd_class")
         for fd, number in self._target.descriptors().items():
-            table[ctypes.c_uint32(fd)] = table.Leaf(number)
+            # A local stream is a monitor's or a console's, but for one that a network client has as its own.
+            ours = number == OTHER and fd in self._attribution.descriptors
+            table[ctypes.c_uint32(fd)] = table.Leaf(STREAM if ours else number)
+
+    def _attribute(self) -> None:
+        """Learn which objects of QEMU's belong to whom; cards may have come or gone."""
+        self._attribution.update(self._target.workers())
+        if self._follower:
+            self._follower.update(self._attribution.owners)
+
+    def _times(self) -> dict[int, ThreadTimes]:
+        return self._target.threads(self._target.workers())
 
     def _reading(self) -> Reading:
-        return Reading.of(self._module, len(self._stages), _syscall_names(), CLASSES, self._attached.missed())
+        numbers = self._attribution.numbers
+        names, missed = _syscall_names(), self._attached.missed()
+        followed = (self._follower.ends, self._follower.left) if self._follower else ({}, {})
+        slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
+        return Reading.of(self._module, slots, numbers, names, CLASSES, missed, *followed)
 
 
 def _syscall_names() -> dict[int, str]:

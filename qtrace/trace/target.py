@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qtrace.errors import TargetError
-from qtrace.probes.syscalls import DATAGRAM, STREAM, TAP
-from qtrace.proc import vhost_worker
+from qtrace.probes.syscalls import DATAGRAM, EVENTFD, OTHER, STREAM, TAP
+from qtrace.proc import vhost_workers
 
-__all__ = ["Target", "ThreadTimes"]
+__all__ = ["Mapping", "Target", "ThreadTimes"]
 
-_OTHER, _EVENTFD = 1, 5
-_POLL = 0.2  # seconds between two looks whether the process still lives
 _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
 
@@ -27,6 +27,18 @@ class ThreadTimes:
     seconds: float
     voluntary: int
     involuntary: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A piece of the process's memory from `first` up to `end`. `offset` is where it begins in the file
+    `name`, which is empty where no file is behind it."""
+
+    first: int
+    end: int
+    offset: int
+    executable: bool
+    name: str
 
 
 class Target:
@@ -47,11 +59,26 @@ class Target:
             return False
         return born == self._born and state not in ("Z", "X")
 
+    def require(self) -> None:
+        """Raise TargetError unless it still runs."""
+        if not self.alive():
+            raise TargetError(f"process {self.pid} has ended")
+
     def wait(self, seconds: float) -> None:
         """Until the time is up, or the process has ended."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0 and self.alive():
-            time.sleep(min(_POLL, left))
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except OSError:  # it has ended
+            return
+        try:
+            # Alive after the descriptor was made: it is that of our process, not of one with its pid.
+            if self.alive() and (left := deadline - time.monotonic()) > 0:
+                ended = select.poll()
+                ended.register(descriptor, select.POLLIN)
+                ended.poll(1000 * left)
+        finally:
+            os.close(descriptor)
 
     def address_of(self, binary: Path, offset: int) -> int:
         """Where the byte at `offset` of the file `binary` is in the process's memory.
@@ -76,19 +103,30 @@ class Target:
     def libraries(self) -> list[Path]:
         """Paths of the mapped executable files, the program first; through the process's own root where
         that is not ours."""
-        names: dict[str, None] = {}
-        with contextlib.suppress(OSError):
-            for line in (self._proc / "maps").read_text().splitlines():
-                fields = line.split(maxsplit=5)
-                if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
-                    names.setdefault(fields[5])
+        return list(self.files().values())
+
+    def files(self) -> dict[str, Path]:
+        """As `libraries`, by the name that the process's own map has for the file."""
+        names = dict.fromkeys(
+            span.name for span in self.mappings() if span.executable and span.name.startswith("/")
+        )
         ours = self._shares_our_files()
-        found = []
+        found = {}
         for number, name in enumerate(names):
             if not name.endswith(" (deleted)"):
-                found.append(Path(name) if ours else self._proc / "root" / name.lstrip("/"))
+                found[name] = Path(name) if ours else self._proc / "root" / name.lstrip("/")
             elif number == 0:  # an upgrade has replaced the program; the kernel still has the old one
-                found.append(self._proc / "exe")
+                found[name] = self._proc / "exe"
+        return found
+
+    def mappings(self) -> list[Mapping]:
+        """The process's memory, in order; empty where it has ended."""
+        found = []
+        with contextlib.suppress(OSError):
+            for line in (self._proc / "maps").read_text().splitlines():
+                span, rights, begin, _, _, *name = line.split(maxsplit=5)
+                first, end = (int(text, 16) for text in span.split("-"))
+                found.append(Mapping(first, end, int(begin, 16), "x" in rights, "".join(name)))
         return found
 
     def _shares_our_files(self) -> bool:
@@ -110,15 +148,13 @@ class Target:
                 classes[int(entry.name)] = _class_of(str(entry.readlink()), streams, datagrams)
         return classes
 
-    def worker(self) -> int | None:
-        """Thread id of the vhost worker, None without vhost."""
-        return vhost_worker(self.pid)
+    def workers(self) -> list[int]:
+        """Thread ids of the vhost workers, the oldest first; none without vhost."""
+        return vhost_workers(self.pid)
 
-    def threads(self, worker: int | None = None) -> dict[int, ThreadTimes]:
-        """Thread id -> what it has used, the vhost worker included."""
-        entries = list(self._listed("task"))
-        if worker is not None:
-            entries.append(Path("/proc", str(worker)))
+    def threads(self, workers: Sequence[int] = ()) -> dict[int, ThreadTimes]:
+        """Thread id -> what it has used, the vhost workers included."""
+        entries = [*self._listed("task"), *(Path("/proc", str(worker)) for worker in workers)]
         found: dict[int, ThreadTimes] = {}
         for entry in entries:
             with contextlib.suppress(OSError):
@@ -147,7 +183,9 @@ class Target:
         try:
             yield from (self._proc / folder).iterdir()
         except PermissionError as exc:
-            raise TargetError(f"process {self.pid} is out of reach", hint="run it as root") from exc
+            raise TargetError(
+                f"process {self.pid} is out of reach", hint="run it as root, or with CAP_SYS_PTRACE too"
+            ) from exc
         except OSError:
             return
 
@@ -172,8 +210,8 @@ def _class_of(link: str, streams: set[str], datagrams: set[str]) -> int:
     if link == "/dev/net/tun":
         return TAP
     if link == "anon_inode:[eventfd]":
-        return _EVENTFD
+        return EVENTFD
     if link.startswith("socket:["):
         inode = link[8:-1]
-        return STREAM if inode in streams else DATAGRAM if inode in datagrams else _OTHER
-    return _OTHER
+        return STREAM if inode in streams else DATAGRAM if inode in datagrams else OTHER
+    return OTHER

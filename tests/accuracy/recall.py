@@ -21,31 +21,30 @@ from observe import Call, Code, Observer, Seen, open_observer
 from observed import OBSERVED, Observed
 
 from qtrace.bench.conditions import qemu_version
-from qtrace.lab.network import NETDEVS, open_network
+from qtrace.lab.network import open_network
 from qtrace.lab.workload import rr, tcp
 from qtrace.lab.workload.server import serve
 from qtrace.model import Direction
 from qtrace.source.build import ensure_index
 from qtrace.store.index import Index
 
+NETDEVS = ("user", "tap", "socket", "vde")
 NICS = ("virtio-net-pci", "e1000", "rtl8139", "e1000e", "vmxnet3", "pcnet")
 SECONDS = 2
 
 
 def run(observer: Observer, nic: str, netdev: str) -> Seen:
     """The calls of a NIC on a netdev; a `socket` is tried with datagrams and with a stream."""
-    found = [
-        one_guest(observer, nic, netdev, stream)
-        for stream in ((False, True) if netdev == "socket" else (False,))
-    ]
+    forms = ("fd", "fd-stream") if netdev == "socket" else ("",)
+    found = [one_guest(observer, nic, netdev, form) for form in forms]
     return Seen(_sum(found), sum(item.outside for item in found))
 
 
-def one_guest(observer: Observer, nic: str, netdev: str, stream: bool) -> Seen:
+def one_guest(observer: Observer, nic: str, netdev: str, form: str) -> Seen:
     """The calls of one guest from its start: devices, boot, traffic both ways and round trips."""
     observer.clear()
     with (
-        open_network(nic, netdev, "qemu", "tcg", stream=stream) as network,
+        open_network(nic, netdev, "qemu", "tcg", form=form) as network,
         serve(network.space, tcp.SERVER, tcp.PORT),
         serve(network.space, rr.SERVER, rr.PORT),
     ):

@@ -193,3 +193,55 @@ def test_the_ledger_puts_what_is_serious_first() -> None:
         ("lost", 2),
         ("windowed", 5),
     ]
+
+
+def ends(direction: str, **more: Any) -> dict[str, Any]:
+    row = {"cell": PLAIN, "direction": direction, "from_stage": "dequeue", "from_function": "virtqueue_pop"}
+    return row | {"to_stage": "complete", "to_function": "virtqueue_push", "queue": 0} | KEY | more
+
+
+def test_frames_are_followed_over_queues_and_repetitions() -> None:
+    counts = {"frames": 10, "matched": 6, "ambiguous": 3, "unmatched": 1}
+    given = data(
+        frames=[ends("tx", **counts), ends("tx", queue=1, **counts), ends("tx", rep=2, **counts)],
+        frame_times=[ends("tx", slot=10, count=9), ends("tx", rep=2, slot=12, count=9)],
+    )
+    (row,) = ask("frame_latency", given)
+    assert [row[name] for name in ("n", "frames", "matched", "ambiguous", "unmatched")] == [2, 30, 18, 9, 3]
+    assert row["matched_share"] == 0.6
+    assert (row["p50_low_ns"], row["p50_high_ns"]) == (1024, 2048)
+    assert (row["p99_low_ns"], row["p99_high_ns"]) == (4096, 8192)
+
+
+def test_frames_that_none_could_be_followed_have_no_time() -> None:
+    (row,) = ask("frame_latency", data(frames=[ends("rx", frames=0, matched=0, ambiguous=0, unmatched=0)]))
+    assert row["matched_share"] is None and row.get("p50_ns") in (
+        None,
+        pytest.approx(float("nan"), nan_ok=True),
+    )
+
+
+def test_cpu_shares_are_of_each_thread_and_of_all() -> None:
+    def sampled(thread: str, function: str, samples: int) -> dict[str, Any]:
+        row = {"cell": PLAIN, "thread": thread, "function": function, "file": "a.c", "samples": samples}
+        return row | {"hertz": 200} | KEY
+
+    given = [sampled("main", "f", 30), sampled("CPU 0/KVM", "f", 10), sampled("CPU 0/KVM", "g", 60)]
+    rows = {(row["thread"], row["function"]): row for row in ask("cpu_functions", data(cpu_functions=given))}
+    assert rows["all", "g"]["share"] == 0.6 and rows["all", "f"]["share"] == 0.4
+    assert rows["main", "f"]["share"] == 1.0 and rows["CPU 0/KVM", "g"]["of"] == 70
+    assert rows["all", "g"]["seconds"] == pytest.approx(0.3)
+    assert [row["thread"] for row in ask("cpu_functions", data(cpu_functions=given))][:2] == ["all", "all"]
+
+
+def test_where_frames_waited_and_stopped() -> None:
+    given = data(
+        waits=[ends("rx", slot=20, count=2), ends("rx", slot=21, count=2)],
+        stops=[
+            {"cell": PLAIN, "direction": "rx", "stage": "send", "function": "f", "frames": 4, "why": "x"}
+            | KEY
+        ],
+    )
+    (wait,), (stop,) = ask("waiting", given), ask("stopped", given)
+    assert wait["count"] == 4 and wait["p50_low_ns"] == 2**20
+    assert (stop["stage"], stop["frames"], stop["why"]) == ("send", 4, "x")

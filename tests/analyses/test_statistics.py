@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtrace.analyses.histogram import quantile
-from qtrace.analyses.stats import estimate, ratio, t_probability, t_quantile
+from qtrace.analyses.stats import estimate, proportion, ratio, t_probability, t_quantile
 
 
 # Critical values of printed tables, 97.5 %.
@@ -102,3 +102,12 @@ def test_quantiles_of_many_samples_are_near_the_true_ones() -> None:
 
 def test_an_empty_histogram_has_no_quantile() -> None:
     assert quantile({}, 0.5) is None and quantile({3: 0}, 0.5) is None
+
+
+def test_a_share_has_the_interval_of_wilson() -> None:
+    """Against the values that Newcombe (Statistics in Medicine 17, 1998) gives for 81 of 263 and 0 of 20."""
+    found = proportion(81, 263)
+    assert (round(found.mean, 4), round(found.low, 4), round(found.high, 4)) == (0.3080, 0.2553, 0.3662)
+    none = proportion(0, 20)
+    assert (none.low, round(none.high, 4)) == (0.0, 0.1611)
+    assert math.isnan(proportion(0, 0).mean)

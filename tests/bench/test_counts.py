@@ -2,135 +2,55 @@
 
 from __future__ import annotations
 
-import subprocess
+import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from exact import FRAMES, Kind, Traced, open_traced, pass_frames, run_window, settle
+from exact import wrong as wrong_in
 
 from qtrace.bench.attach import Attacher
-from qtrace.bench.brief import make_brief
 from qtrace.errors import CellError
-from qtrace.lab.accel import choose_accelerator
-from qtrace.lab.network import Network, open_network
+from qtrace.lab.network import Network
 from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
-from qtrace.model import Cell, Direction
+from qtrace.model import Direction
 from qtrace.store.index import Index
-from qtrace.trace.session import Session
-from qtrace.trace.snapshot import Snapshot
+from qtrace.trace.sampling import sample_rows
 
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
 
-FRAMES = 1009
 # A part of other bodies in Debian's binary, or inline: said so in the ledger.
 UNPLACED = {
     "virtio-net-pci": set(),
     "e1000": {"tx dequeue", "tx complete", "rx enqueue"},
     "rtl8139": {"tx dequeue", "tx complete", "rx enqueue"},
 }
-UNCOUNTED = {"kick", "interrupt"}  # a call of these may stand for many frames
-RETURNS_FRAMES = {"vde_recv"}  # what it is called with does not tell whether a frame is there
-
-
-@dataclass(frozen=True)
-class Traced:
-    network: Network
-    session: Session
+KINDS = (
+    *(Kind("virtio-net-pci", "tap"), Kind("virtio-net-pci", "user"), Kind("e1000", "tap")),
+    *(Kind("rtl8139", "user"), Kind("e1000", "socket"), Kind("virtio-net-pci", "vde")),
+)
 
 
 @pytest.fixture(
     scope="module",
     params=[
-        *(("virtio-net-pci", "tap"), ("virtio-net-pci", "user"), ("e1000", "tap"), ("rtl8139", "user")),
-        *(
-            ("e1000", "socket"),
-            pytest.param(("virtio-net-pci", "vde"), marks=pytest.mark.needs("vde_switch")),
-        ),
+        pytest.param(kind, marks=pytest.mark.needs("vde_switch") if kind.netdev == "vde" else ())
+        for kind in KINDS
     ],
-    ids="-".join,
+    ids=str,
 )
 def traced(request: pytest.FixtureRequest, attacher: Attacher, index: Index) -> Iterator[Traced]:
-    nic, netdev = request.param
-    cell = Cell(nic, netdev, "qemu", None, "rr")
-    paths = make_brief([cell], index, "", ()).paths_of(cell)
-    with (
-        open_network(nic, netdev, "qemu", choose_accelerator()) as network,
-        attacher.attach(network.guest.pid, paths) as session,
-    ):
-        yield Traced(network, session)
-
-
-def icmp_sent(network: Network) -> dict[Direction, int]:
-    """ICMP messages that each side has sent: they answer datagrams for a port where nobody listens."""
-    said = subprocess.run(
-        network.space.argv(["cat", "/proc/net/snmp"]), capture_output=True, text=True, check=True
-    )
-    return {
-        Direction.TX: _out_msgs(network.guest.sh("cat /proc/net/snmp")),
-        Direction.RX: _out_msgs(said.stdout),
-    }
-
-
-def _out_msgs(text: str) -> int:
-    names, values = (line.split() for line in text.splitlines() if line.startswith("Icmp:"))
-    return int(values[names.index("OutMsgs")])
-
-
-def run_window(
-    traced: Traced, send: Callable[[Network, int], int]
-) -> tuple[Snapshot, dict[str, dict[str, int]]]:
-    """One window: what was counted in it, and by how much each device counter went up."""
-    network, session = traced.network, traced.session
-    before = network.device_counters()
-    session.start()
-    assert send(network, FRAMES) == FRAMES
-    settle(session)
-    session.stop()
-    after = network.device_counters()
-    moved = {
-        side: {name: after[side][1][name] - old for name, old in counters.items()}
-        for side, (_, counters) in before.items()
-    }
-    return session.read(), moved
-
-
-def settle(session: Session, deadline: float = 15.0) -> None:
-    """Wait until two looks in a row see the same counts."""
-    until, last = time.monotonic() + deadline, None
-    while (now := session.read().counts) != last:
-        assert time.monotonic() < until, "the counts do not come to rest"
-        last = now
-        time.sleep(0.1)
+    with open_traced(request.param, attacher, index) as traced:
+        yield traced
 
 
 @pytest.mark.parametrize("direction", list(Direction))
 def test_every_stage_has_counted_every_frame(traced: Traced, direction: Direction) -> None:
-    network = traced.network
-    answers = icmp_sent(network)
-    send = frames_to_host if direction is Direction.TX else frames_to_guest
-    snapshot, moved = run_window(traced, send)
-    answers = {way: count - answers[way] for way, count in icmp_sent(network).items()}
-    rows = snapshot.tables()["stages"]
-
-    expected = {direction: FRAMES}
-    # The other way carries nothing but the answers, which their sender has counted itself. libslirp
-    # answers no datagram that it passes on.
-    back = Direction.RX if direction is Direction.TX else Direction.TX
-    expected[back] = 0 if network.netdev == "user" and back is Direction.RX else answers[back]
-    for row in rows:
-        if row["function"] in RETURNS_FRAMES:
-            assert row["attached"] and row["calls"] >= expected[Direction(row["direction"])], row
-        elif row["attached"] and row["stage"] not in UNCOUNTED:
-            assert row["frames"] == expected[Direction(row["direction"])], row
-
-    # The guest's own driver and, for a tap, the host's kernel agree.
-    assert moved["guest"][f"{direction}_packets"] == FRAMES
-    assert moved["guest"][f"{back}_packets"] == expected[back]
-    if network.link.tap:
-        mirrored = {Direction.TX: "rx_packets", Direction.RX: "tx_packets"}
-        assert moved["tap"][mirrored[direction]] == FRAMES
-        assert moved["tap"][mirrored[back]] == expected[back]
+    window = pass_frames(traced, direction)
+    assert not wrong_in(window)
+    assert {"send", "deliver"} <= {row["stage"] for row in window.rows if row["frames"] == FRAMES}
 
 
 def served(network: Network) -> int:
@@ -185,3 +105,87 @@ def test_bytes_are_the_frames_own(traced: Traced) -> None:
         row = rows[stage]
         per_frame = row["bytes"] / row["frames"]
         assert per_frame - 200 in (0, 10, 12), (stage, per_frame)
+
+
+def to_sink(network: Network, number: int) -> None:
+    """Send so many datagrams to the guest, whether it takes them or not."""
+    link = network.space.make(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    with link:
+        for datagram in range(number):
+            link.sendto(datagram.to_bytes(4, "big") + bytes(154), network.link.sink)
+
+
+def test_frames_that_wait_are_followed_or_said_to_be_ambiguous(traced: Traced) -> None:
+    """A stopped guest takes no frames: they wait in the tap, in QEMU's queue, or in both."""
+    network, session, sent, held = traced.network, traced.session, 7, 0.2
+
+    waiting: list[dict[str, object]] = []
+
+    def send(network: Network, _: int) -> int:
+        network.guest.qmp("stop")
+        to_sink(network, sent)
+        settle(session)
+        waiting.extend(session.read().tables()["stops"])
+        time.sleep(held)  # what the first of them waits for, and not we
+        network.guest.qmp("cont")
+        return FRAMES
+
+    snapshot, moved = run_window(traced, send)
+    assert moved["guest"]["rx_packets"] == sent
+    row = next(row for row in snapshot.tables()["frames"] if row["direction"] == "rx")
+    assert row["matched"] + row["ambiguous"] + row["unmatched"] == row["frames"] == sent, row
+    times = {
+        one["slot"]: one["count"] for one in snapshot.tables()["frame_times"] if one["direction"] == "rx"
+    }
+    if network.netdev == "tap":  # QEMU reads one frame and then no more, so none is mistaken for another
+        assert row["matched"] == sent and row["waited"] == 1
+        assert 2.0 ** (max(times) + 1) >= held * 1e9
+        (waited,) = (one for one in snapshot.tables()["waits"] if one["direction"] == "rx")
+        assert waited["count"] == 1 and 2.0 ** (waited["slot"] + 1) >= held * 1e9
+        assert waited["from_stage"] == "send" and waited["to_stage"] == "deliver"
+    assert [one["frames"] for one in waiting if one["direction"] == "rx"] == [row["waited"]]
+    assert all("waiting in QEMU's queue" in str(one["why"]) for one in waiting), waiting
+    assert not snapshot.tables()["stops"]
+    assert row["matched"] in (0, sent), "one of several that waited was taken for another"
+    said = {one["kind"]: one["count"] for one in snapshot.tables()["ledger"] if one["item"].startswith("rx ")}
+    for kind in ("ambiguous", "unmatched"):
+        assert said.get(kind, 0) == row[kind]
+
+
+def test_sampled_frames_have_their_own_bytes(traced: Traced) -> None:
+    """Without the header that a tap's client may put before them: the address and the size are pktgen's."""
+    network, session = traced.network, traced.session
+    sampler = session.sample_frames(1, most=10**6)
+    snapshot, _ = run_window(traced, frames_to_host)
+    probes = [stage.probe for stage in snapshot.stages]
+    rows = [
+        row
+        for row in sample_rows(sampler.hits(), probes, snapshot.owners, {})
+        if (row["direction"], row["stage"]) == ("tx", "deliver")
+    ]
+    assert len(rows) == FRAMES
+    for row in rows:
+        data = bytes.fromhex(row["data"])[row["header"] :]
+        assert data[:6].hex(":") == network.link.host_mac
+        assert row["bytes"] - row["header"] == len(data) == 200
+    assert not [row for row in snapshot.tables()["ledger"] if row["kind"] == "lost"]
+
+
+def test_frames_to_a_link_that_is_down_are_dropped_and_said_so(traced: Traced) -> None:
+    network, session, sent = traced.network, traced.session, 11
+    session.start()
+    network.guest.qmp("set_link", name="net0", up=False)
+    try:
+        to_sink(network, sent)
+        settle(session)
+        session.stop()
+        tables = session.read().tables()
+    finally:
+        network.guest.qmp("set_link", name="net0", up=True)
+    (stop,) = (row for row in tables["stops"] if row["direction"] == "rx")
+    assert (stop["stage"], stop["frames"]) == ("send", sent)
+    assert stop["why"] == "the link is down: dropped"
+    row = next(row for row in tables["frames"] if row["direction"] == "rx")
+    assert (row["frames"], row["unmatched"]) == (sent, sent)
+    said = [row for row in tables["ledger"] if row["kind"] == "stopped"]
+    assert [(row["count"], row["note"]) for row in said] == [(sent, stop["why"])]

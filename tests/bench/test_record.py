@@ -37,6 +37,7 @@ class Recording:
 
     def __init__(self, network: Network, run: Path, duration: float) -> None:
         words = [str(network.guest.pid), "-o", str(run), "--duration", str(duration), "--format", "json"]
+        words += ["--max-overhead", "none"]  # exact at any cost
         self.process = subprocess.Popen(
             [sys.executable, "-m", "qtrace", "record", *words],
             stdout=subprocess.PIPE,
@@ -88,15 +89,6 @@ def test_the_probes_of_a_process_are_listed_with_the_reason_if_not(network: Netw
     assert deliver["tx"]["function"] == "tap_receive_iov" and deliver["tx"]["attachable"]
     assert deliver["tx"]["kind"] == "uprobe" and deliver["tx"]["offset"] > 0
     assert all(bool(row["reason"]) != row["attachable"] for row in rows)
-
-
-def test_a_guest_that_ends_is_said(network: Network, tmp_path: Path) -> None:
-    with open_network("e1000", "user", "qemu", choose_accelerator()) as short:
-        recording = Recording(short, tmp_path / "run", 300)
-        os.kill(short.guest.pid, signal.SIGKILL)
-        _, err = recording.process.communicate(timeout=60)
-    assert recording.process.returncode == 1
-    assert "has ended" in err and "Traceback" not in err
 
 
 def test_the_folder_must_be_free(network: Network, tmp_path: Path) -> None:

@@ -70,6 +70,33 @@ def test_the_worker_is_there_exactly_with_vhost(answer: dict[str, Any]) -> None:
 
 
 def test_nothing_was_lost(answer: dict[str, Any]) -> None:
-    for datapath in answer.values():
-        for window in datapath["windows"].values():
+    for datapath in ("vhost-net", "qemu"):
+        for window in answer[datapath]["windows"].values():
             assert not [row for row in window["ledger"] if row["kind"] in ("lost", "missed", "unattached")]
+
+
+def test_each_worker_s_frames_are_its_queue_s(answer: dict[str, Any]) -> None:
+    queues = answer["queues"]
+    assert queues["workers"] == 3
+    expected = {(name, queue): frames for name, queue, frames in queues["sent"]}
+    assert sorted(expected.values()) == [17, 31, 47]
+    for stage in ("deliver", "complete"):
+        counted = {
+            (row["netdev"], row["queue"]): row["frames"]
+            for row in queues["queues"]
+            if (row["direction"], row["stage"]) == ("tx", stage)
+        }
+        assert counted == expected
+
+
+@pytest.mark.parametrize("way", ["tx", "rx"])
+@pytest.mark.parametrize("datapath", ["vhost-net", "qemu"])
+def test_frames_are_followed_where_they_are_carried(answer: dict[str, Any], datapath: str, way: str) -> None:
+    """A batch of vhost's is matched as one where it is given back as one, else its frames are ambiguous."""
+    rows = [row for row in answer[datapath]["windows"][way]["frames"] if row["direction"] == way]
+    carried = "kernel" if datapath == "vhost-net" else "qemu"
+    assert carried in {row["carried"] for row in rows}
+    for row in rows:
+        expected = FRAMES if row["carried"] == carried else 0
+        assert row["frames"] == row["matched"] + row["ambiguous"] == expected, row
+        assert not row["unmatched"], row

@@ -1,6 +1,8 @@
 """Runs in the lab machine: 1009 frames each way over a tap with or without vhost, every count as JSON."""
 
+import contextlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -9,13 +11,16 @@ from qtrace.bench.attach import Attacher
 from qtrace.bench.brief import Brief
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.network import open_network
-from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
+from qtrace.lab.tap import open_queues
+from qtrace.lab.workload.frames import frames_from, frames_to_guest, frames_to_host
 from qtrace.model import Cell
-from qtrace.proc import vhost_worker
+from qtrace.proc import vhost_workers
 from qtrace.store.index import open_index
 from qtrace.trace.engine import open_engine
 
 FRAMES = 1009
+# Device in the guest, netdev, queue, frames.
+QUEUES = (("eth0", "net0", 0, 17), ("eth1", "net1", 0, 31), ("eth1", "net1", 1, 47))
 
 
 def main() -> None:
@@ -26,8 +31,11 @@ def main() -> None:
         for datapath in ("vhost-net", "qemu"):
             cell = Cell("virtio-net-pci", "tap", datapath, None, "rr")
             paths = [*brief.paths_of(cell), *brief.other_datapath(cell)]
+            two = 2 if datapath == "vhost-net" else 1
             with (
-                open_network(cell.nic, cell.netdev, datapath, choose_accelerator()) as network,
+                open_network(
+                    cell.nic, cell.netdev, datapath, choose_accelerator(), processors=two
+                ) as network,
                 attacher.attach(network.guest.pid, paths) as session,
             ):
                 windows = {}
@@ -44,8 +52,42 @@ def main() -> None:
                         for side, (_, counters) in before.items()
                     }
                     windows[way] = {"sent": sent, "moved": moved, **session.read().tables()}
-                answer[datapath] = {"worker": vhost_worker(network.guest.pid), "windows": windows}
+                answer[datapath] = {
+                    "worker": next(iter(vhost_workers(network.guest.pid)), None),
+                    "windows": windows,
+                }
+                if datapath == "vhost-net":
+                    answer["queues"] = queues(network, session)
     print(json.dumps(answer))
+
+
+def queues(network, session) -> object:  # type: ignore[no-untyped-def]
+    """One more NIC with two queues, each with a worker of its own: what every worker carried."""
+    with contextlib.ExitStack() as stack:
+        taps = stack.enter_context(open_queues(network.space, "queued", 2))
+        for number, tap in enumerate(taps):
+            vhost = os.open("/dev/vhost-net", os.O_RDWR)
+            stack.callback(os.close, vhost)
+            network.guest.hand_over(f"tap{number}", tap)
+            network.guest.hand_over(f"vhost{number}", vhost)
+        handed = {"fds": "tap0:tap1", "vhost": True, "vhostfds": "vhost0:vhost1"}
+        network.guest.qmp("netdev_add", type="tap", id="net1", **handed)
+        more = {"mq": True, "vectors": 6, "romfile": ""}
+        network.guest.qmp("device_add", driver="virtio-net-pci", netdev="net1", id="nic1", **more)
+        network.space.ip("link", "set", "queued", "up")
+        network.guest.sh(
+            "echo 1 >/sys/bus/pci/rescan; tries=0; until ip link set eth1 up 2>/dev/null || "
+            "[ $((tries += 1)) -gt 200 ]; do usleep 100000; done; ip link set eth1 up",
+            timeout=60,
+        )
+        session.start()
+        sent = [
+            [name, queue, frames_from(network, device, frames, queue)]
+            for device, name, queue, frames in QUEUES
+        ]
+        _settle(session)
+        session.stop()
+        return {"sent": sent, "workers": len(vhost_workers(network.guest.pid)), **session.read().tables()}
 
 
 def _arrived(network, before, way) -> None:  # type: ignore[no-untyped-def]

@@ -27,20 +27,18 @@ from qtrace.model import Direction
 
 pytestmark = pytest.mark.needs("root", "tun", "ip", "setpriv", "busybox", "vde_switch")
 
-# NIC, netdev, stream
-LINKS = (("e1000", "socket", False), ("pcnet", "socket", True), ("e1000e", "vde", False))
+# NIC, netdev, form
+LINKS = (("e1000", "socket", ""), ("pcnet", "socket", "fd-stream"), ("e1000e", "vde", ""))
 FRAMES = 503
 
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(item, id="-".join(map(str, item[:2])) + ("-stream" if item[2] else "")) for item in LINKS
-    ],
+    params=[pytest.param(item, id="-".join(filter(None, item))) for item in LINKS],
 )
 def network(request: pytest.FixtureRequest) -> Iterator[Network]:
-    nic, netdev, stream = request.param
-    with open_network(nic, netdev, "qemu", choose_accelerator(), stream=stream) as network:
+    nic, netdev, form = request.param
+    with open_network(nic, netdev, "qemu", choose_accelerator(), form=form) as network:
         yield network
 
 
@@ -109,7 +107,7 @@ def test_it_dies_with_its_owner(netdev: str) -> None:
 def test_a_frame_of_a_stream_has_its_length_before_it() -> None:
     with (
         open_namespace() as space,
-        open_link(space, "socket", stream=True) as link,
+        open_link(space, "socket", form="fd-stream") as link,
         socket.socket(fileno=os.dup(link.fds[0])) as qemu,
     ):
         qemu.settimeout(10)

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.image import NIC_MODULES
 from qtrace.lab.lab import open_lab
-from qtrace.lab.lab_image import NIC_MODULES
 from qtrace.lab.mode import CELLS, load_mode, load_modes
 from qtrace.lab.owned import LABS, remove_leftovers
 

@@ -97,11 +97,39 @@ def _probed(tables: dict[str, list[dict[str, object]]], cell: Cell) -> None:
     tables["syscalls"] = [
         {"thread": "qemu-system-x86", "tid": 100, "name": name, "fd": fd, "calls": FRAMES // 2, "errors": 0,
          "bytes": 9} for name, fd in (("writev", "tap"), ("readv", "tap"), ("ppoll", ""))]  # fmt: skip
+    _followed(tables, cell)
     if cell.netdev == "tap":
         counters = dict.fromkeys(("rx_packets", "tx_packets"), FRAMES + 2)
         counters |= dict.fromkeys(("rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped"), 0)
         tables["devices"] = [{"device": "qt0", "side": "tap", **counters}]
     tables["ledger"] = [{"kind": "windowed", "item": "edges", "count": 3, "note": "one frame in 16 timed"}]
+
+
+def _followed(tables: dict[str, list[dict[str, object]]], cell: Cell) -> None:
+    """Frames from end to end: all but three matched, of which one waited; and where the CPU was."""
+    whose = {"netdev_id": "net0", "queue": 0}
+    tables |= {name: [] for name in ("frames", "frame_times", "waits", "stops")}
+    for direction in [cell.direction] if cell.direction else list(Direction):
+        stages = way(cell.nic, cell.netdev, cell.datapath, direction).stages
+        first, last = stages[1], stages[-2]
+        ends = {"direction": direction.value, "from_stage": str(first.stage),
+                "from_function": first.function, "to_stage": str(last.stage),
+                "to_function": last.function}  # fmt: skip
+        carried = "kernel" if cell.datapath == "vhost-net" else "qemu"
+        tables["frames"].append(
+            {**whose, **ends, "carried": carried, "frames": FRAMES, "matched": FRAMES - 3, "ambiguous": 1,
+             "unmatched": 2, "waited": 1})  # fmt: skip
+        tables["frame_times"].append({**whose, **ends, "slot": 14, "count": FRAMES - 3})
+        tables["waits"].append({**whose, **ends, "slot": 27, "count": 1})
+        tables["stops"].append(
+            {**whose, "direction": direction.value, "stage": str(first.stage), "function": first.function,
+             "frames": 2, "why": "the link is down: dropped"})  # fmt: skip
+    tables["cpu_functions"] = [
+        {"thread": thread, "tid": 100, "function": name, "file": file, "samples": samples, "hertz": 100}
+        for thread, name, file, samples in (
+            ("qemu-system-x86", "[kernel]", "", 30), ("qemu-system-x86", "tap_send", "net/tap.c", 10),
+            ("CPU 0/KVM", "unknown", "qemu-system-x86_64", 60))
+    ]  # fmt: skip
 
 
 def make_run(path: Path, repetitions: int = 3, **meta: object) -> Path:

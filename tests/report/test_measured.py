@@ -97,3 +97,15 @@ def test_what_was_missed_or_is_shared_comes_first(tmp_path: Path) -> None:
     writer.add("e1000+tap+qemu+tx+tcp", 2, True, {"ledger": ledger})
     head = measured(RunReader.open(folder), way("e1000", "tap", "qemu", Direction.TX)).head()
     assert head[1] == "NOT EXACT: missed: on_function: 7"
+
+
+def test_frames_from_end_to_end_and_the_cpu_are_below_the_path(run: Path) -> None:
+    path = way("virtio-net-pci", "tap", "qemu", Direction.TX)
+    _, whole, waited, stopped, cpu = measured(RunReader.open(run), path).tail()
+    frames = f"{REPETITIONS * (FRAMES - 3):,} of {REPETITIONS * FRAMES:,} frames followed"
+    frames += " (3 ambiguous, 6 unmatched)"
+    assert whole.startswith("first stage to last (dequeue to complete): p50 ") and whole.endswith(frames)
+    assert waited.startswith("waited between dequeue and complete: 3 frames, p50 ")
+    assert stopped == "stopped at dequeue (tap_dequeue_tx): 6 frames: the link is down: dropped"
+    shares = "unknown in qemu-system-x86_64 60 %, [kernel] 30 %, tap_send 10 %"
+    assert cpu == f"CPU time of the whole QEMU, 300 samples: {shares}"

@@ -224,3 +224,13 @@ def test_how_sure_a_step_is(index: Index) -> None:
     assert steps["tap_receive_iov"] and steps["tap_receive_iov"].confidence == "exact"  # of the chosen pair
     handler = steps["virtio_net_handle_tx_bh"]  # other queues have other handlers
     assert handler and handler.confidence == "by type" and handler.how == "argument, by type"
+
+
+def test_a_stream_of_a_socket_has_a_path_of_its_own(index: Index) -> None:
+    sent = walk(index, "e1000", "socket-stream", direction=Direction.TX)
+    got = walk(index, "e1000", "socket-stream", direction=Direction.RX)
+    assert [step.function for step in sent.stages if step.stage == Role.DELIVER] == ["net_socket_receive"]
+    assert sent.boundary.name == "sendmsg" and got.boundary.name == "recv"
+    assert "net_socket_rs_finalize" in [step.function for step in got.steps]
+    plain = walk(index, "e1000", "socket", direction=Direction.TX)
+    assert "net_socket_receive_dgram" in [step.function for step in plain.steps]

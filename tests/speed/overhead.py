@@ -1,27 +1,28 @@
-"""What probing costs a guest's traffic, ours beside bpftrace on the same functions: `make bench-overhead`.
+"""What probing costs a guest's traffic, ours at each level beside other tools: `make bench-overhead`.
 
     python tests/speed/overhead.py ROUNDS
 
-Writes docs/overhead.md. Nothing else may run on the machine meanwhile. Needs root, bcc and bpftrace.
+Writes docs/overhead.md. Nothing else may run on the machine meanwhile. Needs root, bcc, bpftrace and
+bpfcc-tools.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
-import re
-import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+
+import rivals
 
 from qtrace.analyses.stats import Estimate, ratio
 from qtrace.bench.attach import Attacher, Placement
 from qtrace.bench.conditions import conditions
-from qtrace.binary.elf import Elf
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.guest import find_qemu
 from qtrace.lab.kernel import ensure_kernel
@@ -32,108 +33,168 @@ from qtrace.model import Direction, Probe
 from qtrace.model import Path as Walked
 from qtrace.source.build import ensure_index
 from qtrace.source.walk import walk
+from qtrace.trace.budget import UNLIMITED, Budget, cost_of, default_budget
+from qtrace.trace.calibrate import Cost
 from qtrace.trace.engine import open_engine
+from qtrace.trace.level import Level
+from qtrace.trace.regulator import Regulator
 from qtrace.trace.target import Target
 
 ROOT = Path(__file__).parent.parent.parent
-_SECONDS = 5.0
-_CHOICES = ("no probes", "qtrace, stages", "bpftrace, the same functions")
-_COUNTED = re.compile(r"^@\[?[^:]*\]?: (\d+)$", re.MULTILINE)
-_TIMEOUT = 60.0
+_SECONDS = 3
+_SMALL = 64  # bytes of a datagram
+_NONE = "no probes"
+_OURS: dict[str, tuple[Level, Budget]] = {
+    "qtrace, counts": (Level.COUNTS, UNLIMITED),
+    "qtrace, stages within 5 %": (Level.STAGES, default_budget(Level.STAGES)),
+    "qtrace, stages exactly": (Level.STAGES, UNLIMITED),
+    "qtrace, full": (Level.FULL, UNLIMITED),
+}
+_STAGES, _FULL = "bpftrace, the functions of stages", "bpftrace, the functions of full"
+_FUNCCOUNT, _FUNCLATENCY = "funccount, those exported", "funclatency, those exported"
+_CHOICES = (_NONE, *_OURS, _STAGES, _FULL, _FUNCCOUNT, _FUNCLATENCY)
+_TRAFFIC = {"TCP": "Mbit/s", "small": "frames/s"}
 
 
-class Round(NamedTuple):
-    """One measurement: bit/s, seconds to attach and to detach, hits of all probes, what was lost."""
+@dataclass(frozen=True)
+class Round:
+    """One measurement: traffic by its name (bit/s and frames/s), seconds to attach and to detach, hits a
+    second, seconds of processor that they take by calibration in one second, what was lost, the share of the
+    time in which functions were counted."""
 
-    throughput: float
-    attach: float
-    detach: float
-    hits: int
-    lost: int
+    traffic: dict[str, float]
+    attach: float = 0.0
+    detach: float = 0.0
+    hits: dict[str, float] = field(default_factory=dict)
+    load: dict[str, float] = field(default_factory=dict)
+    lost: int = 0
+    observed: dict[str, float] = field(default_factory=dict)
 
 
 class Bench:
-    """One guest, virtio-net on a tap, whose TCP stream to the host is measured in turn."""
+    """One guest, virtio-net on a tap, whose traffic to the host is measured in turn."""
 
     def __init__(
-        self, network: Network, attacher: Attacher, paths: Sequence[Walked], probes: list[Probe]
+        self, network: Network, attacher: Attacher, paths: Sequence[Walked], cost: Cost, placement: Placement
     ) -> None:
-        self._network, self._attacher, self._paths = network, attacher, paths
-        self._probes = probes
+        self._network, self._attacher, self._paths, self._cost = network, attacher, paths, cost
+        self._probes: dict[Level, list[Probe]] = {}
+        self._starts: dict[Probe, int] = {}
+        for level in (Level.STAGES, Level.FULL):
+            found, _ = placement.probes(paths, level)
+            self._probes[level] = _once(probe for probe in found if probe.kind in ("uprobe", "uretprobe"))
+            for probe in self._probes[level]:
+                file = next(
+                    step.file for path in paths for step in path.steps if step.function == probe.function
+                )
+                place = placement.locate(probe.function, file)
+                assert place
+                self._starts[probe] = place[1].offset
+        self._binary = self._probes[Level.STAGES][0].binary
 
     def measure(self, choice: str) -> Round:
-        """One round of `choice`."""
-        if choice == "no probes":
-            return Round(self._traffic(), 0.0, 0.0, 0, 0)
-        return self._ours() if choice.startswith("qtrace") else self._theirs()
+        """One round of `choice`: both kinds of traffic, one after the other."""
+        if choice == _NONE:
+            return Round({name: self._traffic(name) for name in _TRAFFIC})
+        if choice in _OURS:
+            return self._ours(*_OURS[choice])
+        return self._theirs(choice)
 
-    def _traffic(self) -> float:
-        metrics, _ = tcp(self._network, Direction.TX, _SECONDS)
-        return {name: value for name, value, _ in metrics}["throughput"]
+    def _traffic(self, name: str) -> float:
+        if name == "TCP":
+            metrics, _ = tcp(self._network, Direction.TX, _SECONDS)
+            return {metric: value for metric, value, _ in metrics}["throughput"]
+        link = self._network.link
+        before = self._frames()
+        self._network.guest.sh(
+            f"iperf3 -c {link.host_addr} -p {PORT} -u -b 0 -l {_SMALL} -t {_SECONDS} >/dev/null",
+            timeout=_SECONDS + 60,
+        )
+        return (self._frames() - before) / _SECONDS
 
-    def _ours(self) -> Round:
+    def _frames(self) -> int:
+        return self._network.device_counters()["tap"][1]["rx_packets"]
+
+    def _ours(self, level: Level, budget: Budget) -> Round:
+        pid = self._network.guest.pid
+        traffic: dict[str, float] = {}
+        hits: dict[str, float] = {}
+        load: dict[str, float] = {}
+        observed: dict[str, float] = {}
+        lost = 0
         began = time.monotonic()
-        with self._attacher.attach(self._network.guest.pid, self._paths) as session:
-            session.start()
-            attached = time.monotonic()
-            throughput = self._traffic()
-            session.stop()
-            seen = session.read()
+        with self._attacher.attach(pid, self._paths, level) as session:
+            attached = time.monotonic() - began
+            for name in _TRAFFIC:
+                regulator = Regulator(session, budget, self._cost, lambda window: None)
+                session.start()
+                regulator.begin()
+                traffic[name] = _meanwhile(lambda name=name: self._traffic(name), regulator)
+                session.stop()
+                regulator.end()
+                seen = session.read()
+                calls = sum(count.calls for count in seen.syscalls.values())
+                hits[name] = (seen.hits + calls) / seen.seconds
+                load[name] = sum(cost_of(seen, self._cost)) / seen.seconds
+                lost += sum(seen.lost.values()) + sum(seen.missed.values())
+                observed[name] = 1 - min(1.0, regulator.off / seen.seconds)
+                if regulator.pauses:
+                    session.resume()
             before = time.monotonic()
-        hits = sum(count.calls for count in seen.counts.values())
-        lost = sum(seen.lost.values()) + sum(seen.missed.values())
-        return Round(throughput, attached - began, time.monotonic() - before, hits, lost)
+        return Round(traffic, attached, time.monotonic() - before, hits, load, lost, observed)
 
-    def _theirs(self) -> Round:
+    def _theirs(self, choice: str) -> Round:
         began = time.monotonic()
-        with self._bpftrace() as process:
-            attached = time.monotonic()
-            throughput = self._traffic()
+        with self._rival(choice) as rival:
+            attached = time.monotonic() - began
+            again = time.monotonic()
+            traffic = {name: self._traffic(name) for name in _TRAFFIC}
+            took = time.monotonic() - again
             before = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            said, _ = process.communicate(timeout=_TIMEOUT)
-        hits = sum(int(number) for number in _COUNTED.findall(said))
-        return Round(throughput, attached - began, time.monotonic() - before, hits, 0)
+            hits = rival.end() / took
+        return Round(traffic, attached, time.monotonic() - before, dict.fromkeys(_TRAFFIC, hits))
 
     @contextlib.contextmanager
-    def _bpftrace(self) -> Iterator[subprocess.Popen[str]]:
-        """bpftrace, attached: a count for each function that we probe in QEMU."""
+    def _rival(self, choice: str) -> Iterator[rivals.Rival]:
         pid = self._network.guest.pid
-        elfs = {probe.binary: Elf(Path(probe.binary)) for probe in self._probes}
-        lines = ['BEGIN { printf("attached\\n"); }']
-        for number, probe in enumerate(self._probes):
-            address = _address(elfs[probe.binary], probe.offset)
-            lines.append(f"{probe.kind}:{probe.binary}:{address:#x} {{ @[{number}] = count(); }}")
-        process = subprocess.Popen(
-            ["bpftrace", "--unsafe", "-p", str(pid), "-e", "\n".join(lines)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        if choice in (_STAGES, _FULL):
+            probes = self._probes[Level.FULL if choice == _FULL else Level.STAGES]
+            with rivals.bpftrace(pid, probes, self._starts) as rival:
+                yield rival
+        else:
+            tool = rivals.funccount if choice == _FUNCCOUNT else rivals.funclatency
+            names = rivals.exported(self._binary, self._probes[Level.STAGES])
+            with tool(pid, self._binary, names) as rival:
+                yield rival
+
+
+def _once(probes: Iterator[Probe]) -> list[Probe]:
+    """A function that both directions share is one for other tools."""
+    return list({(probe.binary, probe.function): probe for probe in probes}.values())
+
+
+def _meanwhile(traffic: Callable[[], float], regulator: Regulator) -> float:
+    """The traffic's rate, with the regulator at work as `record` has it."""
+    found: list[float] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
         try:
-            said = ""
-            assert process.stdout
-            for line in process.stdout:
-                said += line
-                if line == "attached\n":
-                    break
-            else:
-                raise SystemExit(f"bpftrace did not attach: {said}")
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+            found.append(traffic())
+        except BaseException as exc:
+            failed.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive():
+        regulator.run(0.1)
+    thread.join()
+    if failed:
+        raise failed[0]
+    return found[0]
 
 
-def _address(elf: Elf, offset: int) -> int:
-    """The virtual address of what stands at a file offset."""
-    for part in elf.segments:
-        if part.offset <= offset < part.offset + part.size:
-            return offset - part.offset + part.address
-    raise SystemExit(f"{elf.path} has nothing at {offset:#x}")
-
-
-def measure(rounds: int) -> dict[str, list[Round]]:
+def measure(rounds: int) -> tuple[dict[str, list[Round]], Cost]:
     """Choice -> its rounds; in each round all choices, in an order of its own."""
     index, _ = ensure_index()
     ways = [walk(index, "virtio-net-pci", "tap", direction=way) for way in Direction]
@@ -144,21 +205,21 @@ def measure(rounds: int) -> dict[str, list[Round]]:
         open_network("virtio-net-pci", "tap", "qemu", choose_accelerator()) as network,
         serve(network.space, SERVER, PORT),
     ):
-        probes, _ = Placement(index, Target(network.guest.pid).libraries()).probes(ways)
-        ours = [probe for probe in probes if probe.kind in ("uprobe", "uretprobe")]
-        bench = Bench(network, Attacher(engine, index), ways, ours)
-        for choice in _CHOICES:
+        cost = engine.calibrate()
+        placement = Placement(index, Target(network.guest.pid).libraries())
+        bench = Bench(network, Attacher(engine, index), ways, cost, placement)
+        for choice in (_NONE, "qtrace, full"):
             bench.measure(choice)  # to warm up
         for number in range(rounds):
             for choice in order.sample(_CHOICES, len(_CHOICES)):
                 found[choice].append(bench.measure(choice))
             print(f"round {number + 1} of {rounds}", file=sys.stderr)
-    return found
+    return found, cost
 
 
-def page(found: dict[str, list[Round]]) -> str:
+def page(found: dict[str, list[Round]], cost: Cost) -> str:
     """The page."""
-    plain = found[_CHOICES[0]]
+    plain = found[_NONE]
     facts = conditions(find_qemu(), choose_accelerator(), f"Linux {ensure_kernel().release}")
     said = subprocess.run(["bpftrace", "--version"], capture_output=True, text=True, check=True)
     lines = [
@@ -168,40 +229,68 @@ def page(found: dict[str, list[Round]]) -> str:
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         f"- bpftrace: {said.stdout.strip()}",
-        f"- {len(plain)} rounds of {_SECONDS:.0f} s each, interleaved in a random order; one TCP stream "
-        "from the guest, virtio-net-pci on tap",
+        f"- cost of a hit, calibrated: {cost}",
+        f"- {len(plain)} rounds, interleaved in a random order, {_SECONDS} s for each kind of traffic; "
+        "virtio-net-pci on tap, from the guest",
         "",
-        "`qtrace, stages` is what `record` attaches: both directions' stages and all system calls, with "
-        "frames, bytes and times between stages. `bpftrace` counts hits of the same functions, nothing else.",
+        "`counts` is all system calls, without a probe in QEMU; `stages` is what `record` attaches: both "
+        "directions' stages with frames, bytes and times between them; `full` is every function of the path "
+        "that has a place in the binary. Other tools count hits, funclatency times each call; bcc's tools "
+        "find a function by exported name only, so static ones are not among theirs.",
         "",
-        "| | throughput, Mbit/s | ratio to no probes | hits/s | cost of a hit, µs | attach, s | detach, s "
-        "| lost |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "A hit is a probe that ran, or a system call that was counted; other tools' are of both kinds "
+        "of traffic together. `by calibration` is hits times what one costs in a loop, as a share of one "
+        "processor: what --max-overhead limits on the mean, pauses included. `observed` is the share of the "
+        "time in which functions were counted.",
     ]
+    for name, unit in _TRAFFIC.items():
+        what = "One TCP stream" if name == "TCP" else f"Datagrams of {_SMALL} bytes, as fast as they go"
+        lines += [
+            "",
+            f"## {what}",
+            "",
+            f"| | {unit} | ratio to no probes | hits/s | cost of a hit, µs | by calibration | observed |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+            *(_row(choice, name, rounds, plain) for choice, rounds in found.items()),
+            "",
+            *(
+                f"{ours} against {theirs}: {_interval(_ratio(found[ours], found[theirs], name))}."
+                for ours, theirs in (("qtrace, full", _FULL), ("qtrace, stages exactly", _STAGES))
+            ),
+        ]
+    lines += ["", "## Attaching and detaching", ""]
+    lines += ["| | attach, s | detach, s | lost |", "| --- | ---: | ---: | ---: |"]
     for choice, rounds in found.items():
-        share = ratio([(mine.throughput, bare.throughput) for mine, bare in zip(rounds, plain, strict=True)])
-        lines.append(_row(choice, rounds, plain, share))
-    ours, theirs = found[_CHOICES[1]], found[_CHOICES[2]]
-    against = ratio([(mine.throughput, other.throughput) for mine, other in zip(ours, theirs, strict=True)])
-    lines += ["", f"qtrace against bpftrace: {_interval(against)}."]
+        if choice != _NONE:
+            times = _mean([item.attach for item in rounds]), _mean([item.detach for item in rounds])
+            lost = str(sum(item.lost for item in rounds)) if choice in _OURS else ""
+            lines.append(f"| {choice} | {times[0]:.2f} | {times[1]:.2f} | {lost} |")
     return "\n".join(lines) + "\n"
 
 
-def _row(choice: str, rounds: Sequence[Round], plain: Sequence[Round], share: Estimate) -> str:
-    def mean(values: Sequence[float]) -> float:
-        return sum(values) / len(values)
+def _row(choice: str, name: str, rounds: Sequence[Round], plain: Sequence[Round]) -> str:
+    speed = _mean([item.traffic[name] for item in rounds]) / (1e6 if name == "TCP" else 1)
+    if choice == _NONE:
+        return f"| {choice} | {speed:,.0f} | 1 | | | | |"
+    hits = _mean([item.hits[name] for item in rounds])
+    # The time that is missing from the traffic, shared among the hits.
+    pairs = zip(rounds, plain, strict=True)
+    dear = _mean([1 - mine.traffic[name] / bare.traffic[name] for mine, bare in pairs])
+    cells = [choice, f"{speed:,.0f}", _interval(_ratio(rounds, plain, name)), f"{hits:,.0f}"]
+    cells.append(f"{1e6 * dear / hits:.2f}" if hits else "")
+    loads = [item.load[name] for item in rounds if name in item.load]
+    cells += [f"{_mean(loads):.1%}" if loads else ""]
+    cells.append(f"{_mean([item.observed[name] for item in rounds]):.0%}" if choice in _OURS else "")
+    return "| " + " | ".join(cells) + " |"
 
-    speed = mean([item.throughput for item in rounds]) / 1e6
-    if choice == _CHOICES[0]:
-        return f"| {choice} | {speed:.0f} | 1 | | | | | |"
-    hits = mean([item.hits / _SECONDS for item in rounds])
-    # The time that is missing from the stream, shared among the hits.
-    dear = mean([1 - mine.throughput / bare.throughput for mine, bare in zip(rounds, plain, strict=True)])
-    cells = [choice, f"{speed:.0f}", _interval(share), f"{hits:,.0f}"]
-    cells += [f"{1e6 * dear / hits:.1f}" if hits else ""]
-    cells += [f"{mean([getattr(item, name) for item in rounds]):.2f}" for name in ("attach", "detach")]
-    lost = sum(item.lost for item in rounds)
-    return "| " + " | ".join([*cells, str(lost) if choice == _CHOICES[1] else ""]) + " |"
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _ratio(rounds: Sequence[Round], others: Sequence[Round], name: str) -> Estimate:
+    pairs = zip(rounds, others, strict=True)
+    return ratio([(mine.traffic[name], other.traffic[name]) for mine, other in pairs])
 
 
 def _interval(estimate: Estimate) -> str:
@@ -209,7 +298,7 @@ def _interval(estimate: Estimate) -> str:
 
 
 def main() -> None:
-    text = page(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 7))
+    text = page(*measure(int(sys.argv[1]) if len(sys.argv) > 1 else 7))
     (ROOT / "docs" / "overhead.md").write_text(text)
     print(text)
 

@@ -1,0 +1,22 @@
+"""Frames that stopped on their way and did not go on: at which stage, and why."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from qtrace.analyses.data import CELL, Data
+
+__all__ = ["COLUMNS", "QUESTION", "analyse"]
+
+QUESTION = "Where did frames stop for good, and why?"
+_KEY = [*CELL, "direction", "stage", "function", "why"]
+COLUMNS = (*_KEY, "n", "frames")
+
+
+def analyse(data: Data) -> pd.DataFrame:
+    """Sums over the `n` repetitions; `why` as far as the stage and the state of both ends tell it."""
+    rows = []
+    for key, part in data.table("stops").groupby(_KEY, sort=True):
+        row: dict[str, object] = dict(zip(_KEY, key, strict=True))
+        rows.append(row | {"n": int(part["rep"].nunique()), "frames": int(part["frames"].sum())})
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,130 @@
+/* One frame in so many, with each of its hits sent to user space: when, where, and the frame's first bytes.
+ *
+ * Which frame a hit is of is told by (group, when the frame began); frames.bpf.c follows it. All other frames
+ * cost one look at a counter.
+ */
+
+#define SAMPLE_BYTES 256   /* of the frame; kept equal to qtrace/trace/sampling.py */
+#define SAMPLE_VECTORS 8
+
+struct sampling {
+    u64 every; /* 0: none */
+    u64 most;  /* frames a second */
+    u64 begun;
+    u64 second; /* when this second began */
+    u64 chosen; /* in this second */
+    u64 passed_over; /* beyond `most` */
+};
+
+struct sample {
+    u64 when;
+    u64 began;
+    u64 frames;
+    u64 bytes;
+    u32 thread;
+    u32 group;
+    u16 cpu;
+    u16 length; /* of data */
+    u8 slot;
+    u8 has_data; /* 1: only the data of the hit before at this slot of this frame */
+    u16 unused;
+};
+
+struct sample_with_data {
+    struct sample head;
+    u8 data[2 * SAMPLE_BYTES]; /* twice: what the verifier knows of an offset is only its bits */
+};
+
+BPF_ARRAY(sampling, struct sampling, 1);
+BPF_RINGBUF_OUTPUT(sample_events, 1024); /* pages */
+
+static __always_inline struct sampling *sampling_on(void) {
+    u32 zero = 0;
+    struct sampling *found = sampling.lookup(&zero);
+    return found && found->every ? found : 0;
+}
+
+/* Whether the frame that begins now is to be sampled. */
+static __always_inline u8 sample_begins(u64 now) {
+    struct sampling *found = sampling_on();
+    if (!found)
+        return 0;
+    u64 number = found->begun;
+    lock_xadd(&found->begun, 1);
+    if (number % found->every)
+        return 0;
+    if (now - found->second >= 1000000000) {
+        found->second = now;
+        found->chosen = 0;
+    }
+    if (found->chosen >= found->most) {
+        lock_xadd(&found->passed_over, 1);
+        return 0;
+    }
+    found->chosen += 1;
+    return 1;
+}
+
+static __always_inline void sample_hit(u32 slot, u32 group, u64 began, u64 when, u64 frames, u64 bytes) {
+    struct sample *hit = sample_events.ringbuf_reserve(sizeof(struct sample));
+    if (!hit) {
+        lose(LOST_SAMPLES);
+        return;
+    }
+    hit->when = when;
+    hit->began = began;
+    hit->frames = frames;
+    hit->bytes = bytes;
+    hit->thread = bpf_get_current_pid_tgid();
+    hit->group = group;
+    hit->cpu = bpf_get_smp_processor_id();
+    hit->length = 0;
+    hit->slot = slot;
+    hit->has_data = 0;
+    hit->unused = 0;
+    sample_events.ringbuf_submit(hit, 0);
+}
+
+/* The first bytes of a sampled frame: `number` vectors at `at`, or with `number` 0 `length` bytes there. */
+static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length) {
+    struct sample_with_data *found = sample_events.ringbuf_reserve(sizeof(struct sample_with_data));
+    if (!found) {
+        lose(LOST_SAMPLES);
+        return;
+    }
+    u32 filled = 0;
+    for (u32 i = 0; i < SAMPLE_VECTORS; i++) {
+        struct { u64 base, length; } one = {.base = at, .length = length};
+        if (i >= (number ? number : 1) || filled >= SAMPLE_BYTES)
+            break;
+        if (number && bpf_probe_read_user(&one, sizeof(one), (void *)(at + i * sizeof(one)))) {
+            lose(LOST_READ);
+            break;
+        }
+        u64 begin = filled, size = SAMPLE_BYTES - filled;
+        if (one.length < size)
+            size = one.length;
+        /* The compiler knows both bounds and leaves the tests out; the verifier wants to see them. */
+        asm volatile("" : "+r"(begin), "+r"(size));
+        begin &= SAMPLE_BYTES - 1;
+        if (size > SAMPLE_BYTES)
+            break;
+        if (bpf_probe_read_user(found->data + begin, size, (void *)one.base)) {
+            lose(LOST_READ);
+            break;
+        }
+        filled += size;
+    }
+    found->head.when = 0;
+    found->head.began = began;
+    found->head.frames = 0;
+    found->head.bytes = 0;
+    found->head.thread = bpf_get_current_pid_tgid();
+    found->head.group = 0;
+    found->head.cpu = 0;
+    found->head.length = filled;
+    found->head.slot = slot;
+    found->head.has_data = 1;
+    found->head.unused = 0;
+    sample_events.ringbuf_submit(found, 0);
+}

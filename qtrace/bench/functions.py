@@ -1,0 +1,67 @@
+"""CPU samples -> rows of a run's table `cpu_functions`: places become names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qtrace.binary.names import FunctionNames
+from qtrace.errors import BinaryError
+from qtrace.store.index import Index
+from qtrace.trace.cpu import CpuPlace
+
+__all__ = ["UNKNOWN", "function_rows"]
+
+UNKNOWN = "unknown"
+
+
+def function_rows(
+    samples: Mapping[CpuPlace, int],
+    hertz: int,
+    threads: Mapping[int, str],
+    files: Mapping[str, Path],
+    index: Index,
+) -> list[dict[str, Any]]:
+    """One row a thread and function, the most frequent first.
+
+    `threads`: id -> name; `files`: what the process calls a mapped file -> where it can be read, the program
+    first (`Target.files`).
+
+    `file` is the function's in QEMU's tree where the index knows it, else the name of the binary.
+    """
+    names: dict[str, FunctionNames | None] = {}
+    counts: dict[tuple[int, str, str], int] = {}
+    program = next(iter(files), "")
+    for place, count in samples.items():
+        if place.file not in names:
+            names[place.file] = _names(files.get(place.file), index if place.file == program else None)
+        function, file = _function(place, names[place.file])
+        key = (place.thread, function, file)
+        counts[key] = counts.get(key, 0) + count
+    return [
+        {
+            "thread": threads.get(thread, ""),
+            "tid": thread,
+            "function": function,
+            "file": file,
+            "samples": count,
+            "hertz": hertz,
+        }
+        for (thread, function, file), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _names(path: Path | None, index: Index | None) -> FunctionNames | None:
+    with contextlib.suppress(BinaryError):
+        return FunctionNames(path, index) if path else None
+    return None
+
+
+def _function(place: CpuPlace, names: FunctionNames | None) -> tuple[str, str]:
+    if place.file.startswith("["):  # the kernel, generated code, [vdso]
+        return place.file, ""
+    binary = Path(place.file.removesuffix(" (deleted)")).name
+    function, file = names.at(place.offset) if names else ("", "")
+    return function or UNKNOWN, file or binary

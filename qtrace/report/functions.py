@@ -1,0 +1,61 @@
+"""The section that shows in which functions the CPU time went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from qtrace.analyses.cpu_functions import ALL_THREADS
+from qtrace.report.answers import Answers, Row
+from qtrace.report.document import Section, Table
+from qtrace.report.text import backend, clean, count, plain_number
+
+__all__ = ["cpu_functions", "in_words", "share"]
+
+_SHOWN = 12  # functions of one path
+
+
+def share(row: Row) -> str:
+    """`12.3 % (10.1 to 14.9 %)`: a share with its 95 % interval."""
+    ends = " to ".join(f"{100 * row[end]:.1f}" for end in ("low", "high"))
+    return f"{100 * row['share']:.1f} % ({ends} %)"
+
+
+def in_words(rows: Sequence[Row], most: int = 4) -> Iterator[str]:
+    """The most frequent functions of all threads in one line; none where nothing was sampled."""
+    mine = [row for row in rows if row["thread"] == ALL_THREADS][:most]
+    if mine:
+        parts = [f"{clean(row['function'])}{_of_unknown(row)} {100 * row['share']:.0f} %" for row in mine]
+        yield f"CPU time of the whole QEMU, {count(mine[0]['of'])} samples: {', '.join(parts)}"
+
+
+def cpu_functions(answers: Answers) -> Section:
+    """The most frequent functions of each path, threads apart."""
+    rows = answers.ask("cpu_functions")
+    lines = []
+    kept: dict[tuple[str, ...], int] = {}
+    for row in rows:
+        who = (*(str(row[name]) for name in ("nic", "netdev", "datapath", "way", "workload")),)
+        if row["thread"] == ALL_THREADS:
+            continue
+        kept[who] = kept.get(who, 0) + 1
+        if kept[who] <= _SHOWN:
+            lines.append(
+                (
+                    *(row["nic"], backend(row["netdev"], row["datapath"]), row["thread"], row["function"]),
+                    *(row["file"], share(row), plain_number(row["seconds"]), count(row["samples"])),
+                )
+            )
+    heads = "NIC|back end|thread|$function|file|#share of the thread|#CPU s|#samples"
+    return Section(
+        "cpu-functions",
+        "Where the CPU time goes",
+        "Samples of what each thread executed, at a fixed frequency on each processor: a function's own "
+        "time, without what it calls. `[kernel]` is the kernel, under KVM with the guest's own time; `[guest "
+        "code]` is what TCG has made of the guest's; `unknown` are functions of that file whose name is not "
+        "known. In parentheses is the 95 % interval, as if samples were drawn independently.",
+        (Table.of("", heads, lines),),
+    )
+
+
+def _of_unknown(row: Row) -> str:
+    return f" in {clean(row['file'])}" if row["function"] == "unknown" else ""

@@ -1,0 +1,229 @@
+"""QEMU's network clients as they stand in its memory: net/net.c's list, read through /proc.
+
+This says what no command line does: generated names, hot-plugged cards, which object in memory belongs to
+which netdev and queue, and what the guest's driver has agreed to.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qtrace.errors import TargetError
+
+__all__ = ["Memory", "NetClient", "read_clients"]
+
+_MOST_CLIENTS = 4096
+_LONGEST = 256  # bytes of a name
+_VIRTIO = "virtio-net"
+# Driver -> where its descriptor is, if it has one of its own.
+_DESCRIPTORS = {
+    "tap": "TAPState.fd",
+    "l2tpv3": "NetL2TPV3State.fd",
+    "socket": "NetSocketState.fd",
+    "dgram": "NetDgramState.fd",
+}
+# Driver -> the pointer to its channel, which has the descriptor (include/io/channel-socket.h).
+_CHANNELS = {"stream": "NetStreamState.ioc"}
+_CHANNEL = "QIOChannelSocket.fd"
+# Driver -> the pointer to a library's object that the library is called with.
+_LIBRARIES = {"user": "SlirpState.slirp", "vde": "VDEState.vde"}
+
+
+class Memory:
+    """Another process's memory, for reading. Raises TargetError where it cannot be read."""
+
+    def __init__(self, pid: int) -> None:
+        self._path = Path(f"/proc/{pid}/mem")
+        try:
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except PermissionError as exc:
+            raise TargetError(
+                f"the memory of process {pid} may not be read", hint="run it as root, or with CAP_SYS_PTRACE"
+            ) from exc
+        except OSError as exc:
+            raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._file)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Exactly `size` bytes."""
+        try:
+            data = os.pread(self._file, size, address)
+        except (OSError, OverflowError, ValueError) as exc:
+            raise TargetError(f"{self._path}: nothing can be read at {address:#x}") from exc
+        if len(data) != size:
+            raise TargetError(f"{self._path}: {size} bytes at {address:#x} are not all there")
+        return data
+
+    def word(self, address: int) -> int:
+        """Eight bytes as a number: a pointer."""
+        return int(struct.unpack("<Q", self.read(address, 8))[0])
+
+    def number(self, address: int, size: int = 4) -> int:
+        """An unsigned number of `size` bytes."""
+        return int.from_bytes(self.read(address, size), "little")
+
+    def text(self, address: int) -> str:
+        """A string that ends with a zero; empty for NULL. A page's end may come first."""
+        if not address:
+            return ""
+        size = min(_LONGEST, 4096 - address % 4096)
+        data = self.read(address, size)
+        if b"\0" not in data and size < _LONGEST:
+            data += self.read(address + size, _LONGEST - size)
+        return data.partition(b"\0")[0].decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class NetClient:
+    """One `NetClientState`.
+
+    `driver` is `nic` or the back end's (`tap`, `user`, …), `model` the device's type for a NIC; `queue` is
+    its number within the device. `objects` are the addresses that stand for it in the arguments of QEMU's
+    functions: its own, its library's and, for queue 0, its device's. `queued` frames wait in its NetQueue.
+
+    `virtqueues` (received, sent), `features` and `offloads` that the guest's driver has accepted, `mtu` that
+    it was told (0: none): None where the device is not virtio. `vhost`: the kernel carries frames (a NIC's),
+    or could (a back end's). `descriptor` is -1 without one, `hub` where it is no hub's port. `header_bytes`
+    go before each frame.
+    """
+
+    address: int
+    name: str
+    driver: str
+    model: str
+    queue: int
+    peer: int
+    link_down: bool
+    receive_disabled: bool
+    queued: int
+    header_bytes: int
+    objects: tuple[int, ...]
+    virtqueues: tuple[int, int] | None = None
+    features: int | None = None
+    offloads: int | None = None
+    mtu: int | None = None
+    vhost: bool = False
+    descriptor: int = -1
+    hub: int = -1
+
+
+def read_clients(
+    memory: Memory, head: int, layout: Mapping[str, int], drivers: Mapping[int, str]
+) -> list[NetClient]:
+    """Every client, in QEMU's order.
+
+    `head` is the address of `net_clients` in the process; `layout` has the offsets of
+    `qtrace.trace.layout.CLIENTS`, as far as the index knows them, `drivers` the names of `NetClientDriver`.
+    Raises TargetError where the memory does not hold such a list, as when it is changed meanwhile.
+    """
+    reader = _Reader(memory, layout, drivers)
+    found: dict[int, NetClient] = {}
+    at = memory.word(head)
+    while at:
+        if at in found or len(found) >= _MOST_CLIENTS:
+            raise TargetError(f"the list of network clients at {head:#x} is none")
+        found[at] = reader.client(at)
+        at = reader.word(at, "NetClientState.next")
+    if any(client.peer and client.peer not in found for client in found.values()):
+        raise TargetError(f"the list of network clients at {head:#x} lacks a peer")
+    return list(found.values())
+
+
+class _Reader:
+    def __init__(self, memory: Memory, layout: Mapping[str, int], drivers: Mapping[int, str]) -> None:
+        self.memory = memory
+        self.layout = layout
+        self.drivers = drivers
+
+    def at(self, field: str) -> int:
+        if field not in self.layout:
+            raise TargetError(f"the source index does not say where {field} lies")
+        return self.layout[field]
+
+    def word(self, address: int, field: str) -> int:
+        return self.memory.word(address + self.at(field))
+
+    def number(self, address: int, field: str, size: int = 4) -> int:
+        return self.memory.number(address + self.at(field), size)
+
+    def descriptor(self, address: int, field: str) -> int:
+        """A descriptor, -1 where there is none."""
+        number = self.number(address, field)
+        return number if number < 2**31 else -1
+
+    def client(self, at: int) -> NetClient:
+        info = self.word(at, "NetClientState.info")
+        driver = self.drivers.get(self.number(info, "NetClientInfo.type"))
+        if driver is None:
+            raise TargetError(f"no network client is at {at:#x}")
+        waiting = self.word(at, "NetClientState.incoming_queue")
+        client = NetClient(
+            at,
+            self.memory.text(self.word(at, "NetClientState.name")),
+            driver,
+            self.memory.text(self.word(at, "NetClientState.model")),
+            self.number(at, "NetClientState.queue_index"),
+            self.word(at, "NetClientState.peer"),
+            bool(self.number(at, "NetClientState.link_down")),
+            bool(self.number(at, "NetClientState.receive_disabled") & 1),  # a bit field
+            self.number(waiting, "NetQueue.nq_count") if waiting else 0,
+            self.number(at, "NetClientState.vnet_hdr_len"),
+            (at,),
+        )
+        if driver == "nic":
+            # net/net.c, qemu_get_nic: the NICState stands before the first of its clients.
+            size = self.memory.word(info + self.at("NetClientInfo.size"))
+            return self.nic(client, at - client.queue * self.at("sizeof(NetClientState)") - size)
+        return self.back_end(client)
+
+    def nic(self, client: NetClient, state: int) -> NetClient:
+        card = self.word(state, "NICState.opaque")
+        objects = [card]
+        inside = self.layout.get("DeviceState.mem_reentrancy_guard")  # not in every 7.2
+        if inside is not None and (guard := self.word(state, "NICState.reentrancy_guard")):
+            objects.append(guard - inside)
+        if not client.model.startswith(_VIRTIO):
+            return _with(client, objects if client.queue == 0 else [])
+        pair = self.word(card, "VirtIONet.vqs") + client.queue * self.at("sizeof(VirtIONetQueue)")
+        # The proxy, which msix_notify is given: the device on whose bus the virtio device is.
+        if bus := self.word(card, "DeviceState.parent_bus"):
+            objects.append(self.word(bus, "BusState.parent"))
+        return replace(
+            _with(client, [*(objects if client.queue == 0 else []), pair]),
+            virtqueues=(self.word(pair, "VirtIONetQueue.rx_vq"), self.word(pair, "VirtIONetQueue.tx_vq")),
+            features=self.memory.word(card + self.at("VirtIODevice.guest_features")),
+            offloads=self.memory.word(card + self.at("VirtIONet.curr_guest_offloads")),
+            mtu=self.number(card + self.at("VirtIONet.net_conf"), "virtio_net_conf.mtu", 2),
+            vhost=bool(self.number(card, "VirtIONet.vhost_started", 1)),
+        )
+
+    def back_end(self, client: NetClient) -> NetClient:
+        if client.driver == "hubport":
+            hub = self.word(client.address, "NetHubPort.hub")
+            client = replace(client, hub=self.number(hub, "NetHub.id"))
+        field = _DESCRIPTORS.get(client.driver, "")
+        if field in self.layout:
+            client = replace(client, descriptor=self.descriptor(client.address, field))
+        field = _CHANNELS.get(client.driver, "")
+        if field in self.layout and _CHANNEL in self.layout and (at := self.word(client.address, field)):
+            client = replace(client, descriptor=self.descriptor(at, _CHANNEL))
+        field = _LIBRARIES.get(client.driver, "")
+        if field in self.layout:
+            client = _with(client, [self.word(client.address, field)])
+        if client.driver == "tap" and "TAPState.vhost_net" in self.layout:
+            client = replace(client, vhost=bool(self.word(client.address, "TAPState.vhost_net")))
+        return client
+
+
+def _with(client: NetClient, objects: list[int]) -> NetClient:
+    known = (item for item in (*client.objects, *objects) if item)
+    return replace(client, objects=tuple(dict.fromkeys(known)))

@@ -1,0 +1,77 @@
+"""Uprobes as BPF links of one process (BPF_TRACE_UPROBE_MULTI), which bcc does not make.
+
+Against a perf event: another process of the same binary is not trapped at all, and links can be taken off
+side by side, where the kernel takes perf events off one after another.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+import platform
+import struct
+from pathlib import Path
+
+__all__ = ["UPROBE_MULTI", "link_uprobe", "links_available"]
+
+UPROBE_MULTI = 48  # enum bpf_attach_type of include/uapi/linux/bpf.h
+_SYS_BPF = 321  # x86-64
+_PROG_LOAD, _LINK_CREATE = 5, 28
+_KPROBE = 2  # enum bpf_prog_type
+_RETURN = 1  # BPF_F_UPROBE_MULTI_RETURN
+_ATTRIBUTES = 128  # bytes that are handed over, zero where the kernel is to use its default
+_NOTHING = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)  # r0 = 0; exit
+
+
+@functools.cache
+def links_available() -> bool:
+    """Whether the kernel has such links, and keeps them to the threads of one process (Linux 6.10).
+
+    Before, a link of a process ran for its first thread alone; the kernel is asked as libbpf asks it.
+    """
+    if platform.machine() != "x86_64":
+        return False
+    code, licence = ctypes.create_string_buffer(_NOTHING), ctypes.create_string_buffer(b"GPL")
+    head = struct.pack("=IIQQ", _KPROBE, 2, ctypes.addressof(code), ctypes.addressof(licence))
+    # log and kernel version stay empty; expected_attach_type is at byte 68.
+    try:
+        program = _bpf(_PROG_LOAD, head + bytes(68 - len(head)) + struct.pack("=I", UPROBE_MULTI))
+    except OSError:
+        return False
+    try:
+        return [_refusal(program, pid) for pid in (0, -1)] == [errno.EBADF, errno.EINVAL]
+    finally:
+        os.close(program)
+
+
+def link_uprobe(program: int, binary: Path, offset: int, pid: int, at_return: bool = False) -> int:
+    """Run `program` (loaded for UPROBE_MULTI) at the byte `offset` of the file `binary` in process `pid`.
+
+    Gives a descriptor; closing it takes the probe off. Raises OSError.
+    """
+    path = ctypes.create_string_buffer(os.fsencode(binary))
+    offsets = (ctypes.c_uint64 * 1)(offset)
+    head = struct.pack("=IIII", program, 0, UPROBE_MULTI, 0)
+    places = struct.pack("=QQQQ", ctypes.addressof(path), ctypes.addressof(offsets), 0, 0)
+    return _bpf(_LINK_CREATE, head + places + struct.pack("=IIi", 1, _RETURN if at_return else 0, pid))
+
+
+def _refusal(program: int, pid: int) -> int:
+    """Why the kernel refuses a link on a folder."""
+    try:
+        os.close(link_uprobe(program, Path("/"), 0, pid))
+    except OSError as exc:
+        return exc.errno or 0
+    return 0
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    given = ctypes.create_string_buffer(attributes.ljust(_ATTRIBUTES, b"\0"), _ATTRIBUTES)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    found = int(libc.syscall(_SYS_BPF, command, given, _ATTRIBUTES))
+    if found < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return found

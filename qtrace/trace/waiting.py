@@ -1,0 +1,140 @@
+"""Frames that stopped on their way (probes/frames.bpf.c): how long those waited that went on, and why others
+did not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qtrace.model import Direction, Probe, Role
+from qtrace.trace.owners import Owner
+
+__all__ = ["Waiting", "whose"]
+
+_SEVERAL = 0xFF  # NO_SLOT: those that waited had not all stopped at one stage
+_WAYS = tuple(Direction)
+_WHY = {
+    (Direction.RX, Role.DELIVER): "the NIC put it nowhere: no receive buffers, or not its address",
+    (Direction.TX, Role.DELIVER): "the back end did not pass it on",
+    (Direction.TX, Role.DEQUEUE): "the NIC did not send it",
+    (Direction.RX, Role.HOST): "it was read and not sent on",
+    (Direction.TX, Role.HOST): "passed on, and not given back before the window ended",
+}
+_FILTERED = "taken by a filter, or dropped before it was delivered"
+_LAST_RESORT = "not seen again before the window ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """`times`: how many frames waited 2^x ns, by (owner, slot where they stopped, slot where they went on,
+    x), of those that are known. `stops`: those that have not gone on, by (owner, direction + 2 in the kernel,
+    slot)."""
+
+    times: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
+    stops: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, module: Any) -> Waiting:
+        """As the kernel's maps stand now."""
+        times: dict[tuple[int, int, int, int], int] = {}
+        for key, cpus in module[b"frame_waits"].items():
+            number = key.value
+            times[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
+        stops: dict[tuple[int, int, int], int] = {}
+        for key, frames in module[b"frame_stops"].items():
+            group, slot = key.value >> 8, key.value & 0xFF
+            stops[group >> 2, group & 3, slot] = _signed(int(frames.value))
+        for key, frame in module[b"frames_now"].items():
+            if frame.open:  # under way, or waiting and nothing has come after
+                place = (key.value >> 2 & 0x3FFF, key.value & 3, int(frame.slot))
+                stops[place] = stops.get(place, 0) + int(frame.number)
+        return cls(times, stops)
+
+    def since(self, before: Waiting) -> Waiting:
+        """What was counted after `before`; `stops` are as they are now."""
+        return Waiting({key: n - before.times.get(key, 0) for key, n in self.times.items()}, self.stops)
+
+    def of_one(self, owner: int) -> Waiting:
+        """Everything as this owner's: the process has no other."""
+        times: dict[tuple[int, int, int, int], int] = {}
+        for (_, stopped, went_on, x), number in self.times.items():
+            times[owner, stopped, went_on, x] = times.get((owner, stopped, went_on, x), 0) + number
+        stops: dict[tuple[int, int, int], int] = {}
+        for (_, way, slot), number in self.stops.items():
+            stops[owner, way, slot] = stops.get((owner, way, slot), 0) + number
+        return Waiting(times, stops)
+
+    def only(self, owners: Collection[int], slots: Mapping[int, int]) -> Waiting:
+        """What these owners have, with slots renumbered."""
+        slots = {**slots, _SEVERAL: _SEVERAL}
+        return Waiting(
+            {
+                (owner, slots[stopped], slots[went_on], x): number
+                for (owner, stopped, went_on, x), number in self.times.items()
+                if owner in owners and stopped in slots and went_on in slots
+            },
+            {
+                (owner, way, slots[slot]): number
+                for (owner, way, slot), number in self.stops.items()
+                if owner in owners and slot in slots
+            },
+        )
+
+    def tables(self, probes: Sequence[Probe], owners: Mapping[int, Owner]) -> dict[str, list[dict[str, Any]]]:
+        """Tables `waits` and `stops`. `probes` by slot, `owners` by number, as they are now."""
+        waits = []
+        for (number, stopped, went_on, x), count in sorted(self.times.items()):
+            if count and stopped != _SEVERAL:
+                first, last = probes[stopped], probes[went_on]
+                row = whose(owners.get(number)) | {"direction": last.direction.value}
+                row |= {"from_stage": first.role, "from_function": first.function}
+                row |= {"to_stage": last.role, "to_function": last.function}
+                waits.append(row | {"slot": x, "count": count})
+        stops = []
+        for (number, way), slots in sorted(self._by_group().items()):
+            owner = owners.get(number)
+            for slot, frames in sorted(slots.items()):
+                row = whose(owner) | {"direction": _WAYS[way & 1].value}
+                if slot == _SEVERAL:
+                    row |= {"stage": "", "function": "", "why": "stopped at several stages"}
+                else:
+                    probe = probes[slot]
+                    row |= {"stage": probe.role, "function": probe.function}
+                    row["why"] = _why(probe, owner)
+                stops.append(row | {"frames": frames})
+        return {"waits": waits, "stops": stops}
+
+    def _by_group(self) -> dict[tuple[int, int], dict[int, int]]:
+        """Where it is not known at which stage those stopped that went on, only the sum is."""
+        found: dict[tuple[int, int], dict[int, int]] = {}
+        for (owner, way, slot), frames in self.stops.items():
+            if frames:
+                found.setdefault((owner, way), {})[slot] = frames
+        for group, slots in found.items():
+            if _SEVERAL in slots:
+                found[group] = {_SEVERAL: sum(slots.values())} if sum(slots.values()) > 0 else {}
+        return found
+
+
+def _why(probe: Probe, owner: Owner | None) -> str:
+    """As far as the stage and the clients' state at the end of the window tell it."""
+    if probe.stage is not Role.SEND:
+        return _WHY.get((probe.direction, probe.stage or Role.KICK), _LAST_RESORT)
+    if owner is None:
+        return _FILTERED
+    if any(client.link_down for client in owner.clients):
+        return "the link is down: dropped"
+    near, far = owner.clients
+    if (near if probe.direction is Direction.RX else far).queued:
+        return "waiting in QEMU's queue: the receiver takes none now"
+    return _FILTERED
+
+
+def whose(owner: Owner | None) -> dict[str, Any]:
+    """The columns that tell an owner."""
+    return {"netdev_id": owner.netdev if owner else "", "queue": owner.queue if owner else 0}
+
+
+def _signed(number: int) -> int:
+    return number - 2**64 if number >= 2**63 else number
