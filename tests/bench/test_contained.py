@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 from contained import NEXT, PROGRAM, make_root
 
+from qtrace.bench.aim import target_binary
 from qtrace.bench.attach import Attacher
 from qtrace.bench.brief import make_brief
-from qtrace.bench.live import target_binary
 from qtrace.binary.buildid import build_id
 from qtrace.cli.symbols import command
 from qtrace.errors import MissingPrerequisite
