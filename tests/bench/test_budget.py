@@ -182,7 +182,7 @@ def test_a_guest_that_dies_between_windows_is_said(index: Index, tight: str, tmp
             time.sleep(0.01)
         os.kill(pid, signal.SIGKILL)
         _, err = recording.process.communicate(timeout=60)
-    assert recording.process.returncode == 1
+    assert recording.process.returncode == 0  # what was counted is kept
     assert "has ended" in err and "Traceback" not in err
 
 
