@@ -104,11 +104,14 @@ static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number,
         u64 begin = filled, size = SAMPLE_BYTES - filled;
         if (one.length < size)
             size = one.length;
-        /* The compiler knows both bounds and leaves the tests out; the verifier wants to see them. */
+        if (!size)
+            continue;
+        /* The compiler knows both bounds and leaves the masks out; the verifier wants to see them, and that of
+         * Linux 6.1, as Debian 12 has it, loses what a test of a copy says: so the size is masked too. */
+        size -= 1;
         asm volatile("" : "+r"(begin), "+r"(size));
         begin &= SAMPLE_BYTES - 1;
-        if (size > SAMPLE_BYTES)
-            break;
+        size = (size & (SAMPLE_BYTES - 1)) + 1;
         if (bpf_probe_read_user(found->data + begin, size, (void *)one.base)) {
             lose(LOST_READ);
             break;
