@@ -5,18 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from qtrace.analyses.data import CELL, Data
-from qtrace.analyses.histogram import quantile
+from qtrace.analyses.histogram import TIMES, times
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
 QUESTION = "How long does a frame take from its first stage to its last, and how many could be followed?"
 _ENDS = ["from_stage", "from_function", "to_stage", "to_function"]
 _SUMS = ["frames", "matched", "ambiguous", "unmatched"]
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-COLUMNS = (
-    *(*CELL, "direction", *_ENDS, "n", *_SUMS, "matched_share"),
-    *(f"{name}{end}" for name in _QUANTILES for end in ("_ns", "_low_ns", "_high_ns")),
-)
+COLUMNS = (*CELL, "direction", *_ENDS, "n", *_SUMS, "matched_share", *TIMES)
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -25,10 +21,10 @@ def analyse(data: Data) -> pd.DataFrame:
 
     `_ns` is interpolated within its slot; the true value is between `_low_ns` and `_high_ns`.
     """
-    frame, times = data.table("frames"), data.table("frame_times")
+    frame = data.table("frames")
     key = [*CELL, "direction", *_ENDS]
     slots: dict[tuple[str, ...], dict[int, int]] = {}
-    for record in times.to_dict("records"):
+    for record in data.table("frame_times").to_dict("records"):
         found = slots.setdefault(tuple(str(record[name]) for name in key), {})
         slot = int(record["slot"])
         found[slot] = found.get(slot, 0) + int(record["count"])
@@ -37,10 +33,6 @@ def analyse(data: Data) -> pd.DataFrame:
         row: dict[str, object] = dict(zip(key, labels, strict=True)) | {"n": int(part["rep"].nunique())}
         sums = {name: int(part[name].sum()) for name in _SUMS}
         share = sums["matched"] / sums["frames"] if sums["frames"] else None
-        row |= sums | {"matched_share": share}
-        for name, q in _QUANTILES.items():
-            if found_at := quantile(slots.get(tuple(str(label) for label in labels), {}), q):
-                row |= {f"{name}_ns": found_at.value, f"{name}_low_ns": found_at.low}
-                row |= {f"{name}_high_ns": found_at.high}
-        rows.append(row)
+        mine = slots.get(tuple(str(label) for label in labels), {})
+        rows.append(row | sums | {"matched_share": share} | times(mine))
     return pd.DataFrame(rows, columns=list(COLUMNS))

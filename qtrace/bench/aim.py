@@ -138,7 +138,7 @@ def aim_at(pid: int, netdev_id: str, index_name: str, progress: Progress, *, tra
         if reason := uprobes_refused():
             progress.warn(f"{reason}: system calls and the devices' own counters are all that is counted")
     index = index_for(binary, index_name, progress)
-    nics = _nics(pid, binary, index)
+    nics = _nics(pid, binary, index, progress)
     if not nics:
         raise TargetError(f"process {pid} has no NIC with a netdev")
     chosen = [nic for nic in nics if nic.id == netdev_id] if netdev_id else nics
@@ -151,6 +151,8 @@ def aim_at(pid: int, netdev_id: str, index_name: str, progress: Progress, *, tra
         try:
             _ = one.paths
         except CellError as exc:
+            if len(followed) == 1:  # no other one is left
+                raise
             progress.warn(f"{one} is not followed: {exc}")
             followed.remove(one)
             lost.append(one.nic)
@@ -170,14 +172,17 @@ def _labelled(nics: Sequence[Attached], index: Index) -> list[Followed]:
     ]
 
 
-def _nics(pid: int, binary: Path, index: Index) -> list[Attached]:
+def _nics(pid: int, binary: Path, index: Index, progress: Progress) -> list[Attached]:
     """Every NIC with a back end: as the command line has them, and as the memory says that they are now."""
     listed = attached_nics(Reader(index), command_line(pid))
     owners = Owners()
     try:
         owners.update(clients_of(pid, binary, index)())
-    except TargetError:
-        return listed  # its memory may not be read: what was plugged in later is not known
+    except TargetError as exc:
+        progress.warn(
+            f"only the NICs of the command line are known, and their counts are not told apart: {exc}"
+        )
+        return listed
     present = [owner for owner in owners if owner.nic and not owner.queue]
     classes = Target(pid).descriptors()
     streams = [
@@ -185,10 +190,10 @@ def _nics(pid: int, binary: Path, index: Index) -> list[Attached]:
         for owner in owners
         if owner.driver == "socket" and all(classes.get(fd) != DATAGRAM for fd in owner.descriptors)
     ]
-    behind = {owner.hub: owner.netdev for owner in owners if not owner.nic and owner.netdev in streams}
+    behind = {f"hub{owner.hub}" for owner in owners if not owner.nic and owner.netdev in streams}
     return [
         replace(nic, netdev="socket-stream")
-        if nic.netdev == "socket" and (nic.id in streams or nic.id in {f"hub{hub}" for hub in behind})
+        if nic.netdev == "socket" and (nic.id in streams or nic.id in behind)
         else nic
         for nic in _present(listed, present)
     ]

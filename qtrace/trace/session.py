@@ -235,6 +235,7 @@ class Session:
             missed=counted.missed,
             frames=counted.frames,
             unread=self._attribution.unread,
+            beyond=self._attribution.owners.beyond,
             hits=counted.hits,
             names={tid: used.name for tid, used in (self._threads | threads).items()},
         ).simplified()

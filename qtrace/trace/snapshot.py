@@ -8,7 +8,7 @@ from typing import Any
 
 from qtrace.model import Probe
 from qtrace.trace.frames import FrameReading
-from qtrace.trace.owners import Owner
+from qtrace.trace.owners import MOST_OWNERS, Owner
 from qtrace.trace.target import ThreadTimes
 
 __all__ = ["LOST", "Count", "Snapshot", "Stage"]
@@ -70,6 +70,7 @@ class Snapshot:
     missed: Mapping[str, int]
     frames: FrameReading = field(default_factory=FrameReading)
     unread: str = ""
+    beyond: int = 0
     hits: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
     came: tuple[Owner, ...] = ()  # of the owners those that were not there when the window began
@@ -230,6 +231,10 @@ class Snapshot:
             if stage.reason:
                 item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
                 rows.append({"kind": "unattached", "item": item, "count": 1, "note": stage.reason})
+        if self.beyond:
+            note = "their hits may be counted for another queue"
+            item = f"queues beyond the {MOST_OWNERS - 1} that are told apart"
+            rows.append({"kind": "shared", "item": item, "count": self.beyond, "note": note})
         for slot, stage in enumerate(self.stages):
             nobodys = self.counts.get((0, slot), Count()).calls
             if self.owners and nobodys:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -74,11 +73,10 @@ def test_what_is_in_no_window_is_not_sampled(network: Network, attacher: Attache
         assert not cpu.samples()
 
 
+@pytest.mark.needs("readelf")
 def test_a_place_in_a_function_has_its_name() -> None:
     """Against readelf's account of a stripped library: every exported function, at its first, a middle and
     its last byte."""
-    if not shutil.which("readelf"):
-        pytest.skip("needs the program readelf")
     library = next(Path("/usr/lib/x86_64-linux-gnu").glob("libglib-2.0.so.0"))
     said = subprocess.run(
         ["readelf", "--dyn-syms", "-W", str(library)], capture_output=True, text=True, check=True

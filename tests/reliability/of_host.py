@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from of_qemu import FRAMES, frames, run_folder
-from tracer import COUNTING, EXACT, Tracer, start
+from tracer import COUNTING, Tracer, record, start
 from trial import Bench, Report, Untried, trial
 
 from qtrace.cache import cache_dir
@@ -95,7 +95,7 @@ def two_capabilities(bench: Bench, report: Report) -> None:
     report.saw(f"on another user's QEMU: exit status 1, '{said}'")
     with _cache_of(_QEMU_USER, "apt", "headers", "packages", "symbols") as cache, run_folder() as run:
         os.chown(run.parent, _QEMU_USER, _QEMU_USER)
-        words = ["record", str(pid), "-o", str(run), "--duration", "300", "--format", "json", *EXACT]
+        words = record(pid, run)
         words += ["--index", str(bench.index.path)]
         env = {"QTRACE_CACHE": str(cache)}
         with start(report, words, before=_as(_QEMU_USER, *rights), env=env) as tracer:
@@ -140,26 +140,14 @@ def no_tracefs(bench: Bench, report: Report) -> None:
         'while mountpoint -q "$where"; do umount "$where" || exit 9; done; done; exec "$@"'
     )
     before = ["unshare", "--mount", "sh", "-c", script, "sh"]
-    with run_folder() as run:
-        words = [
-            "record",
-            str(network.guest.pid),
-            "-o",
-            str(run),
-            "--duration",
-            "300",
-            "--format",
-            "json",
-            *EXACT,
-        ]
-        with start(report, words, before=before) as tracer:
-            tracer.until(COUNTING)
-            mounts = Path(f"/proc/{tracer.pid}/mounts").read_text()
-            assert "tracefs" not in mounts and "debugfs" not in mounts
-            assert frames_to_host(network, FRAMES) == FRAMES
-            network.settle()
-            tracer.process.send_signal(2)
-            answer = tracer.answer()
+    with run_folder() as run, start(report, record(network.guest.pid, run), before=before) as tracer:
+        tracer.until(COUNTING)
+        mounts = Path(f"/proc/{tracer.pid}/mounts").read_text()
+        assert "tracefs" not in mounts and "debugfs" not in mounts
+        assert frames_to_host(network, FRAMES) == FRAMES
+        network.settle()
+        tracer.process.send_signal(2)
+        answer = tracer.answer()
     missing = [row for row in answer["stages"] if not row["attached"]]
     counted = frames(answer["stages"], "tx", "deliver")
     assert not missing and counted == FRAMES

@@ -13,7 +13,7 @@ from typing import Any
 
 from places import Places
 from qemu.qmp.legacy import QEMUMonitorProtocol
-from tracer import COUNTING, EXACT, start
+from tracer import COUNTING, record, start
 from trial import Bench, Report, trial
 
 from qtrace.lab.accel import choose_accelerator
@@ -66,18 +66,7 @@ def wait_for(what: str, ready: Callable[[], bool], deadline: float = 30.0) -> No
 def _ends(report: Report, end: Callable[[Network], None]) -> None:
     """`record` while QEMU ends: the window closes at once, what was counted is in the run."""
     with open_network("virtio-net-pci", "tap", "qemu", choose_accelerator()) as network, run_folder() as run:
-        words = [
-            "record",
-            str(network.guest.pid),
-            "-o",
-            str(run),
-            "--duration",
-            "300",
-            "--format",
-            "json",
-            *EXACT,
-        ]
-        with start(report, words) as tracer:
+        with start(report, record(network.guest.pid, run)) as tracer:
             tracer.until(COUNTING)
             assert frames_to_host(network, FRAMES) == FRAMES
             network.settle()
@@ -114,29 +103,17 @@ def killed(bench: Bench, report: Report) -> None:
 @trial(_GROUP, "is stopped inside the window (SIGSTOP) and continued", quick=False)
 def stopped(bench: Bench, report: Report) -> None:
     network = bench.network
-    with run_folder() as run:
-        words = [
-            "record",
-            str(network.guest.pid),
-            "-o",
-            str(run),
-            "--duration",
-            "300",
-            "--format",
-            "json",
-            *EXACT,
-        ]
-        with start(report, words) as tracer:
-            tracer.until(COUNTING)
-            assert frames_to_host(network, FRAMES) == FRAMES
-            os.kill(network.guest.pid, signal.SIGSTOP)
-            wait_for("it is stopped", lambda: _state(network.guest.pid) == "T")
-            assert tracer.process.poll() is None
-            os.kill(network.guest.pid, signal.SIGCONT)
-            assert frames_to_host(network, FRAMES) == FRAMES
-            network.settle()
-            tracer.send(signal.SIGINT)
-            answer = tracer.answer()
+    with run_folder() as run, start(report, record(network.guest.pid, run)) as tracer:
+        tracer.until(COUNTING)
+        assert frames_to_host(network, FRAMES) == FRAMES
+        os.kill(network.guest.pid, signal.SIGSTOP)
+        wait_for("it is stopped", lambda: _state(network.guest.pid) == "T")
+        assert tracer.process.poll() is None
+        os.kill(network.guest.pid, signal.SIGCONT)
+        assert frames_to_host(network, FRAMES) == FRAMES
+        network.settle()
+        tracer.send(signal.SIGINT)
+        answer = tracer.answer()
     counted = frames(answer["stages"], "tx", "deliver")
     assert counted == 2 * FRAMES and network.guest.sh("echo alive").strip() == "alive"
     report.saw(f"{FRAMES} frames before and {FRAMES} after: {counted} counted; the guest answers")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from of_qemu import FRAMES, frames, run_folder, traced, wait_for
 from places import Places, program_exists
-from tracer import COUNTING, EXACT, start
+from tracer import COUNTING, record, start
 from trial import Bench, Report, trial
 
 from qtrace.lab.accel import choose_accelerator
@@ -106,24 +106,24 @@ def interrupted_twice(bench: Bench, report: Report) -> None:
 def two(bench: Bench, report: Report) -> None:
     network = bench.network
     places = Places.of(network.guest.pid)
-    with run_folder() as one, run_folder() as other:
-        words = ["record", str(network.guest.pid), "--duration", "300", "--format", "json", *EXACT]
-        with (
-            start(report, [*words, "-o", str(one)]) as first,
-            start(report, [*words, "-o", str(other)]) as second,
-        ):
-            first.until(COUNTING)
-            second.until(COUNTING)
-            assert frames_to_host(network, FRAMES) == FRAMES
-            network.settle()
-            first.send(signal.SIGINT)
-            answers = [first.answer()]
-            left = places.breakpoints()
-            assert left == len(places.spots)  # the second's are not taken out with the first's
-            assert frames_to_host(network, FRAMES) == FRAMES
-            network.settle()
-            second.send(signal.SIGINT)
-            answers.append(second.answer())
+    with (
+        run_folder() as one,
+        run_folder() as other,
+        start(report, record(network.guest.pid, one)) as first,
+        start(report, record(network.guest.pid, other)) as second,
+    ):
+        first.until(COUNTING)
+        second.until(COUNTING)
+        assert frames_to_host(network, FRAMES) == FRAMES
+        network.settle()
+        first.send(signal.SIGINT)
+        answers = [first.answer()]
+        left = places.breakpoints()
+        assert left == len(places.spots)  # the second's are not taken out with the first's
+        assert frames_to_host(network, FRAMES) == FRAMES
+        network.settle()
+        second.send(signal.SIGINT)
+        answers.append(second.answer())
     counted = [frames(answer["stages"], "tx", "deliver") for answer in answers]
     assert counted == [FRAMES, 2 * FRAMES] and not places.breakpoints()
     report.saw(
@@ -182,30 +182,18 @@ def _flood(network: Network, stop: threading.Event, seconds: float) -> None:
 def flood(bench: Bench, report: Report) -> None:
     network, seconds = bench.network, 600.0 if bench.full else 10.0
     done = threading.Event()
-    with run_folder() as run:
-        words = [
-            "record",
-            str(network.guest.pid),
-            "-o",
-            str(run),
-            "--duration",
-            "3000",
-            "--format",
-            "json",
-            *EXACT,
-        ]
-        with start(report, words) as tracer:
-            tracer.until(COUNTING)
-            thread = threading.Thread(target=_flood, args=(network, done, seconds))
-            sizes, began = [], time.monotonic()
-            thread.start()
-            while not done.wait(max(0.5, seconds / 60)):
-                sizes.append(tracer.rss())
-            thread.join()
-            took = time.monotonic() - began
-            network.settle(5)
-            tracer.send(signal.SIGINT)
-            answer = tracer.answer()
+    with run_folder() as run, start(report, record(network.guest.pid, run, 3000)) as tracer:
+        tracer.until(COUNTING)
+        thread = threading.Thread(target=_flood, args=(network, done, seconds))
+        sizes, began = [], time.monotonic()
+        thread.start()
+        while not done.wait(max(0.5, seconds / 60)):
+            sizes.append(tracer.rss())
+        thread.join()
+        took = time.monotonic() - began
+        network.settle(5)
+        tracer.send(signal.SIGINT)
+        answer = tracer.answer()
     (device,) = answer["devices"]
     counted = frames(answer["stages"], "tx", "deliver")
     lost = sum(row["count"] for row in answer["ledger"] if row["kind"] in ("lost", "missed"))

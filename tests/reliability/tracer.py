@@ -15,10 +15,16 @@ from typing import Any
 
 from trial import Report
 
-__all__ = ["COUNTING", "EXACT", "Tracer", "start"]
+__all__ = ["COUNTING", "EXACT", "Tracer", "record", "start"]
 
 COUNTING = "counting in process"  # what record says when its window is open
 EXACT = ("--max-overhead", "none")  # every frame is counted, whatever it costs
+
+
+def record(pid: int, run: Path, seconds: int = 300) -> list[str]:
+    """The words of an exact `qtrace record` that ends by Ctrl-C, long before `seconds` are over."""
+    words = ["record", str(pid), "-o", str(run), "--duration", str(seconds), "--format", "json"]
+    return [*words, *EXACT]
 
 
 class Tracer:
