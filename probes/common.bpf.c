@@ -141,8 +141,9 @@ static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     if (bytes)
         lock_xadd(&count->bytes, bytes);
 
-    u32 way = place->direction + 1;
-    last_way.update(&owner, &way);
+    u32 *way = last_way.lookup(&owner);
+    if (way && *way != place->direction + 1) /* a line that is only read stays in every processor's cache */
+        *way = place->direction + 1;
 
     u64 now = bpf_ktime_get_ns();
     u32 zero = 0;

@@ -31,6 +31,13 @@ BPF_ARRAY(syscall_slots, u32, 16); /* [class * 2 + direction] -> slot + 1 */
 
 #define MOST_MESSAGES 64
 
+/* Of struct pt_regs, where they lie side by side: si, di and orig_ax. */
+struct entered {
+    u64 second;
+    u64 first;
+    u64 number;
+};
+
 /* recvmmsg(descriptor, messages, …): the length of each is in its struct mmsghdr (linux/socket.h). */
 static __always_inline u64 message_bytes(u64 at, u64 number) {
     u64 sum = 0;
@@ -55,11 +62,11 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     struct target *target = counted(COUNTS_CALLS);
     struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
     long result = ctx->args[1];
-    u64 number = 0, first = 0, second = 0;
+    struct entered entered = {};
     if (!target)
         return 0;
-    bpf_probe_read_kernel(&number, sizeof(number), &regs->orig_ax);
-    bpf_probe_read_kernel(&first, sizeof(first), &regs->di);
+    bpf_probe_read_kernel(&entered, sizeof(entered), &regs->si);
+    u64 number = entered.number, first = entered.first, second = entered.second;
 
     u32 index = number;
     u32 *does = syscall_does.lookup(&index);
@@ -80,7 +87,6 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     if (result >= 0) {
         u32 made = result;
         if (*does & DOES_SOCKET) {
-            bpf_probe_read_kernel(&second, sizeof(second), &regs->si);
             u32 new = FD_OTHER; /* first is the domain: 2 and 10 are the internet's */
             if (first == 2 || first == 10)
                 new = (second & 0xf) == 1 ? FD_STREAM : FD_DATAGRAM;
@@ -113,7 +119,6 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
         return 0;
     u64 frames = class == FD_STREAM ? 0 : 1, bytes = result;
     if (*does & DOES_MANY) {
-        bpf_probe_read_kernel(&second, sizeof(second), &regs->si);
         frames = class == FD_STREAM ? 0 : result;
         bytes = message_bytes(second, result);
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qtrace.trace.calibrate import Cost
+from qtrace.trace.calibrate import Cost, Price
 from qtrace.trace.level import Level
 from qtrace.trace.snapshot import Snapshot
 
@@ -52,10 +52,18 @@ def default_budget(level: Level) -> Budget:
     return Budget(0.05) if level is Level.STAGES else UNLIMITED
 
 
-def cost_of(counted: Snapshot, cost: Cost) -> tuple[float, float]:
-    """Seconds of processor time that probing has taken: (probes of functions, system calls)."""
+def cost_of(counted: Snapshot, cost: Cost, on: float, seconds: float) -> tuple[float, float]:
+    """Seconds of processor time that probing has taken: (probes of functions, system calls).
+
+    It was counted in `seconds`, functions in `on` of them.
+    """
     stepped = sum(
         count.calls for (_, slot), count in counted.counts.items() if counted.stages[slot].probe.stepped
     )
     calls = sum(count.calls for count in counted.syscalls.values())
-    return counted.hits * cost.hit + stepped * (cost.stepped - cost.hit), calls * cost.call
+    functions = _taken(cost.hit, counted.hits, on) + stepped * cost.step
+    return functions, _taken(cost.call, calls, seconds)
+
+
+def _taken(price: Price, events: int, seconds: float) -> float:
+    return events * price.at(seconds / events) if events else 0.0

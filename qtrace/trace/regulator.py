@@ -110,13 +110,13 @@ class Regulator:
         seen, now = self._session.mark(), time.monotonic()
         lately = self._session.between(self._seen, seen)
         seconds = now - self._looked
-        functions, calls = cost_of(lately, self._cost)
+        functions, calls = cost_of(lately, self._cost, seconds, seconds)
         # System calls are counted all the time; what they take is not there for functions, up to a half.
         share = max(self._share - calls / seconds, self._share / 2)
         load = functions / seconds
         if load <= share:
             self._seen, self._looked, self._due = seen, now, now + _LOOK
-        elif dearest := self._dearest(lately, functions):
+        elif dearest := self._dearest(lately, functions, seconds):
             self._leave_out(*dearest)
             self._seen, self._looked = self._session.mark(), time.monotonic()
             self._due = self._looked + _LOOK
@@ -153,8 +153,9 @@ class Regulator:
         self._keep(Window(now - self._looked, lately, on))
         self._looked, self._seen = now, seen
 
-    def _dearest(self, lately: Snapshot, spent: float) -> tuple[Probe, float] | None:
+    def _dearest(self, lately: Snapshot, spent: float, seconds: float) -> tuple[Probe, float] | None:
         """The probe that takes most of what was `spent` and tells no frames, with its share, if one does."""
+        hit = self._cost.hit.at(seconds / max(1, lately.hits))
         probes: dict[str, Probe] = {}
         takes: dict[str, float] = {}
         frames: set[str] = set()
@@ -163,7 +164,7 @@ class Regulator:
             if stage.how in FUNCTIONS and not stage.reason:
                 name = stage.probe.function
                 probes[name] = stage.probe
-                each = self._cost.stepped if stage.probe.stepped else self._cost.hit
+                each = hit + (self._cost.step if stage.probe.stepped else 0.0)
                 takes[name] = takes.get(name, 0.0) + count.calls * each
                 frames.update((name,) if count.frames else ())
         name = max(takes.keys() - frames, key=lambda function: takes[function], default="")

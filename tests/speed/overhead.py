@@ -135,7 +135,8 @@ class Bench:
                 seen = session.read()
                 calls = sum(count.calls for count in seen.syscalls.values())
                 hits[name] = (seen.hits + calls) / seen.seconds
-                load[name] = sum(cost_of(seen, self._cost)) / seen.seconds
+                on = seen.seconds * observed[name]
+                load[name] = sum(cost_of(seen, self._cost, on, seen.seconds)) / seen.seconds
                 lost += sum(seen.lost.values()) + sum(seen.missed.values())
                 observed[name] = 1 - min(1.0, regulator.off / seen.seconds)
                 if regulator.pauses:
