@@ -102,8 +102,9 @@ def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Pro
     agree = True
     for found, missing in plans:
         ordered = sorted([*found, *(probe for probe, _ in missing)], key=lambda probe: probe.position)
-        for probe, next_one in pairwise(ordered):
-            after.setdefault(_key(next_one), set()).add(_key(probe))
+        # A function that a path comes back to, as vmxnet3's does to its completion, stands where it is first.
+        for before, key in pairwise(dict.fromkeys(map(_key, ordered))):
+            after.setdefault(key, set()).add(before)
         for probe in found:
             agree &= probes.setdefault(_key(probe), probe).position == probe.position
         for probe, reason in missing:
@@ -113,7 +114,7 @@ def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Pro
         return list(probes.values()), list(unplaced.values())
     try:
         rank = {key: place for place, key in enumerate(TopologicalSorter(after).static_order())}
-    except CycleError:  # two paths pass the same functions the other way round: each keeps its first position
+    except CycleError:  # no two paths of QEMU 7.2 do it: each keeps its first position
         return list(probes.values()), list(unplaced.values())
     return (
         [replace(probe, position=rank.get(key, probe.position)) for key, probe in probes.items()],
