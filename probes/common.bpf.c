@@ -22,8 +22,8 @@
 enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_CPU, LOST_SAMPLES, LOST_KINDS };
 
 /* What is counted now: bits of `target.running`. Kept equal to qtrace/trace/session.py. */
-#define COUNTS_CALLS 1     /* system calls and the kernel's side */
-#define COUNTS_FUNCTIONS 2 /* QEMU's functions: not while their probes are off, or not all on yet */
+#define COUNTS_CALLS 1     /* system calls */
+#define COUNTS_FUNCTIONS 2 /* functions, QEMU's and vhost's: not while their probes are off, or not all on yet */
 
 /* The one process that is traced. Offsets are bytes into QEMU's structures, from the source index. */
 struct target {
@@ -90,13 +90,18 @@ static __always_inline struct target *counted(u32 what) {
     return target;
 }
 
+static __always_inline void hit(void) {
+    u32 zero = 0;
+    u64 *all = hits.lookup(&zero);
+    if (all)
+        lock_xadd(all, 1);
+}
+
 /* The same at a function of QEMU. */
 static __always_inline struct target *traced(void) {
-    u32 zero = 0;
     struct target *target = counted(COUNTS_FUNCTIONS);
-    u64 *hit = target ? hits.lookup(&zero) : 0;
-    if (hit)
-        lock_xadd(hit, 1);
+    if (target)
+        hit();
     return target;
 }
 

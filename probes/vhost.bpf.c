@@ -26,9 +26,12 @@ BPF_HASH(vhost_received, u32, u64, 64); /* thread -> frames received and not yet
 static __always_inline u32 *in_worker(void) {
     u32 zero = 0, thread = bpf_get_current_pid_tgid();
     struct target *target = targets.lookup(&zero);
-    if (!target || !target->running)
+    if (!target || !(target->running & COUNTS_FUNCTIONS))
         return 0;
-    return vhost_workers.lookup(&thread);
+    u32 *owner = vhost_workers.lookup(&thread);
+    if (owner)
+        hit();
+    return owner;
 }
 
 static __always_inline void vhost_passed(u32 *owner, u32 which, u8 direction, u64 frames, u64 bytes) {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,19 @@ _ENTRY, _RETURN = 0, 1
 _AT_ONCE = 64  # probes that are taken off side by side
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a program runs: at a byte of a file or, without one, at a function of the kernel."""
+
+    program: str
+    binary: Path | None
+    at: int | str
+    at_return: bool
+
+    def __str__(self) -> str:
+        return f"{self.binary} at {self.at:#x}" if isinstance(self.at, int) else f"the kernel's {self.at}"
+
+
 class Attachments:
     """What is attached to process `pid` now; `close` detaches all of it, however far attaching came."""
 
@@ -29,41 +43,46 @@ class Attachments:
         self._module = module
         self._pid = pid
         self._closers: list[tuple[int, Callable[[int], object]]] = []
-        self._uprobes: dict[tuple[str, Path, int, bool], int] = {}  # what, where -> descriptor, -1 when off
+        self._probes: dict[_Place, int] = {}  # -> descriptor, -1 when off
         self._tracepoints: list[bytes] = []
         self.programs: dict[str, int] = {}  # name -> descriptor
 
     def uprobe(self, program: str, binary: Path, offset: int, at_return: bool = False) -> None:
         """At the byte `offset` of the file `binary`, in all threads of the process."""
-        key = program, binary, offset, at_return
-        self._uprobes[key] = self._put(program, binary, offset, at_return)
-
-    def _put(self, program: str, binary: Path, offset: int, at_return: bool) -> int:
-        where = f"{binary} at {offset:#x}"
-        if links_available():
-            loaded = self._load(program, UPROBE_MULTI)
-            try:
-                fd = link_uprobe(loaded, binary, offset, self._pid, at_return)
-            except OSError as exc:
-                raise TraceError(f"the kernel cannot put a probe on {where}: {exc.strerror}") from exc
-            return self._keep(fd, where, os.close)
-        from bcc.libbcc import lib
-
-        if reason := uprobes_refused():
-            raise TraceError(reason)
-        name = f"qtrace_{program}_{offset:x}".encode()
-        way = _RETURN if at_return else _ENTRY
-        fd = lib.bpf_attach_uprobe(self._load(program), way, name, bytes(binary), offset, self._pid, 0)
-        return self._keep(fd, where, lib.bpf_close_perf_event_fd)
+        self._put(_Place(program, binary, offset, at_return))
 
     def kprobe(self, program: str, function: str, at_return: bool = False) -> None:
         """At the entry or the return of a kernel function."""
+        self._put(_Place(program, None, function, at_return))
+
+    def _put(self, place: _Place) -> None:
+        self._probes[place] = self._link(place) if place.binary and links_available() else self._open(place)
+
+    def _link(self, place: _Place) -> int:
+        assert place.binary and isinstance(place.at, int)
+        loaded = self._load(place.program, UPROBE_MULTI)
+        try:
+            fd = link_uprobe(loaded, place.binary, place.at, self._pid, place.at_return)
+        except OSError as exc:
+            raise TraceError(f"the kernel cannot put a probe on {place}: {exc.strerror}") from exc
+        return self._keep(fd, place, os.close)
+
+    def _open(self, place: _Place) -> int:
+        """As a perf event."""
         from bcc.libbcc import lib
 
-        name = f"qtrace_{program}_{function}".encode()
-        way = _RETURN if at_return else _ENTRY
-        fd = lib.bpf_attach_kprobe(self._load(program), way, name, function.encode(), 0, 0)
-        self._keep(fd, f"the kernel's {function}", lib.bpf_close_perf_event_fd)
+        way = _RETURN if place.at_return else _ENTRY
+        if isinstance(place.at, str):
+            name = f"qtrace_{place.program}_{place.at}".encode()
+            fd = lib.bpf_attach_kprobe(self._load(place.program), way, name, place.at.encode(), 0, 0)
+        else:
+            if reason := uprobes_refused():
+                raise TraceError(reason)
+            assert place.binary
+            where = bytes(place.binary), place.at
+            name = f"qtrace_{place.program}_{place.at:x}".encode()
+            fd = lib.bpf_attach_uprobe(self._load(place.program), way, name, *where, self._pid, 0)
+        return self._keep(fd, place, lib.bpf_close_perf_event_fd)
 
     def raw_tracepoint(self, program: str, event: str) -> None:
         """At a kernel tracepoint, without its formatted record."""
@@ -82,27 +101,21 @@ class Attachments:
                     found[name] = int(line.split()[1])
         return found
 
-    @property
-    def uprobes(self) -> int:
-        """How many are on now."""
-        return sum(fd >= 0 for fd in self._uprobes.values())
-
     def withdraw(self) -> None:
-        """Take off all uprobes; `restore` puts them back."""
-        going = list(self._uprobes.values())
-        self._uprobes = dict.fromkeys(self._uprobes, -1)
+        """Take off all probes of functions; `restore` puts them back."""
+        going = list(self._probes.values())
+        self._probes = dict.fromkeys(self._probes, -1)
         self._take_off(going)
 
     def restore(self) -> None:
         """Put back what `withdraw` took off. Raises TraceError."""
-        for key, fd in self._uprobes.items():
-            if fd < 0:
-                self._uprobes[key] = self._put(*key)
+        for place in [place for place, fd in self._probes.items() if fd < 0]:
+            self._put(place)
 
-    def drop(self, binary: Path, offset: int) -> None:
-        """Take off the uprobes at this place and forget them."""
-        gone = [key for key in self._uprobes if key[1:3] == (binary, offset)]
-        self._take_off([self._uprobes.pop(key) for key in gone])
+    def drop(self, binary: Path | None, at: int | str) -> None:
+        """Take off the probes at this byte of the file, or at this function of the kernel; forget them."""
+        gone = [place for place in self._probes if (place.binary, place.at) == (binary, at)]
+        self._take_off([self._probes.pop(place) for place in gone])
 
     def _take_off(self, descriptors: Iterable[int]) -> None:
         """Detach these. The kernel waits each time until nobody runs the program any more; side by side it
@@ -130,7 +143,7 @@ class Attachments:
         self.programs[program] = function.fd
         return int(function.fd)
 
-    def _keep(self, fd: int, where: str, closer: Callable[[int], object]) -> int:
+    def _keep(self, fd: int, where: _Place, closer: Callable[[int], object]) -> int:
         if fd < 0:
             raise TraceError(f"the kernel cannot put a probe on {where}")
         self._closers.append((fd, closer))

@@ -21,8 +21,8 @@ from qtrace.trace.snapshot import Snapshot
 
 __all__ = ["FUNCTIONS", "LeftOut", "Regulator", "Window"]
 
-# How a stage is measured where its probe is on a function of QEMU's.
-FUNCTIONS = ("uprobe", "uretprobe")
+# How a stage is measured where its probe is on a function, of QEMU's or of vhost's in the kernel.
+FUNCTIONS = ("uprobe", "uretprobe", "kprobe", "kretprobe")
 
 _LOOK = 0.25  # seconds between two looks while everything is on
 _CYCLE = 1.0  # seconds of window and pause that are aimed at

@@ -37,6 +37,8 @@ _MEMORIES = (
     *("sites", "latest", "owners", "fd_class", "fd_owner", "popping", "giving", "irq_level"),
     *("vhost_workers", "vhost_direction", "vhost_received"),
 )
+# Of these, from a stage to the next.
+_BEFORE = ("latest", "popping", "giving", "vhost_direction", "vhost_received")
 _DIRECTIONS = {Direction.TX: 0, Direction.RX: 1}
 _CLASSES_OF = {"tap": (TAP,), "socket": (STREAM, DATAGRAM)}
 
@@ -154,8 +156,8 @@ class Session:
         self._refresh_descriptors()
 
     def pause(self) -> Reading:
-        """Take the probes off QEMU's functions; system calls and the kernel's side are counted on. Gives the
-        totals when functions ceased to be counted."""
+        """Take the probes off all functions; system calls are counted on. Gives the totals when functions
+        ceased to be counted."""
         self._run(_CALLS)
         seen = self._reading()
         self._attached.withdraw()
@@ -168,7 +170,8 @@ class Session:
         except TraceError:
             self._target.require()
             raise
-        self._table("latest").clear()  # what was passed before the pause is not what comes before
+        for name in _BEFORE:  # what was passed before the pause is not what comes before
+            self._table(name).clear()
         if self._follower:
             self._follower.resume()
         seen = self._reading()
@@ -177,7 +180,10 @@ class Session:
 
     def leave_out(self, probe: Probe) -> None:
         """Take the probe off for good."""
-        self._attached.drop(Path(probe.binary), probe.offset)
+        if probe.binary:
+            self._attached.drop(Path(probe.binary), probe.offset)
+        else:
+            self._attached.drop(None, probe.function)
 
     def alive(self) -> bool:
         """Whether the process still runs."""

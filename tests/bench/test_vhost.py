@@ -75,6 +75,12 @@ def test_nothing_was_lost(answer: dict[str, Any]) -> None:
             assert not [row for row in window["ledger"] if row["kind"] in ("lost", "missed", "unattached")]
 
 
+def test_vhost_s_probes_are_kept_within_the_budget_too(answer: dict[str, Any]) -> None:
+    limited = answer["limited"]
+    assert limited["pauses"] >= 1 and limited["hits"] > 0
+    assert 0 < limited["on"] < 10 * FRAMES and limited["off"] == 0
+
+
 def test_each_worker_s_frames_are_its_queue_s(answer: dict[str, Any]) -> None:
     queues = answer["queues"]
     assert queues["workers"] == 3

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from qtrace.lab.workload.frames import frames_from, frames_to_guest, frames_to_h
 from qtrace.model import Cell
 from qtrace.proc import vhost_workers
 from qtrace.store.index import open_index
+from qtrace.trace.budget import Budget
+from qtrace.trace.calibrate import ASSUMED
 from qtrace.trace.engine import open_engine
+from qtrace.trace.regulator import Regulator, Window
 
 FRAMES = 1009
 # Device in the guest, netdev, queue, frames.
@@ -57,8 +61,33 @@ def main() -> None:
                     "windows": windows,
                 }
                 if datapath == "vhost-net":
+                    answer["limited"] = limited(network, session)
                     answer["queues"] = queues(network, session)
     print(json.dumps(answer))
+
+
+def limited(network, session) -> object:  # type: ignore[no-untyped-def]
+    """Frames to the host within far too small a budget: what was counted in windows, and in pauses."""
+    frames = {True: 0, False: 0}
+
+    def keep(window: Window) -> None:
+        for slot, stage in enumerate(window.counted.stages):
+            if stage.probe.function == "tun_sendmsg":
+                frames[window.on] += window.counted.total(slot).frames
+
+    regulator = Regulator(session, Budget(0.001), ASSUMED, keep)
+    session.start()
+    regulator.begin()
+    sending = threading.Thread(target=frames_to_host, args=(network, 10 * FRAMES))
+    sending.start()
+    while sending.is_alive():
+        regulator.run(0.1)
+    sending.join()
+    session.stop()
+    regulator.end()
+    seen = session.read()
+    session.resume()
+    return {"pauses": regulator.pauses, "on": frames[True], "off": frames[False], "hits": seen.hits}
 
 
 def queues(network, session) -> object:  # type: ignore[no-untyped-def]
