@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qtrace.errors import TargetError
+from qtrace.trace.receiver import Filter, Receiver, read_filters, read_receiver
 
 __all__ = ["Memory", "NetClient", "read_clients"]
 
@@ -88,7 +89,8 @@ class NetClient:
 
     `driver` is `nic` or the back end's (`tap`, `user`, …), `model` the device's type for a NIC; `queue` is
     its number within the device. `objects` are the addresses that stand for it in the arguments of QEMU's
-    functions: its own, its library's and, for queue 0, its device's. `queued` frames wait in its NetQueue.
+    functions: its own, its library's and, for queue 0, its device's. `queued` frames wait in its NetQueue,
+    of `most_queued` (0: not known); `filters` are those on it that are on, `receiver` how a NIC stands.
 
     `virtqueues` (received, sent), `features` and `offloads` that the guest's driver has accepted, `mtu` that
     it was told (0: none): None where the device is not virtio. `vhost`: the kernel carries frames (a NIC's),
@@ -114,6 +116,9 @@ class NetClient:
     vhost: bool = False
     descriptor: int = -1
     hub: int = -1
+    most_queued: int = 0
+    filters: tuple[Filter, ...] = ()
+    receiver: Receiver | None = None
 
 
 def read_clients(
@@ -178,7 +183,10 @@ class _Reader:
             self.number(waiting, "NetQueue.nq_count") if waiting else 0,
             self.number(at, "NetClientState.vnet_hdr_len"),
             (at,),
+            filters=read_filters(self.memory, at, self.layout),
         )
+        if waiting and "NetQueue.nq_maxlen" in self.layout:
+            client = replace(client, most_queued=self.number(waiting, "NetQueue.nq_maxlen"))
         if driver == "nic":
             # net/net.c, qemu_get_nic: the NICState stands before the first of its clients.
             size = self.memory.word(info + self.at("NetClientInfo.size"))
@@ -187,6 +195,8 @@ class _Reader:
 
     def nic(self, client: NetClient, state: int) -> NetClient:
         card = self.word(state, "NICState.opaque")
+        receiver = read_receiver(self.memory, client.model, card, client.queue, self.layout)
+        client = replace(client, receiver=receiver)
         objects = [card]
         inside = self.layout.get("DeviceState.mem_reentrancy_guard")  # not in every 7.2
         if inside is not None and (guard := self.word(state, "NICState.reentrancy_guard")):

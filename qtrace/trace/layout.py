@@ -29,7 +29,7 @@ CLIENTS = (
         f"NetClientState.{field}"
         for field in ("link_down", "receive_disabled", "queue_index", "vnet_hdr_len")
     ),
-    *("NetClientInfo.type", "NetClientInfo.size", "NetQueue.nq_count"),
+    *("NetClientInfo.type", "NetClientInfo.size", "NetQueue.nq_count", "NetQueue.nq_maxlen"),
     *("NICState.opaque", "NICState.reentrancy_guard", "DeviceState.mem_reentrancy_guard"),
     *("DeviceState.parent_bus", "BusState.parent", "VirtIODevice.guest_features"),
     *("VirtIONet.vqs", "VirtIONet.curr_guest_offloads", "VirtIONet.vhost_started"),
@@ -38,6 +38,11 @@ CLIENTS = (
     *("TAPState.fd", "TAPState.vhost_net", "NetL2TPV3State.fd", "NetSocketState.fd", "NetDgramState.fd"),
     *("NetStreamState.ioc", "QIOChannelSocket.fd"),
     *("SlirpState.slirp", "VDEState.vde", "NetHubPort.hub", "NetHub.id"),
+    # Why a frame stopped (qtrace.trace.receiver).
+    *("NetClientState.filters", "NetFilterState.next", "NetFilterState.on", "NetFilterState.direction"),
+    *("Object.class", "ObjectClass.type", "VirtIODevice.vm_running", "VirtIODevice.status"),
+    *("VirtIODevice.broken", "VirtIONet.promisc", "VirtIONet.curr_queue_pairs"),
+    *("E1000State.mac_reg", "RTL8139State.bChipCmdState", "RTL8139State.RxConfig"),
     *("sizeof(NetClientState)", "sizeof(VirtIONetQueue)"),
 )
 

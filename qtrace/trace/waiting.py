@@ -7,22 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.model import Direction, Probe, Role
+from qtrace.model import Direction, Probe
 from qtrace.trace.owners import Owner
+from qtrace.trace.reasons import reasons
 
 __all__ = ["Waiting", "whose"]
 
 _SEVERAL = 0xFF  # NO_SLOT: those that waited had not all stopped at one stage
 _WAYS = tuple(Direction)
-_WHY = {
-    (Direction.RX, Role.DELIVER): "the NIC put it nowhere: no receive buffers, or not its address",
-    (Direction.TX, Role.DELIVER): "the back end did not pass it on",
-    (Direction.TX, Role.DEQUEUE): "the NIC did not send it",
-    (Direction.RX, Role.HOST): "it was read and not sent on",
-    (Direction.TX, Role.HOST): "passed on, and not given back before the window ended",
-}
-_FILTERED = "taken by a filter, or dropped before it was delivered"
-_LAST_RESORT = "not seen again before the window ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +86,13 @@ class Waiting:
         stops = []
         for (number, way), slots in sorted(self._by_group().items()):
             owner = owners.get(number)
-            for slot, frames in sorted(slots.items()):
-                row = whose(owner) | {"direction": _WAYS[way & 1].value}
-                if slot == _SEVERAL:
-                    row |= {"stage": "", "function": "", "why": "stopped at several stages"}
-                else:
-                    probe = probes[slot]
-                    row |= {"stage": probe.role, "function": probe.function}
-                    row["why"] = _why(probe, owner)
-                stops.append(row | {"frames": frames})
+            row = whose(owner) | {"direction": _WAYS[way & 1].value}
+            if frames := slots.pop(_SEVERAL, 0):
+                several = {"stage": "", "function": "", "why": "stopped at several stages"}
+                stops.append(row | several | {"frames": frames})
+            for slot, why, frames in reasons(slots, probes, owner, kernel=bool(way & 2)):
+                stage = {"stage": probes[slot].role, "function": probes[slot].function}
+                stops.append(row | stage | {"why": why, "frames": frames})
         return {"waits": waits, "stops": stops}
 
     def _by_group(self) -> dict[tuple[int, int], dict[int, int]]:
@@ -115,20 +105,6 @@ class Waiting:
             if _SEVERAL in slots:
                 found[group] = {_SEVERAL: sum(slots.values())} if sum(slots.values()) > 0 else {}
         return found
-
-
-def _why(probe: Probe, owner: Owner | None) -> str:
-    """As far as the stage and the clients' state at the end of the window tell it."""
-    if probe.stage is not Role.SEND:
-        return _WHY.get((probe.direction, probe.stage or Role.KICK), _LAST_RESORT)
-    if owner is None:
-        return _FILTERED
-    if any(client.link_down for client in owner.clients):
-        return "the link is down: dropped"
-    near, far = owner.clients
-    if (near if probe.direction is Direction.RX else far).queued:
-        return "waiting in QEMU's queue: the receiver takes none now"
-    return _FILTERED
 
 
 def whose(owner: Owner | None) -> dict[str, Any]:

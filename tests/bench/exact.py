@@ -112,14 +112,14 @@ def _out_msgs(text: str) -> int:
     return int(values[names.index("OutMsgs")])
 
 
-def settle(session: Session, deadline: float = 15.0) -> None:
-    """Wait until two looks in a row see the same counts."""
+def settle(session: Session, deadline: float = 15.0, pause: float = 0.1) -> None:
+    """Wait until two looks in a row, `pause` seconds apart, see the same counts."""
     until, last = time.monotonic() + deadline, None
     # Frames alone: a USB card is polled all the time.
     while (now := {key: count.frames for key, count in session.read().counts.items()}) != last:
         assert time.monotonic() < until, "the counts do not come to rest"
         last = now
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 def run_window(
