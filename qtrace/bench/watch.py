@@ -10,6 +10,7 @@ from typing import Any
 from qtrace.analyses.histogram import quantile
 from qtrace.bench.aim import Aim, Followed
 from qtrace.bench.attach import Attacher
+from qtrace.bench.drops import Drops, DropWatch
 from qtrace.bench.regulated import Effort, regulated
 from qtrace.bench.windows import Scaled, Unseen
 from qtrace.model import Direction
@@ -56,7 +57,7 @@ class StageRate:
 class Lap:
     """What one lap of `seconds` counted. `system_calls`: (name, descriptor) -> count, errors; `threads`:
     name -> share of one processor; `lost`: what the ledger says beyond what could not be attached;
-    `suppressed`: why counts of functions are not exact."""
+    `suppressed`: why counts of functions are not exact; `drops`: of each NIC and direction."""
 
     seconds: float
     stages: tuple[StageRate, ...]
@@ -64,6 +65,7 @@ class Lap:
     threads: Mapping[str, float]
     lost: tuple[str, ...]
     suppressed: tuple[str, ...] = ()
+    drops: tuple[Drops, ...] = ()
 
     def frames(self, netdev: str, direction: str) -> int:
         """A NIC's frames handed to the peer this way, or the most that any stage counted."""
@@ -81,6 +83,7 @@ class Lap:
         return {
             "seconds": round(self.seconds, 6),
             "stages": [{key: getattr(stage, key) for key in keys} for stage in self.stages],
+            "drops": [one.to_json() for one in self.drops],
             "system_calls": [
                 {"name": name, "fd": fd, "calls": calls, "errors": errors}
                 for (name, fd), (calls, errors) in self.system_calls.items()
@@ -105,16 +108,18 @@ def watch_process(
         regulated(engine, Attacher(engine, aim.index), aim, effort, progress) as traced,
     ):
         traced.start()
+        watch = DropWatch(aim.pid, aim.followed)
         progress.done(f"attached to process {aim.pid}: Ctrl-C ends it")
         due = time.monotonic()
         while True:
             due += interval
             traced.regulator.run(due - time.monotonic())
-            yield _lap(*traced.lap(), aim.followed)
+            seen, unseen = traced.lap()
+            yield _lap(seen, unseen, aim.followed, watch.lap(seen))
             traced.session.require()
 
 
-def _lap(seen: Snapshot, unseen: Unseen, followed: Sequence[Followed]) -> Lap:
+def _lap(seen: Snapshot, unseen: Unseen, followed: Sequence[Followed], drops: tuple[Drops, ...]) -> Lap:
     calls: dict[tuple[str, str], tuple[int, int]] = {}
     for key, count in seen.syscalls.items():
         *_, name, fd = key
@@ -132,6 +137,7 @@ def _lap(seen: Snapshot, unseen: Unseen, followed: Sequence[Followed]) -> Lap:
         threads,
         tuple(_lost(seen.tables()["ledger"])),
         tuple(str(row["item"]) for row in unseen.ledger()),
+        drops,
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,11 +19,13 @@ from qtrace.cli._options import budget_option, effort_of, index_option, level_op
 from qtrace.report.text import MISSING, bits, count, duration, plain_number
 
 if TYPE_CHECKING:
+    from qtrace.bench.drops import Drops
     from qtrace.bench.watch import Lap, StageRate
 
 __all__ = ["command"]
 
 _CALLS = ("kick", "interrupt")  # one of them may stand for many frames
+_WIDTH = 80  # of a line, as of the tables
 _SHOWN = 4  # system calls and threads
 
 
@@ -57,9 +60,10 @@ def command(
     """Show what passes each stage of the running QEMU with process id PID, again and again.
 
     For each NIC and direction: frames and bits a second, calls, and the time from the stage before (p50,
-    p99). On a terminal the table stays in place; elsewhere each look is printed below the last; with
-    --format json each is one object on a line of its own. Ctrl-C ends it and leaves nothing attached. For
-    counts that are exact and kept, use 'qtrace record'.
+    p99); then what was dropped or delayed, and why: at the tap, in QEMU's queue, or stopped on the way. On a
+    terminal the table stays in place; elsewhere each look is printed below the last; with --format json each
+    is one object on a line of its own. Ctrl-C ends it and leaves nothing attached. For counts that are exact
+    and kept, use 'qtrace record'.
     """
     from qtrace.bench.aim import aim_at
     from qtrace.bench.watch import watch_process
@@ -112,6 +116,8 @@ def _lines(lap: Lap) -> list[str]:
         )
         mine = (stage for stage in lap.stages if (stage.netdev, stage.direction) == (netdev, direction))
         lines += [_row(stage, lap.seconds, frames) for stage in mine]
+        troubled = (one for one in lap.drops if (one.netdev, one.direction) == (netdev, direction))
+        lines += [line for one in troubled for line in _troubles(one)]
     calls = [
         f"{name}{f' ({fd})' if fd else ''} {_each(made, total)}"
         + (f" ({count(errors)} failed)" if errors else "")
@@ -121,6 +127,28 @@ def _lines(lap: Lap) -> list[str]:
     busy = sorted(lap.threads.items(), key=lambda item: -item[1])[:_SHOWN]
     lines.append("CPU: " + ", ".join(f"{name} {share:.0%}" for name, share in busy))
     return lines
+
+
+def _troubles(drops: Drops) -> list[str]:
+    """What was dropped or delayed in this lap, in as many lines as it takes."""
+    parts = []
+    if drops.tap_dropped:
+        parts.append(f"{count(drops.tap_dropped)} dropped by the host's tap")
+    if drops.queued:
+        parts.append(f"{count(drops.queued)} in QEMU's queue now")
+    if drops.waited:
+        times = f" (p50 {duration(drops.wait_p50_ns)}, p99 {duration(drops.wait_p99_ns)})"
+        parts.append(f"{count(drops.waited)} waited and went on" + (times if drops.wait_p50_ns else ""))
+    said = [f"dropped or delayed: {', '.join(parts)}"] if parts else []
+    for item in drops.shown:
+        where = f"at {item.stage or item.function}" if item.function else "on the way"
+        new = f", {count(item.new)} of them new" if item.new < item.frames else ""
+        said.append(f"stopped {where}: {count(item.frames)}{new}: {item.why}")
+    return [
+        line
+        for text in said or ["dropped or delayed: none"]
+        for line in textwrap.wrap(text, _WIDTH, initial_indent=" " * 3, subsequent_indent=" " * 6)
+    ]
 
 
 def _each(made: int, frames: int) -> str:

@@ -75,8 +75,9 @@ class FrameReading:
         owners: Iterable[int],
         ends: Mapping[Group, tuple[int, int]],
         left: Mapping[Group, int],
+        until: float,
     ) -> FrameReading:
-        """As the kernel's maps stand now; `ends` and `left` are the `Follower`'s."""
+        """As the kernel's maps stand now; `ends` and `left` are the `Follower`'s, `until` as in `Waiting`."""
         totals, waiting = module[b"frame_counts"], module[b"frames_waiting"]
         groups = [(owner, way) for owner in owners for way in range(GROUPS)]
         opened = {group: left.get(group, 0) + int(waiting[group_index(group)].number) for group in groups}
@@ -98,7 +99,7 @@ class FrameReading:
         for key, cpus in module[b"frame_times"].items():
             number = key.value
             times[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
-        return cls(counts, times, dict(ends), Waiting.of(module))
+        return cls(counts, times, dict(ends), Waiting.of(module, until))
 
     def since(self, before: FrameReading) -> FrameReading:
         """What was counted after `before`; `open` is as it is now."""

@@ -37,8 +37,10 @@ class Reading:
         missed: Mapping[str, int],
         ends: Mapping[Group, tuple[int, int]],
         left: Mapping[Group, int],
+        until: float,
     ) -> Reading:
-        """Read `stages` slots of these owners, and all edges, system calls and losses."""
+        """Read `stages` slots of these owners, and all edges, system calls and losses; counting ceased at
+        `until` (s, CLOCK_MONOTONIC), or goes on."""
         counts = {}
         table = module[b"counts"]
         for owner in owners:
@@ -66,7 +68,7 @@ class Reading:
         table = module[b"lost"]
         lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
         hits = int(sum(module[b"hits"][ctypes.c_int(0)]))
-        frames = FrameReading.of(module, owners, ends, left)
+        frames = FrameReading.of(module, owners, ends, left, until)
         return cls(counts, edges, syscalls, errors, lost, dict(missed), frames, hits)
 
 

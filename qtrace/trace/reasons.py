@@ -8,10 +8,13 @@ from qtrace.model import Direction, Probe, Role
 from qtrace.trace.clients import NetClient
 from qtrace.trace.owners import Owner
 
-__all__ = ["reasons"]
+__all__ = ["UNDER_WAY", "WAITING", "reasons"]
+
+UNDER_WAY = "under way when the window ended"
+WAITING = "waiting in QEMU's queue"  # what every reason begins with that is no loss
 
 _END = "at the window's end"
-_QUEUED = f"waiting in QEMU's queue {_END}"
+_QUEUED = f"{WAITING} {_END}"
 _WHY = {
     (Direction.RX, Role.DELIVER): "the NIC put it nowhere: no receive buffers, or not its address",
     (Direction.TX, Role.DELIVER): "the back end did not pass it on",
@@ -100,7 +103,7 @@ def _not_delivered(direction: Direction, sender: NetClient, receiver: NetClient)
         return f"held or dropped by a filter: {', '.join(kinds)}, on {_END}"
     if receiver.queued >= receiver.most_queued > 0:
         return f"dropped: QEMU's queue is full {_END} ({receiver.most_queued:,} frames)"
-    return f"dropped before it was delivered: no filter is on, and the link is up {_END}"
+    return f"not delivered, and in no queue {_END}: no filter is on then, and the link is up"
 
 
 def _not_taken(probe: Probe, receiver: NetClient) -> str:

@@ -351,7 +351,8 @@ class Session:
         names, missed = _syscall_names(), self._attached.missed()
         followed = (self._follower.ends, self._follower.left) if self._follower else ({}, {})
         slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
-        return Reading.of(self._module, slots, numbers, names, CLASSES, missed, *followed)
+        until = self._ended or time.monotonic()
+        return Reading.of(self._module, slots, numbers, names, CLASSES, missed, *followed, until)
 
 
 def _syscall_names() -> dict[int, str]:

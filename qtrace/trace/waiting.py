@@ -9,10 +9,11 @@ from typing import Any
 
 from qtrace.model import Direction, Probe
 from qtrace.trace.owners import Owner
-from qtrace.trace.reasons import reasons
+from qtrace.trace.reasons import UNDER_WAY, reasons
 
 __all__ = ["Waiting", "whose"]
 
+_UNDER_WAY_NS = 10_000_000  # a stage is passed sooner, or the frame is delayed
 _SEVERAL = 0xFF  # NO_SLOT: those that waited had not all stopped at one stage
 _WAYS = tuple(Direction)
 
@@ -21,19 +22,21 @@ _WAYS = tuple(Direction)
 class Waiting:
     """`times`: how many frames waited 2^x ns, by (owner, slot where they stopped, slot where they went on,
     x), of those that are known. `stops`: those that have not gone on, by (owner, direction + 2 in the kernel,
-    slot)."""
+    slot). `under_way`: those of them that may only just not have gone on."""
 
     times: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
     stops: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
+    under_way: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, module: Any) -> Waiting:
-        """As the kernel's maps stand now."""
+    def of(cls, module: Any, until: float) -> Waiting:
+        """As the kernel's maps stand now; counting ceased at `until` (s, CLOCK_MONOTONIC), or goes on."""
         times: dict[tuple[int, int, int, int], int] = {}
         for key, cpus in module[b"frame_waits"].items():
             number = key.value
             times[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
         stops: dict[tuple[int, int, int], int] = {}
+        under_way: dict[tuple[int, int, int], int] = {}
         for key, frames in module[b"frame_stops"].items():
             group, slot = key.value >> 8, key.value & 0xFF
             stops[group >> 2, group & 3, slot] = _signed(int(frames.value))
@@ -41,21 +44,21 @@ class Waiting:
             if frame.open:  # under way, or waiting and nothing has come after
                 place = (key.value >> 2 & 0x3FFF, key.value & 3, int(frame.slot))
                 stops[place] = stops.get(place, 0) + int(frame.number)
-        return cls(times, stops)
+                if until * 1e9 - int(frame.latest) < _UNDER_WAY_NS:
+                    under_way[place] = under_way.get(place, 0) + int(frame.number)
+        return cls(times, stops, under_way)
 
     def since(self, before: Waiting) -> Waiting:
         """What was counted after `before`; `stops` are as they are now."""
-        return Waiting({key: n - before.times.get(key, 0) for key, n in self.times.items()}, self.stops)
+        times = {key: n - before.times.get(key, 0) for key, n in self.times.items()}
+        return Waiting(times, self.stops, self.under_way)
 
     def of_one(self, owner: int) -> Waiting:
         """Everything as this owner's: the process has no other."""
         times: dict[tuple[int, int, int, int], int] = {}
         for (_, stopped, went_on, x), number in self.times.items():
             times[owner, stopped, went_on, x] = times.get((owner, stopped, went_on, x), 0) + number
-        stops: dict[tuple[int, int, int], int] = {}
-        for (_, way, slot), number in self.stops.items():
-            stops[owner, way, slot] = stops.get((owner, way, slot), 0) + number
-        return Waiting(times, stops)
+        return Waiting(times, _of_one(self.stops, owner), _of_one(self.under_way, owner))
 
     def only(self, owners: Collection[int], slots: Mapping[int, int]) -> Waiting:
         """What these owners have, with slots renumbered."""
@@ -66,11 +69,14 @@ class Waiting:
                 for (owner, stopped, went_on, x), number in self.times.items()
                 if owner in owners and stopped in slots and went_on in slots
             },
-            {
-                (owner, way, slots[slot]): number
-                for (owner, way, slot), number in self.stops.items()
-                if owner in owners and slot in slots
-            },
+            *(
+                {
+                    (owner, way, slots[slot]): number
+                    for (owner, way, slot), number in places.items()
+                    if owner in owners and slot in slots
+                }
+                for places in (self.stops, self.under_way)
+            ),
         )
 
     def tables(self, probes: Sequence[Probe], owners: Mapping[int, Owner]) -> dict[str, list[dict[str, Any]]]:
@@ -90,9 +96,12 @@ class Waiting:
             if frames := slots.pop(_SEVERAL, 0):
                 several = {"stage": "", "function": "", "why": "stopped at several stages"}
                 stops.append(row | several | {"frames": frames})
+            for slot in list(slots):
+                if moving := min(self.under_way.get((number, way, slot), 0), slots[slot]):
+                    slots[slot] -= moving
+                    stops.append(row | _at(probes[slot]) | {"why": UNDER_WAY, "frames": moving})
             for slot, why, frames in reasons(slots, probes, owner, kernel=bool(way & 2)):
-                stage = {"stage": probes[slot].role, "function": probes[slot].function}
-                stops.append(row | stage | {"why": why, "frames": frames})
+                stops.append(row | _at(probes[slot]) | {"why": why, "frames": frames})
         return {"waits": waits, "stops": stops}
 
     def _by_group(self) -> dict[tuple[int, int], dict[int, int]]:
@@ -105,6 +114,17 @@ class Waiting:
             if _SEVERAL in slots:
                 found[group] = {_SEVERAL: sum(slots.values())} if sum(slots.values()) > 0 else {}
         return found
+
+
+def _of_one(places: Mapping[tuple[int, int, int], int], owner: int) -> dict[tuple[int, int, int], int]:
+    found: dict[tuple[int, int, int], int] = {}
+    for (_, way, slot), number in places.items():
+        found[owner, way, slot] = found.get((owner, way, slot), 0) + number
+    return found
+
+
+def _at(probe: Probe) -> dict[str, Any]:
+    return {"stage": probe.role, "function": probe.function}
 
 
 def whose(owner: Owner | None) -> dict[str, Any]:

@@ -6,6 +6,8 @@ Used by test_counts.py, which asserts it for some, and by docs/reliability.md, w
 from __future__ import annotations
 
 import contextlib
+import errno
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ from qtrace.trace.snapshot import Snapshot
 __all__ = [
     "EACH_FRAME",
     "FRAMES",
+    "OTHER_MAC",
     "Kind",
     "Traced",
     "Window",
@@ -38,10 +41,12 @@ __all__ = [
     "run_window",
     "set_mtu",
     "settle",
+    "to_mac",
     "wrong",
 ]
 
 FRAMES = 1009
+OTHER_MAC = "52:54:00:99:99:99"  # nobody's
 # A call of the others may stand for many frames (a kick, an interrupt), or for a descriptor and not a frame.
 EACH_FRAME = ("dequeue", "send", "deliver", "host", "complete", "enqueue")
 RETURNS_FRAMES = {"vde_recv"}  # what it is called with does not tell whether a frame is there
@@ -110,6 +115,19 @@ def icmp_sent(network: Network) -> dict[Direction, int]:
 def _out_msgs(text: str) -> int:
     names, values = (line.split() for line in text.splitlines() if line.startswith("Icmp:"))
     return int(values[names.index("OutMsgs")])
+
+
+def to_mac(network: Network, mac: str, number: int) -> None:
+    """Send so many frames out of the host's tap, to the guest or to whomever; it may drop some."""
+    frame = bytes.fromhex(mac.replace(":", "") + "020000000001" + "88b5") + bytes(186)
+    with network.space.make(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as link:
+        link.bind((network.link.tap, 0))
+        for _ in range(number):
+            try:
+                link.send(frame)
+            except OSError as exc:
+                if exc.errno != errno.ENOBUFS:
+                    raise
 
 
 def settle(session: Session, deadline: float = 15.0, pause: float = 0.1) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from exact import Kind, Traced, open_traced, settle
+from exact import OTHER_MAC, Kind, Traced, open_traced, settle, to_mac
 
 from qtrace.bench.attach import Attacher
 from qtrace.lab.link import MAC
@@ -20,7 +20,6 @@ from qtrace.store.index import Index
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
 
 RING = 256  # buffers of a virtio-net receive queue, as QEMU makes it
-OTHER_MAC = "52:54:00:99:99:99"
 SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17  # linux/ptrace.h
 
 
@@ -36,15 +35,6 @@ def guest(nic: str, netdev: str) -> pytest.MarkDecorator:
 
 
 virtio_on_tap = guest("virtio-net-pci", "tap")
-
-
-def to_mac(network: Network, mac: str, number: int) -> None:
-    """Send so many frames out of the host's tap, to the guest or to whomever."""
-    frame = bytes.fromhex(mac.replace(":", "") + "020000000001" + "88b5") + bytes(186)
-    with network.space.make(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as link:
-        link.bind((network.link.tap, 0))
-        for _ in range(number):
-            link.send(frame)
 
 
 def stops(traced: Traced, act: Callable[[Network], None]) -> list[tuple[str, int, str]]:

@@ -10,12 +10,16 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from exact import OTHER_MAC, to_mac
 
 from qtrace.lab.accel import choose_accelerator
+from qtrace.lab.link import MAC
 from qtrace.lab.network import Network, open_network
 from qtrace.lab.workload.frames import frames_to_host
+from qtrace.proc import tap_counters
 from qtrace.store.index import Index
 
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
@@ -72,9 +76,68 @@ def test_plain_tables_elsewhere_and_an_end_by_time(network: Network) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert out.count("virtio-net-pci on tap") == 3
+    assert "   dropped or delayed: none" in out.splitlines()
     assert "\x1b" not in out and all(
         len(line) <= 80 for line in out.splitlines() if "system calls" not in line
     )
+
+
+def next_drops(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What the next lap says of the way to the guest."""
+    assert process.stdout
+    lap = json.loads(process.stdout.readline())
+    (drops,) = (one for one in lap["drops"] if one["direction"] == "rx")
+    return dict(drops)
+
+
+def test_drops_and_delays_are_shown_with_their_reason(network: Network) -> None:
+    """A guest that is stopped: one frame waits in QEMU, the tap fills and drops; then it goes on."""
+    pid = network.guest.pid
+    ((tap, before),) = tap_counters(pid).items()
+    process = start(network, "--interval", "0.3", "--format", "json", "--max-overhead", "none")
+    network.guest.qmp("stop")
+    try:
+        to_mac(network, MAC, 1500)
+        dropped, drops = 0, next_drops(process)
+        while not drops["stopped"] or drops["tap_dropped"]:
+            dropped += drops["tap_dropped"]
+            drops = next_drops(process)
+        assert dropped == tap_counters(pid)[tap]["tx_dropped"] - before["tx_dropped"] > 0
+        assert drops["queued"] == 1 and drops["queue_limit"] == 10_000
+        (stop,) = drops["stopped"]
+        assert (stop["stage"], stop["frames"]) == ("send", 1)
+        assert stop["why"] == "waiting in QEMU's queue at the window's end: the guest is stopped"
+    finally:
+        network.guest.qmp("cont")
+    while not (drops := next_drops(process))["waited"]:
+        pass
+    assert drops["wait_p99_ns"] > 1e8  # others may have waited for buffers, when all come at once
+    while drops["waited"]:
+        drops = next_drops(process)
+    to_mac(network, OTHER_MAC, 7)
+    new = 0
+    while new < 7:
+        drops = next_drops(process)
+        new += sum(stop["new"] for stop in drops["stopped"])
+    assert new == 7 and not drops["queued"]
+    (stop,) = drops["stopped"]
+    assert stop["why"] == "dropped by the NIC's receive filter: not its address or VLAN"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+
+def test_drops_fit_into_80_columns(network: Network) -> None:
+    process = start(network, "--interval", "0.3", "--duration", "0.9")
+    network.guest.qmp("stop")
+    try:
+        to_mac(network, MAC, 1500)
+        out, err = process.communicate(timeout=60)
+    finally:
+        network.guest.qmp("cont")
+    assert process.returncode == 0, err
+    assert "dropped by the host's tap" in out and ", 1 in QEMU's queue now" in out
+    assert "   stopped at send: 1: waiting in QEMU's queue at the window's end: the guest" in out
+    assert all(len(line) <= 80 for line in out.splitlines() if "system calls" not in line)
 
 
 def test_on_a_terminal_the_table_stays_in_place(network: Network) -> None:
