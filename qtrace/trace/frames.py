@@ -99,7 +99,7 @@ class FrameReading:
         for key, cpus in module[b"frame_times"].items():
             number = key.value
             times[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
-        return cls(counts, times, dict(ends), Waiting.of(module, until))
+        return cls(counts, times, dict(ends), Waiting.of(module, until, left))
 
     def since(self, before: FrameReading) -> FrameReading:
         """What was counted after `before`; `open` is as it is now."""

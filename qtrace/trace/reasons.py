@@ -8,7 +8,7 @@ from qtrace.model import Direction, Probe, Role
 from qtrace.trace.clients import NetClient
 from qtrace.trace.owners import Owner
 
-__all__ = ["UNDER_WAY", "WAITING", "reasons"]
+__all__ = ["UNDER_WAY", "WAITING", "reasons", "without_gone"]
 
 UNDER_WAY = "under way when the window ended"
 WAITING = "waiting in QEMU's queue"  # what every reason begins with that is no loss
@@ -23,11 +23,14 @@ _WHY = {
     (Direction.TX, Role.HOST): "passed on, and not given back before the window ended",
 }
 _FILTERED = "taken by a filter, or dropped before it was delivered"
+_DROPPED = "dropped by the NIC"
+_MERGEABLE, _COALESCED = 15, 61  # VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_RSC_EXT
+_PAUSED = "; or it went on while the probes were off"
 _LAST_RESORT = "not seen again before the window ended"
 
 
 def reasons(
-    slots: Mapping[int, int], probes: Sequence[Probe], owner: Owner | None, *, kernel: bool
+    slots: Mapping[int, int], probes: Sequence[Probe], owner: Owner | None, *, kernel: bool, paused: bool
 ) -> Iterator[tuple[int, str, int]]:
     """(slot, why, frames) for the frames of one owner and direction that stopped, which `slots` counts.
 
@@ -38,10 +41,9 @@ def reasons(
         for slot, frames in sorted(slots.items()):
             yield slot, _by_stage(probes[slot]), frames
         return
-    delivered = sum(n for slot, n in slots.items() if probes[slot].stage is Role.DELIVER)
     direction = next((probes[slot].direction for slot in slots), Direction.RX)
-    sender, receiver = owner.clients[::-1] if direction is Direction.RX else owner.clients
-    refused = min(delivered, receiver.queued, 1) if receiver.receive_disabled else 0
+    sender, receiver = _ends(direction, owner)
+    refused = _head(slots, probes, receiver)
     queued = receiver.queued - refused
     for slot, frames in sorted(slots.items()):
         stage = probes[slot].stage
@@ -56,7 +58,44 @@ def reasons(
         if waiting:
             yield slot, said[0], waiting
         if frames > waiting:
-            yield slot, said[1], frames - waiting
+            yield slot, said[1] + (_PAUSED if paused else ""), frames - waiting
+
+
+def without_gone(
+    slots: Mapping[int, int], gone: int, probes: Sequence[Probe], owner: Owner | None
+) -> dict[int, int] | None:
+    """`slots` without those `gone` on, of which it was not seen where they had stopped; None where that
+    cannot be told.
+
+    What was sent, and neither waits now nor can have been lost, has gone on; then those that were refused.
+    """
+    stages = [probes[slot].stage for slot in slots]
+    if owner is None or sorted(map(str, stages)) != sorted(map(str, (Role.SEND, Role.DELIVER))):
+        return None
+    direction = probes[next(iter(slots))].direction
+    sender, receiver = _ends(direction, owner)
+    if _lost(direction, sender, receiver):
+        return None
+    left = dict(slots)
+    queued = receiver.queued - _head(slots, probes, receiver)
+    for slot in sorted(slots, key=lambda slot: probes[slot].stage is not Role.SEND):
+        sent = probes[slot].stage is Role.SEND
+        went = min(gone, max(0, left[slot] - queued) if sent else left[slot])
+        left[slot] -= went
+        gone -= went
+    return None if gone else {slot: frames for slot, frames in left.items() if frames}
+
+
+def _ends(direction: Direction, owner: Owner) -> tuple[NetClient, NetClient]:
+    """(sender, receiver)"""
+    near, far = owner.clients
+    return (far, near) if direction is Direction.RX else (near, far)
+
+
+def _head(slots: Mapping[int, int], probes: Sequence[Probe], receiver: NetClient) -> int:
+    """1 where the first of the receiver's queue was delivered and refused while we looked, else 0."""
+    delivered = sum(frames for slot, frames in slots.items() if probes[slot].stage is Role.DELIVER)
+    return min(delivered, receiver.queued, 1) if receiver.receive_disabled else 0
 
 
 def _by_stage(probe: Probe) -> str:
@@ -91,6 +130,13 @@ def _held(receiver: NetClient) -> str:
 
 
 def _not_delivered(direction: Direction, sender: NetClient, receiver: NetClient) -> str:
+    if said := _lost(direction, sender, receiver):
+        return said
+    return f"not delivered, and in no queue {_END}: no filter is on then, and the link is up"
+
+
+def _lost(direction: Direction, sender: NetClient, receiver: NetClient) -> str:
+    """Why what was sent would neither be delivered nor queued now; empty where there is no such cause."""
     if sender.link_down or receiver.link_down:
         return f"dropped: the link is down {_END}"
     kinds = [
@@ -103,7 +149,7 @@ def _not_delivered(direction: Direction, sender: NetClient, receiver: NetClient)
         return f"held or dropped by a filter: {', '.join(kinds)}, on {_END}"
     if receiver.queued >= receiver.most_queued > 0:
         return f"dropped: QEMU's queue is full {_END} ({receiver.most_queued:,} frames)"
-    return f"not delivered, and in no queue {_END}: no filter is on then, and the link is up"
+    return ""
 
 
 def _not_taken(probe: Probe, receiver: NetClient) -> str:
@@ -112,11 +158,17 @@ def _not_taken(probe: Probe, receiver: NetClient) -> str:
     if probe.direction is Direction.TX or state is None:
         return _by_stage(probe)
     if state.broken:
-        return f"dropped by the NIC: its device is broken {_END}, by an error of the guest's driver"
+        return f"{_DROPPED}: its device is broken {_END}, by an error of the guest's driver"
     if state.enabled is False:
-        return f"dropped by the NIC: its receiver is off {_END}"
+        return f"{_DROPPED}: its receiver is off {_END}"
     if not state.refuses:  # it drops what it has no room for
-        return "dropped by the NIC: not its address or VLAN, or no receive buffers"
-    if state.promiscuous:
-        return f"dropped by the NIC: it refuses no address {_END}, so the frame did not fit its buffers"
-    return "dropped by the NIC's receive filter: not its address or VLAN"
+        return f"{_DROPPED}: not its address or VLAN, or no receive buffers"
+    features = receiver.features or 0
+    causes = [] if state.promiscuous else ["not its address or VLAN"]
+    if not features >> _MERGEABLE & 1:
+        causes.append("larger than its buffers")
+    if features >> _COALESCED & 1:
+        causes.append("not dropped, but joined with others for the guest")
+    if causes == ["not its address or VLAN"]:
+        return f"{_DROPPED}'s receive filter: {causes[0]}"
+    return f"{_DROPPED}: {', or '.join(causes) or f'why is not known, it refuses no address {_END}'}"

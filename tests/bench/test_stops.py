@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -107,6 +108,26 @@ def test_a_stopped_guest(traced: Traced) -> None:
 
 
 @virtio_on_tap
+def test_what_went_on_is_not_what_was_dropped(traced: Traced) -> None:
+    """Some stopped for good, another waited and went on: which of them it was, the queue tells."""
+
+    def act(network: Network) -> None:
+        to_mac(network, OTHER_MAC, 7)
+        settle(traced.session)
+        network.guest.qmp("stop")
+        try:
+            to_mac(network, MAC, 3)
+            settle(traced.session)
+        finally:
+            network.guest.qmp("cont")
+
+    why = "dropped by the NIC's receive filter: not its address or VLAN"
+    assert stops(traced, act) == [("deliver", 7, why)]
+    (row,) = (row for row in traced.session.read().tables()["frames"] if row["direction"] == "rx")
+    assert row["waited"] == 1
+
+
+@virtio_on_tap
 def test_a_guest_whose_driver_is_unbound(traced: Traced) -> None:
     """The last test of this guest: its NIC has no driver afterwards."""
     traced.network.guest.sh(
@@ -128,6 +149,33 @@ def test_an_e1000_whose_interface_is_down(traced: Traced) -> None:
         qemu.sh("ip link set eth0 up")
     why = "waiting in QEMU's queue at the window's end: the NIC's receiver is off (can_receive is false)"
     assert found == [("send", 1, why)]
+
+
+@guest("virtio-net-pci", "user")
+def test_what_went_on_in_a_pause_is_not_said_to_be_lost(traced: Traced) -> None:
+    """All but the last of those that wait are in the table before the probes are taken off."""
+
+    def act(network: Network) -> None:
+        before = network.device_counters()["guest"][1]["rx_packets"]
+        network.guest.qmp("stop")
+        try:
+            with network.space.make(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as link:
+                for _ in range(3):
+                    link.sendto(bytes(20), network.link.sink)
+            settle(traced.session)
+            traced.session.pause()
+        finally:
+            network.guest.qmp("cont")
+        until = time.monotonic() + 15
+        while network.device_counters()["guest"][1]["rx_packets"] < before + 3:
+            assert time.monotonic() < until, "the frames do not arrive"
+        traced.session.resume()
+
+    why = (
+        "not delivered, and in no queue at the window's end: no filter is on then, and the link is up; "
+        "or it went on while the probes were off"
+    )
+    assert stops(traced, act) == [("send", 2, why)]
 
 
 @guest("virtio-net-pci", "user")
