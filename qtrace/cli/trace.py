@@ -142,7 +142,7 @@ def _troubles(drops: Drops) -> list[str]:
     said = [f"dropped or delayed: {', '.join(parts)}"] if parts else []
     for item in drops.shown:
         where = f"at {item.stage or item.function}" if item.function else "on the way"
-        new = f", {count(item.new)} of them new" if item.new < item.frames else ""
+        new = f", {count(item.new) if item.new else 'none'} of them new" if item.new < item.frames else ""
         said.append(f"stopped {where}: {count(item.frames)}{new}: {item.why}")
     return [
         line
