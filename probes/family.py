@@ -36,7 +36,8 @@ class Point:
 class Family:
     """One boundary of the kernel or of QEMU. `needs`: `uprobes`, `kprobes`, `raw tracepoints`, `vhost`.
 
-    `layout` are the structure offsets that its programs read, as `Struct.field`.
+    `layout` are the structure offsets that its programs read, as `Struct.field`. With `apart` its points
+    measure no stage: an instrument of its own attaches them.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Family:
     needs: tuple[str, ...]
     points: tuple[Point, ...]
     layout: tuple[str, ...] = ()
+    apart: bool = False
 
 
 def families() -> list[Family]:
@@ -58,7 +60,7 @@ def families() -> list[Family]:
 
 def point_for(function: str, kind: str) -> Point | None:
     """The point that measures `function`: one that names it, else the one for any uprobe, else None."""
-    points = [point for family in families() for point in family.points]
+    points = [point for family in families() if not family.apart for point in family.points]
     for point in points:
         if point.function == function and any(how == kind for how, _ in point.programs):
             return point

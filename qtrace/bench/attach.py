@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 
 from qtrace.bench.clients import clients_of
-from qtrace.binary.entry import Entries
+from qtrace.binary.entry import Entries, Entry
 from qtrace.binary.known import KnownSymbols
 from qtrace.errors import BinaryError, StoreError, TraceError
 from qtrace.model import Path, Probe, Symbol
@@ -54,10 +54,7 @@ class Placement:
         """
         probes, unplaced = merge([probes_for(path, self.locate, self.field_of, level) for path in paths])
         probes = [self._cheapest(probe) for probe in probes]
-        for known in self._known.values():
-            known.save()
-        for entries in self._entries.values():
-            entries.save()
+        self.save()
         return probes, unplaced
 
     def locate(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
@@ -68,6 +65,23 @@ class Placement:
         wanted = function.split("_")[0]
         libraries = [path for path in self._libraries if wanted in path.name]
         return next(filter(None, (self._in(path, function, "") for path in libraries)), None)
+
+    def locate_in_program(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
+        """(file, place) of a function of the program itself; `file` may be empty where it is exported."""
+        return self._in(self._program, function, file)
+
+    def entry(self, path: FilePath, symbol: Symbol, arguments: int) -> Entry:
+        """The cheapest place at the function's entry where its first `arguments` are as they were."""
+        if path not in self._entries:
+            self._entries[path] = Entries(path)
+        return self._entries[path].at(symbol, arguments)
+
+    def save(self) -> None:
+        """Keep what was found for the next process."""
+        for known in self._known.values():
+            known.save()
+        for entries in self._entries.values():
+            entries.save()
 
     def field_of(self, function: str, file: str) -> str | None:
         """`Struct.field` of the table of callbacks that holds the function, if one does."""
@@ -82,9 +96,7 @@ class Placement:
         path = FilePath(probe.binary)
         arguments = point.arguments if point.function != ANY else ARGUMENTS[probe.rule]
         arguments = max(arguments, SENDERS.get(probe.function, 0))
-        if path not in self._entries:
-            self._entries[path] = Entries(path)
-        entry = self._entries[path].at(symbol, arguments)
+        entry = self.entry(path, symbol, arguments)
         return replace(probe, offset=entry.offset, stepped=entry.stepped)
 
     def _in(self, path: FilePath, function: str, file: str) -> tuple[FilePath, Symbol] | None:

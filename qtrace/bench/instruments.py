@@ -1,4 +1,5 @@
-"""What `record` measures besides the stages: CPU samples and sampled frames, as tables of the run."""
+"""What `record` measures besides the stages: CPU samples, sampled frames, and at the level full copies and
+retransmissions, as tables of the run."""
 
 from __future__ import annotations
 
@@ -6,9 +7,12 @@ import time
 from collections.abc import Collection
 from typing import Any
 
+from qtrace.bench.copied import Copied
 from qtrace.bench.functions import function_rows
+from qtrace.bench.sent_again import Retransmitted
 from qtrace.progress import Progress
 from qtrace.store.index import Index
+from qtrace.trace.level import Level
 from qtrace.trace.sampling import sample_rows
 from qtrace.trace.session import Session
 from qtrace.trace.snapshot import Snapshot
@@ -19,13 +23,26 @@ __all__ = ["Instruments"]
 
 class Instruments:
     """Attached to a session: `cpu_hertz` samples a second of what the threads execute, and one frame in
-    `sample`; 0 is none of them. Raises TraceError."""
+    `sample`; 0 is none of them. At the `level` full also what is copied, and what libslirp sends again.
+    Raises TraceError, BinaryError."""
 
-    def __init__(self, session: Session, pid: int, index: Index, cpu_hertz: int, sample: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        pid: int,
+        index: Index,
+        cpu_hertz: int,
+        sample: int,
+        level: Level = Level.STAGES,
+    ) -> None:
         self._index = index
         self._files = Target(pid).files() if cpu_hertz else {}  # the process may have ended when it is asked
         self._cpu = session.sample_cpu(cpu_hertz) if cpu_hertz else None
         self._frames = session.sample_frames(sample) if sample else None
+        self._inside: list[Copied | Retransmitted] = []
+        if level is Level.FULL:
+            files = Target(pid).libraries()
+            self._inside = [kind(session, index, files) for kind in (Copied, Retransmitted)]
         self._asked = False
 
     def conditions(self) -> dict[str, str]:
@@ -51,6 +68,9 @@ class Instruments:
             progress.step("naming the functions that were sampled")
             samples = self._cpu.samples()
             found["cpu_functions"] = function_rows(samples, self._cpu.hertz, names, self._files, self._index)
+        for one in self._inside:
+            for name, rows in one.tables(snapshot, owners).items():
+                found.setdefault(name, []).extend(rows)
         if self._frames:
             kept = {*owners, 0} if first else set(owners)
             hits = [hit for hit in self._frames.hits() if hit.owner in kept]

@@ -74,7 +74,7 @@ def record_process(
         RunWriter.create(folder, meta) as writer,
     ):
         session = traced.session
-        besides = Instruments(session, pid, index, cpu_hertz, sample)
+        besides = Instruments(session, pid, index, cpu_hertz, sample, effort.level)
         before, taps = tap_counters(pid), tap_names(pid)
         traced.start()
         progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")

@@ -123,6 +123,7 @@ def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
         dropped = row["tx_dropped"] + row["rx_dropped"]
         said = f"the tap {plain(row['device'])} itself: {received:,} frames from the guest, {sent:,} to it"
         click.echo(said + (f", {dropped:,} dropped" if dropped else ""))
+    _print_inside(tables)
     _print_functions(tables.get("cpu_functions", []))
     for row in tables["ledger"]:
         if row["kind"] != "unattached" and row["kind"] not in _FIRST:
@@ -137,6 +138,30 @@ def _how_exact(row: dict[str, Any]) -> str:
     half = row.get(f"{name}_error")
     error = f" ± {100 * half / row[name]:.1f} %" if half is not None and row[name] else ""
     return f"  {name}{error}, observed {row['observed']:.0%} of the time"
+
+
+def _print_inside(tables: dict[str, list[dict[str, Any]]]) -> None:
+    """Copies by direction and function, and what libslirp sent again."""
+    copies = [row for row in tables.get("copies", []) if row["attached"]]
+    for way in ("tx", "rx"):
+        mine = [row for row in copies if row["direction"] == way]
+        first = [row for row in mine if row["function"] == mine[0]["function"]]  # a row a queue
+        frames, carried = (sum(row[name] for row in first) for name in ("frames", "frame_bytes"))
+        total = sum(row["bytes"] for row in mine)
+        if not frames and not total:
+            continue
+        ratio = f", {total / carried:.2f} for each byte carried" if carried else ""
+        click.echo(f"{way} copied: {total:,} bytes, {frames:,} frames handed over{ratio}")
+        for row in mine:
+            if row["calls"]:
+                where = f"{row['file']}:{row['line']}" if row["file"] else ""
+                each = f"{row['bytes'] / row['frames']:>12,.1f} a frame" if row["frames"] else ""
+                line = f"   {row['function']:<28}{where:<22}{row['calls']:>12,}{row['bytes']:>16,}{each}"
+                click.echo(plain(line))
+    again = [row for row in tables.get("retransmissions", []) if row["attached"]]
+    if again:
+        parts = ", ".join(f"{row['count']:,} {row['kind']}" for row in again)
+        click.echo(plain(f"libslirp's TCP sent again to the guest: {parts}"))
 
 
 def _print_functions(rows: list[dict[str, Any]]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from qtrace.analyses.data import CELL
 from qtrace.errors import StoreError
-from qtrace.model import Path, Step
-from qtrace.report import followed, functions
+from qtrace.model import Direction, Path, Step
+from qtrace.report import followed, functions, inside
 from qtrace.report.answers import Answers, Row
 from qtrace.report.text import backend, clean, count, duration, plain_number, present, size
 from qtrace.store.run import RunReader
@@ -157,6 +157,13 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         for name in ("cpu_functions", "frame_latency", "waiting", "stopped")
     )
     about = [[row for row in rows if row["direction"] == path.direction] for rows in about]
+    copied, again = (
+        [row for row in answers.ask(name) if _is_of(row, path) and _traffic(row) == chosen]
+        for name in ("copies", "retransmissions")
+    )
+    copied = [row for row in copied if row["direction"] == path.direction]
+    if path.direction is not Direction.RX:  # libslirp's TCP towards the guest
+        again = []
     lost = tuple(
         f"{row['kind']}: {row['item']}: {count(row['count'])}"
         for row in answers.ask("ledger")
@@ -171,7 +178,7 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         system_calls=tuple(calls),
         lost=lost,
         others=tuple(item for item in traffics if item != chosen),
-        foot=(*followed.in_words(*about), *functions.in_words(sampled)),
+        foot=(*followed.in_words(*about), *inside.in_words(copied, again), *functions.in_words(sampled)),
     )
 
 

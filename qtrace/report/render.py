@@ -16,6 +16,7 @@ from qtrace.report.drawing import draw_path
 from qtrace.report.followed import frame_latency, stopped
 from qtrace.report.functions import cpu_functions
 from qtrace.report.html import environment, to_html
+from qtrace.report.inside import copies, retransmissions
 from qtrace.report.markdown import to_markdown
 from qtrace.report.text import backend, clean
 from qtrace.store.run import RunReader
@@ -78,6 +79,8 @@ def build(run: RunReader) -> Document:
         frame_latency(answers),
         stopped(answers),
         counts.calls(answers),
+        copies(answers),
+        retransmissions(answers),
         speed.cpu(answers),
         cpu_functions(answers),
         counts.proof(answers),

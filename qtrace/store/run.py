@@ -99,6 +99,15 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         {"thread": _TEXT, "tid": pa.int32(), "function": _TEXT, "file": _TEXT}
         | {"samples": _COUNT, "hertz": pa.int32()}
     ),
+    "copies": _schema(
+        {"netdev_id": _TEXT, "queue": pa.int32(), "direction": _TEXT, "function": _TEXT, "file": _TEXT}
+        | {"line": pa.int32(), "attached": pa.bool_(), "calls": _COUNT, "bytes": _COUNT}
+        | {"frames": _COUNT, "frame_bytes": _COUNT, "note": _TEXT}
+    ),
+    "retransmissions": _schema(
+        dict.fromkeys(("netdev_id", "kind", "function", "file"), _TEXT)
+        | {"line": pa.int32(), "attached": pa.bool_(), "count": _COUNT, "note": _TEXT}
+    ),
     "devices": _schema({"device": _TEXT, "side": _TEXT} | dict.fromkeys(_DEVICE_COUNTERS, _COUNT)),
     "ledger": _schema({"kind": _TEXT, "item": _TEXT, "count": _COUNT, "note": _TEXT}),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
 from qtrace.trace.attach import Attachments
 from qtrace.trace.attribution import Attribution, Clients
+from qtrace.trace.copies import CopyCounter, CopyPlace
 from qtrace.trace.cpu import CpuSampler
 from qtrace.trace.follower import Follower
 from qtrace.trace.frames import MOST_STAGES
@@ -24,6 +26,7 @@ from qtrace.trace.owners import Owner
 from qtrace.trace.prerequisites import kprobes_available
 from qtrace.trace.reading import Reading, subtract
 from qtrace.trace.sampling import FrameSampler
+from qtrace.trace.sent_again import AgainPlace, SentAgain
 from qtrace.trace.snapshot import Snapshot, Stage
 from qtrace.trace.target import Target, ThreadTimes
 
@@ -126,6 +129,20 @@ class Session:
         self._instruments.append(sampler)
         sampler.open()
         return sampler
+
+    def count_copies(self, places: Sequence[CopyPlace], space: int) -> CopyCounter:
+        """Count what these functions copy in the windows that follow; `space` as in `CopyCounter`."""
+        counter = CopyCounter(self._module, self._attached, self._target, places, space)
+        self._instruments.append(counter)
+        counter.open()
+        return counter
+
+    def count_sent_again(self, place: AgainPlace) -> SentAgain:
+        """Count what libslirp sends again in the windows that follow."""
+        counter = SentAgain(self._module, self._attached, self._target, place)
+        self._instruments.append(counter)
+        counter.open()
+        return counter
 
     def start(self) -> None:
         """Begin a window: everything counts from zero."""

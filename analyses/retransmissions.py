@@ -1,0 +1,19 @@
+"""How often libslirp's TCP sent again to the guest, and why."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from qtrace.analyses.data import CELL, Data
+
+__all__ = ["COLUMNS", "QUESTION", "analyse"]
+
+QUESTION = "How often did libslirp's TCP send again to the guest, and why?"
+_KEY = [*CELL, "kind", "function", "file", "line", "attached", "note"]
+COLUMNS = (*_KEY, "count")
+
+
+def analyse(data: Data) -> pd.DataFrame:
+    """One row a kind: `timeout`, `fast` (three duplicate ACKs), `window probe` (nothing was lost)."""
+    rows = data.table("retransmissions")
+    return rows.groupby(_KEY, as_index=False, sort=False)[["count"]].sum()[list(COLUMNS)]

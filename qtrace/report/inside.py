@@ -1,0 +1,122 @@
+"""What happened inside: bytes that QEMU copied, and what libslirp sent again (the level full)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from qtrace.report.answers import Answers, Row
+from qtrace.report.document import Section, Table
+from qtrace.report.text import MISSING, backend, clean, count, plain_number, size
+
+__all__ = ["copies", "in_words", "retransmissions"]
+
+
+def in_words(copied: Sequence[Row], again: Sequence[Row]) -> Iterator[str]:
+    """A line with all copies of the direction, one for each function that copied, and one for what was sent
+    again. The rows are those of the analyses `copies` and `retransmissions`."""
+    seen = [row for row in copied if row["attached"]]
+    if seen:
+        yield _all_copies(seen)
+    for row in seen:
+        if row["calls"]:
+            each = f", {plain_number(row['bytes_per_frame'])} a frame" if row["frames"] else ""
+            yield f"copied by {_place(row)}: {size(row['bytes'])} in {count(row['calls'])} calls{each}"
+    for row in copied:
+        if not row["attached"]:
+            yield f"copies not measured: {clean(row['note'])}"
+    if again and again[0]["attached"]:
+        parts = [f"{count(row['count'])} {clean(row['kind'])}" for row in again]
+        yield f"libslirp's TCP sent again: {', '.join(parts)}"
+    elif again:
+        yield f"libslirp's retransmissions not measured: {clean(again[0]['note'])}"
+
+
+def copies(answers: Answers) -> Section:
+    """Every function that copied, with bytes a frame and a byte carried."""
+    rows = answers.ask("copies")
+    sums: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        if row["attached"]:
+            sums.setdefault((*_who(row), row["direction"]), []).append(row)
+    whole = [
+        (
+            *(*key, count(found[0]["frames"]), size(found[0]["frame_bytes"])),
+            *(size(sum(row["bytes"] for row in found)), _ratio(found)),
+        )
+        for key, found in sums.items()
+        if found[0]["frames"]
+    ]
+    lines = [
+        (
+            *(*_who(row), row["direction"], row["function"], _where(row)),
+            *(count(row["calls"]), size(row["bytes"])),
+            MISSING if row["bytes_per_frame"] is None else plain_number(row["bytes_per_frame"]),
+        )
+        if row["attached"]
+        else (*_who(row), row["direction"], row["function"], _where(row), MISSING, MISSING, row["note"])
+        for row in rows
+        if row["calls"] or not row["attached"]
+    ]
+    return Section(
+        "copies",
+        "Bytes that QEMU copied",
+        "By the functions of QEMU's that copy and have a place in the binary, while a frame was on its way, "
+        "descriptors and headers too. What the compiler has put into a caller (headers of a constant size), "
+        "what libraries copy within themselves, and the kernel's own copies are not in it. Frames are those "
+        "that were handed over to the peer meanwhile.",
+        (
+            Table.of(
+                "For each byte carried",
+                "NIC|back end|direction|#frames|#carried|#copied|#copied for each byte",
+                whole,
+            ),
+            Table.of(
+                "By function", "NIC|back end|direction|$function|where|#calls|#bytes|#bytes a frame", lines
+            ),
+        ),
+    )
+
+
+def retransmissions(answers: Answers) -> Section:
+    """What libslirp sent again."""
+    lines = [
+        (
+            *(*_who(row), row["kind"], _place(row), count(row["count"]) if row["attached"] else MISSING),
+            row["note"],
+        )
+        for row in answers.ask("retransmissions")
+    ]
+    return Section(
+        "retransmissions",
+        "Sent again by libslirp",
+        "TCP between libslirp and the guest, seen where libslirp sends: `timeout` is a retransmission timer "
+        "that expired, `fast` the third duplicate ACK, `window probe` a byte into the guest's closed window, "
+        "where nothing was lost. TCP on the host's side of libslirp is the kernel's.",
+        (Table.of("", "NIC|back end|kind|$function|#times|note", lines),),
+    )
+
+
+def _all_copies(rows: Sequence[Row]) -> str:
+    data, carried = sum(row["bytes"] for row in rows), rows[0]
+    text = f"copied by functions that can be counted: {size(data)}" if data else "copied: nothing counted"
+    if not carried["frames"]:
+        return text
+    return f"{text}, {_ratio(rows)} for each byte of {count(carried['frames'])} frames"
+
+
+def _ratio(rows: Sequence[Row]) -> str:
+    carried = rows[0]["frame_bytes"]
+    return plain_number(sum(row["bytes"] for row in rows) / carried) if carried else MISSING
+
+
+def _who(row: Row) -> tuple[str, str]:
+    return str(row["nic"]), backend(row["netdev"], row["datapath"])
+
+
+def _where(row: Row) -> str:
+    return f"{row['file']}:{row['line']}" if row["file"] else MISSING
+
+
+def _place(row: Row) -> str:
+    name = clean(row["function"])
+    return f"{name} ({clean(row['file'])}:{row['line']})" if row["file"] else name
