@@ -93,7 +93,8 @@ class Unseen:
         rows: list[dict[str, Any]] = []
         if self.windowed:
             share = self._off / self._seconds
-            note = "to keep to --max-overhead; counts are scaled, times and followed frames are the windows'"
+            note = "to keep to --max-overhead; counts are scaled; times, followed frames and what is counted "
+            note += "inside are the windows'"
             item = f"pauses in which functions were not counted, {share:.1%} of the time"
             rows.append({"kind": "suppressed", "item": item, "count": self._regulator.pauses, "note": note})
         for left in self._regulator.left_out:
