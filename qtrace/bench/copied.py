@@ -94,7 +94,7 @@ def _place(function: str, index: Index, placement: Placement, space: int | None)
         return CopyPlace(function, file, line, reason=f"the source index does not say where {SPACE} lies")
     found = placement.locate_in_program(function, file)
     if found is None:
-        return CopyPlace(function, file, line, reason=f"{function} has no place of its own in this binary")
+        return CopyPlace(function, file, line, reason=f"{function} could not be found again in this binary")
     path, symbol = found
     point = next(point for point in FAMILY.points if point.function == function)
     entry = placement.entry(path, symbol, point.arguments)

@@ -28,7 +28,8 @@ class Retransmitted:
     """Attached to a session; `files` are the program's and its libraries'."""
 
     def __init__(self, session: Session, index: Index, files: list[Path]) -> None:
-        self._line = next((row.line for row in index.function(SENDS) if index.library_of(row.file)), 0)
+        rows = [row for row in index.function(SENDS) if index.library_of(row.file)]
+        self._file, self._line = (rows[0].file, rows[0].line) if rows else ("", 0)
         self._counter = session.count_sent_again(_place(index, files))
 
     def tables(self, snapshot: Snapshot, owners: Collection[int]) -> dict[str, list[dict[str, Any]]]:
@@ -43,7 +44,7 @@ class Retransmitted:
                 "netdev_id": owner.netdev,
                 "kind": kind,
                 "function": SENDS,
-                "file": f"{_LIBRARY}/src/tcp_output.c",
+                "file": self._file,
                 "line": self._line,
                 "attached": not reason,
                 "note": reason,

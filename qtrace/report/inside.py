@@ -49,11 +49,10 @@ def copies(answers: Answers) -> Section:
     lines = [
         (
             *(*_who(row), row["direction"], row["function"], _where(row)),
-            *(count(row["calls"]), size(row["bytes"])),
+            *((count(row["calls"]), size(row["bytes"])) if row["attached"] else (MISSING, MISSING)),
             MISSING if row["bytes_per_frame"] is None else plain_number(row["bytes_per_frame"]),
+            row["note"],
         )
-        if row["attached"]
-        else (*_who(row), row["direction"], row["function"], _where(row), MISSING, MISSING, row["note"])
         for row in rows
         if row["calls"] or not row["attached"]
     ]
@@ -71,7 +70,9 @@ def copies(answers: Answers) -> Section:
                 whole,
             ),
             Table.of(
-                "By function", "NIC|back end|direction|$function|where|#calls|#bytes|#bytes a frame", lines
+                "By function",
+                "NIC|back end|direction|$function|where|#calls|#bytes|#bytes a frame|note",
+                lines,
             ),
         ),
     )
