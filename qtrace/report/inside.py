@@ -50,7 +50,7 @@ def copies(answers: Answers) -> Section:
         (
             *(*_who(row), row["direction"], row["function"], _where(row)),
             *((count(row["calls"]), size(row["bytes"])) if row["attached"] else (MISSING, MISSING)),
-            MISSING if row["bytes_per_frame"] is None else plain_number(row["bytes_per_frame"]),
+            plain_number(row["bytes_per_frame"]) if row["attached"] and row["frames"] else MISSING,
             row["note"],
         )
         for row in rows

@@ -234,6 +234,32 @@ def test_cpu_shares_are_of_each_thread_and_of_all() -> None:
     assert [row["thread"] for row in ask("cpu_functions", data(cpu_functions=given))][:2] == ["all", "all"]
 
 
+def test_bytes_copied_for_each_byte_of_all_queues_and_repetitions() -> None:
+    def copied(function: str, **more: Any) -> dict[str, Any]:
+        row = {"cell": PLAIN, "netdev_id": "net0", "queue": 0, "direction": "tx", "function": function}
+        row |= {"file": "a.c", "line": 7, "attached": True, "note": "", "calls": 10, "bytes": 120}
+        return KEY | row | {"frames": 10, "frame_bytes": 1000} | more
+
+    given = [copied("f"), copied("f", queue=1, bytes=80), copied("f", rep=2)]
+    given += [copied("g", frames=0, frame_bytes=0), copied("h", attached=False, note="nowhere")]
+    rows = {row["function"]: row for row in ask("copies", data(copies=given))}
+    f = rows["f"]
+    assert [f[name] for name in ("calls", "bytes", "frames", "frame_bytes")] == [30, 320, 30, 3000]
+    assert f["bytes_per_frame"] == pytest.approx(320 / 30) and f["bytes_per_byte"] == pytest.approx(0.32 / 3)
+    assert pd.isna(rows["g"]["bytes_per_frame"]) and pd.isna(rows["g"]["bytes_per_byte"])
+    assert not rows["h"]["attached"] and rows["h"]["note"] == "nowhere"
+
+
+def test_what_was_sent_again_in_the_order_of_its_kinds() -> None:
+    def again(kind: str, count: int, rep: int = 1) -> dict[str, Any]:
+        row = {"cell": PLAIN, "netdev_id": "net0", "kind": kind, "function": "tcp_output", "file": "a.c"}
+        return KEY | row | {"line": 7, "attached": True, "note": "", "count": count, "rep": rep}
+
+    given = [again("timeout", 2), again("fast", 1), again("timeout", 3, rep=2), again("fast", 0, rep=2)]
+    rows = ask("retransmissions", data(retransmissions=given))
+    assert [(row["kind"], row["count"]) for row in rows] == [("timeout", 5), ("fast", 1)]
+
+
 def test_where_frames_waited_and_stopped() -> None:
     given = data(
         waits=[ends("rx", slot=20, count=2), ends("rx", slot=21, count=2)],

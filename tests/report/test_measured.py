@@ -12,7 +12,9 @@ from click.testing import CliRunner
 from qtrace.cli.walk import command
 from qtrace.errors import StoreError
 from qtrace.model import Direction, Role
+from qtrace.report.markdown import to_markdown
 from qtrace.report.measured import measured
+from qtrace.report.render import build
 from qtrace.store.index import Index
 from qtrace.store.run import RunReader, RunWriter
 from tests.report.made_up import FRAMES, make_run, way
@@ -109,3 +111,34 @@ def test_frames_from_end_to_end_and_the_cpu_are_below_the_path(run: Path) -> Non
     assert stopped == "stopped at dequeue (tap_dequeue_tx): 6 frames: the link is down: dropped"
     shares = "unknown in qemu-system-x86_64 60 %, [kernel] 30 %, tap_send 10 %"
     assert cpu == f"CPU time of the whole QEMU, 300 samples: {shares}"
+
+
+def test_what_was_counted_inside_is_below_the_path_and_in_the_report(tmp_path: Path) -> None:
+    path = way("e1000", "user", "qemu", Direction.RX)
+    folder = make_run(tmp_path / "run", 1)
+    cell = "e1000+user+qemu+rx+tcp"
+    place = {"attached": True, "note": "", "line": 43}
+    copied = {"netdev_id": "net0", "queue": 0, "direction": "rx", "frames": 10, "frame_bytes": 1000} | place
+    none = {"calls": 0, "bytes": 0, "attached": False, "note": "not found"}
+    again = {"netdev_id": "net0", "function": "tcp_output", "file": "libslirp/src/tcp_output.c"} | place
+    tables = {
+        "copies": [
+            copied | {"function": "iov_to_buf_full", "file": "util/iov.c", "calls": 10, "bytes": 1500},
+            copied | {"function": "address_space_rw", "file": ""} | none,
+        ],
+        "retransmissions": [
+            again | {"kind": kind, "count": count} for kind, count in (("timeout", 2), ("fast", 0))
+        ],
+    }
+    RunWriter(folder, RunReader.open(folder).meta).add(cell, 1, True, tables)
+    run = RunReader.open(folder)
+    said = measured(run, path).tail()
+    assert "copied by functions that can be counted: 1.50 kB, 1.50 for each byte of 10 frames" in said
+    assert "copied by iov_to_buf_full (util/iov.c:43): 1.50 kB in 10 calls, 150 a frame" in said
+    assert "copies not measured: not found" in said
+    assert "libslirp's TCP sent again: 2 timeout, 0 fast" in said
+    page = to_markdown(build(run))
+    assert "| e1000 | user | rx | 10 | 1.00 kB | 1.50 kB | 1.50 |" in page
+    assert "| e1000 | user | rx | `iov_to_buf_full` | util/iov.c:43 | 10 | 1.50 kB | 150 |" in page
+    assert "| e1000 | user | rx | `address_space_rw` | – | – | – | – | not found |" in page
+    assert "| timeout | `tcp_output (libslirp/src/tcp_output.c:43)` | 2 |" in page
