@@ -34,6 +34,9 @@ class Copied:
 
     def tables(self, snapshot: Snapshot, owners: Collection[int]) -> dict[str, list[dict[str, Any]]]:
         """`copies` of these owners in the window that has ended, and `ledger` rows."""
+        if not snapshot.owners:
+            row = {"kind": "unattached", "item": "copies: whose they are is not known", "count": 1}
+            return {"copies": [], "ledger": [row | {"note": snapshot.unread}]}
         known = {owner.number: owner for owner in snapshot.owners if owner.number in owners}
         counts = self._counter.counts({0, *known})
         alone = len(snapshot.owners) == 1

@@ -202,6 +202,7 @@ def test_counts_probes_no_function(network: Network, sites: list[int], tmp_path:
     assert rows["writev"]["frames"] == FRAMES
     assert {row["how"] for row in answer["stages"] if row["attached"]} == {"tracepoint"}
     assert "level counts" in rows["tap_receive_iov"]["note"]
+    assert "copies" not in answer  # at the level full only
     assert any(row["name"] == "writev" and row["fd"] == "tap" for row in answer["syscalls"])
 
 
@@ -218,6 +219,10 @@ def test_full_has_every_function_that_has_a_place(network: Network, tmp_path: Pa
     first, last = rows["qemu_sendv_packet_async"], rows["writev"]
     inside = [row for row in between.values() if first["position"] < row["position"] < last["position"]]
     assert len(inside) > 2 and {row["calls"] for row in inside} == {FRAMES}
+    copies = {(row["direction"], row["function"]): row for row in answer["copies"]}
+    header = copies["tx", "iov_to_buf_full"]
+    assert (header["calls"], header["bytes"], header["frames"]) == (FRAMES, 12 * FRAMES, FRAMES)
+    assert "not counted" in {row["kind"] for row in answer["ledger"]}
     said = subprocess.run(
         [
             sys.executable,
