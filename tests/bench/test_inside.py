@@ -6,16 +6,19 @@ against the frames themselves, which QEMU's own filter-dump has written down bef
 
 from __future__ import annotations
 
+import os
+import signal
 import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exact import Kind, Traced, pass_frames
+from exact import Kind, Traced, pass_frames, settle
 
 from qtrace.bench.attach import Attacher
 from qtrace.bench.copied import Copied
@@ -25,6 +28,7 @@ from qtrace.errors import BinaryError
 from qtrace.lab.accel import choose_accelerator
 from qtrace.lab.network import Network, open_network
 from qtrace.lab.workload import tcp
+from qtrace.lab.workload.frames import frames_to_host
 from qtrace.lab.workload.server import serve
 from qtrace.model import Direction
 from qtrace.progress import SILENT
@@ -100,6 +104,41 @@ def test_bytes_copied_for_known_frames(nic: str, attacher: Attacher, index: Inde
                     assert row["bytes"] == (more_bytes + whole * SIZE) * frames
             kinds = [row["kind"] for row in tables["ledger"]]
             assert kinds[0] == "not counted" and not {"lost", "unattributed"} & set(kinds)
+
+
+def test_a_frame_that_is_queued_is_copied_once(attacher: Attacher, index: Index) -> None:
+    """Who takes QEMU's datagrams is stopped until its socket has no room left for the next."""
+    frames, size = 200, 1400
+    with (
+        open_network("virtio-net-pci", "socket", "qemu", choose_accelerator(), form="fd") as network,
+        traced(network, attacher, index) as one,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        copied = Copied(one.session, index, Target(network.guest.pid).libraries())
+
+        def queued() -> dict[str, Any]:
+            snapshot = one.session.read()
+            rows = copied.tables(snapshot, [owner.number for owner in snapshot.owners])["copies"]
+            key = ("tx", "qemu_net_queue_append_iov")
+            return next(row for row in rows if (row["direction"], row["function"]) == key)
+
+        helper = network.link.helper
+        assert helper
+        one.session.start()
+        os.kill(helper.pid, signal.SIGSTOP)
+        try:
+            sending = pool.submit(frames_to_host, network, frames, size)
+            until(lambda: queued()["calls"] > 0)
+        finally:
+            os.kill(helper.pid, signal.SIGCONT)
+        assert sending.result() == frames
+        settle(one.session)
+        one.session.stop()
+        (waited,) = (
+            row["waited"] for row in one.session.read().tables()["frames"] if row["direction"] == "tx"
+        )
+        assert waited >= 1
+        assert (queued()["calls"], queued()["bytes"]) == (waited, waited * size)
 
 
 @pytest.fixture(scope="module")
