@@ -9,6 +9,7 @@ from typing import Any
 
 from qtrace.binary.names import FunctionNames
 from qtrace.errors import BinaryError
+from qtrace.source.definitions import defined_functions, tcg_helper_names
 from qtrace.store.index import Index
 from qtrace.trace.cpu import CpuPlace
 
@@ -29,7 +30,8 @@ def function_rows(
     `threads`: id -> name; `files`: what the process calls a mapped file -> where it can be read, the program
     first (`Target.files`).
 
-    `file` is the function's in QEMU's tree where the index knows it, else the name of the binary.
+    `file` is the function's in QEMU's tree where it is known, else the name of the binary. A function without
+    a name is UNKNOWN, with the named ones that it lies between.
     """
     names: dict[str, FunctionNames | None] = {}
     counts: dict[tuple[int, str, str], int] = {}
@@ -55,7 +57,10 @@ def function_rows(
 
 def _names(path: Path | None, index: Index | None) -> FunctionNames | None:
     with contextlib.suppress(BinaryError):
-        return FunctionNames(path, index) if path else None
+        if path and index:
+            tree = Path(index.meta["root"])
+            return FunctionNames(path, index, defined_functions(tree), tcg_helper_names(tree))
+        return FunctionNames(path) if path else None
     return None
 
 
@@ -64,4 +69,7 @@ def _function(place: CpuPlace, names: FunctionNames | None) -> tuple[str, str]:
         return place.file, ""
     binary = Path(place.file.removesuffix(" (deleted)")).name
     function, file = names.at(place.offset) if names else ("", "")
+    if not function and names:
+        where, file = names.around(place.offset)
+        function = f"{UNKNOWN} ({where})" if where else UNKNOWN
     return function or UNKNOWN, file or binary

@@ -52,10 +52,11 @@ def cpu_functions(answers: Answers) -> Section:
         "Samples of what each thread executed, at a fixed frequency on each processor: a function's own "
         "time, without what it calls. `[kernel]` is the kernel, under KVM with the guest's own time; `[guest "
         "code]` is what TCG has made of the guest's; `unknown` are functions of that file whose name is not "
-        "known. In parentheses is the 95 % interval, as if samples were drawn independently.",
+        "known, with the named ones on both sides. Behind a share is its 95 % interval, as if "
+        "samples were drawn independently.",
         (Table.of("", heads, lines),),
     )
 
 
 def _of_unknown(row: Row) -> str:
-    return f" in {clean(row['file'])}" if row["function"] == "unknown" else ""
+    return f" in {clean(row['file'])}" if row["function"].startswith("unknown") else ""

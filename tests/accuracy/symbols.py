@@ -15,18 +15,22 @@ import tempfile
 import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
+from qtrace.binary.bodies import function_ends
 from qtrace.binary.elf import Elf
+from qtrace.binary.helpers import tcg_helpers
+from qtrace.binary.neighbours import Neighbours, files_of_exports
 from qtrace.binary.resolve import Resolver
 from qtrace.cache import cache_dir
 from qtrace.errors import NoPath
 from qtrace.model import Direction, Symbol
 from qtrace.source.build import ensure_index
 from qtrace.source.catalogue import backend_name, nics
+from qtrace.source.definitions import defined_functions, tcg_helper_names
 from qtrace.source.walk import walk
 from qtrace.store.index import Index, find_index
 
@@ -43,8 +47,8 @@ _LABELS = {
 PARTS = ("part", "cold")  # of a function, not the function
 
 
-def truth(binary: Path, root: Path) -> dict[tuple[str, str], dict[str, set[int]]]:
-    """(function, file) -> kind (empty, `part`, `cold`, …) -> addresses, from the symbols and the DWARF."""
+def compiled_from(binary: Path, root: Path) -> Callable[[int], str]:
+    """Address -> the C file that the code there was compiled from, empty where DWARF does not say."""
     with binary.open("rb") as handle:
         elf = ELFFile(handle)
         dwarf = elf.get_dwarf_info()
@@ -58,14 +62,48 @@ def truth(binary: Path, root: Path) -> dict[tuple[str, str], dict[str, set[int]]
             ranges.append((entry.begin_addr, entry.length, files[entry.info_offset]))
     ranges.sort()
     starts = [begin for begin, _, _ in ranges]
-    found: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-    for symbol, _, address in Elf(binary).symtab():
+
+    def file_at(address: int) -> str:
         number = bisect_right(starts, address) - 1
         begin, length, file = ranges[number] if number >= 0 else (0, 0, "")
+        return file if begin <= address < begin + length else ""
+
+    return file_at
+
+
+def truth(binary: Path, root: Path) -> dict[tuple[str, str], dict[str, set[int]]]:
+    """(function, file) -> kind (empty, `part`, `cold`, …) -> addresses, from the symbols and the DWARF."""
+    file_at = compiled_from(binary, root)
+    found: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for symbol, _, address in Elf(binary).symtab():
         name, _, variant = symbol.partition(".")
-        if begin <= address < begin + length:
+        if file := file_at(address):
             found[name, file][variant.split(".")[0]].add(address)
     return found
+
+
+def nameless(whole: Path, stripped: Path, root: Path) -> str:
+    """How often the file of a function without a name is right, and TCG's helpers are."""
+    elf, file_at = Elf(stripped), compiled_from(whole, root)
+    starts = sorted(function_ends(elf))
+    true: dict[int, set[str]] = defaultdict(set)
+    for symbol, _, address in Elf(whole).symtab():
+        true[address].add(symbol)
+    files = files_of_exports(elf.exports, defined_functions(root))
+    names = {address: (name, files.get(name, "")) for name, address in sorted(elf.exports.items())}
+    helpers = tcg_helpers(elf, set(starts), tcg_helper_names(root))
+    around = Neighbours(elf, starts, names | {address: (name, "") for address, name in helpers.items()})
+    rest = [start for start in starts if start not in names]
+    said = {start: file for start in rest if (file := around.file(start))}
+    wrong = [start for start, file in said.items() if file_at(start) != file]
+    exported = sum(file_at(address) != file for address, (_, file) in names.items() if file)
+    bad = sum(name not in true[address] for address, name in helpers.items())
+    return (
+        f"Of the {len(rest)} functions that are not exported, {len(said)} are said to be of a file "
+        f"by what lies around them, without any index, {len(wrong)} of them wrongly; of the exported "
+        f"{len(elf.exports)} the text of the tree gives the file of {len(files)}, {exported} wrongly. "
+        f"{len(helpers)} helpers of TCG's are named by QEMU's table of them, {bad} wrongly."
+    )
 
 
 def stages(index: Index) -> set[tuple[str, str]]:
@@ -179,6 +217,7 @@ def section(title: str, build: Path, index: Index, wide: Index) -> str:
         found = Resolver(stripped, index).everything()
         seconds = time.monotonic() - began
         found_wide = Resolver(stripped, wide).everything()
+        rest = nameless(whole, stripped, Path(index.meta["root"]))
     static, wanted = statics(index), stages(index)
     open_stages: list[str] = []
     for item in found:
@@ -197,7 +236,7 @@ def section(title: str, build: Path, index: Index, wide: Index) -> str:
     if open_stages:
         parts.append("Stages without a place: " + ", ".join(sorted(open_stages)) + ".")
     parts += ["Folders that no rule was made with:", table(held), inlined(held, ("held out", "all"))]
-    return "\n\n".join(parts + named_wrong(held))
+    return "\n\n".join([*parts, *named_wrong(held), rest])
 
 
 def table(scores: Scores) -> str:
