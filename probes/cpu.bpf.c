@@ -2,9 +2,10 @@
  *
  * One software event (cpu-clock) a processor, no uprobe: a sample costs the processor about a microsecond
  * and the target nothing between two samples. What is sampled is named in user space.
+ *
+ * What a program of a perf event is given begins with the registers (bpf_perf_event_data); the header that says
+ * so brings in so much that the compiler takes a second for it.
  */
-#include <uapi/linux/bpf_perf_event.h>
-
 /* Stand for an address; kept equal to qtrace/trace/cpu.py. */
 #define IN_KERNEL 0
 #define IN_GUEST 1
@@ -25,15 +26,15 @@ struct cpu_span {
 BPF_HASH(cpu_samples, struct cpu_at, u64, 16384);
 BPF_ARRAY(cpu_generated, struct cpu_span, MOST_SPANS); /* memory that QEMU itself has put code into */
 
-int on_cpu_clock(struct bpf_perf_event_data *ctx) {
+int on_cpu_clock(struct pt_regs *ctx) {
     u32 zero = 0, thread = bpf_get_current_pid_tgid();
     struct target *target = targets.lookup(&zero);
     if (!target || !target->running)
         return 0;
     if (target->tgid != bpf_get_current_pid_tgid() >> 32 && !vhost_workers.lookup(&thread))
         return 0;
-    struct cpu_at at = {.thread = thread, .address = PT_REGS_IP(&ctx->regs)};
-    if (!(ctx->regs.cs & 3)) {
+    struct cpu_at at = {.thread = thread, .address = PT_REGS_IP(ctx)};
+    if (!(ctx->cs & 3)) {
         at.address = IN_KERNEL;
     } else {
         for (u32 i = 0; i < MOST_SPANS; i++) {

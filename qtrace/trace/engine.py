@@ -1,7 +1,7 @@
 """The compiled programs, and attaching them to a process.
 
-Compiling takes seconds (in the lab machine ten), so it is done once: an engine serves one process
-after another, whatever their paths.
+Compiling takes seconds (in the lab machine ten), so it is done once and kept (qtrace.trace.compiled), and an
+engine serves one process after another, whatever their paths.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from qtrace.probes import program_text
 from qtrace.progress import SILENT, Progress
 from qtrace.trace.attribution import Clients
 from qtrace.trace.calibrate import Cost, calibrate
+from qtrace.trace.compiled import make_module
 from qtrace.trace.layout import Layout
 from qtrace.trace.prerequisites import ensure_headers, require_tracing
 from qtrace.trace.session import Session
@@ -86,13 +87,13 @@ def open_engine(progress: Progress = SILENT) -> Iterator[Engine]:
     progress.step("compiling the eBPF programs")
     # bcc prints what it dislikes to stderr itself; an exception says only that it failed.
     try:
-        module = bcc.BPF(text=program_text().encode())
+        module, kept = make_module(program_text(), headers)
     except Exception as exc:
         raise TraceError(
             f"the eBPF programs do not compile: {exc}",
             hint="see the compiler's messages above; 'qtrace doctor' shows headers and versions",
         ) from exc
-    progress.done(f"eBPF programs compiled (bcc {bcc.__version__})")
+    progress.done(f"eBPF programs {'compiled before' if kept else 'compiled'} (bcc {bcc.__version__})")
     try:
         yield Engine(module, str(bcc.__version__))
     finally:

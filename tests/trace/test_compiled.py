@@ -1,0 +1,115 @@
+"""Programs from the cache are those that were compiled, and only what is in order is taken from it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qtrace.probes import program_text
+from qtrace.trace.compiled import make_module
+from qtrace.trace.prerequisites import ensure_headers
+
+pytestmark = pytest.mark.needs("root", "bcc")
+TEXT = """
+BPF_HASH(seen, u32, u64, 16);
+int on_function(void *ctx) { u32 key = 7; u64 *value = seen.lookup(&key); if (value) *value += 1; return 0; }
+"""
+
+
+@pytest.fixture(name="headers")
+def _headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path | None:
+    """The kernel's headers, and then a cache of this test's own."""
+    headers = ensure_headers()
+    if headers:
+        monkeypatch.setenv("BCC_KERNEL_SOURCE", str(headers))
+    monkeypatch.setenv("QTRACE_CACHE", str(tmp_path / "cache"))
+    return headers
+
+
+@pytest.fixture(name="modules")
+def _modules() -> Iterator[list[Any]]:
+    made: list[Any] = []
+    yield made
+    for module in made:
+        module.cleanup()
+
+
+def _make(modules: list[Any], text: str, headers: Path | None) -> tuple[Any, bool]:
+    module, kept = make_module(text, headers)
+    modules.append(module)
+    return module, kept
+
+
+def _tables(module: Any, names: list[bytes]) -> list[object]:
+    """What the kernel says of each map, and what Python makes of its keys and values."""
+    found: list[object] = []
+    for name in names:
+        table = module[name]
+        lines = Path(f"/proc/self/fdinfo/{table.map_fd}").read_text().splitlines()
+        about = dict(line.split(":\t") for line in lines if ":\t" in line)
+        shown = [about[key] for key in ("map_type", "key_size", "value_size", "max_entries", "map_flags")]
+        types = [str(getattr(kind, "_fields_", kind)) for kind in (table.Key, table.Leaf)]
+        found.append((name, type(table).__name__, shown, types))
+    return found
+
+
+def _tag(function: Any) -> str:
+    """The kernel's own hash of a program's instructions, descriptors of maps left out."""
+    lines = Path(f"/proc/self/fdinfo/{function.fd}").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith("prog_tag:"))
+
+
+def test_what_is_kept_is_what_was_compiled(modules: list[Any], headers: Path | None) -> None:
+    from bcc import BPF
+    from bcc.libbcc import lib
+
+    compiled, first = _make(modules, program_text(), headers)
+    again, second = _make(modules, program_text(), headers)
+    assert (first, second) == (False, True)
+    count = lib.bpf_num_tables(compiled.module)
+    assert count > 30 and lib.bpf_num_tables(again.module) == count
+    lib.bpf_table_name.restype = ctypes.c_char_p
+    names = [lib.bpf_table_name(compiled.module, number) for number in range(count)]
+    assert _tables(again, names) == _tables(compiled, names)
+    numbers = range(lib.bpf_num_functions(compiled.module))
+    functions = [lib.bpf_function_name(compiled.module, number) for number in numbers]
+    kinds = {b"on_cpu_clock": BPF.PERF_EVENT, b"on_sys_exit": BPF.RAW_TRACEPOINT}
+    assert len(functions) > 10
+    for name in functions:
+        kind = kinds.get(name, BPF.KPROBE)
+        assert _tag(again.load_func(name, kind)) == _tag(compiled.load_func(name, kind)), name
+
+
+def test_another_text_is_compiled(modules: list[Any], headers: Path | None) -> None:
+    assert not _make(modules, TEXT, headers)[1]
+    assert _make(modules, TEXT, headers)[1]
+    assert not _make(modules, TEXT.replace("7", "8"), headers)[1]
+
+
+@pytest.mark.parametrize("damage", ["{", '{"tables": [{}], "programs": {}}'])
+def test_a_damaged_file_is_made_again(modules: list[Any], headers: Path | None, damage: str) -> None:
+    _make(modules, TEXT, headers)
+    (file,) = Path(os.environ["QTRACE_CACHE"], "programs").glob("*.json")
+    file.write_text(damage)
+    assert not _make(modules, TEXT, headers)[1]
+    assert _make(modules, TEXT, headers)[1]
+
+
+def test_what_another_user_has_put_there_is_not_loaded(modules: list[Any], headers: Path | None) -> None:
+    _make(modules, TEXT, headers)
+    (file,) = Path(os.environ["QTRACE_CACHE"], "programs").glob("*.json")
+    os.chown(file, 65534, 65534)
+    assert not _make(modules, TEXT, headers)[1]
+    assert file.stat().st_uid == 0  # ours is in its place
+
+
+def test_without_a_cache_the_programs_are_compiled(
+    modules: list[Any], headers: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QTRACE_CACHE", "/proc/no-cache")
+    assert not _make(modules, TEXT, headers)[1]
