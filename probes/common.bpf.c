@@ -40,6 +40,7 @@ struct target {
     u16 element_out;   /* VirtQueueElement.out_num */
     u16 element_in;    /* VirtQueueElement.in_num */
     u16 driver_nic;    /* the value of NET_CLIENT_DRIVER_NIC */
+    u16 driver_port;   /* the value of NET_CLIENT_DRIVER_HUBPORT */
 };
 
 struct count {
@@ -60,12 +61,16 @@ struct seen {
     u8 slot;
     u8 position;
     u8 owner;
+    u8 followed; /* whose frames they are: see followed_as */
 };
 
 BPF_ARRAY(targets, struct target, 1);
 BPF_ARRAY(places, struct place, SLOTS);
 BPF_PERCPU_ARRAY(counts, struct count, OWNERS * SLOTS); /* [owner * SLOTS + slot] */
 BPF_HASH(owners, u64, u32, 4096); /* address of an object of QEMU's -> owner */
+/* owner -> whom its frames are followed as, 0 itself: behind a hub with one NIC and one back end the back end's
+ * owner passes the NIC's frames on, on the same thread. */
+BPF_ARRAY(followed_as, u32, OWNERS);
 BPF_HASH(vhost_workers, u32, u32, 256); /* thread of the traced process's -> owner */
 BPF_PERCPU_ARRAY(lost, u64, 16);
 BPF_PERCPU_ARRAY(hits, u64, 1); /* of all functions: what probing costs is worked out from it */
@@ -151,19 +156,20 @@ static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
         *way = place->direction + 1;
 
     u64 now = bpf_ktime_get_ns();
-    u32 zero = 0;
+    u32 zero = 0, *other = followed_as.lookup(&owner), followed = other && *other ? *other : owner;
     u64 sampled = 0;
     struct target *target = targets.lookup(&zero);
     if (target && target->running & COUNTS_FUNCTIONS) /* else only a part of its way is seen */
-        sampled = frame_passed(slot, place, owner, frames, bytes, now);
+        sampled = frame_passed(slot, place, followed, frames, bytes, now);
     if (!before) {
-        struct seen first = {.when = now, .slot = slot, .position = place->position, .owner = owner};
+        struct seen first = {
+            .when = now, .slot = slot, .position = place->position, .owner = owner, .followed = followed};
         if (latest.update(&key, &first))
             lose(LOST_THREADS);
         return sampled;
     }
-    if (before->position < place->position && before->owner == owner) {
-        u32 edge = owner << 24 | (u32)before->slot << 16 | slot << 8 | log2_of(now - before->when);
+    if (before->position < place->position && before->followed == followed) {
+        u32 edge = followed << 24 | (u32)before->slot << 16 | slot << 8 | log2_of(now - before->when);
         u64 *passages = edges.lookup(&edge);
         if (passages) {
             lock_xadd(passages, 1);
@@ -177,5 +183,6 @@ static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     before->slot = slot;
     before->position = place->position;
     before->owner = owner;
+    before->followed = followed;
     return sampled;
 }

@@ -74,6 +74,8 @@ int on_function(struct pt_regs *ctx) {
             lose(LOST_READ);
             return 0;
         }
+        if (type == target->driver_port) /* a hub passes on what was counted when it was sent */
+            return 0;
         slot = type == target->driver_nic ? site->slot[TX] : site->slot[RX];
     } else if (site->rule == RULE_EITHER) {
         slot = site->slot[thread_way()];

@@ -176,4 +176,4 @@ def _print_functions(rows: list[dict[str, Any]]) -> None:
     for (function, file), count in counts.most_common(_FUNCTIONS):
         share = proportion(count, total)
         ends = f"({100 * share.low:.1f} to {100 * share.high:.1f} %)"
-        click.echo(plain(f"   {100 * share.mean:5.1f} % {ends:<18}{function:<36}{file}"))
+        click.echo(plain(f"   {100 * share.mean:5.1f} % {ends:<18}{function:<35} {file}"))

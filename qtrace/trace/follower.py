@@ -9,13 +9,17 @@ from typing import Any
 from qtrace.model import Path, Probe, Role
 from qtrace.probes import point_for
 from qtrace.trace.frames import GROUPS, MOST_STAGES, WAYS, Group, group_index
-from qtrace.trace.owners import Owner
+from qtrace.trace.owners import MOST_OWNERS, Owner, through_hubs
 
 __all__ = ["Follower"]
 
 _TAKES, _FIRST, _LAST = 1, 2, 4  # kept equal to frames.bpf.c
+_PORT = "hubport"
 _NOTICES = (Role.KICK, Role.INTERRUPT)  # one of them may stand for many frames
 _KERNEL = ("kprobe", "kretprobe")
+# What passes between a NIC and a hub's port, and between another port and what is behind it.
+_AT_NIC = (Role.DEQUEUE, Role.COMPLETE), (Role.DELIVER, Role.ENQUEUE)
+_BEHIND = (Role.DELIVER, Role.HOST), (Role.HOST, Role.SEND)
 
 
 class Follower:
@@ -31,6 +35,7 @@ class Follower:
         self._slots = [slot for slot, probe in enumerate(probes) if attached[slot] and _carries(probe)]
         self._probes = probes
         self._written: dict[int, dict[int, int]] = {}
+        self._aliases: dict[int, int] = {}
         self.ends: dict[Group, tuple[int, int]] = {}  # slots of the first and of the last stage
         self.left: dict[Group, int] = {}  # under way when counting ceased for a while
         places = module[b"places"]
@@ -41,7 +46,18 @@ class Follower:
 
     def update(self, owners: Iterable[Owner]) -> None:
         """Write what has changed; 0 is whoever is not told apart."""
-        parts = {0: self._of(None), **{owner.number: self._of(owner) for owner in owners}}
+        known = list(owners)
+        joined = through_hubs(known)
+        aliases = {number: owner.number for number, owner in joined.items() if owner.number != number}
+        parts = {0: self._of(None)}
+        for owner in known:
+            if owner.number not in aliases:
+                parts[owner.number] = self._of(joined.get(owner.number, owner))
+        if aliases != self._aliases:
+            followed_as = self._module[b"followed_as"]
+            for number in range(MOST_OWNERS):
+                followed_as[ctypes.c_int(number)] = followed_as.Leaf(aliases.get(number, 0))
+        self._aliases = aliases
         table = self._module[b"frame_parts"]
         for number in parts.keys() | self._written.keys():
             slots = parts.get(number, {})
@@ -108,7 +124,13 @@ class Follower:
         ]
         if owner is not None and len({(path.nic, path.netdev) for path in paths}) > 1:
             paths = [path for path in paths if _is_of(path, owner)]
-        routes = {frozenset(step.function for step in path.stages) for path in paths}
+        roles = None
+        if owner is not None and owner.hub >= 0 and _PORT in (client.driver for client in owner.clients):
+            roles = (_AT_NIC if owner.nic else _BEHIND)[way & 1]
+        routes = {
+            frozenset(step.function for step in path.stages if roles is None or step.stage in roles)
+            for path in paths
+        }
         if len(routes) != 1:  # whose way it is cannot be told
             return []
         mine = [
@@ -122,7 +144,9 @@ class Follower:
 def _is_of(path: Path, owner: Owner) -> bool:
     # A bridge helper's is a tap; a stream has a path of its own among the sockets.
     kind = "tap" if path.netdev == "bridge" else path.netdev.removesuffix("-stream")
-    return (path.nic, kind) == (owner.nic, owner.driver)
+    if owner.driver == _PORT:  # what is behind the hub does not matter
+        return path.nic == owner.nic
+    return (path.nic, kind) == (owner.nic or path.nic, owner.driver)
 
 
 def _way(probe: Probe) -> int:

@@ -20,6 +20,7 @@ FIELDS = {
     "element_out": "VirtQueueElement.out_num",
     "element_in": "VirtQueueElement.in_num",
     "driver_nic": "NET_CLIENT_DRIVER_NIC",
+    "driver_port": "NET_CLIENT_DRIVER_HUBPORT",
 }
 
 # What `qtrace.trace.clients` reads: fields, and the sizes of structs that stand in arrays.
@@ -49,7 +50,7 @@ CLIENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Offsets in bytes by `Struct.field`, and the value of the enumerator NET_CLIENT_DRIVER_NIC."""
+    """Offsets in bytes by `Struct.field`, and the values of two enumerators of NetClientDriver."""
 
     values: Mapping[str, int]
 

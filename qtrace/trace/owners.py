@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from qtrace.trace.clients import NetClient
 
-__all__ = ["MOST_OWNERS", "Owner", "Owners"]
+__all__ = ["MOST_OWNERS", "Owner", "Owners", "through_hubs"]
 
 # Kept equal to OWNERS in probes/common.bpf.c; 0 is nobody.
 MOST_OWNERS = 64
@@ -93,6 +94,33 @@ class Owners:
                 continue
             self._known[key] = _owner(number, *pair)
         return self._known != before
+
+
+def through_hubs(owners: Iterable[Owner]) -> Mapping[int, Owner]:
+    """Number -> NIC and back end as one owner, with the NIC's number, for both owners at a hub that joins
+    just these two. A frame that enters it leaves it on the other side, on the same thread (net/hub.c); at a
+    hub with more ports it leaves on all of them, which is no way from a first stage to a last one."""
+    hubs: dict[int, list[Owner]] = defaultdict(list)
+    for owner in owners:
+        hubs[owner.hub].append(owner)
+    found: dict[int, Owner] = {}
+    for number, joined in hubs.items():
+        nics = [owner for owner in joined if owner.nic]
+        behind = [owner for owner in joined if not owner.nic and owner.driver != _PORT]
+        if number >= 0 and len(joined) == 2 and nics and behind:
+            found |= dict.fromkeys((nics[0].number, behind[0].number), _as_one(nics[0], behind[0]))
+    return found
+
+
+def _as_one(near: Owner, far: Owner) -> Owner:
+    """Without the ports: what waits at one waits for the client behind the other, or on its own way to it."""
+    nic, port = near.clients
+    other, end = far.clients
+    clients = (
+        replace(nic, queued=nic.queued + other.queued, link_down=nic.link_down or other.link_down),
+        replace(end, queued=end.queued + port.queued, link_down=end.link_down or port.link_down),
+    )
+    return replace(near, driver=far.driver, clients=clients)
 
 
 def _ordered(one: NetClient, other: NetClient) -> tuple[NetClient, NetClient]:

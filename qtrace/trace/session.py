@@ -87,7 +87,14 @@ class Session:
         """Write the maps and attach. `Engine.attach` calls it."""
         for name in _MEMORIES:
             self._table(name).clear()
-        for name in ("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots", "last_way"):
+        for name in (
+            "virtqueue_slots",
+            "syscall_slots",
+            "vhost_slots",
+            "pci_irq_slots",
+            "last_way",
+            "followed_as",
+        ):
             self._zero(name)
         self._attribute()
         self._run(NOTHING)

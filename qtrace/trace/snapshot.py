@@ -8,7 +8,7 @@ from typing import Any
 
 from qtrace.model import Probe
 from qtrace.trace.frames import FrameReading
-from qtrace.trace.owners import MOST_OWNERS, Owner
+from qtrace.trace.owners import MOST_OWNERS, Owner, through_hubs
 from qtrace.trace.target import ThreadTimes
 
 __all__ = ["LOST", "Count", "Snapshot", "Stage"]
@@ -126,6 +126,8 @@ class Snapshot:
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Table name -> rows without the key columns."""
         whose = {owner.number: owner for owner in self.owners}
+        joined = through_hubs(self.owners)
+        whose |= {number: owner for number, owner in joined.items() if owner.number == number}
         followed = self.frames.tables([stage.probe for stage in self.stages], whose)
         return {
             **followed,

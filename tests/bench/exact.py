@@ -261,8 +261,6 @@ def wrong(window: Window) -> list[str]:
         # What the card itself then drops is seen by no stage where the last is the hand-over.
         ended = own if row["to_stage"] == "deliver" else 0
         seen = tuple(row[name] for name in ("frames", "matched", "ambiguous", "unmatched"))
-        if window.kind.hub:
-            continue  # there are two hand-overs: frames are not followed through a hub
         if window.refused or window.payload or "tries" in "".join(map(window.exempt, window.rows)):
             if sum(seen[1:]) != seen[0]:  # in a queue a frame may be lost sight of
                 found.append(f"{row['direction']} followed: {seen}")

@@ -115,8 +115,6 @@ def _otherwise(windows: Sequence[Window]) -> str:
                 found[f"{row['direction']} {row['stage']}: {why}"] = None
         if window.refused:
             found["tx deliver: and once more for each send that the host had no room for"] = None
-        if window.kind.hub:
-            found["frames: not followed through a hub"] = None
         if window.kind.echoes:
             found["rx: and what it has sent itself"] = None
     return "; ".join(_grouped(found))
