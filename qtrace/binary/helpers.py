@@ -10,7 +10,7 @@ from qtrace.binary.elf import Elf
 
 __all__ = ["tcg_helpers"]
 
-_NEAR = 72  # bytes: an entry is of 24 in QEMU 7.2, and of up to 64 since each is a variable of its own
+_NEAR = 256  # bytes: an entry is of 24 in QEMU 7.2; in 10.0 each is a variable, of more than a hundred
 
 
 def tcg_helpers(elf: Elf, starts: Collection[int], declared: Collection[str]) -> Mapping[int, str]:
