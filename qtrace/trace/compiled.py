@@ -28,7 +28,6 @@ __all__ = ["make_module"]
 _FORMAT = 1
 _KINDS = {1: "hash", 2: "array", 5: "percpu_hash", 6: "percpu_array", 27: "ringbuf"}  # enum bpf_map_type
 _RING = 27
-_DAMAGED = (ValueError, KeyError, TypeError, AttributeError)  # what reading makes of it
 _MOST = 8  # files in the cache, of a fifth of a megabyte
 # linux/bpf.h: a load of 64 bits takes two instructions; the source of this one is a map's descriptor.
 _INSTRUCTION, _LOAD, _IS_MAP = 8, 0x18, 1
@@ -66,11 +65,9 @@ def make_module(text: str, headers: Path | None) -> tuple[Any, bool]:
     they do not compile."""
     import bcc
 
-    name = f"{_key(text, bcc.__version__, headers)}.json"
+    name = f"{_key(text, bcc.__version__, headers)}.kept"
     # Without a cache, or with what is damaged in it, they are compiled.
-    with contextlib.suppress(
-        MissingPrerequisite, OSError, ValueError, KeyError, TypeError, AttributeError, _Unusable
-    ):
+    with contextlib.suppress(MissingPrerequisite, OSError, ValueError, KeyError, TypeError, _Unusable):
         file = cache_dir("programs") / name
         # Whose programs root loads must not be a matter of who else can write to the cache.
         if file.stat().st_uid in (0, os.geteuid()):
@@ -91,7 +88,11 @@ def _key(text: str, release: str, headers: Path | None) -> str:
 
 
 def _read(file: Path) -> tuple[list[_Table], dict[bytes, _Program]]:
-    kept = json.loads(file.read_text())
+    """Raises ValueError and others where the file is damaged."""
+    digest, _, text = file.read_text().partition("\n")
+    if digest != hashlib.sha256(text.encode()).hexdigest():
+        raise ValueError(file)
+    kept = json.loads(text)
     tables = [_Table(**table) for table in kept["tables"]]
     programs = {name.encode(): _Program(bytes.fromhex(code)) for name, code in kept["programs"].items()}
     return tables, programs
@@ -132,13 +133,14 @@ def _keep(module: Any, file: Path) -> None:
         except KeyError as exc:  # a descriptor that is none of a map of its own
             raise _Unusable(name) from exc
     _forget(file.parent)
+    kept = json.dumps({"tables": [asdict(one) for one in tables], "programs": programs})
     with atomic_file(file) as beside:
-        beside.write_text(json.dumps({"tables": [asdict(one) for one in tables], "programs": programs}))
+        beside.write_text(f"{hashlib.sha256(kept.encode()).hexdigest()}\n{kept}")
 
 
 def _forget(folder: Path) -> None:
     """Leave the newest, of this kernel and of others (the lab machine's)."""
-    kept = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    kept = sorted(folder.glob("*.kept"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in kept[_MOST - 1 :]:
         path.unlink(missing_ok=True)
 

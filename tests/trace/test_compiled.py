@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,18 +91,32 @@ def test_another_text_is_compiled(modules: list[Any], headers: Path | None) -> N
     assert not _make(modules, TEXT.replace("7", "8"), headers)[1]
 
 
-@pytest.mark.parametrize("damage", ["{", '{"tables": [{}], "programs": {}}'])
-def test_a_damaged_file_is_made_again(modules: list[Any], headers: Path | None, damage: str) -> None:
+def _halved(text: str) -> str:
+    return text[: len(text) // 2]
+
+
+def _changed(text: str) -> str:
+    """One digit of a program's, which is as valid as before."""
+    head, _, programs = text.rpartition('"programs"')
+    return f'{head}"programs"{programs.replace("00", "01", 1)}'
+
+
+@pytest.mark.parametrize("damage", [_halved, _changed])
+def test_a_damaged_file_is_made_again(
+    modules: list[Any], headers: Path | None, damage: Callable[[str], str]
+) -> None:
     _make(modules, TEXT, headers)
-    (file,) = Path(os.environ["QTRACE_CACHE"], "programs").glob("*.json")
-    file.write_text(damage)
+    (file,) = Path(os.environ["QTRACE_CACHE"], "programs").glob("*.kept")
+    whole = file.read_text()
+    file.write_text(damage(whole))
     assert not _make(modules, TEXT, headers)[1]
+    assert file.read_text() == whole
     assert _make(modules, TEXT, headers)[1]
 
 
 def test_what_another_user_has_put_there_is_not_loaded(modules: list[Any], headers: Path | None) -> None:
     _make(modules, TEXT, headers)
-    (file,) = Path(os.environ["QTRACE_CACHE"], "programs").glob("*.json")
+    (file,) = Path(os.environ["QTRACE_CACHE"], "programs").glob("*.kept")
     os.chown(file, 65534, 65534)
     assert not _make(modules, TEXT, headers)[1]
     assert file.stat().st_uid == 0  # ours is in its place
