@@ -51,7 +51,8 @@ def write(found: Mapping[str, Found], cost: Cost) -> None:
         "",
         "`counts` is all system calls, without a probe in QEMU; `stages` is what `record` attaches: both "
         "directions' stages with frames, bytes and times between them; `full` is every function of the path "
-        "that has a place in the binary. Other tools count hits, funclatency times each call; bcc's tools "
+        "that has a place in the binary, without the copying functions that `record --level full` counts "
+        "besides. Other tools count hits, funclatency times each call; bcc's tools "
         "find a function by exported name only, so static ones are not among theirs.",
         "",
         "A hit is a probe that ran, or a system call that was counted. `by calibration` is hits times what "
