@@ -47,6 +47,7 @@ struct count {
     u64 calls;
     u64 frames;
     u64 bytes;
+    u64 seen; /* calls while functions were counted */
 };
 
 /* Where a slot stands on its path; slots of one direction are ordered by position. */
@@ -159,8 +160,10 @@ static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     u32 zero = 0, *other = followed_as.lookup(&owner), followed = other && *other ? *other : owner;
     u64 sampled = 0;
     struct target *target = targets.lookup(&zero);
-    if (target && target->running & COUNTS_FUNCTIONS) /* else only a part of its way is seen */
+    if (target && target->running & COUNTS_FUNCTIONS) { /* else only a part of its way is seen */
+        lock_xadd(&count->seen, 1);
         sampled = frame_passed(slot, place, followed, frames, bytes, now);
+    }
     if (!before) {
         struct seen first = {
             .when = now, .slot = slot, .position = place->position, .owner = owner, .followed = followed};

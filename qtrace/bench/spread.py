@@ -26,10 +26,16 @@ def values(count: Count) -> tuple[int, int, int]:
 def exposure_of(seconds: float, counted: Snapshot) -> Exposure:
     """Where the host's system calls carry frames they are counted all the time, and everything else goes with
     them: a much better measure than time, of which traffic comes in bursts."""
-    found: Exposure = {way.value: seconds for way in Direction}
+    return {
+        way.value: float(exact.calls) if exact else seconds for way, exact in _exact_stages(counted).items()
+    }
+
+
+def _exact_stages(counted: Snapshot) -> dict[Direction, Count | None]:
+    found: dict[Direction, Count | None] = dict.fromkeys(Direction)
     for slot, stage in enumerate(counted.stages):
         if not stage.reason and stage.how not in FUNCTIONS:
-            found[stage.probe.direction.value] = float(counted.total(slot).calls)
+            found[stage.probe.direction] = counted.total(slot)
     return found
 
 
@@ -39,7 +45,7 @@ class _Sums:
     def __init__(self) -> None:
         self.windows = 0
         self.seen = self.squared = 0.0  # exposure, and its square
-        self.unseen = 0.0  # exposure of pauses
+        self.unseen = 0.0  # exposure without functions
 
 
 class Spread:
@@ -51,8 +57,16 @@ class Spread:
         self._counts: dict[Key, list[list[float]]] = {}
 
     def add(self, seconds: float, counted: Snapshot) -> None:
-        """A window has ended."""
-        exposure = exposure_of(seconds, counted)
+        """A window has ended.
+
+        While it began and ended the exact stage was counted for a moment without the functions: the kernel
+        says how often, and that was not seen.
+        """
+        exposure = {way.value: seconds for way in Direction}
+        for direction, exact in _exact_stages(counted).items():
+            if exact:
+                exposure[direction.value] = float(exact.seen)
+                self._ways[direction.value].unseen += exact.calls - exact.seen
         for way, sums in self._ways.items():
             sums.windows += 1
             sums.seen += exposure[way]
@@ -72,7 +86,7 @@ class Spread:
             self._ways[way].unseen += exposure
 
     def unseen(self, way: str) -> float:
-        """The exposure of all pauses."""
+        """The exposure in which functions were not counted."""
         return self._ways[way].unseen
 
     def rates(self, key: Key) -> Three:

@@ -50,6 +50,7 @@ class Reading:
                     sum(cpu.calls for cpu in cpus),
                     sum(cpu.frames for cpu in cpus),
                     sum(cpu.bytes for cpu in cpus),
+                    sum(cpu.seen for cpu in cpus),
                 )
         edges = {}
         for key, cpus in module[b"edges"].items():

@@ -27,17 +27,29 @@ LOST = (
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Hits of a stage, the frames and the bytes that they told of."""
+    """Hits of a stage, the frames and the bytes that they told of; hits that were `seen` while functions were
+    counted too."""
 
     calls: int = 0
     frames: int = 0
     bytes: int = 0
+    seen: int = 0
 
     def __add__(self, other: Count) -> Count:
-        return Count(self.calls + other.calls, self.frames + other.frames, self.bytes + other.bytes)
+        return Count(
+            self.calls + other.calls,
+            self.frames + other.frames,
+            self.bytes + other.bytes,
+            self.seen + other.seen,
+        )
 
     def __sub__(self, other: Count) -> Count:
-        return Count(self.calls - other.calls, self.frames - other.frames, self.bytes - other.bytes)
+        return Count(
+            self.calls - other.calls,
+            self.frames - other.frames,
+            self.bytes - other.bytes,
+            self.seen - other.seen,
+        )
 
 
 @dataclass(frozen=True, slots=True)

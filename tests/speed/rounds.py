@@ -35,9 +35,9 @@ OURS: dict[str, tuple[Level, Budget]] = {
 BPFTRACE_STAGES, BPFTRACE_FULL = "bpftrace, the functions of stages", "bpftrace, the functions of full"
 FUNCCOUNT, FUNCLATENCY = "funccount, those exported", "funclatency, those exported"
 CHOICES = (NONE, *OURS, BPFTRACE_STAGES, BPFTRACE_FULL, FUNCCOUNT, FUNCLATENCY)
-SECONDS = 3.0
+SECONDS = 2.0
 # What is promised within a percent or a few takes many pairs: (pairs, seconds of each of both).
-CLOSELY = {COUNTS: (200, 0.5), WITHIN: (25, SECONDS)}
+CLOSELY = {COUNTS: (150, 0.5), WITHIN: (20, 3.0)}
 
 
 @dataclass(frozen=True)
