@@ -152,18 +152,19 @@ static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
     if (bytes)
         lock_xadd(&count->bytes, bytes);
 
+    u32 zero = 0;
+    struct target *target = targets.lookup(&zero);
+    if (!target || !(target->running & COUNTS_FUNCTIONS))
+        return 0; /* only a part of its way is seen */
+    lock_xadd(&count->seen, 1);
+
     u32 *way = last_way.lookup(&owner);
     if (way && *way != place->direction + 1) /* a line that is only read stays in every processor's cache */
         *way = place->direction + 1;
 
     u64 now = bpf_ktime_get_ns();
-    u32 zero = 0, *other = followed_as.lookup(&owner), followed = other && *other ? *other : owner;
-    u64 sampled = 0;
-    struct target *target = targets.lookup(&zero);
-    if (target && target->running & COUNTS_FUNCTIONS) { /* else only a part of its way is seen */
-        lock_xadd(&count->seen, 1);
-        sampled = frame_passed(slot, place, followed, frames, bytes, now);
-    }
+    u32 *other = followed_as.lookup(&owner), followed = other && *other ? *other : owner;
+    u64 sampled = frame_passed(slot, place, followed, frames, bytes, now);
     if (!before) {
         struct seen first = {
             .when = now, .slot = slot, .position = place->position, .owner = owner, .followed = followed};

@@ -78,7 +78,10 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     if (*does & DOES_FD) {
         u32 *known = fd_class.lookup(&fd);
         class = known ? *known : FD_OTHER;
-        known = fd_owner.lookup(&fd);
+        if (class != FD_OTHER && class != FD_EVENTFD) /* those are no network client's */
+            known = fd_owner.lookup(&fd);
+        else
+            known = 0;
         if (known)
             owner = *known;
         else if (class == FD_STREAM || class == FD_DATAGRAM)

@@ -101,6 +101,11 @@ class Attachments:
                     found[name] = int(line.split()[1])
         return found
 
+    @property
+    def functions(self) -> bool:
+        """Whether any function has a probe, on or off."""
+        return bool(self._probes)
+
     def withdraw(self) -> None:
         """Take off all probes of functions; `restore` puts them back."""
         going = list(self._probes.values())

@@ -166,7 +166,7 @@ class Session:
         self._base = self._reading()
         self._threads = self._times()
         self._began, self._ended = time.monotonic(), 0.0
-        self._run(ALL)
+        self._run(ALL if self._attached.functions else _CALLS)
 
     def stop(self) -> None:
         """End the window: all stages stop counting at the same moment."""

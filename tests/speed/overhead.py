@@ -13,6 +13,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import overhead_page
 import rivals
@@ -21,6 +22,7 @@ from rounds import (
     BPFTRACE_STAGES,
     CHOICES,
     CLOSELY,
+    EMPTY,
     FULL,
     FUNCCOUNT,
     NONE,
@@ -55,6 +57,7 @@ class Bench:
         self, pid: int, attacher: Attacher, paths: Sequence[Walked], cost: Cost, placement: Placement
     ) -> None:
         self._pid, self._attacher, self._paths, self._cost = pid, attacher, paths, cost
+        self._nothing: Any = None
         self._probes: dict[Level, list[Probe]] = {}
         self._starts: dict[Probe, int] = {}
         for level in (Level.STAGES, Level.FULL):
@@ -76,6 +79,8 @@ class Bench:
             traffic.begin()
             time.sleep(seconds)
             return Round(traffic.rate())
+        if choice == EMPTY:
+            return self._empty(traffic, seconds)
         return (self._ours if choice in OURS else self._theirs)(choice, traffic, seconds)
 
     def _ours(self, choice: str, traffic: Stream, seconds: float) -> Round:
@@ -100,6 +105,19 @@ class Bench:
         load = sum(cost_of(seen, self._cost, seen.seconds * observed, seen.seconds)) / seen.seconds
         lost = sum(seen.lost.values()) + sum(seen.missed.values())
         return Round(rate, attached, detached, (seen.hits + calls) / seen.seconds, load, lost, observed)
+
+    def _empty(self, traffic: Stream, seconds: float) -> Round:
+        import bcc
+
+        self._nothing = self._nothing or bcc.BPF(text=b"int nothing(void *ctx) { return 0; }")
+        self._nothing.attach_raw_tracepoint(tp=b"sys_exit", fn_name=b"nothing")
+        try:
+            time.sleep(_SETTLES)
+            traffic.begin()
+            time.sleep(seconds)
+            return Round(traffic.rate())
+        finally:
+            self._nothing.detach_raw_tracepoint(b"sys_exit")
 
     def _theirs(self, choice: str, traffic: Stream, seconds: float) -> Round:
         began = time.monotonic()
