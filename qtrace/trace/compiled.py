@@ -23,7 +23,7 @@ from typing import Any
 from qtrace.cache import atomic_file, cache_dir
 from qtrace.errors import MissingPrerequisite
 
-__all__ = ["make_module"]
+__all__ = ["make_module", "typed_library"]
 
 _FORMAT = 1
 _KINDS = {1: "hash", 2: "array", 5: "percpu_hash", 6: "percpu_array", 27: "ringbuf"}  # enum bpf_map_type
@@ -98,17 +98,25 @@ def _read(file: Path) -> tuple[list[_Table], dict[bytes, _Program]]:
     return tables, programs
 
 
-def _keep(module: Any, file: Path) -> None:
+def typed_library() -> Any:
+    """bcc's library, with the types of four functions that bcc itself does not call: without them a pointer
+    is cut to 32 bits."""
     from bcc.libbcc import lib
 
+    lib.bpf_num_tables.restype = ctypes.c_size_t
+    lib.bpf_num_tables.argtypes = [ctypes.c_void_p]
+    lib.bpf_table_name.restype = ctypes.c_char_p
+    for name in ("bpf_table_name", "bpf_table_key_size_id", "bpf_table_leaf_size_id"):
+        getattr(lib, name).argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    return lib
+
+
+def _keep(module: Any, file: Path) -> None:
+    lib = typed_library()
     tables: list[_Table] = []
     numbers: dict[int, int] = {}
-    name_of, size_of = lib.bpf_table_name, (lib.bpf_table_key_size_id, lib.bpf_table_leaf_size_id)
-    name_of.restype = ctypes.c_char_p  # these three bcc itself does not call
-    for function in (name_of, *size_of):
-        function.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     for number in range(lib.bpf_num_tables(module.module)):
-        name = name_of(module.module, number)
+        name = lib.bpf_table_name(module.module, number)
         kind = lib.bpf_table_type_id(module.module, number)
         if kind not in _KINDS:
             raise _Unusable(name)
@@ -117,8 +125,8 @@ def _keep(module: Any, file: Path) -> None:
             _Table(
                 name.decode(),
                 kind,
-                size_of[0](module.module, number),
-                size_of[1](module.module, number),
+                lib.bpf_table_key_size_id(module.module, number),
+                lib.bpf_table_leaf_size_id(module.module, number),
                 lib.bpf_table_max_entries_id(module.module, number),
                 lib.bpf_table_flags_id(module.module, number),
                 (lib.bpf_table_key_desc(module.module, name) or b"").decode(),

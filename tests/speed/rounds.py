@@ -37,9 +37,9 @@ OURS: dict[str, tuple[Level, Budget]] = {
 BPFTRACE_STAGES, BPFTRACE_FULL = "bpftrace, the functions of stages", "bpftrace, the functions of full"
 FUNCCOUNT, FUNCLATENCY = "funccount, those exported", "funclatency, those exported"
 CHOICES = (NONE, *OURS, BPFTRACE_STAGES, BPFTRACE_FULL, FUNCCOUNT, FUNCLATENCY)
-SECONDS = 2.0
+SECONDS = 1.5
 # What is promised within a percent or a few takes many pairs: (pairs, seconds of each of both).
-CLOSELY = {COUNTS: (120, 0.5), EMPTY: (120, 0.5), WITHIN: (20, 3.0)}
+CLOSELY = {COUNTS: (60, 0.5), EMPTY: (60, 0.5), WITHIN: (12, 3.0)}
 
 
 @dataclass(frozen=True)

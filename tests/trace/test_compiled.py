@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qtrace.probes import program_text
-from qtrace.trace.compiled import make_module
+from qtrace.trace.compiled import make_module, typed_library
 from qtrace.trace.prerequisites import ensure_headers
 
 pytestmark = pytest.mark.needs("root", "bcc")
@@ -66,14 +66,13 @@ def _tag(function: Any) -> str:
 
 def test_what_is_kept_is_what_was_compiled(modules: list[Any], headers: Path | None) -> None:
     from bcc import BPF
-    from bcc.libbcc import lib
 
+    lib = typed_library()
     compiled, first = _make(modules, program_text(), headers)
     again, second = _make(modules, program_text(), headers)
     assert (first, second) == (False, True)
     count = lib.bpf_num_tables(compiled.module)
     assert count > 30 and lib.bpf_num_tables(again.module) == count
-    lib.bpf_table_name.restype = ctypes.c_char_p
     names = [lib.bpf_table_name(compiled.module, number) for number in range(count)]
     assert _tables(again, names) == _tables(compiled, names)
     numbers = range(lib.bpf_num_functions(compiled.module))
@@ -127,3 +126,11 @@ def test_without_a_cache_the_programs_are_compiled(
 ) -> None:
     monkeypatch.setenv("QTRACE_CACHE", "/proc/no-cache")
     assert not _make(modules, TEXT, headers)[1]
+
+
+def test_a_module_that_lies_high_in_memory_is_kept(modules: list[Any], headers: Path | None) -> None:
+    """What a thread allocates lies beyond 32 bits, where in a small process little else does."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(_make, modules, program_text(), headers).result()
+    assert modules[0].module >> 32
+    assert _make(modules, program_text(), headers)[1]
