@@ -27,6 +27,11 @@ class Stream:
         self._network, self.kind = network, kind
         self._before = self._now()
 
+    @property
+    def frames(self) -> int:
+        """Since `begin`, or since it was made."""
+        return self._now()[0] - self._before[0]
+
     def begin(self) -> None:
         """A window begins."""
         self._before = self._now()
@@ -63,7 +68,7 @@ def stream(network: Network, kind: str) -> Iterator[Stream]:
                 os.sched_setaffinity(pid, others)
             found = Stream(network, kind)
             deadline = time.monotonic() + _DEADLINE
-            while found._now()[0] - found._before[0] < 10_000:
+            while found.frames < 10_000:
                 if time.monotonic() > deadline:
                     raise SystemExit(f"{kind}: it does not begin")
                 time.sleep(0.1)
