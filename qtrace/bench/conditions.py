@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qtrace import __version__
-from qtrace.errors import MissingPrerequisite
+from qtrace.binary.version import qemu_version
 
-__all__ = ["conditions", "qemu_version"]
+__all__ = ["conditions"]
 
 
 def conditions(binary: Path, accelerator: str, guest_kernel: str) -> dict[str, str]:
@@ -34,22 +34,6 @@ def conditions(binary: Path, accelerator: str, guest_kernel: str) -> dict[str, s
         "sockperf": _package("sockperf"),
         "qtrace": __version__,
     }
-
-
-def qemu_version(binary: Path) -> str:
-    """What `binary --version` says in its first line. Raises MissingPrerequisite."""
-    try:
-        said = subprocess.run(
-            [str(binary), "--version"], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise MissingPrerequisite(
-            f"{binary} cannot be run: {exc}", hint="run: apt-get install qemu-system-x86 (or 'make setup')"
-        ) from exc
-    line = said.stdout.splitlines()[0] if said.stdout else ""
-    if said.returncode != 0 or "QEMU emulator version" not in line:
-        raise MissingPrerequisite(f"{binary} does not say that it is QEMU: {(line or said.stderr)[:200]!r}")
-    return line.removeprefix("QEMU emulator version").strip()
 
 
 def _cpu() -> str:

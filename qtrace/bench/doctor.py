@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qtrace.bench.conditions import qemu_version
+from qtrace.binary.version import qemu_version
 from qtrace.cache import cache_dir, free_space
 from qtrace.errors import QtraceError
 from qtrace.lab.accel import kvm_usable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtrace.bench.conditions import qemu_version
+from qtrace.binary.version import qemu_version
 from qtrace.errors import MissingPrerequisite, StoreError, TargetError
 from qtrace.progress import Progress
 from qtrace.source.build import ensure_index

@@ -40,7 +40,7 @@ def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
 
     Beside what was observed stands what QEMU's documentation claims, and which rights were needed.
     """
-    from qtrace.bench.conditions import qemu_version
+    from qtrace.binary.version import qemu_version
     from qtrace.lab.guest import find_qemu
     from qtrace.lab.mode import load_mode, load_modes
     from qtrace.lab.owned import remove_leftovers

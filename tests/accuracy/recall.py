@@ -20,7 +20,7 @@ from pathlib import Path
 from observe import Call, Code, Observer, Seen, open_observer
 from observed import OBSERVED, Observed
 
-from qtrace.bench.conditions import qemu_version
+from qtrace.binary.version import qemu_version
 from qtrace.lab.network import open_network
 from qtrace.lab.workload import rr, tcp
 from qtrace.lab.workload.server import serve
