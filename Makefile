@@ -44,28 +44,28 @@ test: check
 
 # The tree is the index's own; the build may be used by nobody else while it is observed.
 accuracy: setup
-	@tests/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu
-	@cd tests/accuracy && $(BIN)/python recall.py $(CURDIR)/build/qemu && $(BIN)/python page.py
+	@tests/evaluation/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu
+	@cd tests/evaluation/accuracy && $(BIN)/python recall.py $(CURDIR)/build/qemu && $(BIN)/python page.py
 
 accuracy-symbols: setup
-	@for variant in optimised debian; do tests/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu-$$variant $$variant || exit 1; done
-	@cd tests/accuracy && $(BIN)/python symbols.py $(CURDIR)/build/qemu-optimised $(CURDIR)/build/qemu-debian
+	@for variant in optimised debian; do tests/evaluation/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu-$$variant $$variant || exit 1; done
+	@cd tests/evaluation/accuracy && $(BIN)/python symbols.py $(CURDIR)/build/qemu-optimised $(CURDIR)/build/qemu-debian
 
 # Nothing else may run on the machine meanwhile.
 bench-index: setup
-	@$(BIN)/python tests/speed/index.py
+	@$(BIN)/python tests/evaluation/speed/index.py
 
 bench-overhead: setup
 	@command -v funccount-bpfcc >/dev/null || apt-get -q install -y --no-install-recommends bpfcc-tools
-	@$(BIN)/python tests/speed/overhead.py
+	@$(BIN)/python tests/evaluation/speed/overhead.py
 
 # Half an hour.
 reliability: setup
-	@PYTHONPATH=tests/bench $(BIN)/python tests/reliability/page.py
+	@PYTHONPATH=tests:tests/measure $(BIN)/python tests/evaluation/reliability/page.py
 
 # vhost-user needs DPDK's testpmd besides (apt-get install dpdk-dev).
 reach: setup
-	@$(BIN)/python tests/reach/page.py
+	@$(BIN)/python tests/evaluation/reachability/page.py
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -6,9 +6,9 @@ import re
 
 import pandas as pd
 
-from qtrace.analyses.data import CELL, Data
-from qtrace.analyses.frames import with_payload
-from qtrace.analyses.stats import estimate
+from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.frame_counts import with_payload
+from qtrace.analyses.methods.stats import estimate
 
 __all__ = ["COLUMNS", "QUESTION", "analyse", "thread_kind"]
 

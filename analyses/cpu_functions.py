@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from qtrace.analyses.cpu import thread_kind
-from qtrace.analyses.data import CELL, Data
-from qtrace.analyses.stats import proportion
+from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.stats import proportion
 
 __all__ = ["ALL_THREADS", "COLUMNS", "QUESTION", "analyse"]
 

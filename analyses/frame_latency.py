@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from qtrace.analyses.data import CELL, Data
-from qtrace.analyses.histogram import TIMES, times
+from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.histogram import TIMES, times
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from qtrace.analyses.compare import COMPARED, compare
-from qtrace.analyses.data import Data
+from qtrace.analyses.methods.compare import COMPARED, compare
+from qtrace.analyses.methods.data import Data
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 

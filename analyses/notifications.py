@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from qtrace.analyses.data import CELL, Data
-from qtrace.analyses.frames import carried
+from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.frame_counts import carried
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from qtrace.analyses.data import CELL, Data
-from qtrace.analyses.stats import estimate, ratio
+from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.stats import estimate, ratio
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from qtrace.analyses.data import CELL, Data
+from qtrace.analyses.methods.data import CELL, Data
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from qtrace.analyses.data import CELL, Data
-from qtrace.analyses.histogram import TIMES
-from qtrace.analyses.passages import passages
+from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.histogram import TIMES
+from qtrace.analyses.methods.passages import passages
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 

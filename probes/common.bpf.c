@@ -12,16 +12,16 @@
 
 #define NO_SLOT 0xff
 #define SLOTS 64
-#define OWNERS 64 /* kept equal to MOST_OWNERS in qtrace/trace/owners.py */
+#define OWNERS 64 /* kept equal to MOST_OWNERS in qtrace/trace/qemu/owners.py */
 #define UNKNOWN 0
 #define NOBODY 0xff /* unknown, and the last owner on the thread is no guide */
 #define TX 0
 #define RX 1
 
-/* Index of the `lost` array; the names are in qtrace/trace/snapshot.py. */
+/* Index of the `lost` array; the names are in qtrace/trace/session/snapshot.py. */
 enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_CPU, LOST_SAMPLES, LOST_KINDS };
 
-/* What is counted now: bits of `target.running`. Kept equal to qtrace/trace/session.py. */
+/* What is counted now: bits of `target.running`. Kept equal to qtrace/trace/session/session.py. */
 #define COUNTS_CALLS 1     /* system calls */
 #define COUNTS_FUNCTIONS 2 /* functions, QEMU's and vhost's: not while their probes are off, or not all on yet */
 

@@ -6,7 +6,7 @@
  * What a program of a perf event is given begins with the registers (bpf_perf_event_data); the header that says
  * so brings in so much that the compiler takes a second for it.
  */
-/* Stand for an address; kept equal to qtrace/trace/cpu.py. */
+/* Stand for an address; kept equal to qtrace/trace/instruments/cpu_samples.py. */
 #define IN_KERNEL 0
 #define IN_GUEST 1
 

@@ -8,7 +8,7 @@
  * changed by one thread at a time.
  */
 
-/* What a stage is on the path of an owner's frames; kept equal to qtrace/trace/frames.py. */
+/* What a stage is on the path of an owner's frames; kept equal to qtrace/trace/frames/followed.py. */
 enum { PART_TAKES = 1, PART_FIRST = 2, PART_LAST = 4 };
 
 /* How sure it is which frame this is. */

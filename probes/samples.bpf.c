@@ -4,7 +4,7 @@
  * cost one look at a counter.
  */
 
-#define SAMPLE_BYTES 256   /* of the frame; kept equal to qtrace/trace/sampling.py */
+#define SAMPLE_BYTES 256   /* of the frame; kept equal to qtrace/trace/instruments/frame_samples.py */
 #define SAMPLE_VECTORS 8
 
 struct sampling {

@@ -196,7 +196,7 @@ class Probe:
     `calls` (a hit is a call, no bytes), `buffer` (frame length in an argument), `iovec` (pointer and
     count in arguments).
     `position` orders the probes of one direction as the frame meets them. `stepped`: the
-    processor must execute the instruction at `offset` alone, so a hit is dear (`qtrace.binary.entry`).
+    processor must execute the instruction at `offset` alone, so a hit is dear (`qtrace.binary.code.entry`).
     """
 
     direction: Direction

@@ -20,9 +20,9 @@ import pytest
 from program import Program
 
 from qtrace.cache import cache_dir
-from qtrace.debian import fetch_package
+from qtrace.distribution.debian import fetch_package
 from qtrace.errors import MissingPrerequisite
-from qtrace.source.build import ensure_index, release_tree
+from qtrace.index.build import ensure_index, release_tree
 from qtrace.store.index import Index
 
 NEXT = "trixie"  # the next Debian, whose QEMU is read

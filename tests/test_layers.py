@@ -1,29 +1,47 @@
-"""The order of the house: imports go only downward, files stay small, nothing opens a shell."""
+"""The order of the house: imports go only downward, no circles, one name for one file, no shell."""
 
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# Each room with the rooms it may import; a room may always import itself and the floor.
-FLOOR = {"model", "errors", "cache", "progress", "proc", "debian", "__init__"}
+# What every room may import.
+FLOOR = {"model", "errors", "cache", "progress", "proc", "__init__"}
+# Each room, from the ground up, with the rooms below that it may import besides.
 MAY_IMPORT: dict[str, set[str]] = {
-    "cli": {"report", "analyses", "bench", "explain", "probes", "trace", "lab", "binary", "source", "store"},
-    "__main__": {"cli"},
-    "report": {"analyses", "store"},
-    "bench": {"analyses", "explain", "probes", "trace", "lab", "binary", "source", "store"},
-    "analyses": set(),
-    "explain": {"source", "store"},
-    "trace": {"probes", "store"},
-    "probes": set(),
-    "lab": {"store"},
-    "binary": {"store"},
-    "source": {"store"},
+    "distribution": set(),
     "store": set(),
+    "index": {"distribution", "store"},
+    "path": {"index", "store"},
+    "explain": {"path", "index", "store"},
+    "binary": {"store"},
+    "probes": set(),
+    "trace": {"probes", "distribution", "store"},
+    "analyses": set(),
+    "lab": {"distribution", "store"},
+    "conditions": {"binary"},
+    "measure": {"analyses", "conditions", "explain", "path", "index", "binary", "probes", "trace", "store"},
+    "campaign": {"measure", "conditions", "lab", "trace", "path", "store"},
+    "report": {"analyses", "store"},
+    "doctor": {"distribution", "lab", "trace", "binary", "store"},
+    "cli": {
+        *("doctor", "report", "campaign", "measure", "lab", "analyses", "trace", "probes", "binary"),
+        *("explain", "path", "index", "store"),
+    },
+    "__main__": {"cli"},
 }
+# Within a large room: its own rooms, from the ground up.
+INSIDE: dict[str, tuple[str, ...]] = {
+    "binary": ("file", "code", "recovery", "symbols"),
+    "trace": ("bpf", "qemu", "frames", "instruments", "session", "budget"),
+    "lab": ("host", "guest", "link", "mode", "machine", "workload", "reachability"),
+}
+# A feature has one name on all of these floors.
+FEATURE_FLOORS = {"probes", "measure.instruments", "analyses", "report.sections"}
 
 
 def files() -> list[Path]:
@@ -35,36 +53,67 @@ def files() -> list[Path]:
     return sorted(found)
 
 
-def room_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).parts
-    if parts[0] != "qtrace":
-        return parts[0]
-    return parts[1] if len(parts) > 2 else parts[1].removesuffix(".py")
+def module_of(path: Path) -> str:
+    """Its name without `qtrace.`; a package's is its folder's."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[1:] if parts[0] == "qtrace" else parts).removesuffix(".__init__")
 
 
-def imported_rooms(tree: ast.AST) -> set[str]:
+MODULES = {module_of(path): path for path in files()}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of the product that a file imports, wherever in it, under TYPE_CHECKING too."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    rooms = {name.split(".")[1] for name in names if name.startswith("qtrace.")}
-    return {room for room in rooms if room in MAY_IMPORT or room in FLOOR}
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in inside if name.removeprefix("qtrace.") in MODULES}
+            names |= modules or {node.module}
+    return {name.removeprefix("qtrace.") for name in names if name.split(".")[0] == "qtrace"} & {*MODULES}
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_downward(path: Path) -> None:
-    room = room_of(path)
-    allowed = FLOOR | {room} | MAY_IMPORT.get(room, set())
-    assert imported_rooms(ast.parse(path.read_text())) <= allowed
+def room_of(module: str) -> str:
+    return module.split(".")[0]
 
 
-def test_the_floor_imports_only_itself() -> None:
-    for name in FLOOR:
-        tree = ast.parse((ROOT / "qtrace" / f"{name}.py").read_text())
-        assert imported_rooms(tree) <= FLOOR
+def test_every_room_is_in_the_order() -> None:
+    rooms = {room_of(module) for module in MODULES}
+    assert rooms == {*MAY_IMPORT, *FLOOR}
+    order = list(MAY_IMPORT)
+    for room, below in MAY_IMPORT.items():
+        assert all(order.index(other) < order.index(room) for other in below), room
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_downward(module: str) -> None:
+    room = room_of(module)
+    below = FLOOR if room in FLOOR else FLOOR | {room} | MAY_IMPORT[room]
+    others = imported(MODULES[module])
+    assert {room_of(other) for other in others} <= below
+    if len(parts := module.split(".")) > 2 and room in INSIDE:
+        order = INSIDE[room]
+        within = {other.split(".")[1] for other in others if room_of(other) == room}
+        assert all(order.index(other) <= order.index(parts[1]) for other in within)
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    graph = {module: imported(path) - {module} for module, path in MODULES.items()}
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def test_a_name_stands_in_one_room() -> None:
+    """But for a verb and the room that does its work, and for a feature on its floors."""
+    packages = {module for module, path in MODULES.items() if path.name == "__init__.py"}
+    names: dict[str, set[str]] = {}
+    for module in MODULES.keys() - packages:
+        room, _, name = module.rpartition(".")
+        if room != "cli":
+            names.setdefault(name, set()).add(room)
+    twice = {name: rooms for name, rooms in names.items() if len(rooms) > 1 and not rooms <= FEATURE_FLOORS}
+    assert not twice
 
 
 def test_files_stay_under_500_lines() -> None:
@@ -72,6 +121,21 @@ def test_files_stay_under_500_lines() -> None:
     sources = [path for room in rooms for end in ("py", "c") for path in ROOT.glob(f"{room}/**/*.{end}")]
     assert sources
     too_long = [path for path in sources if len(path.read_text().splitlines()) > 500]
+    assert not too_long
+
+
+def test_functions_stay_under_60_lines() -> None:
+    """Its statements; a reason beside `def` (`# long: …`) excuses one."""
+    too_long = []
+    for path in files():
+        lines = path.read_text().splitlines()
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+            if length > 60 and "# long: " not in lines[node.lineno - 1]:
+                too_long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name} {length}")
     assert not too_long
 
 
@@ -84,7 +148,7 @@ def test_no_shell() -> None:
 
 def test_only_the_command_line_prints() -> None:
     for path in files():
-        if room_of(path) in ("cli", "__main__"):
+        if room_of(module_of(path)) in ("cli", "__main__"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             printed = isinstance(node, ast.Name) and node.id == "print"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._console import plain
-from qtrace.trace.level import Level
+from qtrace.trace.session.level import Level
 
 if TYPE_CHECKING:
-    from qtrace.bench.regulated import Effort
+    from qtrace.measure.budgeted_session import Effort
     from qtrace.store.index import Index
 
 __all__ = ["budget_option", "effort_of", "flag_errors", "index_option", "level_option"]
@@ -46,8 +46,8 @@ budget_option = click.option(
 
 def effort_of(level: str, budget: str) -> Effort:
     """What --level and --max-overhead ask for. Raises click.BadParameter."""
-    from qtrace.bench.regulated import Effort
-    from qtrace.trace.budget import Budget, default_budget
+    from qtrace.measure.budgeted_session import Effort
+    from qtrace.trace.budget.overhead_budget import Budget, default_budget
 
     try:
         return Effort(Level(level), Budget.parse(budget) if budget else default_budget(Level(level)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from qtrace.analyses.registry import analyses
+from qtrace.analyses.methods.registry import analyses
 from qtrace.cli._console import echo_json
 
 __all__ = ["command"]

@@ -14,8 +14,8 @@ from qtrace.cli._console import ConsoleProgress, pass_on
 from qtrace.cli._options import index_option
 
 if TYPE_CHECKING:
-    from qtrace.bench.brief import Brief
-    from qtrace.bench.plan import Job, Plan
+    from qtrace.campaign.brief import Brief
+    from qtrace.campaign.plan import Job, Plan
 
 __all__ = ["command"]
 
@@ -54,8 +54,8 @@ def command(
 
     Where this machine lacks what the comparison needs, all of it happens in the lab machine.
     """
-    from qtrace.bench.plan import load_plan
-    from qtrace.bench.record import new_run_folder
+    from qtrace.campaign.carry_out import new_run_folder
+    from qtrace.campaign.plan import load_plan
 
     chosen = load_plan(plan)
     if not chosen.jobs(shard):
@@ -87,11 +87,11 @@ def _bench(
     progress: ConsoleProgress,
 ) -> int:
     """Choose the venue, prepare, measure; 1 if a cell failed."""
-    from qtrace.bench.indexed import index_for
-    from qtrace.bench.record import prepare_brief, record_in_machine
     from qtrace.cache import exclusive
-    from qtrace.lab.guest import find_qemu
-    from qtrace.lab.venue import choose_venue
+    from qtrace.campaign.carry_out import prepare_brief, record_in_machine
+    from qtrace.lab.guest.guest import find_qemu
+    from qtrace.lab.machine.venue import choose_venue
+    from qtrace.measure.matching import index_for
     from qtrace.store.run import require_free
 
     require_free(folder)
@@ -115,9 +115,9 @@ def _here(
     brief: Brief | Path,
     progress: ConsoleProgress,
 ) -> int:
-    from qtrace.bench.brief import Brief
-    from qtrace.bench.record import record_here
-    from qtrace.lab.venue import inside_machine
+    from qtrace.campaign.brief import Brief
+    from qtrace.campaign.carry_out import record_here
+    from qtrace.lab.machine.venue import inside_machine
 
     loaded = Brief.load(brief) if isinstance(brief, Path) else brief
     outcome = record_here(plan, jobs, folder, "vm" if inside_machine() else "host", loaded, progress)

@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(form: str) -> None:
     """Check everything that qtrace uses. Exit status 1 if 'qtrace bench' cannot run here."""
-    from qtrace.bench.doctor import check_machine
+    from qtrace.doctor import check_machine
 
     checks = check_machine()
     ok = all(check.ok for check in checks if check.required)

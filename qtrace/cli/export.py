@@ -10,7 +10,7 @@ import click
 
 from qtrace.cli._console import plain
 from qtrace.errors import StoreError
-from qtrace.report.sampled import sampled_frames
+from qtrace.report.formats.frame_times import sampled_frames
 from qtrace.store.run import RunReader
 
 __all__ = ["command"]
@@ -47,14 +47,14 @@ def command(run: Path, form: str, output: Path) -> None:
     for damaged in reader.damaged:
         click.echo(plain(f"!!  damaged and left out: {damaged}"), err=True)
     if form == "perfetto":
-        from qtrace.report.perfetto import to_perfetto
+        from qtrace.report.formats.perfetto import to_perfetto
 
         _write(output, to_perfetto(reader, frames).encode())
         click.echo(plain(f"{output}: {len(frames):,} frames; open it at https://ui.perfetto.dev"))
         return
     import io
 
-    from qtrace.report.pcapng import write_pcapng
+    from qtrace.report.formats.pcapng import write_pcapng
 
     content = io.BytesIO()
     written = write_pcapng(reader, frames, content)

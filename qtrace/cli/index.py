@@ -60,9 +60,9 @@ def command(
     Without options, the source that the installed qemu-system-x86_64 was built from is fetched into
     the cache. Nothing is configured or compiled.
     """
-    from qtrace.source.build import ensure_index, release_tree
-    from qtrace.source.catalogue import nic_files
-    from qtrace.source.libraries import fetch_libraries, open_library
+    from qtrace.index.build import ensure_index, release_tree
+    from qtrace.index.libraries import fetch_libraries, open_library
+    from qtrace.path.catalogue import nic_files
 
     if sum(map(bool, (source, binary, suite))) > 1:
         raise click.UsageError("--source, --binary and --debian each name a tree: give one")

@@ -11,7 +11,7 @@ import click
 from qtrace.cli._console import ConsoleProgress, echo_json, pass_on, plain
 
 if TYPE_CHECKING:
-    from qtrace.lab.lab import Lab
+    from qtrace.lab.mode.live_lab import Lab
 
 __all__ = ["command"]
 
@@ -29,7 +29,7 @@ def command() -> None:
 @_format
 def list_modes(form: str) -> None:
     """The modes, each with a one-line picture."""
-    from qtrace.lab.mode import load_modes
+    from qtrace.lab.mode.mode import load_modes
 
     modes = load_modes()
     if form == "json":
@@ -52,16 +52,16 @@ def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
 
     In the lab machine (--venue vm) it is out of reach of other terminals: use --run.
     """
-    from qtrace.lab.lab import open_lab
-    from qtrace.lab.mode import load_mode
-    from qtrace.lab.owned import remove_leftovers
+    from qtrace.lab.host.owned import remove_leftovers
+    from qtrace.lab.mode.live_lab import open_lab
+    from qtrace.lab.mode.mode import load_mode
 
     chosen = load_mode(mode)
     progress = ConsoleProgress()
     try:
         guests = max(guests, chosen.least)
         if venue == "vm":
-            from qtrace.lab.machine_run import run_in_machine
+            from qtrace.lab.machine.machine_run import run_in_machine
 
             argv = ["lab", "up", mode, "--guests", str(guests), *(("--nic", nic) if nic else ())]
             argv += ["--run", line] if line else []
@@ -93,7 +93,7 @@ def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
 
 def _show(lab: Lab) -> None:
     """Print the commands, how to log in and what to try."""
-    from qtrace.lab.registry import labs
+    from qtrace.lab.mode.running_labs import labs
 
     click.echo(f"{lab.mode.title}\n{lab.mode.picture}\n\n{lab.mode.about.strip()}\n\nThe commands:\n")
     for line in lab.recorder.lines:
@@ -115,7 +115,7 @@ def status(form: str) -> None:
     """The labs that run, whoever started them."""
     from pathlib import Path
 
-    from qtrace.lab.registry import labs
+    from qtrace.lab.mode.running_labs import labs
 
     rows = []
     for entry in labs():
@@ -151,7 +151,7 @@ def status(form: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="Every lab, and what dead ones have left.")
 def down(names: tuple[str, ...], everything: bool) -> None:
     """End labs by name, or --all: also finds and removes what a killed lab has left, and nothing else."""
-    from qtrace.lab.registry import labs, stop
+    from qtrace.lab.mode.running_labs import labs, stop
 
     running = [entry.name for entry in labs()]
     if not names and not everything:
@@ -174,8 +174,8 @@ def shell(machine: str, words: tuple[str, ...], timeout: float) -> None:
 
     The exit status is the command's.
     """
-    from qtrace.lab.login import open_console, run_in_guest, run_in_space
-    from qtrace.lab.registry import find_machine
+    from qtrace.lab.mode.login import open_console, run_in_guest, run_in_space
+    from qtrace.lab.mode.running_labs import find_machine
 
     entry, name = find_machine(machine)
     if name not in entry.guests:

@@ -24,8 +24,8 @@ __all__ = ["command"]
 @index_option
 def command(pair: tuple[str, str] | None, form: str, index_name: str) -> None:
     """List every back end and NIC, with the functions that carry its frames."""
-    from qtrace.source.catalogue import map_tree
-    from qtrace.source.difference import difference
+    from qtrace.path.catalogue import map_tree
+    from qtrace.path.difference import difference
     from qtrace.store.index import find_index
 
     if pair:

@@ -31,7 +31,7 @@ def command(pid: int | None, netdev: str, form: str, index_name: str) -> None:
         _of_process(pid, netdev, form, index_name)
         return
     from qtrace.probes import families
-    from qtrace.trace.prerequisites import why_not
+    from qtrace.trace.bpf.prerequisites import why_not
 
     rows: list[dict[str, Any]] = []
     for family in families():
@@ -58,8 +58,8 @@ def command(pid: int | None, netdev: str, form: str, index_name: str) -> None:
 
 
 def _of_process(pid: int, netdev: str, form: str, index_name: str) -> None:
-    from qtrace.bench.aim import aim_at
-    from qtrace.bench.placed import place_probes
+    from qtrace.measure.probe_list import place_probes
+    from qtrace.measure.qemu_process import aim_at
 
     progress = ConsoleProgress()
     try:

@@ -15,7 +15,7 @@ from qtrace.cli._console import ConsoleProgress, echo_json, pass_on, plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qtrace.lab.reach import Row
+    from qtrace.lab.reachability.table import Row
 
 __all__ = ["command"]
 
@@ -40,12 +40,12 @@ def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
 
     Beside what was observed stands what QEMU's documentation claims, and which rights were needed.
     """
-    from qtrace.binary.version import qemu_version
-    from qtrace.lab.guest import find_qemu
-    from qtrace.lab.mode import load_mode, load_modes
-    from qtrace.lab.owned import remove_leftovers
-    from qtrace.lab.reach import measure_reach
-    from qtrace.lab.venue import inside_machine
+    from qtrace.binary.file.version import qemu_version
+    from qtrace.lab.guest.guest import find_qemu
+    from qtrace.lab.host.owned import remove_leftovers
+    from qtrace.lab.machine.venue import inside_machine
+    from qtrace.lab.mode.mode import load_mode, load_modes
+    from qtrace.lab.reachability.table import measure_reach
 
     chosen = [load_mode(name) for name in dict.fromkeys(modes)] or load_modes()
     progress = ConsoleProgress()
@@ -58,7 +58,7 @@ def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
             )
             progress.done(f"venue: {venue} ({why})")
         if venue == "vm" and not inside_machine():
-            from qtrace.lab.machine_run import run_in_machine
+            from qtrace.lab.machine.machine_run import run_in_machine
 
             argv = ["reach", *modes, "--format", form, *(("--nic", nic) if nic else ())]
             sys.exit(run_in_machine(argv, [nic or mode.nic for mode in chosen], progress, pass_on))

@@ -70,8 +70,8 @@ def command(
     """
     from datetime import datetime
 
-    from qtrace.bench.aim import aim_at
-    from qtrace.bench.live import record_process
+    from qtrace.measure.qemu_process import aim_at
+    from qtrace.measure.record import record_process
 
     effort = effort_of(level, budget)
     progress = ConsoleProgress()
@@ -165,7 +165,7 @@ def _print_inside(tables: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def _print_functions(rows: list[dict[str, Any]]) -> None:
-    from qtrace.analyses.stats import proportion
+    from qtrace.analyses.methods.stats import proportion
 
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:

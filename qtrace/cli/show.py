@@ -22,7 +22,7 @@ def command(symbol: str | None, unresolved: bool, form: str, index_name: str) ->
 
     With --unresolved, every indirect call that could not be resolved, of SYMBOL or of the whole tree.
     """
-    from qtrace.source.about import about, unresolved_calls
+    from qtrace.path.show import about, unresolved_calls
     from qtrace.store.index import find_index
 
     index = find_index(index_name)

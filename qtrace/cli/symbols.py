@@ -35,10 +35,10 @@ def command(
     A stripped binary is read too: its static tables, what its functions hand to each other and what they
     call are compared with the source index. What cannot be told apart is said to be ambiguous.
     """
-    from qtrace.bench.aim import target_binary
-    from qtrace.bench.indexed import index_for
-    from qtrace.binary.debuginfod import servers
-    from qtrace.binary.known import KnownSymbols
+    from qtrace.binary.file.debuginfod import servers
+    from qtrace.binary.symbols.symbol_cache import KnownSymbols
+    from qtrace.measure.matching import index_for
+    from qtrace.measure.qemu_process import target_binary
     from qtrace.store.index import find_index
 
     progress = ConsoleProgress()

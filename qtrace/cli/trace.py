@@ -19,8 +19,8 @@ from qtrace.cli._options import budget_option, effort_of, index_option, level_op
 from qtrace.report.text import MISSING, bits, count, duration, plain_number
 
 if TYPE_CHECKING:
-    from qtrace.bench.drops import Drops
-    from qtrace.bench.watch import Lap, StageRate
+    from qtrace.measure.drops import Drops
+    from qtrace.measure.live import Lap, StageRate
 
 __all__ = ["command"]
 
@@ -65,8 +65,8 @@ def command(
     is one object on a line of its own. Ctrl-C ends it and leaves nothing attached. For counts that are exact
     and kept, use 'qtrace record'.
     """
-    from qtrace.bench.aim import aim_at
-    from qtrace.bench.watch import watch_process
+    from qtrace.measure.live import watch_process
+    from qtrace.measure.qemu_process import aim_at
 
     effort = effort_of(level, budget)
     progress = ConsoleProgress()

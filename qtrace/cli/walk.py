@@ -63,8 +63,8 @@ def command(
     NIC is a model or type (e1000, virtio-net-pci), NETDEV a back end (user, tap). The page that
     --format html writes to stdout shows each step's source, read from the indexed tree.
     """
-    from qtrace.source.between import between
-    from qtrace.source.walk import walk
+    from qtrace.path.calls_between import between
+    from qtrace.path.walk import walk
     from qtrace.store.index import find_index
 
     title, end = "", ""
@@ -96,7 +96,7 @@ def command(
     if form == "json":
         echo_json(data)
     elif form == "html":
-        from qtrace.report.walk_page import walk_page
+        from qtrace.report.formats.walk_html import walk_page
 
         click.echo(walk_page(title, end, steps, index, figures), nl=False)
     else:

@@ -11,20 +11,20 @@ from qtrace.errors import RefusedLine
 from qtrace.explain.clients import Client, Filter, Network
 from qtrace.explain.collect import collect
 from qtrace.explain.cost import cost
-from qtrace.explain.machine import Machine, find_machine
+from qtrace.explain.machine_type import Machine, find_machine
 from qtrace.explain.manual import read_manual
 from qtrace.explain.meaning import filter_rows, option_rows
 from qtrace.explain.models import Models
 from qtrace.explain.network import build
-from qtrace.explain.privilege import privilege
-from qtrace.explain.reach import reach_rows
+from qtrace.explain.reach_claims import reach_rows
 from qtrace.explain.rewrite import rewrites
+from qtrace.explain.rights import privilege
 from qtrace.explain.schema import Schema, read_schema
 from qtrace.explain.values import truth
 from qtrace.explain.warn import warnings
 from qtrace.explain.words import Line, read_line
-from qtrace.source.catalogue import backend_name
-from qtrace.source.platforms import other_platform
+from qtrace.index.platforms import other_platform
+from qtrace.path.catalogue import backend_name
 from qtrace.store.index import Index
 
 __all__ = ["Reader", "carried_by_kernel"]

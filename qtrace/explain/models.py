@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from qtrace.source.catalogue import Nic, nics
+from qtrace.path.catalogue import Nic, nics
 from qtrace.store.index import Index
 
 __all__ = ["Model", "Models", "Property"]

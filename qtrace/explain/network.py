@@ -14,7 +14,7 @@ from qtrace.explain.clients import Client, Network, Requested
 from qtrace.explain.collect import Setup
 from qtrace.explain.devices import GONE
 from qtrace.explain.filters import check_objects, make_filters
-from qtrace.explain.machine import Machine
+from qtrace.explain.machine_type import Machine
 from qtrace.explain.macs import Macs
 from qtrace.explain.models import Models
 from qtrace.explain.nics import NicMaker

@@ -13,7 +13,7 @@ from qtrace.explain.backends import parse_mac
 from qtrace.explain.clients import Client, Network, Requested
 from qtrace.explain.collect import Global
 from qtrace.explain.devices import check_properties
-from qtrace.explain.machine import Machine
+from qtrace.explain.machine_type import Machine
 from qtrace.explain.macs import Macs
 from qtrace.explain.models import Model, Models
 from qtrace.explain.opts import Opts

@@ -12,7 +12,7 @@ from typing import Any
 
 from qtrace.errors import RefusedLine
 from qtrace.explain.clients import Client, Network
-from qtrace.explain.machine import Machine
+from qtrace.explain.machine_type import Machine
 from qtrace.explain.words import Line, Option
 
 __all__ = ["rewrites"]

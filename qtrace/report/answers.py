@@ -6,8 +6,8 @@ import functools
 import math
 from typing import Any
 
-from qtrace.analyses.data import Data
-from qtrace.analyses.registry import analyses
+from qtrace.analyses.methods.data import Data
+from qtrace.analyses.methods.registry import analyses
 from qtrace.errors import StoreError
 from qtrace.model import Path, path_from_json
 from qtrace.store.run import SCHEMAS, RunReader

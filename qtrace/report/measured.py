@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from qtrace.analyses.data import CELL
+from qtrace.analyses.methods.data import CELL
 from qtrace.errors import StoreError
 from qtrace.model import Direction, Path, Step
-from qtrace.report import followed, functions, inside
 from qtrace.report.answers import Answers, Row
+from qtrace.report.sections import cpu_functions, frame_latency, inside
 from qtrace.report.text import backend, clean, count, duration, plain_number, present, size
 from qtrace.store.run import RunReader
 
@@ -178,7 +178,11 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         system_calls=tuple(calls),
         lost=lost,
         others=tuple(item for item in traffics if item != chosen),
-        foot=(*followed.in_words(*about), *inside.in_words(copied, again), *functions.in_words(sampled)),
+        foot=(
+            *frame_latency.in_words(*about),
+            *inside.in_words(copied, again),
+            *cpu_functions.in_words(sampled),
+        ),
     )
 
 

@@ -9,15 +9,15 @@ from collections.abc import Collection
 from pathlib import Path
 
 from qtrace.errors import StoreError
-from qtrace.report import counts, speed
 from qtrace.report.answers import Answers
 from qtrace.report.document import Document, Section, Table
 from qtrace.report.drawing import draw_path
-from qtrace.report.followed import frame_latency, stopped
-from qtrace.report.functions import cpu_functions
-from qtrace.report.html import environment, to_html
-from qtrace.report.inside import copies, retransmissions
-from qtrace.report.markdown import to_markdown
+from qtrace.report.formats.html import environment, to_html
+from qtrace.report.formats.markdown import to_markdown
+from qtrace.report.sections import counts, speed
+from qtrace.report.sections.cpu_functions import cpu_functions
+from qtrace.report.sections.frame_latency import frame_latency, stopped
+from qtrace.report.sections.inside import copies, retransmissions
 from qtrace.report.text import backend, clean
 from qtrace.store.run import RunReader
 

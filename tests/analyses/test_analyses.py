@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from qtrace.analyses.cpu import thread_kind
-from qtrace.analyses.data import Data, merge
-from qtrace.analyses.registry import analyses
+from qtrace.analyses.methods.data import Data, merge
+from qtrace.analyses.methods.registry import analyses
 from qtrace.errors import StoreError
 from qtrace.store.run import SCHEMAS
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qtrace.analyses.histogram import quantile
-from qtrace.analyses.stats import estimate, median_ratio, proportion, ratio, t_probability, t_quantile
+from qtrace.analyses.methods.histogram import quantile
+from qtrace.analyses.methods.stats import estimate, median_ratio, proportion, ratio, t_probability, t_quantile
 
 
 # Critical values of printed tables, 97.5 %.

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from qtrace.binary.debugfile import SymbolTable, debug_file
-from qtrace.binary.elf import Elf
-from qtrace.binary.known import KnownSymbols
-from qtrace.binary.resolve import Resolver
-from qtrace.binary.scan import Scan
-from qtrace.binary.version import version_of
+from qtrace.binary.code.scan import Scan
+from qtrace.binary.file.debugfile import SymbolTable, debug_file
+from qtrace.binary.file.elf import Elf
+from qtrace.binary.file.version import version_of
+from qtrace.binary.symbols.resolver import Resolver
+from qtrace.binary.symbols.symbol_cache import KnownSymbols
 from qtrace.errors import BinaryError
 from qtrace.store.index import Index
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from qtrace.binary.buildid import build_id
-from qtrace.binary.debugfile import debug_file
-from qtrace.binary.elf import Elf
+from qtrace.binary.file.buildid import build_id
+from qtrace.binary.file.debugfile import debug_file
+from qtrace.binary.file.elf import Elf
 
 MINE, OTHER = Path("/usr/bin/env"), Path("/usr/bin/ls")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from qtrace.binary.flow import Called
-from qtrace.binary.hands import once, pairs
+from qtrace.binary.code.flow import Called
+from qtrace.binary.recovery.handed_addresses import once, pairs
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from qtrace.binary.bodies import function_ends
-from qtrace.binary.elf import Elf
-from qtrace.binary.helpers import tcg_helpers
-from qtrace.binary.names import FunctionNames
-from qtrace.binary.neighbours import Neighbours, files_of_exports
-from qtrace.source.definitions import defined_functions, tcg_helper_names
+from qtrace.binary.code.bodies import function_ends
+from qtrace.binary.file.elf import Elf
+from qtrace.binary.symbols.names import FunctionNames
+from qtrace.binary.symbols.neighbours import Neighbours, files_of_exports
+from qtrace.binary.symbols.tcg_helpers import tcg_helpers
+from qtrace.index.definitions import defined_functions, tcg_helper_names
 from qtrace.store.index import Index
 
 pytestmark = pytest.mark.needs("qemu-system-x86_64")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from qtrace.binary.known import KnownSymbols
+from qtrace.binary.symbols.symbol_cache import KnownSymbols
 from qtrace.cli.symbols import command
 from qtrace.model import Symbol
 from qtrace.store.index import Index

@@ -12,7 +12,7 @@ from witness import INSTALLED
 
 from qtrace.explain.cost import cost, derive
 from qtrace.explain.explanation import Reader
-from qtrace.explain.reach import claims, reach_rows
+from qtrace.explain.reach_claims import claims, reach_rows
 from qtrace.store.index import Index
 
 

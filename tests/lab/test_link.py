@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from frames import frames_to_guest, frames_to_host
 
 from qtrace.errors import LabError, MissingPrerequisite
-from qtrace.lab.accel import choose_accelerator
-from qtrace.lab.helper import start_helper
-from qtrace.lab.link import MAC, open_link
-from qtrace.lab.netns import Namespace, open_namespace, read_counters
-from qtrace.lab.network import Network, open_network
-from qtrace.lab.owned import remove_leftovers
+from qtrace.lab.guest.accel import choose_accelerator
+from qtrace.lab.host.helper import start_helper
+from qtrace.lab.host.netns import Namespace, open_namespace, read_counters
+from qtrace.lab.host.owned import remove_leftovers
+from qtrace.lab.link.connection import Network, open_network
+from qtrace.lab.link.link import MAC, open_link
 from qtrace.lab.workload import rr, tcp
-from qtrace.lab.workload.frames import frames_to_guest, frames_to_host
 from qtrace.lab.workload.server import serve
 from qtrace.model import Direction
 
@@ -86,7 +86,8 @@ def test_a_carrier_that_has_ended_is_said_and_all_is_gone_afterwards(netdev: str
 @pytest.mark.parametrize("netdev", ["socket", "vde"])
 def test_it_dies_with_its_owner(netdev: str) -> None:
     script = (
-        "import time\nfrom qtrace.lab.netns import open_namespace\nfrom qtrace.lab.link import open_link\n"
+        "import time\nfrom qtrace.lab.host.netns import open_namespace\n"
+        "from qtrace.lab.link.link import open_link\n"
         f"with open_namespace() as space, open_link(space, {netdev!r}) as link:\n"
         "    print(link.helper.pid, flush=True)\n    time.sleep(600)\n"
     )

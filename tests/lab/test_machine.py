@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from qtrace.errors import LabError, MachineGone
-from qtrace.lab.machine import LabMachine
+from qtrace.lab.machine.machine import LabMachine
 
 pytestmark = pytest.mark.needs("qemu-system-x86_64", "busybox", "setpriv")
 
@@ -108,7 +108,7 @@ def test_a_killed_machine_is_said_and_leaves_nothing(folder: Path) -> None:
 
 def test_it_dies_with_its_owner(folder: Path) -> None:
     script = (
-        "import sys\nfrom qtrace.lab.machine import LabMachine\n"
+        "import sys\nfrom qtrace.lab.machine.machine import LabMachine\n"
         "with LabMachine() as machine:\n"
         "    print(machine.pid, flush=True)\n    machine.run(['sleep', '600'])\n"
     )

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from qtrace.errors import LabError, MissingPrerequisite
-from qtrace.lab.image import NIC_MODULES
-from qtrace.lab.lab import open_lab
-from qtrace.lab.mode import CELLS, load_mode, load_modes
-from qtrace.lab.owned import LABS, remove_leftovers
+from qtrace.lab.guest.guest_image import NIC_MODULES
+from qtrace.lab.host.owned import LABS, remove_leftovers
+from qtrace.lab.mode.live_lab import open_lab
+from qtrace.lab.mode.mode import CELLS, load_mode, load_modes
 
 LIVE = pytest.mark.needs(
     "root", "tun", "ip", "nft", "perl", "setpriv", "unshare", "busybox", "qemu-system-x86_64"
@@ -42,7 +42,7 @@ def test_every_mode_says_what_it_is_and_what_is_claimed() -> None:
 
 @pytest.mark.needs("perl")
 def test_what_the_guests_run_is_sound_perl() -> None:
-    script = Path(load_modes.__code__.co_filename).with_name("probe.pl")
+    script = Path(load_modes.__code__.co_filename).with_name("responder.pl")
     said = subprocess.run(
         ["perl", "-Mstrict", "-Mwarnings=FATAL", "-c", str(script)], capture_output=True, text=True
     )

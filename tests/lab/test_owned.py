@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from qtrace.lab.netns import open_namespace
-from qtrace.lab.owned import STATE, private_dir, remove_leftovers
+from qtrace.lab.host.netns import open_namespace
+from qtrace.lab.host.owned import STATE, private_dir, remove_leftovers
 
 pytestmark = pytest.mark.needs("root", "ip")
 
@@ -23,7 +23,7 @@ def test_a_namespace_is_gone_with_its_block_also_after_an_error() -> None:
 
 def test_what_cannot_be_taken_down_keeps_its_record_and_the_next_start_removes_it() -> None:
     code = (
-        "import os\nfrom qtrace.lab.netns import open_namespace\n"
+        "import os\nfrom qtrace.lab.host.netns import open_namespace\n"
         "with open_namespace() as space:\n"
         "    print(os.getpid(), space.path, flush=True)\n"
         "    os.environ['PATH'] = '/nowhere'\n"  # now there is no ip to delete it with

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from qtrace.errors import MissingPrerequisite
-from qtrace.lab.venue import choose_venue, inside_machine, missing_on_host
+from qtrace.lab.machine.venue import choose_venue, inside_machine, missing_on_host
 
 
 @pytest.mark.needs("qemu-system-x86_64", "busybox", "setpriv", "bcc")

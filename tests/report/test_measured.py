@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from qtrace.cli.walk import command
 from qtrace.errors import StoreError
 from qtrace.model import Direction, Role
-from qtrace.report.markdown import to_markdown
+from qtrace.report.formats.markdown import to_markdown
 from qtrace.report.measured import measured
 from qtrace.report.render import build
 from qtrace.store.index import Index

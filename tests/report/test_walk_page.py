@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from qtrace.index.build import ensure_index
 from qtrace.model import Direction
-from qtrace.report.walk_page import walk_page
-from qtrace.source.build import ensure_index
-from qtrace.source.walk import walk
+from qtrace.path.walk import walk
+from qtrace.report.formats.walk_html import walk_page
 from qtrace.store.index import Index
 
 pytestmark = pytest.mark.usefixtures("side_cache")

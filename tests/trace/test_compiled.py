@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from qtrace.probes import program_text
-from qtrace.trace.compiled import make_module, typed_library
-from qtrace.trace.prerequisites import ensure_headers
+from qtrace.trace.bpf.compiled import make_module, typed_library
+from qtrace.trace.bpf.prerequisites import ensure_headers
 
 pytestmark = pytest.mark.needs("root", "bcc")
 TEXT = """

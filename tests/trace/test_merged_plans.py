@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 
 from qtrace.model import Direction
-from qtrace.source.walk import walk
+from qtrace.path.walk import walk
 from qtrace.store.index import Index
-from qtrace.trace.level import Level
-from qtrace.trace.plan import merge, probes_for
+from qtrace.trace.session.level import Level
+from qtrace.trace.session.probe_plan import merge, probes_for
 
 
 @pytest.mark.parametrize("level", [Level.STAGES, Level.FULL])

@@ -6,7 +6,7 @@ import os
 import socket
 
 from qtrace.probes.syscalls import CLASSES, DATAGRAM, STREAM
-from qtrace.trace.target import Target
+from qtrace.trace.qemu.target import Target
 
 
 def test_datagrams_of_a_local_socket_are_frames_and_its_streams_are_not() -> None:

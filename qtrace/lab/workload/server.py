@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from qtrace.lab.helper import Helper, start_helper
-from qtrace.lab.netns import Namespace
+from qtrace.lab.host.helper import Helper, start_helper
+from qtrace.lab.host.netns import Namespace
 
 __all__ = ["Metric", "serve"]
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from qtrace.errors import LabError
-from qtrace.lab.network import Network
+from qtrace.lab.link.connection import Network
 from qtrace.lab.workload.server import Metric
 from qtrace.model import Direction
 

@@ -1,0 +1,1 @@
+"""The ELF file and what stands beside it: build id, debug files, its own version."""

@@ -1,0 +1,1 @@
+"""The functions of a stripped binary found again with the source index."""

@@ -1,0 +1,1 @@
+"""Names for addresses and addresses for names, by symbol or recovered."""

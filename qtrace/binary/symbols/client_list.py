@@ -1,0 +1,65 @@
+"""Where a QEMU keeps the list of its network clients: `net_clients`, a static of net/net.c.
+
+No symbol of a stripped binary names it, but the exported functions that go through the list begin by
+reading its head.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import capstone
+from capstone import x86
+
+from qtrace.binary.file.elf import Elf
+
+__all__ = ["client_list"]
+
+# net/net.c: each goes through the whole list before it does anything else with memory.
+_READERS = ("qemu_find_netdev", "qemu_find_net_clients_except", "net_check_clients", "qmp_set_link")
+_MOST = 128  # bytes of code, within which the head is read
+_WORD = 8
+
+
+def client_list(elf: Elf) -> int | None:
+    """The virtual address of the list's head, None where the code does not tell it beyond doubt."""
+    votes: Counter[int] = Counter()
+    places = elf.exports
+    if not all(name in places for name in _READERS):  # a program that exports nothing, but has its symbols
+        places = {name: address for name, _, address in elf.symtab()} | places
+    for name in _READERS:
+        place = places.get(name)
+        if place is not None and (read := _first_read(elf, place)) is not None:
+            votes[read] += 1
+    best = votes.most_common(2)
+    if not best or best[0][1] < 2 or (len(best) > 1 and best[1][1] == best[0][1]):
+        return None
+    return best[0][0]
+
+
+def _first_read(elf: Elf, start: int) -> int | None:
+    """The first variable of 8 bytes that the code reads, by its address."""
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    decoder.detail = True
+    for line in decoder.disasm(elf.read(start, _MOST), start):
+        if line.mnemonic not in ("mov", "cmp"):
+            continue
+        for operand in line.operands:
+            memory = operand.mem if operand.type == x86.X86_OP_MEM else None
+            if memory is None or operand.size != _WORD or memory.index or memory.segment:
+                continue
+            if memory.base == x86.X86_REG_RIP:
+                address = int(line.address + line.size + memory.disp)
+            elif memory.base == 0:
+                address = int(memory.disp)
+            else:
+                continue
+            if _is_variable(elf, address):
+                return address
+    return None
+
+
+def _is_variable(elf: Elf, address: int) -> bool:
+    return not elf.is_code(address) and any(
+        part.address <= address < part.address + max(part.memory, part.size) for part in elf.segments
+    )

@@ -1,0 +1,1 @@
+"""A plan becomes cells, cells become jobs, jobs become a recorded run."""

@@ -1,0 +1,165 @@
+"""A plan -> a recorded run on disk, on this host or from inside the lab machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from qtrace import __version__
+from qtrace.cache import cache_dir
+from qtrace.campaign.brief import Brief, make_brief
+from qtrace.campaign.guest_stand import open_stand
+from qtrace.campaign.jobs import Outcome, Stand, run_campaign
+from qtrace.campaign.plan import Job, Plan
+from qtrace.conditions import conditions
+from qtrace.errors import LabError, StoreError
+from qtrace.lab.guest.accel import choose_accelerator
+from qtrace.lab.guest.guest import find_qemu
+from qtrace.lab.guest.guest_image import ensure_image, shared_libraries
+from qtrace.lab.guest.kernel import ensure_kernel
+from qtrace.lab.host.owned import remove_leftovers
+from qtrace.lab.machine.machine import LabMachine
+from qtrace.lab.machine.venue import Venue
+from qtrace.measure.attacher import Attacher, Placement
+from qtrace.model import Cell
+from qtrace.model import Path as WalkedPath
+from qtrace.progress import Progress
+from qtrace.store.index import Index, open_index
+from qtrace.store.run import RunReader, RunWriter, close_dead, require_free
+from qtrace.trace.bpf.prerequisites import ensure_headers, require_tracing
+from qtrace.trace.session.engine import open_engine
+from qtrace.trace.session.session import Session
+
+__all__ = ["new_run_folder", "prepare_brief", "record_here", "record_in_machine"]
+
+
+def new_run_folder(plan: Plan, parent: Path) -> Path:
+    """A folder below `parent` that no other run has, named after the plan and the time."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return parent / f"{plan.name}-{stamp}-{os.getpid()}"
+
+
+def prepare_brief(
+    plan: Plan, index: Index, venue: Venue, command: Sequence[str], progress: Progress
+) -> Brief:
+    """Walk the plan's paths and find their functions in the installed QEMU."""
+    progress.step("walking the plan's paths and finding their functions in the binary")
+    brief = make_brief(plan.cells, index, venue.reason, command)
+    binary = find_qemu().resolve()
+    probes, unplaced = Placement(index, [binary, *shared_libraries(binary)]).probes(
+        [path for found in brief.ways.values() if not isinstance(found, str) for path in found]
+    )
+    ways = sum(not isinstance(found, str) for found in brief.ways.values())
+    progress.done(
+        f"{ways} pairs of paths walked: {len(probes)} stages can be measured, {len(unplaced)} cannot"
+    )
+    return brief
+
+
+def record_here(
+    plan: Plan,
+    jobs: Sequence[Job],
+    folder: Path,
+    venue: str,
+    brief: Brief,
+    progress: Progress,
+) -> Outcome:
+    """Measure every job on this machine. Interrupted or not, what was recorded stays readable.
+
+    Raises MissingPrerequisite before anything is measured, KeyboardInterrupt after cleaning up.
+    """
+    require_tracing()
+    for what in remove_leftovers():
+        progress.warn(f"removed what a dead run had left: {what}")
+    index = open_index(brief.index)
+    kernel = ensure_kernel(progress)
+    accelerator = choose_accelerator()
+    facts = conditions(find_qemu(), accelerator, f"Linux {kernel.release}")
+    if brief.machine:
+        facts["lab machine"] = brief.machine
+        facts["accelerator"] += ", in the lab machine, which is itself emulated" * ("tcg" in brief.machine)
+    facts["repetitions"] = str(plan.repetitions)
+    facts["source index"] = f"QEMU {index.meta['qemu']}, libclang {index.meta['libclang']}"
+    meta = {
+        "qtrace": __version__,
+        "command": list(brief.command),
+        "venue": venue,
+        "venue_reason": brief.reason,
+        "conditions": facts,
+        "plan": plan.to_json(),
+        "paths": [path.to_json() for path in brief.paths(job.cell for job in jobs)],
+    }
+    with RunWriter.create(folder, meta) as writer, ExitStack() as tools:
+        attacher: Attacher | None = None
+
+        def compile_probes() -> None:
+            nonlocal attacher
+            attacher = Attacher(tools.enter_context(open_engine(progress)), index)
+
+        def attach(pid: int, paths: Sequence[WalkedPath]) -> AbstractContextManager[Session]:
+            assert attacher is not None
+            return attacher.attach(pid, paths)
+
+        def start(cell: Cell, stack: ExitStack) -> Stand:
+            return stack.enter_context(open_stand(cell, attach, brief, kernel, accelerator))
+
+        outcome = run_campaign(plan, jobs, start, writer, progress, meanwhile=compile_probes)
+        writer.finish("partial" if outcome.failed else "complete")
+    return outcome
+
+
+def record_in_machine(
+    plan: str,
+    folder: Path,
+    brief: Brief,
+    shard: str,
+    progress: Progress,
+    on_output: Callable[[str, bytes], None],
+) -> int:
+    """Boot the lab machine and measure there, into `folder` on this host; the exit status of it.
+
+    What the command line in the machine prints goes to `on_output`, as (`stdout` or `stderr`, bytes).
+
+    Whatever has to be fetched or made once is fetched and made out here, where there is a network and
+    the processor is not emulated.
+    """
+    kernel = ensure_kernel(progress)
+    ensure_image(kernel, progress)
+    ensure_headers(progress, kernel.release)
+    require_free(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # In the cache, which the machine sees: it need not see the folder for temporary files.
+    argv = [sys.executable, "-m", "qtrace", "bench", plan, "-o", str(folder), "--shard", shard]
+    with tempfile.NamedTemporaryFile(prefix="brief-", dir=cache_dir("briefs")) as note:
+        try:
+            with LabMachine(share=[folder], progress=progress, kernel=kernel) as machine:
+                replace(brief, machine=machine.describe()).save(Path(note.name))
+                status = machine.run([*argv, "--brief", note.name], on_output=on_output)
+            _require_ended(folder, status)
+        except BaseException:
+            # It may have had no time to close the run itself: compiling cannot be interrupted.
+            with contextlib.suppress(StoreError):
+                close_dead(folder)
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only if nothing was recorded
+            raise
+    return status
+
+
+def _require_ended(folder: Path, status: int) -> None:
+    """Raise LabError unless the campaign went through its plan; that some cells failed is no matter.
+
+    Status 1 is that of failed cells and of a campaign that was refused alike: the run tells them apart.
+    """
+    if status not in (0, 1):
+        raise LabError(f"the campaign in the lab machine ended with status {status}")
+    begun = (folder / "run.json").exists()
+    if not begun or RunReader.open(folder).meta["status"] not in ("complete", "partial"):
+        raise LabError("the campaign in the lab machine did not go through: the reason is above")

@@ -1,0 +1,110 @@
+"""One guest on one netdev, ready to be measured plainly or with probes: lab, walk and tracer joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+from qtrace.campaign.brief import Brief
+from qtrace.errors import CellError
+from qtrace.lab.guest.kernel import Kernel
+from qtrace.lab.link.connection import Network, boot_network
+from qtrace.lab.workload import rr, tcp
+from qtrace.lab.workload.server import serve
+from qtrace.model import Cell, Path
+from qtrace.store.run import Tables
+from qtrace.trace.bpf.prerequisites import kprobes_available
+from qtrace.trace.qemu.target import Target, ThreadTimes
+from qtrace.trace.session.session import Session
+
+__all__ = ["Attach", "LabStand", "open_stand"]
+
+# (process, paths) -> a session that counts their stages.
+Attach = Callable[[int, Sequence[Path]], AbstractContextManager[Session]]
+
+
+class LabStand:
+    """Implements `qtrace.campaign.jobs.Stand`."""
+
+    def __init__(self, network: Network, attach: Attach, brief: Brief, stack: ExitStack) -> None:
+        self._network = network
+        self._attach = attach
+        self._brief = brief
+        self._stack = stack
+
+    def wait_until_up(self) -> None:
+        """Raises CellError or LabError."""
+        self._network.wait_until_up()
+        for workload in (tcp, rr):
+            self._stack.enter_context(serve(self._network.space, workload.SERVER, workload.PORT))
+
+    def measure(self, cell: Cell, probed: bool, seconds: float) -> tuple[Tables, dict[str, Any]]:
+        """One window of traffic. Raises CellError, LabError, TargetError, TraceError."""
+        self._network.verify()
+        pid = self._network.guest.pid
+        if probed:
+            with self._attach(pid, self._watched(cell)) as session:
+                before = self._network.device_counters()
+                session.start()
+                metrics, raw = self._work(cell, seconds)
+                self._network.settle()
+                session.stop()
+                after = self._network.device_counters()
+                tables: Tables = session.read().tables()
+        else:
+            target = Target(pid)
+            workers = target.workers()
+            before = self._network.device_counters()
+            began = target.threads(workers)
+            metrics, raw = self._work(cell, seconds)
+            after = self._network.device_counters()
+            tables = {"threads": _thread_rows(began, target.threads(workers))}
+        tables["results"] = [
+            {"metric": metric, "value": value, "unit": unit} for metric, value, unit in metrics
+        ]
+        tables["devices"] = [
+            {"device": device, "side": side, **{key: after[side][1][key] - old[key] for key in old}}
+            for side, (device, old) in before.items()
+        ]
+        return tables, {cell.workload: raw}
+
+    def _watched(self, cell: Cell) -> list[Path]:
+        """The cell's own paths, and those that must not carry its frames: both halves of the proof."""
+        paths = self._brief.paths_of(cell)
+        return [*paths, *self._brief.other_datapath(cell)] if kprobes_available() else paths
+
+    def _work(self, cell: Cell, seconds: float) -> tuple[list[tuple[str, float, str]], dict[str, Any]]:
+        if cell.workload == "tcp" and cell.direction is not None:
+            return tcp.tcp(self._network, cell.direction, seconds)
+        if cell.workload == "rr":
+            return rr.rr(self._network, seconds)
+        raise CellError(f"the lab has no workload {cell.workload!r}")
+
+
+@contextmanager
+def open_stand(
+    cell: Cell, attach: Attach, brief: Brief, kernel: Kernel, accelerator: str
+) -> Iterator[LabStand]:
+    """Start the guest that `cell` and its likes need; all of it is gone when the block ends."""
+    with (
+        boot_network(cell.nic, cell.netdev, cell.datapath, accelerator, kernel) as network,
+        ExitStack() as stack,
+    ):
+        yield LabStand(network, attach, brief, stack)
+
+
+def _thread_rows(before: dict[int, ThreadTimes], after: dict[int, ThreadTimes]) -> list[dict[str, Any]]:
+    rows = []
+    for tid, now in after.items():
+        old = before.get(tid)
+        rows.append(
+            {
+                "thread": now.name,
+                "tid": tid,
+                "seconds": now.seconds - (old.seconds if old else 0.0),
+                "voluntary": now.voluntary - (old.voluntary if old else 0),
+                "involuntary": now.involuntary - (old.involuntary if old else 0),
+            }
+        )
+    return rows

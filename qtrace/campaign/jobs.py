@@ -1,0 +1,227 @@
+"""A plan carried out: every job measured in its turn and written down at once.
+
+A failed job is marked with its reason and its guest is started anew for the next one; the others go
+on. Whatever ends the campaign early, what was recorded stays readable.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from qtrace.campaign.plan import Job, Plan
+from qtrace.errors import BinaryError, CellError, LabError, TargetError, TraceError
+from qtrace.model import Cell
+from qtrace.progress import Progress
+from qtrace.store.run import RunWriter, Tables
+
+__all__ = ["Outcome", "Stand", "run_campaign"]
+
+# A stand that cannot be opened this often is given up, with its last error, for the rest of the plan.
+_MOST_OPENINGS = 3
+# What may go wrong in one cell without being wrong with the machine.
+_CELL_ERRORS = (CellError, LabError, TraceError, TargetError, BinaryError)
+
+StandKey = tuple[str, str, str]
+
+
+class Stand(Protocol):
+    """A guest with its netdev (`qtrace.campaign.guest_stand`). Raises one of `_CELL_ERRORS`."""
+
+    def wait_until_up(self) -> None:
+        """Return when it can be measured."""
+
+    def measure(self, cell: Cell, probed: bool, seconds: float) -> tuple[Tables, dict[str, object]]:
+        """Tables without the key columns, and raw documents by name."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a campaign went."""
+
+    measured: int = 0
+    failed: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class _Stands:
+    """The stands that run, one a (NIC, netdev, datapath); closed in reverse order."""
+
+    def __init__(self, open_stand: Callable[[Cell, ExitStack], Stand], progress: Progress) -> None:
+        self._open = open_stand
+        self._progress = progress
+        self._running: dict[StandKey, tuple[Stand, ExitStack]] = {}
+        self._up: set[StandKey] = set()
+        self._openings: dict[StandKey, int] = {}
+        self._last: dict[StandKey, str] = {}
+
+    def up(self, cell: Cell) -> Stand:
+        """The cell's stand, started if need be, and waited for."""
+        key = (cell.nic, cell.netdev, cell.datapath)
+        self.start(cell)
+        stand = self._running[key][0]
+        if key not in self._up:
+            try:
+                stand.wait_until_up()
+            except _CELL_ERRORS as exc:
+                self.drop(cell, str(exc))
+                raise
+            self._up.add(key)
+        return stand
+
+    def start(self, cell: Cell) -> None:
+        """Let the cell's stand begin to come up, unless it runs."""
+        key = (cell.nic, cell.netdev, cell.datapath)
+        if key in self._running:
+            return
+        if self._openings.get(key, 0) >= _MOST_OPENINGS:
+            raise CellError(f"given up after {_MOST_OPENINGS} starts: {self._last[key]}")
+        self._openings[key] = self._openings.get(key, 0) + 1
+        stack = ExitStack()
+        try:
+            stand = self._open(cell, stack)
+        except BaseException as exc:
+            self._last[key] = str(exc)
+            stack.close()
+            raise
+        self._running[key] = (stand, stack)
+
+    def drop(self, cell: Cell, reason: str) -> None:
+        """Close the cell's stand: after a failure nothing about it can be relied on."""
+        key = (cell.nic, cell.netdev, cell.datapath)
+        self._last[key] = reason
+        self._up.discard(key)
+        if key in self._running:
+            self._end(self._running.pop(key)[1])
+
+    def close(self) -> None:
+        while self._running:
+            self._end(self._running.popitem()[1][1])
+
+    def _end(self, stack: ExitStack) -> None:
+        """What cannot be taken down is said, and keeps neither the row from being written nor the rest up."""
+        try:
+            stack.close()
+        except LabError as exc:
+            self._progress.warn(f"left behind, for the next start to remove: {exc}")
+
+
+def run_campaign(
+    plan: Plan,
+    jobs: Sequence[Job],
+    open_stand: Callable[[Cell, ExitStack], Stand],
+    writer: RunWriter,
+    progress: Progress,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Take every job's measurement and record it in `writer`.
+
+    `open_stand(cell, stack)` starts a cell's guest and leaves its taking down to `stack`. All the stands
+    come up first, so that none starts while another is measured; `meanwhile` is called while they do.
+    Raises what is wrong with the machine rather than with a cell, KeyboardInterrupt included, after
+    everything is closed.
+    """
+    outcome = Outcome()
+    began = time.monotonic()
+    stands = _Stands(open_stand, progress)
+    try:
+        _bring_up(stands, _one_a_stand(jobs), meanwhile, progress)
+        for job in jobs:
+            _take(plan, job, stands, writer, outcome, progress, len(jobs))
+    finally:
+        stands.close()
+        outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _bring_up(
+    stands: _Stands, cells: Sequence[Cell], meanwhile: Callable[[], None], progress: Progress
+) -> None:
+    """A stand that does not come up is tried again when it is its turn."""
+    began = time.monotonic()
+    up = 0
+
+    def start(some: Sequence[Cell]) -> None:
+        for cell in some:
+            progress.step(f"starting a guest with {_label(cell)}")
+            with _told(cell, progress):
+                stands.start(cell)
+
+    # More guests than processors would only be in each other's way.
+    at_once = max(1, len(os.sched_getaffinity(0)))
+    start(cells[:at_once])
+    meanwhile()
+    for number, cell in enumerate(cells):
+        with _told(cell, progress):
+            stands.up(cell)
+            up += 1
+        start(cells[number + at_once :][:1])
+    progress.done(f"{up} of {len(cells)} guests are up after {time.monotonic() - began:.0f} s")
+
+
+@contextmanager
+def _told(cell: Cell, progress: Progress) -> Iterator[None]:
+    """Warn of what may go wrong in one cell, and go on."""
+    try:
+        yield
+    except _CELL_ERRORS as exc:
+        progress.warn(f"{_label(cell)}: {exc}")
+
+
+def _take(
+    plan: Plan,
+    job: Job,
+    stands: _Stands,
+    writer: RunWriter,
+    outcome: Outcome,
+    progress: Progress,
+    total: int,
+) -> None:
+    cell = job.cell
+    what = f"[{job.order + 1}/{total}] {_label(cell)} {cell.direction or 'both ways'} {cell.workload}"
+    what += f", repetition {job.rep}, {'with probes' if job.probed else 'without probes'}"
+    progress.step(what)
+    started = time.time()
+    common = {
+        "nic": cell.nic,
+        "netdev": cell.netdev,
+        "datapath": cell.datapath,
+        "direction": cell.direction.value if cell.direction else None,
+        "workload": cell.workload,
+        "order": job.order,
+        "started": started,
+    }
+    raw: dict[str, object] = {}
+    try:
+        tables, raw = stands.up(cell).measure(cell, job.probed, plan.seconds[cell.workload])
+        common |= {"seconds": time.time() - started, "status": "ok", "reason": ""}
+        outcome.measured += 1
+    except _CELL_ERRORS as exc:
+        stands.drop(cell, str(exc))
+        reason = str(exc)
+        progress.warn(f"{what}: failed: {reason}")
+        outcome.failed.append(f"{what}: {reason}")
+        common |= {"seconds": time.time() - started, "status": "failed", "reason": reason}
+        tables = {
+            "results": [{"metric": "none", "value": None, "unit": ""}],
+            "ledger": [{"kind": "failed", "item": cell.id, "count": 1, "note": reason}],
+        }
+    tables["results"] = [common | row for row in tables["results"]]
+    writer.add(cell.id, job.rep, job.probed, tables, raw)
+
+
+def _one_a_stand(jobs: Sequence[Job]) -> list[Cell]:
+    """The first cell of each stand, in the order of the plan."""
+    first: dict[StandKey, Cell] = {}
+    for job in jobs:
+        first.setdefault((job.cell.nic, job.cell.netdev, job.cell.datapath), job.cell)
+    return list(first.values())
+
+
+def _label(cell: Cell) -> str:
+    netdev = cell.netdev if cell.datapath == "qemu" else f"{cell.netdev} with {cell.datapath}"
+    return f"{cell.nic} on {netdev}"

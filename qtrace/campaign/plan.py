@@ -1,0 +1,216 @@
+"""A plan: which cells, how often, for how long. Plans are TOML files that people read and copy.
+
+The plans that come with qtrace are in `plans/` beside this file and are asked for by name; any other
+argument is a path.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from qtrace.errors import QtraceError
+from qtrace.model import Cell, Direction
+
+__all__ = ["WORKLOADS", "Job", "Plan", "PlanError", "load_plan", "plan_names"]
+
+# Workload -> does it run in one direction at a time?
+WORKLOADS: Mapping[str, bool] = {"tcp": True, "rr": False}
+DATAPATHS = ("qemu", "vhost-net")
+_MOST_REPETITIONS = 1000
+# What can be part of a file's name (qtrace.store.run), and of a cell's id.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# iperf3 takes whole seconds; of sockperf's the first is for warming up.
+_LEAST_SECONDS = {"tcp": 1, "rr": 2}
+_MOST_SECONDS = 3600
+
+
+class PlanError(QtraceError):
+    """A plan that cannot be read or makes no sense; the message names the file and the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One measurement to take: a cell, its repetition (from 1), with or without probes."""
+
+    cell: Cell
+    rep: int
+    probed: bool
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan as read. `seconds` maps each workload to the seconds of traffic in one measurement."""
+
+    name: str
+    title: str
+    repetitions: int
+    seed: int
+    seconds: Mapping[str, float]
+    baseline: Mapping[str, str]
+    cells: tuple[Cell, ...]
+
+    def jobs(self, shard: tuple[int, int] = (1, 1)) -> tuple[Job, ...]:
+        """Every measurement in the order it is taken.
+
+        Repetitions are rounds: within a round the cells are shuffled and each is measured plainly and
+        with probes, the first of the two in turn, so a drift of the machine falls on all alike.
+        `shard` (k, n) keeps each n-th cell starting with the k-th.
+        """
+        k, n = shard
+        mine = self.cells[k - 1 :: n]
+        shuffler = random.Random(self.seed)
+        jobs: list[Job] = []
+        for rep in range(1, self.repetitions + 1):
+            for cell in shuffler.sample(mine, len(mine)):
+                first = shuffler.random() < 0.5
+                for probed in (first, not first):
+                    jobs.append(Job(cell, rep, probed, len(jobs)))
+        return tuple(jobs)
+
+    def to_json(self) -> dict[str, Any]:
+        """What run.json keeps of the plan."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "repetitions": self.repetitions,
+            "seed": self.seed,
+            "seconds": dict(self.seconds),
+            "baseline": dict(self.baseline),
+            "cells": [cell.id for cell in self.cells],
+        }
+
+
+def plan_names() -> list[str]:
+    """The plans that come with qtrace."""
+    folder = resources.files("qtrace.campaign") / "plans"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_plan(name_or_path: str) -> Plan:
+    """Read a plan by its name or its path. Raises PlanError."""
+    if name_or_path in plan_names():
+        where = f"plan {name_or_path}"
+        text = (resources.files("qtrace.campaign") / "plans" / f"{name_or_path}.toml").read_text()
+    else:
+        where = name_or_path
+        try:
+            text = Path(name_or_path).read_text()
+        except (OSError, UnicodeDecodeError) as exc:
+            known = ", ".join(plan_names())
+            reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
+            raise PlanError(
+                f"cannot read the plan {name_or_path}: {reason}", hint=f"plans that come with qtrace: {known}"
+            ) from exc
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise PlanError(f"{where} is not TOML: {exc}") from exc
+    return _Reader(where, data).plan()
+
+
+class _Reader:
+    """Checks every key: a misspelt one is an error, not a default."""
+
+    def __init__(self, where: str, data: Mapping[str, Any]) -> None:
+        self.where = where
+        self.data = data
+
+    def fail(self, text: str) -> PlanError:
+        return PlanError(f"{self.where}: {text}")
+
+    def only(self, table: Mapping[str, Any], allowed: Sequence[str], name: str) -> None:
+        unknown = sorted(set(table) - set(allowed))
+        if unknown:
+            raise self.fail(f"unknown key {unknown[0]!r} in {name} (known: {', '.join(allowed)})")
+
+    def text(self, table: Mapping[str, Any], key: str, default: str | None = None) -> str:
+        value = table.get(key, default)
+        if not isinstance(value, str) or not value:
+            raise self.fail(f"{key!r} must be a text")
+        return value
+
+    def whole(self, key: str, default: int, least: int, most: int) -> int:
+        value = self.data.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise self.fail(f"{key!r} must be a whole number from {least} to {most}")
+        return value
+
+    def plan(self) -> Plan:
+        self.only(
+            self.data,
+            ("name", "title", "repetitions", "seed", "seconds", "baseline", "cells"),
+            "the plan",
+        )
+        name = self.text(self.data, "name")
+        if not _NAME.fullmatch(name):
+            raise self.fail(f"{name!r} cannot be a plan's name: letters, digits, '.', '_' and '-'")
+        raw = self.data.get("cells")
+        if not isinstance(raw, list) or not raw or not all(isinstance(entry, dict) for entry in raw):
+            raise self.fail("a plan needs at least one [[cells]] entry")
+        cells: list[Cell] = []
+        for entry in raw:
+            cells += self.cells(entry)
+        twice = {cell.id for cell in cells if cells.count(cell) > 1}
+        if twice:
+            raise self.fail(f"the cell {min(twice)} stands twice")
+        return Plan(
+            name=name,
+            title=self.text(self.data, "title", name),
+            repetitions=self.whole("repetitions", 3, 1, _MOST_REPETITIONS),
+            seed=self.whole("seed", 1, 0, 2**63 - 1),
+            seconds=self.seconds(),
+            baseline=self.baseline(),
+            cells=tuple(cells),
+        )
+
+    def seconds(self) -> dict[str, float]:
+        table = self.data.get("seconds", {})
+        if not isinstance(table, dict):
+            raise self.fail("'seconds' must be a table")
+        self.only(table, tuple(WORKLOADS), "[seconds]")
+        chosen = {"tcp": 5.0, "rr": 2.0} | table
+        for workload, value in chosen.items():
+            least = _LEAST_SECONDS[workload]
+            known = type(value) in (int, float) and least <= value <= _MOST_SECONDS
+            if not known or value != int(value):
+                raise self.fail(f"seconds.{workload} must be a whole number from {least} to {_MOST_SECONDS}")
+        return {workload: float(value) for workload, value in chosen.items()}
+
+    def baseline(self) -> dict[str, str]:
+        table = self.data.get("baseline", {})
+        if not isinstance(table, dict):
+            raise self.fail("'baseline' must be a table")
+        self.only(table, ("netdev", "datapath"), "[baseline]")
+        return {"netdev": self.text(table, "netdev", "tap"), "datapath": self.text(table, "datapath", "qemu")}
+
+    def cells(self, entry: Mapping[str, Any]) -> list[Cell]:
+        self.only(entry, ("nic", "netdev", "datapath", "directions", "workloads"), "[[cells]]")
+        nic, netdev = self.text(entry, "nic"), self.text(entry, "netdev")
+        datapath = self.text(entry, "datapath", "qemu")
+        if datapath not in DATAPATHS:
+            raise self.fail(f"unknown datapath {datapath!r} (known: {', '.join(DATAPATHS)})")
+        for part in (nic, netdev):
+            if not _NAME.fullmatch(part):
+                raise self.fail(f"{part!r} cannot be the name of a NIC or netdev")
+        directions = self.choices(entry, "directions", [item.value for item in Direction])
+        found: list[Cell] = []
+        for workload in self.choices(entry, "workloads", list(WORKLOADS)):
+            if WORKLOADS[workload]:
+                found += [Cell(nic, netdev, datapath, Direction(way), workload) for way in directions]
+            else:
+                found.append(Cell(nic, netdev, datapath, None, workload))
+        return found
+
+    def choices(self, entry: Mapping[str, Any], key: str, known: list[str]) -> list[str]:
+        chosen = entry.get(key, known)
+        if not isinstance(chosen, list) or not chosen or not all(item in known for item in chosen):
+            raise self.fail(f"{key!r} must be a list out of: {', '.join(known)}")
+        return list(dict.fromkeys(chosen))

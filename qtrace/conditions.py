@@ -1,0 +1,75 @@
+"""Under what conditions a run was taken: the text that stands above every number."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from qtrace import __version__
+from qtrace.binary.file.version import qemu_version
+
+__all__ = ["conditions"]
+
+
+def conditions(binary: Path, accelerator: str, guest_kernel: str) -> dict[str, str]:
+    """Name -> text, in display order. `binary` is the measured qemu-system-x86_64."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "accelerator": accelerator,
+        "CPU": _cpu(),
+        "memory": f"{memory:.1f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "guest kernel": guest_kernel,
+        "QEMU": qemu_version(binary),
+        "libslirp": _package("libslirp0"),
+        "bcc": _bcc(),
+        "libclang": _distribution("libclang"),
+        "iperf3": _package("iperf3"),
+        "sockperf": _package("sockperf"),
+        "qtrace": __version__,
+    }
+
+
+def _cpu() -> str:
+    """The model, how many are online, and how many of them we and our guests may use if not all."""
+    model = platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = " ".join(line.split(":", 1)[1].split())
+            break
+    online, ours = os.cpu_count() or 1, len(os.sched_getaffinity(0))
+    return f"{model}, {online} online" + (f", {ours} of them for the guests" if ours < online else "")
+
+
+def _bcc() -> str:
+    """bcc's own word: it comes from the distribution, so Python's metadata may not know it."""
+    try:
+        return str(importlib.import_module("bcc").__version__)
+    except (ImportError, AttributeError):
+        return "not installed"
+
+
+def _distribution(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _package(name: str) -> str:
+    try:
+        said = subprocess.run(
+            ["dpkg-query", "-W", "-f", "${Version}", name],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+    except OSError:
+        return "unknown"
+    return said.stdout.strip() or "unknown"

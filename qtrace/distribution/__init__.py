@@ -1,0 +1,1 @@
+"""What a Linux distribution calls things, one distribution a file."""

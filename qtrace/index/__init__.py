@@ -1,0 +1,1 @@
+"""QEMU's C tree becomes an index."""

@@ -1,0 +1,216 @@
+"""One C file -> its facts, with libclang. Runs in a worker process; touches nothing but the file."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clang.cindex import (
+    Cursor,
+    CursorKind,
+    Index,
+    LinkageKind,
+    TranslationUnit,
+    TranslationUnitLoadError,
+    TranslationUnitSaveError,
+    TypeKind,
+)
+
+from qtrace.errors import SourceError
+from qtrace.index.body import Body, initialiser, usr_of
+from qtrace.index.cursors import bare, children, included, is_definition, position, unrooted
+from qtrace.index.facts import Facts, Function, Struct
+from qtrace.index.guards import guards
+from qtrace.index.table_images import image
+
+__all__ = ["Attempt", "extract", "precompile"]
+
+_FUNCTION, _VARIABLE = CursorKind.FUNCTION_DECL.value, CursorKind.VAR_DECL.value
+_STRUCT, _UNION = CursorKind.STRUCT_DECL.value, CursorKind.UNION_DECL.value
+_TYPEDEF, _ENUM = CursorKind.TYPEDEF_DECL.value, CursorKind.ENUM_DECL.value
+_LIST = CursorKind.INIT_LIST_EXPR.value
+_ONLY_DEFINED = (_FUNCTION, _STRUCT, _UNION, _ENUM)
+# Declarations of headers that this worker has already read, and in which unit: with the same flags they are
+# the same in all.
+_read_headers: dict[tuple[str, str, int, int], str] = {}
+_KEPT_ENUMS = {"NetClientDriver"}
+_MOST_ERRORS = 5
+_ERROR = 3  # CXDiagnostic_Error
+# What include/exec/poison.h and target/*/cpu.h make of code that is compiled once a target.
+_OF_A_TARGET = re.compile(r"poisoned|'cpu\.h' file not found")
+_QAPI_NET, _QAPI_SCHEMA = "/qapi/qapi-types-net.h", "qapi/net.json"  # what is generated stands in the schema
+
+
+class Attempt(NamedTuple):
+    """One way to parse a file: `name` is what its flags are for, `pch` a header compiled with them.
+
+    `shared` is whether the flags are those of code that all targets share.
+    """
+
+    name: str
+    flags: tuple[str, ...]
+    pch: str = ""
+    shared: bool = False
+
+
+def extract(root: str, file: str, attempts: tuple[Attempt, ...]) -> Facts:
+    """Parse `root`/`file` in each way until one finds no fault that another might not; the best is kept.
+
+    Raises SourceError where libclang gives up.
+    """
+    best: tuple[int, TranslationUnit, str] | None = None
+    for attempt in attempts:
+        flags = [*attempt.flags, *(("-include-pch", attempt.pch) if attempt.pch else ())]
+        try:
+            unit = _clang().parse(str(Path(root, file)), args=flags)
+        except TranslationUnitLoadError as exc:
+            raise SourceError(f"libclang cannot parse {root}/{file}: {exc}") from exc
+        errors = _errors(unit)
+        if best is None or len(errors) < best[0]:
+            best = (len(errors), unit, attempt.name)
+        if not errors or (attempt.shared and not any(map(_OF_A_TARGET.search, errors))):
+            break
+    assert best is not None
+    return _Reader(root, file, best[1], best[2]).read()
+
+
+def precompile(header: str, flags: tuple[str, ...], into: Path) -> bool:
+    """Compile a header that every file begins with; whether that worked."""
+    try:
+        unit = _clang().parse(header, args=["-xc-header", *flags], options=TranslationUnit.PARSE_INCOMPLETE)
+        if _errors(unit):
+            return False
+        unit.save(str(into))
+    except (TranslationUnitLoadError, TranslationUnitSaveError):
+        return False
+    return True
+
+
+def _complete(typedef: Cursor) -> bool:
+    under = typedef.underlying_typedef_type.get_canonical()
+    return under.kind != TypeKind.RECORD or is_definition(under.get_declaration())
+
+
+def _errors(unit: TranslationUnit) -> list[str]:
+    return [str(item.spelling) for item in unit.diagnostics if item.severity >= _ERROR]
+
+
+@functools.cache
+def _clang() -> Any:
+    return Index.create(excludeDecls=True)
+
+
+class _Reader:
+    def __init__(self, root: str, file: str, unit: TranslationUnit, flags: str) -> None:
+        self.root = root.rstrip("/") + "/"
+        self.unit = unit
+        self.facts = Facts(file, flags)
+        self.guards: dict[str, list[str | None]] = {}
+        self.places: dict[int, str] = {}  # by libclang's number of a file; empty for what is not the tree's
+        self.seen: set[str] = set()
+
+    def read(self) -> Facts:
+        self.facts.errors = _errors(self.unit)[:_MOST_ERRORS]
+        self.facts.includes = sorted(included(self.unit))
+        if any(name.endswith(_QAPI_NET) for name in self.facts.includes):
+            self.facts.includes.append(self.root + _QAPI_SCHEMA)
+        relied: set[tuple[str, str]] = set()
+        before, same = (0, 0), 0
+        for cursor in children(self.unit.cursor):
+            kind = cursor._kind_id
+            if kind in _ONLY_DEFINED and not is_definition(cursor):
+                continue
+            number, line, offset = position(cursor)
+            place = self.place(number, cursor)
+            if not place:
+                continue
+            if place != self.facts.file:
+                # A macro may make several declarations at one place.
+                same = same + 1 if before == (number, offset) else 0
+                before = number, offset
+                known = (self.facts.flags, place, offset, same)
+                owner = _read_headers.get(known, self.facts.file)
+                if owner != self.facts.file:
+                    relied.add((place, owner))
+                    continue
+                if kind == _TYPEDEF and not _complete(cursor):
+                    continue  # another unit may know what it stands for
+                _read_headers[known] = self.facts.file
+            if kind == _FUNCTION:
+                self.function(cursor, place, line)
+            elif kind == _VARIABLE:
+                self.variable(cursor, place, line)
+            elif kind in (_STRUCT, _UNION):
+                self.struct(cursor, cursor.spelling)
+            elif kind == _TYPEDEF:
+                under = cursor.underlying_typedef_type.get_canonical()
+                if under.kind == TypeKind.RECORD:
+                    self.struct(under.get_declaration(), cursor.spelling)
+            elif kind == _ENUM and cursor.spelling in _KEPT_ENUMS:
+                for item in children(cursor):
+                    if item.kind == CursorKind.ENUM_CONSTANT_DECL:
+                        self.facts.enums.append((cursor.spelling, item.spelling, item.enum_value))
+        self.facts.relied = sorted(relied)
+        return self.facts
+
+    def place(self, number: int, cursor: Cursor) -> str:
+        """The cursor's file relative to the tree; nothing for what does not belong to the tree."""
+        if number not in self.places:
+            file = cursor.location.file
+            name = file.name if file else ""
+            inside = name.startswith(self.root)
+            self.places[number] = name[len(self.root) :] if inside else ""
+            if name.endswith(_QAPI_NET):
+                self.places[number] = _QAPI_SCHEMA
+        return self.places[number]
+
+    def guard(self, place: str, line: int) -> str | None:
+        if not place.endswith(".c"):
+            return None
+        if place not in self.guards:
+            self.guards[place] = guards(Path(self.root, place).read_text(errors="replace"))
+        known = self.guards[place]
+        return known[line - 1] if 0 < line <= len(known) else None
+
+    def function(self, cursor: Cursor, place: str, line: int) -> None:
+        name = cursor.spelling
+        if place.startswith("qapi/") or name.startswith(("trace_", "_nocheck__trace_")):
+            return
+        usr = usr_of(self, cursor)
+        static = cursor.linkage == LinkageKind.INTERNAL
+        end = cursor.extent.end.line
+        guard = self.guard(place, line)
+        self.facts.functions.append(
+            Function(usr, name, place, line, end, static, cursor.type.spelling, guard)
+        )
+        parameters = {item.get_usr() or item.spelling: n for n, item in enumerate(cursor.get_arguments())}
+        body = Body(self, usr, place, parameters)
+        body.whole(cursor)
+        for name, table in body.tables:
+            self.facts.cells += image(self, table, name, place)
+
+    def variable(self, cursor: Cursor, place: str, line: int) -> None:
+        """A table: a struct, or an array of structs or of function pointers, with an initialiser."""
+        if place.startswith("qapi/"):
+            return
+        init = next((item for item in children(cursor) if item._kind_id == _LIST), None)
+        if init is None:
+            return
+        name = cursor.spelling
+        self.facts.variables.append((name, bare(cursor.type.spelling), place, line))
+        self.facts.stores += initialiser(self, init, name, "", "", place)
+        self.facts.cells += image(self, init, name, place)
+
+    def struct(self, cursor: Cursor, name: str) -> None:
+        if not name or "(" in name or name in self.seen or not cursor.is_definition():
+            return
+        self.seen.add(name)
+        fields = []
+        for item in cursor.type.get_fields():
+            offset = cursor.type.get_offset(item.spelling)
+            if offset >= 0:
+                kind = unrooted(item.type.spelling)
+                fields.append((item.spelling, offset // 8, max(item.type.get_size(), 0), kind))
+        self.facts.structs.append(Struct(name, cursor.type.get_size(), tuple(fields)))

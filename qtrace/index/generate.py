@@ -1,0 +1,190 @@
+"""What a build would generate, made without one by the tree's own generators, and a configuration header.
+
+The tree is only read; everything made goes to a folder in the cache, one for each content of what it is
+made from. The configuration has every networking feature on, so that no back end is left out because
+this machine lacks its library.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from qtrace.cache import atomic_dir, cache_dir, locked
+from qtrace.errors import SourceError
+from qtrace.index.inputs import Input, Inputs, digest
+from qtrace.index.tree import Tree
+from qtrace.progress import Progress
+
+__all__ = ["TARGETS", "generate"]
+
+# Raised whenever what is generated here changes.
+_GENERATION = 4
+# (target, its folder in target/): code that only one target can compile is tried with each in turn.
+TARGETS = (("x86_64", "i386"), ("ppc64", "ppc"))
+_TARGET, _BASE = TARGETS[0]
+
+# Features and facts of a Linux host that configure would find. Names a tree does not know do no harm.
+_DEFINED = """
+POSIX LINUX SOFTMMU SYSTEM_ONLY SLIRP VDE L2TPV3 NET_BRIDGE AF_XDP PASST TPM
+VHOST VHOST_NET VHOST_NET_USER VHOST_NET_VDPA VHOST_KERNEL VHOST_USER VHOST_VDPA VHOST_CRYPTO
+ACCEPT4 DUP3 EPOLL EPOLL_CREATE1 EVENTFD SIGNALFD TIMERFD PPOLL INOTIFY INOTIFY1 PREADV SENDFILE SPLICE
+FALLOCATE FALLOCATE_PUNCH_HOLE FALLOCATE_ZERO_RANGE FDATASYNC FIEMAP GETRANDOM GETTID GETAUXVAL IOVEC
+MADVISE POSIX_MADVISE POSIX_MEMALIGN POSIX_FALLOCATE MEMALIGN VALLOC MALLOC_TRIM MEMFD MEMBARRIER STATX
+SYNCFS SYNC_FILE_RANGE SYSMACROS OPEN_BY_HANDLE SETNS LINUX_MAGIC_H BYTESWAP_H CPUID_H INT128 ATOMIC64
+CMPXCHG128 COROUTINE_POOL PTHREAD_SETNAME_NP_W_TID PTHREAD_AFFINITY_NP PTHREAD_CONDATTR_SETCLOCK
+PRCTL_PR_SET_TIMERSLACK CLOCK_ADJTIME RTNETLINK TRACE_LOG QOM_CAST_DEBUG KVM TCG FDT AF_VSOCK XEN_BACKEND
+"""
+_HAVE = """
+HAVE_GETIFADDRS HAVE_OPENPTY HAVE_PTY_H HAVE_STRCHRNUL HAVE_STRUCT_STAT_ST_ATIM HAVE_SYSTEM_FUNCTION
+HAVE_IPPROTO_MPTCP HAVE_MLOCKALL HAVE_SIGEV_NOTIFY_THREAD_ID HAVE_COPY_FILE_RANGE HAVE_UTMPX HAVE_FSXATTR
+HOST_X86_64
+"""
+_STRINGS = (
+    *("BINDIR", "PREFIX", "QEMU_CONFDIR", "QEMU_DATADIR", "QEMU_DESKTOPDIR", "QEMU_FIRMWAREPATH"),
+    *("QEMU_HELPERDIR", "QEMU_ICONDIR", "QEMU_LOCALEDIR", "QEMU_LOCALSTATEDIR", "QEMU_MODDIR", "SYSCONFDIR"),
+    *("HOST_DSOSUF", "STAMP", "SMBD_COMMAND", "TLS_PRIORITY", "IASL"),
+)
+_MAKEFILES = tuple(f"{target}-softmmu.mak" for target, _ in TARGETS)
+
+
+def generate(tree: Tree, progress: Progress) -> tuple[Path, list[Input]]:
+    """The folder of generated headers, and the files of the tree that it was made from.
+
+    Raises SourceError where a generator fails.
+    """
+    inputs = Inputs(tree.root, tree.root)
+    made_from = [inputs.get(name) for name in sorted(_sources(tree.root))]
+    key = digest(str(_GENERATION), *(f"{item.name} {item.sha256}" for item in made_from))
+    target = cache_dir("generated") / f"{tree.version}-{key[:16]}"
+    with locked(f"generated-{key[:16]}"):
+        if not target.exists():
+            progress.step("generating headers with the tree's own generators")
+            with atomic_dir(target) as work:
+                _generate(tree, [item.name for item in made_from], work)
+    return target, made_from
+
+
+def _sources(root: Path) -> Iterator[str]:
+    """What the generators read, and they themselves."""
+    for folder, below, files in os.walk(root):
+        # A packager's bookkeeping, and a build inside the tree.
+        below[:] = [name for name in below if not name.startswith(".") and not _is_build(folder, name)]
+        place = os.path.relpath(folder, root)
+        script = place == "scripts" or place.startswith(("scripts/qapi", "scripts/tracetool"))
+        for name in files:
+            if (
+                name == "trace-events"
+                or (name == "Kconfig" and place.startswith("hw"))
+                or (name.endswith(".hx") and place == ".")
+                or (name.endswith(".json") and place.startswith("qapi"))
+                or (script and (name.endswith(".py") or name == "hxtool"))
+                or (place == "configs/targets" and name in _MAKEFILES)
+            ):
+                yield os.path.normpath(f"{place}/{name}")
+
+
+def _is_build(folder: str, name: str) -> bool:
+    return Path(folder, name, "build.ninja").exists()
+
+
+def _generate(tree: Tree, sources: Sequence[str], out: Path) -> None:
+    (out / "qapi").mkdir()
+    (out / "trace").mkdir()
+    # Everything is named from the top of the tree, so that what is made does not tell where the tree lies.
+    qapi = ["scripts/qapi-gen.py", "-o", str(out / "qapi"), "-b", "qapi/qapi-schema.json"]
+    jobs: list[tuple[list[str], Path | None]] = [(qapi, None)]
+    for events in (name for name in sources if Path(name).name == "trace-events"):
+        folder = str(Path(events).parent)
+        group = "root" if folder == "." else re.sub(r"\W", "_", folder)
+        trace = out / "trace" / f"trace-{group}.h"
+        argv = ["scripts/tracetool.py", "--backend=log", f"--group={group}", "--format=h"]
+        jobs.append(([*argv, events, str(trace)], None))
+    for table, name in (
+        ("qemu-options.hx", "qemu-options.def"),
+        ("hmp-commands.hx", "hmp-commands.h"),
+        ("hmp-commands-info.hx", "hmp-commands-info.h"),
+    ):
+        jobs.append((["scripts/hxtool", "-h", table], out / name))
+    with ThreadPoolExecutor(2) as pool:
+        for result in [pool.submit(_run_generator, tree.root, argv, to) for argv, to in jobs]:
+            result.result()
+    # net/trace.h of the tree includes "trace/trace-net.h"; some groups are included from the top.
+    _write_config(tree, sources, out)
+
+
+def _run_generator(root: Path, argv: Sequence[str], into: Path | None) -> None:
+    hxtool = argv[0].endswith("hxtool")
+    command = ["sh", *argv] if hxtool else [sys.executable, "-B", *argv]
+    # hxtool reads its file from stdin in some releases, by name in others.
+    with Path(root, argv[-1] if hxtool else "/dev/null").open("rb") as stdin:
+        said = subprocess.run(command, stdin=stdin, capture_output=True, cwd=root)
+    if said.returncode != 0:
+        tail = said.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise SourceError(
+            f"{root}/{argv[0]} failed: {' '.join(tail)}", hint="is the tree complete and unchanged?"
+        )
+    if into is not None:
+        into.write_bytes(said.stdout)
+
+
+def _write_config(tree: Tree, sources: Sequence[str], out: Path) -> None:
+    major, minor, micro = tree.version.split(".")
+    lines = [f"#define CONFIG_{name} 1" for name in _DEFINED.split()]
+    lines += [f"#define {name} 1" for name in _HAVE.split()]
+    lines += [f'#define CONFIG_{name} ""' for name in _STRINGS]
+    lines += [
+        f'#define QEMU_VERSION "{tree.version}"',
+        f"#define QEMU_VERSION_MAJOR {major}",
+        f"#define QEMU_VERSION_MINOR {minor}",
+        f"#define QEMU_VERSION_MICRO {micro}",
+        "#define CONFIG_BDRV_RW_WHITELIST",
+        "#define CONFIG_BDRV_RO_WHITELIST",
+        "#define CONFIG_XEN_CTRL_INTERFACE_VERSION 41700",
+        '#define CONFIG_TRACE_FILE "trace-"',
+        "#define CONFIG_AUDIO_DRIVERS",
+    ]
+    (out / "config-host.h").write_text("\n".join(lines) + "\n")
+    (out / "config-poison.h").write_text("")
+    shutil.copytree(tree.root / "linux-headers" / "asm-x86", out / "linux-headers" / "asm")
+    # Every device that any Kconfig file of the tree declares: a device left out of a build is still code.
+    symbols = set()
+    for name in sources:
+        if name.endswith("/Kconfig"):
+            text = (tree.root / name).read_text(errors="replace")
+            symbols |= set(re.findall(r"^\s*config\s+(\w+)", text, re.MULTILINE))
+    devices = "\n".join(f"#define CONFIG_{name} 1" for name in sorted(symbols))
+    for target, base in TARGETS:
+        (out / f"{target}-softmmu-config-devices.h").write_text(devices + "\n")
+        _write_target(tree, out, target, base)
+
+
+def _write_target(tree: Tree, out: Path, target: str, base: str) -> None:
+    values = _keys(tree.root / "configs" / "targets" / f"{target}-softmmu.mak")
+    known = {"y": "1"}
+    text = [
+        f"#define {key} {known.get(value, value)}"
+        for key, value in values.items()
+        if value in known or value.isdigit()
+    ]
+    text += [
+        f"#define TARGET_{target.upper()} 1",
+        f"#define TARGET_{base.upper()} 1",
+        f'#define TARGET_NAME "{target}"',
+        f"#define QEMU_ARCH QEMU_ARCH_{base.upper()}",
+        "#define CONFIG_SOFTMMU 1",
+        "#define CONFIG_TCG 1",
+        "#define CONFIG_KVM 1",
+    ]
+    (out / f"{target}-softmmu-config-target.h").write_text("\n".join(text) + "\n")
+
+
+def _keys(file: Path) -> dict[str, str]:
+    pairs = (line.split("=", 1) for line in file.read_text().splitlines() if "=" in line and line[0] != "#")
+    return {key.strip(): value.strip() for key, value in pairs}

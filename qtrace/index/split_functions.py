@@ -1,0 +1,100 @@
+"""Whether a compiler may make two functions of one: a test that may end it, and the rest (`.part`).
+
+Models gcc/ipa-split.cc: the test goes into the callers where it often ends the function.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from clang.cindex import Cursor, CursorKind
+
+from qtrace.index.cursors import chain, children, chosen, constant_element, distance, kind_ids, strip
+
+__all__ = ["FirstTest", "first_test"]
+
+_CALL, _COMPOUND = CursorKind.CALL_EXPR.value, CursorKind.COMPOUND_STMT.value
+_DECLARATION, _IF = CursorKind.DECL_STMT.value, CursorKind.IF_STMT.value
+_RETURN, _MEMBER = CursorKind.RETURN_STMT.value, CursorKind.MEMBER_REF_EXPR.value
+_UNARY, _SUBSCRIPT = CursorKind.UNARY_OPERATOR.value, CursorKind.ARRAY_SUBSCRIPT_EXPR.value
+_NAME, _VARIABLE = CursorKind.DECL_REF_EXPR.value, CursorKind.VAR_DECL.value
+_ENDS = kind_ids(CursorKind.RETURN_STMT, CursorKind.GOTO_STMT)
+_BRANCHES = kind_ids(
+    CursorKind.IF_STMT,
+    CursorKind.SWITCH_STMT,
+    CursorKind.FOR_STMT,
+    CursorKind.WHILE_STMT,
+    CursorKind.DO_STMT,
+)
+
+
+class FirstTest(NamedTuple):
+    """`fields`: how far from their struct's beginning, in bytes, the fields lie that are tested before
+    anything is called; empty if only variables are. `rare` is whether a second test must end the function:
+    compilers take that for rare."""
+
+    fields: frozenset[int]
+    rare: bool
+
+
+def first_test(function: Cursor) -> FirstTest | None:
+    """The test that a function begins with. None where no such test may end the function."""
+    body = next((item for item in children(function) if item._kind_id == _COMPOUND), None)
+    statements = children(body) if body is not None else []
+    last = next((item for item in reversed(statements) if item._kind_id != _RETURN), None)
+    for statement in statements:
+        if statement._kind_id == _DECLARATION:
+            continue
+        if statement._kind_id != _IF:
+            if _calls(statement):
+                return None
+            continue
+        parts = children(statement)
+        if _calls(parts[0]):
+            return None  # too much to be done twice
+        ends = [parts[1]] if parts[1]._kind_id in _ENDS else chosen(parts[1], _ENDS, ())
+        at_the_end = statement == last and len(parts) == 2
+        if (ends and not all(_refuses(end) for end in ends)) or at_the_end:
+            direct = parts[1]._kind_id in _ENDS or bool(chosen(parts[1], _ENDS, _BRANCHES))
+            return FirstTest(_first_read(parts[0]), not direct and not at_the_end)
+        if _calls(statement):
+            return None
+    return None
+
+
+def _calls(cursor: Cursor) -> bool:
+    return cursor._kind_id == _CALL or bool(chosen(cursor, (_CALL,), ()))
+
+
+def _first_read(cursor: Cursor) -> frozenset[int]:
+    """The fields on the way to the first one that an expression reads: two for `n->nic->peer_deleted`.
+
+    Where it reads variables only, those that the first of them was declared with.
+    """
+    if (found := _first_field(cursor)) is not None:
+        return found
+    names = [cursor] if cursor._kind_id == _NAME else chosen(cursor, (_NAME,), ())
+    target = names[0].referenced if names else None
+    if target is None or target._kind_id != _VARIABLE or not (value := children(target)):
+        return frozenset()
+    return frozenset() if _calls(value[-1]) else _first_field(value[-1]) or frozenset()
+
+
+def _first_field(cursor: Cursor) -> frozenset[int] | None:
+    kinds = (_MEMBER, _SUBSCRIPT)
+    found = [cursor] if cursor._kind_id in kinds else chosen(cursor, kinds, ())
+    if not found:
+        return None
+    first = found[0]
+    if first._kind_id == _SUBSCRIPT:
+        if constant_element(first):
+            return frozenset((distance(first),))
+        first = next((item for item in found if item._kind_id == _MEMBER), None)
+    return frozenset(distance(item) for item in chain(first)) if first is not None else None
+
+
+def _refuses(end: Cursor) -> bool:
+    """`return -1` and the like: compilers take it for rare, and what is rare is not put into the callers."""
+    if end._kind_id != _RETURN or not (value := children(end)):
+        return False
+    return strip(value[0])._kind_id == _UNARY and any(token.spelling == "-" for token in end.get_tokens())

@@ -1,0 +1,1 @@
+"""A guest: its kernel, its root, its QEMU process, its agent."""

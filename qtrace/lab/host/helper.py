@@ -1,0 +1,75 @@
+"""A program beside the guest, inside its namespace: waited for until it is ready, ended with the block."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.host.netns import Namespace
+
+__all__ = ["Helper", "start_helper"]
+
+
+class Helper:
+    """A running helper."""
+
+    def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
+        self.name = name
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The program itself (nsenter and setpriv have become it)."""
+        return self._process.pid
+
+    def check(self) -> None:
+        """Raise LabError, with what it said, once it has ended."""
+        if self._process.poll() is not None:
+            said = self._process.stderr.read().strip() if self._process.stderr else ""
+            raise LabError(f"{self.name} ended with status {self._process.returncode}: {said[-300:]}")
+
+
+@contextlib.contextmanager
+def start_helper(
+    space: Namespace,
+    name: str,
+    command: Sequence[str],
+    ready: Callable[[int], bool],
+    until: str,
+    *,
+    timeout: float = 30.0,
+    pass_fds: Sequence[int] = (),
+) -> Iterator[Helper]:
+    """Run `command` in `space`; entered when `ready(pid)`, which `until` names for the error.
+
+    Raises LabError where it ends before, or takes longer than `timeout`. It is killed when we die.
+    """
+    try:
+        process = subprocess.Popen(
+            space.argv(["setpriv", "--pdeathsig=KILL", "--", *command]),
+            stdin=subprocess.PIPE,  # stays open: vde_switch ends with its standard input
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=pass_fds,
+            process_group=0,
+        )
+    except FileNotFoundError as exc:
+        raise MissingPrerequisite(
+            f"{exc.filename} is missing", hint="run: apt-get install util-linux"
+        ) from exc
+    helper = Helper(name, process)
+    try:
+        deadline = time.monotonic() + timeout
+        while not ready(process.pid):
+            helper.check()
+            if time.monotonic() > deadline:
+                raise LabError(f"{name} did not {until} within {timeout:.0f} s")
+            time.sleep(0.02)
+        yield helper
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,184 @@
+"""One NIC on one netdev, up and proved to be what was asked: the thing that a cell measures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtrace.errors import CellError, LabError, MissingPrerequisite
+from qtrace.lab.guest.guest import Guest, GuestSpec, start_guest
+from qtrace.lab.guest.guest_image import ensure_image
+from qtrace.lab.guest.kernel import Kernel, ensure_kernel
+from qtrace.lab.host.netns import Counters, Namespace, open_namespace, read_counters
+from qtrace.lab.link.link import MAC, NETDEVS, Link, open_link
+from qtrace.proc import vhost_workers
+
+__all__ = ["NETDEVS", "Network", "boot_network", "open_network"]
+
+# Of one guest that boots beside four others on two processors that are themselves emulated.
+_BOOT_TIMEOUT = 300.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A guest with its NIC plugged into `link`, both in `space`."""
+
+    nic: str
+    netdev: str
+    datapath: str
+    guest: Guest
+    space: Namespace
+    link: Link
+
+    def wait_until_up(self) -> None:
+        """Wait for the guest, give it its address, and make sure that it is what was asked for.
+
+        Raises CellError for a combination that is not what QEMU set up, LabError when it does not come up.
+        """
+        self.guest.connect(time.monotonic() + _BOOT_TIMEOUT)
+        _configure(self)
+        self.verify()
+
+    def device_counters(self) -> dict[str, tuple[str, Counters]]:
+        """Side (`tap`, `guest`) -> (device, counters), each as its own kernel keeps them.
+
+        What the guest sends, its own device sends and the host's tap receives.
+        """
+        tables = {"guest": ("eth0", self.guest.sh("cat /proc/net/dev"))}
+        if self.link.tap:
+            tables["tap"] = (self.link.tap, self._devices())
+        sides = {}
+        for side, (device, table) in tables.items():
+            counters = read_counters(table, device)
+            if counters is None:
+                raise LabError(f"the {side} has no {device}")
+            sides[side] = (device, counters)
+        return sides
+
+    def settle(self, deadline: float = 1.0) -> None:
+        """Wait until the tap's counters rest: a connection's last frames come after its client has ended."""
+        until, before = time.monotonic() + deadline, ""
+        while self.link.tap and (now := self._devices()) != before and time.monotonic() < until:
+            before = now
+            time.sleep(0.05)
+
+    def _devices(self) -> str:
+        """The namespace's /proc/net/dev: QEMU lives in it. Raises LabError once QEMU is gone."""
+        try:
+            return Path(f"/proc/{self.guest.pid}/net/dev").read_text()
+        except OSError as exc:
+            raise LabError(self.guest.epitaph() or f"the guest's namespace: {exc.strerror}") from exc
+
+    def verify(self) -> None:
+        """Raise CellError unless QEMU's own account and the kernel's agree with what was asked.
+
+        LabError where what carries the frames between QEMU and the host has ended.
+        """
+        if self.link.helper:
+            self.link.helper.check()
+        account = str(self.guest.qmp("human-monitor-command", **{"command-line": "info network"}))
+        if f"type={self.netdev}" not in account.replace("type=tap,", "type=tap "):
+            raise CellError(f"asked for the netdev {self.netdev}, QEMU says: {' '.join(account.split())}")
+        model = self.guest.qmp("qom-get", path="/machine/peripheral/nic0", property="type")
+        if model != self.nic:
+            raise CellError(f"asked for the NIC {self.nic}, QEMU says {model}")
+        worker = next(iter(vhost_workers(self.guest.pid)), None)
+        if (self.datapath == "vhost-net") != (worker is not None):
+            raise CellError(
+                f"asked for the datapath {self.datapath}, but "
+                + ("no vhost worker of this QEMU runs" if worker is None else "a vhost worker runs")
+            )
+
+
+@contextlib.contextmanager
+def open_network(
+    nic: str,
+    netdev: str,
+    datapath: str = "qemu",
+    accelerator: str = "tcg",
+    kernel: Kernel | None = None,
+    *,
+    form: str = "",
+    processors: int = 1,
+    hub: bool = False,
+    more: tuple[str, ...] = (),
+) -> Iterator[Network]:
+    """As `boot_network`, and waits until the guest is up."""
+    with boot_network(
+        nic, netdev, datapath, accelerator, kernel, form=form, processors=processors, hub=hub, more=more
+    ) as network:
+        network.wait_until_up()
+        yield network
+
+
+@contextlib.contextmanager
+def boot_network(
+    nic: str,
+    netdev: str,
+    datapath: str = "qemu",
+    accelerator: str = "tcg",
+    kernel: Kernel | None = None,
+    *,
+    form: str = "",
+    processors: int = 1,
+    hub: bool = False,
+    more: tuple[str, ...] = (),
+) -> Iterator[Network]:
+    """Namespace, link (see `open_link`) and a guest that begins to boot; all gone when the block ends.
+
+    With `hub`, QEMU's hub stands between NIC and netdev; `more` are further arguments of QEMU's. The guest is
+    of use after `Network.wait_until_up`, so that several can boot at once. Raises CellError
+    for a combination that cannot be, LabError when something cannot be made, MissingPrerequisite for
+    what the machine lacks.
+    """
+    if os.geteuid() != 0:
+        raise MissingPrerequisite("network namespaces and taps need root", hint="run it with sudo")
+    if netdev not in NETDEVS:
+        raise CellError(f"the lab has no netdev {netdev!r} (it has: {', '.join(NETDEVS)})")
+    if datapath == "vhost-net" and (netdev, nic.startswith("virtio-")) != ("tap", True):
+        raise CellError(f"vhost-net needs a virtio NIC on a tap, not {nic} on {netdev}")
+    kernel = kernel or ensure_kernel()
+    image = ensure_image(kernel, nic=nic)
+    with open_namespace() as space, open_link(space, netdev, datapath, form) as link:
+        if hub:
+            link = link.behind_hub()
+        spec = GuestSpec(
+            nic,
+            link.option,
+            MAC,
+            kernel.image,
+            image,
+            accelerator,
+            processors=processors,
+            pass_fds=link.fds,
+            more=(*link.more, *more),
+        )
+        with start_guest(spec, space) as guest:
+            yield Network(nic, netdev, datapath, guest, space, link)
+
+
+def _configure(network: Network) -> None:
+    """Address the guest's NIC and make sure that frames pass both ways."""
+    guest, link = network.guest, network.link
+    if network.nic.startswith("usb-"):  # found after the boot, and named by its driver
+        guest.sh(
+            "for n in $(seq 400); do [ -e /sys/class/net/eth0 ] && exit 0; "
+            "[ -e /sys/class/net/usb0 ] && ip link set usb0 name eth0; usleep 50000; done; exit 1",
+            timeout=60,
+        )
+    guest.sh(
+        f"ip addr add {link.guest_addr}/24 dev eth0 && ip link set eth0 up && "
+        f"/bin/ip neigh replace {link.host_addr} lladdr {link.host_mac} dev eth0 nud permanent",
+        timeout=60,
+    )
+    # libslirp learns the guest's address from its ARP; a ping also waits for the link.
+    guest.sh(
+        f"for n in 1 2 3 4 5 6 7 8 9 10; do "
+        f"arping -q -c 1 -w 2 -I eth0 {link.host_addr} && ping -q -c 1 -W 2 {link.host_addr} "
+        f">/dev/null && exit 0; done; exit 1",
+        timeout=120,
+    )

@@ -1,0 +1,44 @@
+"""A VDE switch in the namespace, with a tap on one of its ports for the host."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from qtrace.errors import MissingPrerequisite
+from qtrace.lab.host.helper import Helper, start_helper
+from qtrace.lab.host.netns import Namespace, read_counters
+from qtrace.lab.host.owned import private_dir
+
+__all__ = ["open_vde"]
+
+
+@contextlib.contextmanager
+def open_vde(space: Namespace, tap: str, user: int) -> Iterator[tuple[Path, Helper]]:
+    """The folder that QEMU's `vde,sock=` wants, which `user` may use, and the switch, which makes `tap`."""
+    program = shutil.which("vde_switch")
+    if not program:
+        raise MissingPrerequisite(
+            "the netdev vde needs vde_switch, which is not installed",
+            hint="run: apt-get install vde-switch (or 'make setup')",
+        )
+    with private_dir(user) as home:
+        folder = home / "vde"
+        # QEMU puts a socket of its own beside the switch's. Nobody else gets as far as this folder.
+        command = [program, "--sock", str(folder), "--dirmode", "0777", "--mode", "0666"]
+        command += ["--rcfile", "/dev/null", "--tap", tap]
+
+        def ready(pid: int) -> bool:
+            return (folder / "ctl").is_socket() and _has(pid, tap)
+
+        with start_helper(space, "vde_switch", command, ready, f"open its socket and {tap}") as helper:
+            yield folder, helper
+
+
+def _has(pid: int, device: str) -> bool:
+    try:
+        return read_counters(Path(f"/proc/{pid}/net/dev").read_text(), device) is not None
+    except OSError:  # it has ended
+        return False

@@ -1,0 +1,1 @@
+"""The lab machine: root, KVM, vhost-net, kprobes and bcc on any host."""

@@ -1,0 +1,92 @@
+"""Where an experiment runs: on the host, or in the lab machine. Decided once, with the reason in words."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from qtrace.errors import MissingPrerequisite
+from qtrace.lab.guest.accel import kvm_usable
+
+__all__ = ["Venue", "choose_venue", "inside_machine", "missing_on_host"]
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """`name` is `host` or `vm`; `reason` completes the sentence "it runs there because ..."."""
+
+    name: Literal["host", "vm"]
+    reason: str
+
+
+def inside_machine() -> bool:
+    """Whether this very process already runs in the lab machine (its agent sets QTRACE_VENUE)."""
+    return os.environ.get("QTRACE_VENUE") == "vm"
+
+
+def missing_on_host() -> list[str]:
+    """What the host lacks for the whole comparison, vhost and kernel probes included; empty if nothing."""
+    missing = []
+    if os.geteuid() != 0:
+        missing.append("not root")
+    if importlib.util.find_spec("bcc") is None:
+        missing.append("no bcc (python3-bpfcc)")
+    usable, why = kvm_usable()
+    if not usable:
+        missing.append(f"no usable KVM ({why})")
+    if not os.access("/dev/vhost-net", os.R_OK | os.W_OK):
+        missing.append("no /dev/vhost-net")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        missing.append("no /dev/net/tun")
+    if not Path("/sys/bus/event_source/devices/kprobe/type").exists():
+        missing.append("no kprobes in the kernel")
+    return missing
+
+
+def choose_venue(requested: str = "auto") -> Venue:
+    """The venue for `auto`, `host` or `vm`.
+
+    Raises MissingPrerequisite when the one asked for cannot be, or, for `auto`, when neither can.
+    Inside the lab machine there is no other venue: it is `vm`, and nothing further is started.
+    """
+    if requested not in ("auto", "host", "vm"):
+        raise MissingPrerequisite(f"there is no venue {requested!r}", hint="choose one of: auto, host, vm")
+    if inside_machine():
+        return Venue("vm", "this is the lab machine")
+    missing = missing_on_host()
+    lacks = "the host has " + ", ".join(missing)
+    if requested == "host":
+        if missing:
+            raise MissingPrerequisite(
+                f"cannot run on the host: {lacks}",
+                hint="use the lab machine: --venue vm (needs none of these)",
+            )
+        return Venue("host", "asked for; root, bcc, KVM, vhost-net and kprobes are here")
+    if requested == "auto" and not missing:
+        return Venue("host", "root, bcc, KVM, vhost-net and kprobes are here")
+    _require_machine()
+    return Venue("vm", "asked for" if requested == "vm" else lacks)
+
+
+def _require_machine() -> None:
+    """Raise MissingPrerequisite for the first thing that the lab machine itself lacks."""
+    needed = {
+        "qemu-system-x86_64": "qemu-system-x86",
+        "setpriv": "util-linux",
+        "busybox": "busybox-static",
+    }
+    for program, package in needed.items():
+        if not shutil.which(program):
+            raise MissingPrerequisite(
+                f"the lab machine needs {program}, which is not installed",
+                hint=f"run: apt-get install {package} (or 'make setup')",
+            )
+    if importlib.util.find_spec("bcc") is None:
+        raise MissingPrerequisite(
+            "the lab machine uses the host's bcc, which is not installed",
+            hint="run: apt-get install python3-bpfcc (or 'make setup')",
+        )

@@ -1,0 +1,1 @@
+"""A connection mode, live: its file, its topology, its guests."""

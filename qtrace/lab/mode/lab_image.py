@@ -1,0 +1,46 @@
+"""The root of a lab's guest: as little as boots quickly, answers and can be logged in on."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from qtrace.errors import LabError
+from qtrace.lab.guest.guest_image import (
+    NIC_MODULES,
+    busybox_files,
+    module_files,
+    shared_libraries,
+    store_image,
+    which,
+)
+from qtrace.lab.guest.kernel import Kernel
+from qtrace.progress import SILENT, Progress
+
+__all__ = ["ensure_lab_image", "require_nic"]
+
+_HERE = resources.files("qtrace.lab.mode")
+
+
+def require_nic(nic: str) -> None:
+    """Raise LabError for a NIC that the lab's guests have no driver for."""
+    if nic not in NIC_MODULES:
+        known = ", ".join(NIC_MODULES)
+        raise LabError(f"the lab's guests have no driver for the NIC {nic!r}", hint=f"they have: {known}")
+
+
+def ensure_lab_image(kernel: Kernel, nic: str, progress: Progress = SILENT) -> Path:
+    """The initramfs for a lab's guest with this NIC: busybox, perl, and the modules of that NIC alone.
+
+    Raises LabError for a NIC that Debian's kernel does not drive.
+    """
+    require_nic(nic)
+    files = busybox_files(_HERE / "lab_init.sh")
+    files |= module_files(kernel, ["virtio_pci", "virtio_console", *NIC_MODULES[nic]])
+    for name, script in {"udhcpc": "udhcpc.sh", "responder.pl": "responder.pl"}.items():
+        files[name] = ((_HERE / script).read_bytes(), 0o755)
+    perl = which("perl", "perl-base")
+    files["bin/perl"] = (perl, 0o755)
+    for library in shared_libraries(perl):
+        files[str(library).lstrip("/")] = (library, 0o755)
+    return store_image(f"lab-{nic}", files, progress)

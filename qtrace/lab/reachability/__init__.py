@@ -1,0 +1,1 @@
+"""Who reaches whom and with which rights, tried on live guests."""

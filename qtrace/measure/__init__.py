@@ -1,0 +1,1 @@
+"""One running QEMU, measured: index, binary, tracer and command line joined."""

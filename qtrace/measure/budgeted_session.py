@@ -1,0 +1,94 @@
+"""A process traced at one level and within one budget: what `record` and `trace` share."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from qtrace.errors import TraceError
+from qtrace.measure.attacher import Attacher
+from qtrace.measure.qemu_process import Aim, Followed
+from qtrace.measure.scaling import Suppression, Unseen
+from qtrace.progress import Progress
+from qtrace.trace.bpf.calibrate import ASSUMED, Cost
+from qtrace.trace.budget.overhead_budget import UNLIMITED, Budget
+from qtrace.trace.budget.regulator import Regulator
+from qtrace.trace.session.engine import Engine
+from qtrace.trace.session.level import Level
+from qtrace.trace.session.session import Session
+from qtrace.trace.session.snapshot import Snapshot
+
+__all__ = ["Effort", "Regulated", "regulated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured, and the share of a processor that it may take."""
+
+    level: Level = Level.STAGES
+    budget: Budget = UNLIMITED
+
+
+class Regulated:
+    """A session with what keeps it within its budget."""
+
+    def __init__(
+        self,
+        session: Session,
+        followed: Sequence[Followed],
+        effort: Effort,
+        cost: Cost,
+        attaching: float,
+    ) -> None:
+        self.session, self.effort, self.cost = session, effort, cost
+        self.suppression = Suppression(followed)
+        self.regulator = Regulator(session, effort.budget, cost, self.suppression.keep)
+        self._attaching = attaching
+
+    def start(self) -> None:
+        """Everything counts from zero."""
+        self.session.start()
+        self.regulator.begin()
+
+    def lap(self) -> tuple[Snapshot, Unseen]:
+        """What was counted since the last lap, and what of it was not seen. Raises TargetError."""
+        off = self.regulator.off
+        seen = self.session.lap()
+        return seen, self.suppression.lap(self.regulator, seen, off)
+
+    def stop(self) -> None:
+        """Everything stops at the same moment."""
+        self.session.stop()
+        self.regulator.end()
+
+    def detach(self) -> dict[str, str]:
+        """Take everything off now; gives the conditions under which it was measured, name -> text."""
+        began = time.monotonic()
+        self.session.close()
+        took = max(time.monotonic() - began, self.regulator.taking)
+        return {
+            "level": self.effort.level.value,
+            "overhead budget": str(self.effort.budget),
+            "cost of a hit": str(self.cost),
+            "attaching": f"{self._attaching:.2f} s, detaching {took:.2f} s",
+        }
+
+
+@contextlib.contextmanager
+def regulated(
+    engine: Engine, attacher: Attacher, aim: Aim, effort: Effort, progress: Progress
+) -> Iterator[Regulated]:
+    """Calibrate, then attach to the process; nothing is attached when the block ends.
+
+    Raises TargetError, TraceError, BinaryError.
+    """
+    try:
+        cost = engine.calibrate()
+    except TraceError as exc:
+        progress.warn(f"what a hit costs here is assumed: {exc}")
+        cost = ASSUMED
+    began = time.monotonic()
+    with attacher.attach(aim.pid, aim.paths(), effort.level) as session:
+        yield Regulated(session, aim.followed, effort, cost, time.monotonic() - began)

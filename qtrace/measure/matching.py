@@ -1,0 +1,40 @@
+"""Which source index a running or installed QEMU is read with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtrace.binary.file.version import qemu_version
+from qtrace.errors import MissingPrerequisite, StoreError, TargetError
+from qtrace.index.build import ensure_index
+from qtrace.progress import Progress
+from qtrace.store.index import Index, find_index
+
+__all__ = ["index_for"]
+
+
+def index_for(binary: Path, name: str, progress: Progress) -> Index:
+    """The index `name` (a version or a file); for "" that of the package which `binary` came with.
+
+    A QEMU of no package, or whose package has been upgraded since it was started, is read with what was
+    indexed of its version. Raises TargetError where that is another version's, StoreError.
+    """
+    version = qemu_version(binary).split()[0]
+    hint = "index the tree that it was built from: qtrace index --source TREE; then give --index"
+    if name:
+        index = find_index(name)
+    else:
+        try:
+            index, _ = ensure_index(progress, binary=binary)
+        except MissingPrerequisite as exc:
+            try:
+                index = find_index(version)
+            except StoreError:
+                exc.hint = exc.hint or hint
+                raise exc from None
+            progress.warn(f"{exc}: it is read with the index of QEMU {version}, {index.meta['root']}")
+    if index.meta["qemu"] != version:
+        raise TargetError(
+            f"{binary} is QEMU {version}, the source index is of {index.meta['qemu']}", hint=hint
+        )
+    return index

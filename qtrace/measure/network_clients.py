@@ -1,0 +1,68 @@
+"""The network clients of a running QEMU: binary, index and memory joined."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from qtrace.binary.file.elf import Elf
+from qtrace.binary.symbols.client_list import client_list
+from qtrace.errors import BinaryError, StoreError, TargetError
+from qtrace.store.index import Index
+from qtrace.trace.qemu.layout import CLIENTS
+from qtrace.trace.qemu.memory import Memory
+from qtrace.trace.qemu.net_clients import NetClient, read_clients
+from qtrace.trace.qemu.target import Target
+
+__all__ = ["clients_of"]
+
+_DRIVER = "NET_CLIENT_DRIVER_"
+
+
+def clients_of(pid: int, program: Path, index: Index) -> Callable[[], list[NetClient]]:
+    """What reads them, as often as it is called; `program` is what process `pid` runs.
+
+    It raises TargetError where they cannot be told.
+    """
+    layout = _layout(index)
+    drivers = {
+        value: name.removeprefix(_DRIVER).lower().replace("_", "-")
+        for name, value in index.enum("NetClientDriver").items()
+        if not name.endswith("_MAX")
+    }
+    head: int | None = None
+
+    def read() -> list[NetClient]:
+        nonlocal head
+        if head is None:
+            head = _head(pid, program)
+        with Memory(pid) as memory:
+            return read_clients(memory, head, layout, drivers)
+
+    return read
+
+
+def _head(pid: int, program: Path) -> int:
+    """Where the list's head is in the process's memory."""
+    try:
+        elf = Elf(program)
+        place = client_list(elf)
+        code = next((part for part in elf.segments if part.executable), None)
+    except BinaryError as exc:
+        raise TargetError(f"process {pid}: {exc}") from exc
+    if place is None or code is None:
+        raise TargetError(f"process {pid}: where QEMU keeps its network clients could not be found")
+    return place + Target(pid).address_of(program, code.offset) - code.address
+
+
+def _layout(index: Index) -> dict[str, int]:
+    found = {}
+    for name in CLIENTS:
+        with contextlib.suppress(StoreError, KeyError):
+            if name.startswith("sizeof("):
+                found[name] = index.struct(name[7:-1])[1]
+            else:
+                struct, _, field = name.partition(".")
+                found[name] = index.struct(struct)[0][field][0]
+    return found

@@ -1,0 +1,67 @@
+"""Each probe of a running QEMU's paths, and whether it can attach there: `qtrace probes --pid PID`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtrace.errors import TargetError, TraceError
+from qtrace.measure.attacher import Placement
+from qtrace.measure.qemu_process import Aim
+from qtrace.model import Direction, Probe
+from qtrace.trace.bpf.prerequisites import kprobes_available
+from qtrace.trace.qemu.target import Target
+
+__all__ = ["Placed", "place_probes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A stage's probe; `reason` is why it cannot attach, empty where it can."""
+
+    direction: str
+    stage: str
+    function: str
+    kind: str
+    binary: str
+    offset: int
+    reason: str
+
+
+def place_probes(aim: Aim) -> list[Placed]:
+    """Every stage of the NICs' paths in the process, in order, tx first; nothing is attached.
+
+    Raises TargetError, TraceError, BinaryError.
+    """
+    target = Target(aim.pid)
+    files = target.libraries()
+    if not files:
+        raise TraceError(f"process {aim.pid} shows no program of its own", hint="run it as root")
+    probes, unplaced = Placement(aim.index, files).probes(aim.paths())
+    found = [(probe, _why_not(probe, target)) for probe in probes] + list(unplaced)
+    order = list(Direction)
+    found.sort(key=lambda item: (order.index(item[0].direction), item[0].position))
+    return [
+        Placed(
+            probe.direction.value,
+            probe.role,
+            probe.function,
+            probe.kind,
+            probe.binary,
+            probe.offset,
+            reason,
+        )
+        for probe, reason in found
+    ]
+
+
+def _why_not(probe: Probe, target: Target) -> str:
+    if probe.kind == "kprobe":
+        return "" if kprobes_available() else "the running kernel has no kprobes"
+    if probe.kind == "tracepoint":
+        return ""
+    try:
+        target.address_of(Path(probe.binary), probe.offset)
+    except TargetError as exc:
+        return str(exc)
+    return ""

@@ -1,0 +1,138 @@
+"""What was counted in windows, scaled to the whole time: rows of a run and of a lap, and of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qtrace.measure.qemu_process import Followed
+from qtrace.measure.ratio_estimator import Spread, Three, exposure_of, key_of, values
+from qtrace.trace.budget.regulator import FUNCTIONS, Regulator, Window
+from qtrace.trace.session.snapshot import Count, Snapshot
+
+__all__ = ["Scaled", "Suppression", "Unseen"]
+
+_NUMBERS = ("calls", "frames", "bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A stage's counts for the whole time, None where they are not known. `observed` is the share of the time
+    in which they were counted; `errors` are half of their 95 % intervals, None where there is none."""
+
+    observed: float
+    count: Count | None
+    errors: Three | None = None
+
+
+class Unseen:
+    """How a time of `seconds` was observed, of which functions were not counted in `off`.
+
+    `lap` is what was counted in it, None where it is the whole session.
+    """
+
+    def __init__(
+        self,
+        regulator: Regulator,
+        spreads: Mapping[str, Spread],
+        seconds: float,
+        off: float,
+        lap: Mapping[str, Snapshot] | None = None,
+    ) -> None:
+        self._regulator, self._spreads = regulator, spreads
+        self._seconds, self._off, self._lap = seconds, min(off, seconds), lap
+
+    @property
+    def windowed(self) -> bool:
+        """Whether functions were counted in windows only."""
+        return self._off > 0
+
+    def scaled(self, nic: str, row: Mapping[str, Any], count: Count) -> Scaled | None:
+        """The counts of a row of the table `stages` of the NIC of this name for the whole time; None where
+        they are exact."""
+        if row["how"] not in FUNCTIONS:
+            return None
+        for item in self._regulator.left_out:
+            if item.function == row["function"]:
+                whole = self._lap is None
+                share = min(1.0, item.on / self._seconds)
+                return Scaled(share, count) if whole else Scaled(0.0, None)
+        if not self.windowed:
+            return None
+        observed = 1 - self._off / self._seconds
+        key, spread = key_of(row), self._spreads[nic]
+        if self._lap is None:
+            # A run may have begun quietly: what was not seen is like the windows, not like the beginning.
+            seen, unseen = values(count), spread.unseen(key[0])
+        else:
+            seen, unseen = (0, 0, 0), exposure_of(self._seconds, self._lap[nic])[key[0]]
+        calls, frames, data = (
+            round(value + rate * unseen) for value, rate in zip(seen, spread.rates(key), strict=True)
+        )
+        return Scaled(observed, Count(calls, frames, data), spread.errors(key, unseen))
+
+    def apply(self, nic: str, tables: dict[str, list[dict[str, Any]]]) -> None:
+        """Scale the rows of `stages` and `queues` of one NIC's tables, and tell the ledger."""
+        for row in tables["stages"]:
+            counted = Count(row["calls"], row["frames"], row["bytes"])
+            found = self.scaled(nic, row, counted) if row["attached"] else None
+            if found is None or found.count is None:
+                continue
+            for queue in tables.get("queues", []):
+                if key_of(queue) == key_of(row):
+                    _share(queue, counted, found.count)
+            row |= {"observed": found.observed, "windowed": True}
+            row |= dict(zip(_NUMBERS, values(found.count), strict=True))
+            if found.errors:
+                row |= {f"{name}_error": half for name, half in zip(_NUMBERS, found.errors, strict=True)}
+        tables["ledger"] += self.ledger()
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What was suppressed, as rows of the ledger."""
+        rows: list[dict[str, Any]] = []
+        if self.windowed:
+            share = self._off / self._seconds
+            note = "to keep to --max-overhead; counts are scaled; times, followed frames and what is counted "
+            note += "inside are the windows'"
+            item = f"pauses in which functions were not counted, {share:.1%} of the time"
+            rows.append({"kind": "suppressed", "item": item, "count": self._regulator.pauses, "note": note})
+        for left in self._regulator.left_out:
+            note = (
+                f"it took {left.share:.0%} of the cost and tells no frames; its counts are of the first "
+                f"{left.on:.1f} s"
+            )
+            rows.append({"kind": "left out", "item": left.function, "count": 1, "note": note})
+        return rows
+
+
+class Suppression:
+    """What a regulator has suppressed, from lap to lap, for each NIC; it hands its windows to `keep`."""
+
+    def __init__(self, followed: Sequence[Followed]) -> None:
+        self._followed = followed
+        self._spreads = {one.name: Spread() for one in followed}
+        self._before = 0.0  # seconds off before this lap
+
+    def keep(self, window: Window) -> None:
+        """A window, or a pause, has ended."""
+        for one in self._followed:
+            spread = self._spreads[one.name]
+            (spread.add if window.on else spread.skip)(window.seconds, one.of(window.counted))
+
+    def whole(self, regulator: Regulator, seconds: float) -> Unseen:
+        """Of a session that has ended and took so many seconds."""
+        return Unseen(regulator, self._spreads, seconds, regulator.off)
+
+    def lap(self, regulator: Regulator, seen: Snapshot, off: float) -> Unseen:
+        """Of a lap; `off` is the regulator's as it was when the lap was read."""
+        lap, self._before = off - self._before, off
+        mine = {one.name: one.of(seen) for one in self._followed}
+        return Unseen(regulator, self._spreads, seen.seconds, lap, mine)
+
+
+def _share(queue: dict[str, Any], counted: Count, whole: Count) -> None:
+    """Scale a queue's row as its stage's."""
+    for name, before, after in zip(_NUMBERS, values(counted), values(whole), strict=True):
+        if before:
+            queue[name] = round(queue[name] * after / before)

@@ -1,0 +1,1 @@
+"""An index answers for ways: NIC x netdev x direction, step by step."""

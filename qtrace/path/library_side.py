@@ -1,0 +1,123 @@
+"""A library's part of a path: from the function that QEMU calls to the socket, and back to QEMU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtrace.model import Boundary
+from qtrace.path import stage_functions as stages
+from qtrace.path.route import Router
+from qtrace.path.steps import Trail, named
+from qtrace.store.index import Edge, FunctionRow, Index
+
+__all__ = ["Beyond"]
+
+
+class Beyond:
+    """Answers for one netdev of that name; `entry` is the function that QEMU calls or polls."""
+
+    def __init__(self, index: Index, netdev: str, entry: FunctionRow) -> None:
+        self.index = index
+        self.netdev = netdev
+        self.entry = entry
+        self.library = index.library_of(entry.file)
+        files = index.files_of(self.library) if self.library else ()
+        self.router = Router(index, files, stages.INSIDE_ASIDE)
+
+    def to_system(self, kinds: tuple[tuple[str, ...], ...]) -> tuple[Trail, Boundary]:
+        """From behind the entry to the system call, a stream's first; nothing where there is no way."""
+        boundary = Boundary("library", self.entry.name, self._why_not())
+        if not self.library:
+            return [], boundary
+        for number, names in enumerate(kinds):
+            if trail := self.router.route([self.entry.id], named(names), self.inside(names)):
+                notes = (*self._plug_ins(trail), *self._callers(kinds[number + 1 :]))
+                return trail[1:], Boundary("syscall", trail[-1][1].name, "; ".join(notes))
+        return [], boundary
+
+    def back(self, read: Trail, callback: FunctionRow) -> Trail:
+        """From the library's reading of a socket to QEMU's callback; empty if there is no way.
+
+        The frame goes on by the first call behind the read that leads there; what the library had queued
+        before (its poll ends with that) is another frame's way.
+        """
+        here = self.entry
+        for edge, function in read:
+            assert edge is not None
+            behind = [call for call in self.router.out(here.id) if call.line > edge.line]
+            for call in behind:
+                if not self.inside()(call):
+                    continue
+                if trail := self._to(call.callee, callback):
+                    return [(call, trail[0][1]), *trail[1:]]
+            here = function
+        return (self._to(self.entry.id, callback) or [])[1:]
+
+    def _to(self, start: int, callback: FunctionRow) -> Trail | None:
+        def allowed(edge: Edge) -> bool:
+            return edge.callee == callback.id or self.inside()(edge)
+
+        return self.router.route([start], lambda function: function.id == callback.id, allowed)
+
+    def inside(self, ends: tuple[str, ...] = ()) -> Callable[[Edge], bool]:
+        """Whether a call stays within the library or goes to one of `ends`.
+
+        Of several plug-ins it is the one of the netdev's own name: libvdeplug takes that for a path
+        without a scheme, and QEMU gives it no other.
+        """
+
+        def allowed(edge: Edge) -> bool:
+            target = self.router.function(edge.callee)
+            if target.name in ends:
+                return True
+            if self.index.library_of(target.file) != self.library:
+                return False
+            return edge.kind == "direct" or self._usual(target.file)
+
+        return allowed
+
+    def _usual(self, file: str) -> bool:
+        name, usual = self._plug_in(file)
+        return not name or file == usual or usual not in self.router.files
+
+    def _plug_in(self, file: str) -> tuple[str, str]:
+        """(the plug-in whose file this is, or nothing; the file of the one with the netdev's name)."""
+        folder, _, name = file.rpartition("/")
+        start = f"{self.library}_"
+        return name if name.startswith(start) else "", f"{folder}/{start}{self.netdev}.c"
+
+    def _plug_ins(self, trail: Trail) -> list[str]:
+        """Which plug-in a trail leads through: the library loads it by name, so it is one of several."""
+        names = [
+            self._plug_in(function.file)[0] for edge, function in trail if edge and edge.kind != "direct"
+        ]
+        return [f"through its plug-in {name}: a URL can name another" for name in names if name]
+
+    def _callers(self, kinds: tuple[tuple[str, ...], ...]) -> list[str]:
+        """Where the library uses the other system calls: those of datagrams."""
+        found = []
+        for name in (name for names in kinds for name in names):
+            callers = {
+                self.router.function(edge.caller).name
+                for function in self.index.function(name)
+                for edge in self.index.callers(function.id)
+                if self.index.library_of(edge.file) == self.library
+            }
+            if callers:
+                found.append(f"{name} (in {', '.join(sorted(callers))})")
+        return [f"datagrams by {' and '.join(found)}"] if found else []
+
+    def _why_not(self) -> str:
+        if not self.library:
+            library = stages.LIBRARY_OF.get(self.entry.name)
+            return f"'qtrace index --libraries' walks on into {library}" if library else ""
+        seen = {self.entry.id}
+        todo = [self.entry]
+        for function in todo:
+            for _, file, line, target in self.index.unresolved(function.id):
+                return f"nothing is known of the call through {target} ({file}:{line})"
+            for edge in self.router.out(function.id):
+                if edge.callee not in seen and self.inside()(edge):
+                    seen.add(edge.callee)
+                    todo.append(self.router.function(edge.callee))
+        return f"no call chain in {self.library} leads to a system call"

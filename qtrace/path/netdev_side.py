@@ -1,0 +1,139 @@
+"""The netdev's half of a path: from its receive callback to the host, and from the host to the send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtrace.model import Boundary, Role
+from qtrace.path import stage_functions as stages
+from qtrace.path.library_side import Beyond
+from qtrace.path.netdevs import Netdev
+from qtrace.path.route import Router
+from qtrace.path.steps import Trail, named
+from qtrace.store.index import Edge, FunctionRow, Index
+
+__all__ = ["HostSide"]
+
+# Fields that hold what the main loop calls for a descriptor (util/aio-posix.c, util/main-loop.c), or
+# what GLib's does (io/channel-watch.c).
+_LOOP_FIELDS = ("AioHandler.io_read", "IOHandlerRecord.fd_read", "GSource.callback", "Notifier.notify")
+# QEMU's own ways to a descriptor: a stream's reassembly, channels, and vectors that are sent piece by piece.
+_SHARED = ("net/net.c", "io/", "util/iov.c")
+
+Pieces = list[tuple[Trail, Role | None]]
+
+
+class HostSide:
+    """Answers for one netdev; `router` knows its files."""
+
+    def __init__(self, index: Index, router: Router, netdev: Netdev) -> None:
+        self.index = index
+        self.router = router
+        self.netdev = netdev
+
+    def write(self, receive: FunctionRow) -> tuple[Trail, Trail, Boundary] | None:
+        """How a frame that `receive` was given leaves QEMU, and how it goes on in a library.
+
+        The first entry of the first trail is `receive`.
+        """
+        for kinds in (stages.HOST_WRITE, stages.HOST_RING):
+            if trail := self.router.route([receive.id], named(kinds), self.within):
+                inside, boundary = self._on(trail[-1][1], kinds, stages.INSIDE_WRITE)
+                return trail, inside, boundary
+        return None
+
+    def read(self) -> tuple[Pieces, Boundary] | None:
+        """How a frame comes in: an fd handler that reads and sends, or a library that calls back."""
+        senders = named(stages.SEND)
+        for kinds in (stages.HOST_READ, stages.HOST_RING):
+            best: tuple[Trail, Trail] | None = None
+            for start in self.handlers(_LOOP_FIELDS[:3]):
+                send = self.router.route([start], senders, self.within)
+                read = self.router.route([start], named(kinds), self.within)
+                if send and self.netdev.stream and not _reassembles(send):
+                    continue
+                if send and read and (best is None or len(send) + len(read) < len(best[0]) + len(best[1])):
+                    best = (send, read)
+            if best:
+                send, read = best
+                parts: Pieces = [(self.entered(send[0][1]), None), (read[1:], Role.HOST)]
+                inside, boundary = self._on(read[-1][1], kinds, stages.INSIDE_READ)
+                return [*parts, (inside, None), (send[1:], Role.SEND)], boundary
+        return self._called_back()
+
+    def _on(
+        self, end: FunctionRow, kinds: Mapping[str, str], inside: tuple[tuple[str, ...], ...]
+    ) -> tuple[Trail, Boundary]:
+        """What comes behind the function that QEMU calls, if that is a library's."""
+        if kinds[end.name] != "library":
+            return [], Boundary(kinds[end.name], end.name)
+        return Beyond(self.index, self.netdev.name, end).to_system(inside)
+
+    def _called_back(self) -> tuple[Pieces, Boundary] | None:
+        """A library that is polled and calls a function of its callback table for each frame."""
+        poll = self._library_poll()
+        if poll is None:
+            return None
+        beyond = Beyond(self.index, self.netdev.name, poll[-1][1])
+        read, boundary = beyond.to_system(stages.INSIDE_READ)
+        for field, value, file, line in self._callbacks():
+            send = self.router.route([value], named(stages.SEND), self.within)
+            if send is None:
+                continue
+            callback = send[0][1]
+            if into := beyond.back(read, callback) if read else []:
+                parts: Pieces = [(poll, None), (read, None), (into, Role.HOST)]
+                return [*parts, (send[1:], Role.SEND)], boundary
+            why = f"{field} of the callback table that the library was given"
+            edge = Edge(
+                poll[-1][1].id, callback.id, file, line, "table", "library", field, ((file, line, why),)
+            )
+            parts = [(poll, None), ([(edge, callback)], Role.HOST)]
+            note = boundary.note if boundary.kind == "library" else ""
+            return [*parts, (send[1:], Role.SEND)], Boundary("library", poll[-1][1].name, note)
+        return None
+
+    def _callbacks(self) -> list[tuple[str, int, str, int]]:
+        """(`Struct.field`, function, file, line) of the netdev's tables, its `NetClientInfo` apart."""
+        return [
+            (f"{struct}.{field}", int(value), file, line)
+            for file in self.netdev.files
+            for _, _, struct, field, what, value, line in self.index.tables_in(file)
+            if what == "function" and struct not in ("NetClientInfo", "")
+        ]
+
+    def _library_poll(self) -> Trail | None:
+        starts = self.handlers(("Notifier.notify",))
+        trail = self.router.route(starts, named(stages.HOST_READ), self.within)
+        return [*self.entered(trail[0][1]), *trail[1:]] if trail else None
+
+    def handlers(self, fields: tuple[str, ...]) -> list[int]:
+        """Functions of the netdev's files that the main loop calls."""
+        found = [
+            int(value)
+            for field, what, value, _, _ in self.index.registrations_in(self.netdev.files)
+            if field in fields and what == "function"
+        ]
+        return list(dict.fromkeys(found))
+
+    def entered(self, function: FunctionRow) -> Trail:
+        """`function` as a first step that the main loop calls, with its registration as evidence."""
+        for field, what, value, file, line in self.index.registrations_in(self.netdev.files):
+            if what == "function" and value == str(function.id) and field in _LOOP_FIELDS:
+                why = f"{field} is set: the main loop calls it"
+                edge = Edge(0, function.id, file, line, "async", "main loop", field, ((file, line, why),))
+                return [(edge, function)]
+        return [(None, function)]
+
+    def within(self, edge: Edge) -> bool:
+        """On the netdev's side: its own files, what they share, inline functions, and the ends."""
+        target = self.router.function(edge.callee)
+        if edge.field.startswith("SocketReadState.") and target.file not in self.netdev.files:
+            return False  # each user of a stream's reassembly has a callback of its own
+        ends = target.name in {*stages.HOST_WRITE, *stages.HOST_READ, *stages.HOST_RING, *stages.SEND}
+        return ends or target.file in self.netdev.files or target.file.startswith(("include/", *_SHARED))
+
+
+def _reassembles(trail: Trail) -> bool:
+    """Whether frames are put together from a stream on the way (net/net.c, net_fill_rstate)."""
+    return any(edge is not None and edge.field.startswith("SocketReadState.") for edge, _ in trail)

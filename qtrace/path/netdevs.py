@@ -1,0 +1,83 @@
+"""Which `NetClientInfo` tables and files carry a netdev's frames, or why none of QEMU's code does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from qtrace.errors import NoPath
+from qtrace.index.platforms import other_platform
+from qtrace.path.catalogue import backend_name
+from qtrace.store.index import ClientTable, Index
+
+__all__ = ["Netdev", "find_netdev", "netdev_names"]
+
+# Netdevs with a table whose frames nevertheless do not pass through it (net/hub.c, net/vhost-user.c,
+# net/vhost-vdpa.c).
+_ELSEWHERE = {
+    "hubport": "a hub hands each frame to all its other ports: walk the netdev that is at one of them",
+    "vhost-user": "another process takes the frames from guest memory and puts them there; QEMU sets up the "
+    "queues only",
+    "vhost-vdpa": "a vDPA device takes the frames from guest memory and puts them there; QEMU sets up the "
+    "queues only",
+}
+# A form of a netdev that has a client and a handler of its own -> the netdev. net/socket.c: `listen=` and
+# `connect=` make a stream, which is put together again to frames; `udp=` and `mcast=` carry datagrams.
+_STREAMS = {"socket-stream": "socket"}
+_DEEPEST = 6  # calls from a netdev's init function to where it makes its client
+
+
+@dataclass(frozen=True, slots=True)
+class Netdev:
+    """`tables` have a receive callback; `files` are the netdev's own. `stream`: of a netdev that carries
+    datagrams too, only what carries a stream."""
+
+    name: str
+    tables: tuple[ClientTable, ...]
+    files: tuple[str, ...]
+    stream: bool = False
+
+
+def netdev_names(index: Index) -> list[str]:
+    """The netdevs that `walk` can be asked about."""
+    return [name for row in index.backends() if (name := backend_name(row[0])) != "nic"]
+
+
+def find_netdev(index: Index, name: str) -> Netdev:
+    """The netdev of that name; `socket-stream` is `socket` with `listen=` or `connect=`.
+
+    Raises NoPath, with the reason, where QEMU's code carries no frames for it.
+    """
+    if name in _STREAMS:
+        whole = find_netdev(index, _STREAMS[name])
+        made = tuple(table for table in whole.tables if "dgram" not in table.variable)
+        return replace(whole, name=name, tables=made or whole.tables, stream=True)
+    rows = {backend_name(row[0]): row for row in index.backends()}
+    if name not in netdev_names(index):
+        known = ", ".join(netdev_names(index))
+        raise NoPath(f"QEMU {index.meta['qemu']} has no netdev {name!r}", hint=f"known: {known}")
+    if name in _ELSEWHERE:
+        raise NoPath(f"no frame passes through QEMU's netdev {name!r}: {_ELSEWHERE[name]}")
+    driver, guard, _, init, *_ = rows[name]
+    tables = [table for table in index.client_tables() if not other_platform(table.file)]
+    own = [table for table in tables if table.driver == driver] or _made_by(index, init, tables)
+    own = [table for table in own if {"receive", "receive_iov"} & table.callbacks.keys()]
+    if not own:
+        where = f": it needs {guard}, which a build for Linux does not have" if guard else ""
+        raise NoPath(f"netdev {name!r} has no NetClientInfo with a receive callback in this index{where}")
+    stems = {table.file.removesuffix(".c") for table in own}
+    files = {table.file for table in own} | {f"{stem}-linux.c" for stem in stems}
+    return Netdev(name, tuple(own), tuple(sorted(files)))
+
+
+def _made_by(index: Index, init: int | None, tables: list[ClientTable]) -> list[ClientTable]:
+    """The tables of the clients that an init function makes: `bridge` makes a tap (net/tap.c)."""
+    makers = index.registrars("NetClientState.info")
+    seen: set[int] = set()
+    todo = [init] if init is not None else []
+    for _ in range(_DEEPEST):
+        if found := [table for table in tables if any((table.variable, at) in makers for at in todo)]:
+            return found
+        seen |= set(todo)
+        edges = [edge for at in todo for edge in index.callees(at) if edge.kind == "direct"]
+        todo = [edge.callee for edge in edges if edge.callee not in seen]
+    return []

@@ -1,0 +1,223 @@
+"""`qtrace walk`: NIC x netdev x direction -> the path of a frame, step by step, each with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from qtrace.errors import NoPath
+from qtrace.model import EXACT, Boundary, CallSite, Direction, Evidence, Path, Role, Step
+from qtrace.path import stage_functions as stages
+from qtrace.path.catalogue import Nic, core_files, find_nic
+from qtrace.path.netdev_side import HostSide
+from qtrace.path.netdevs import Netdev, find_netdev
+from qtrace.path.route import Router
+from qtrace.path.steps import Steps, Trail, named
+from qtrace.store.index import ClientTable, Edge, FunctionRow, Index
+
+__all__ = ["walk"]
+
+# Callbacks of a NIC's own files that no guest access enters by.
+_NOT_ENTRIES = ("TypeInfo.", "DeviceClass.", "NetClientInfo.", "VMStateDescription.", "QEMUTimer.", "QEMUBH.")
+_SET_UP = (".init", ".initialise", ".realize", ".reset", ".handle_reset", ".exit")
+
+
+def walk(index: Index, nic: str, netdev: str, datapath: str = "qemu", *, direction: Direction) -> Path:
+    """The path of a frame. Raises NoPath, with the reason, where there is none."""
+    model = find_nic(index, nic)
+    if datapath == "vhost-net":
+        return _vhost(index, nic, model, netdev, direction)
+    pair = _Pair(index, nic, model, find_netdev(index, netdev))
+    return pair.tx() if direction is Direction.TX else pair.rx()
+
+
+class _Pair:
+    """A NIC and a netdev that are each other's peer."""
+
+    def __init__(self, index: Index, name: str, nic: Nic, netdev: Netdev) -> None:
+        self.index = index
+        self.name = name
+        self.nic = nic
+        self.netdev = netdev
+        self.nic_files = core_files(index, nic)
+        self.router = Router(index, [*self.nic_files, *netdev.files])
+        self.host = HostSide(index, self.router, netdev)
+
+    def tx(self) -> Path:
+        """Guest to host."""
+        nic_part = self.from_guest()
+        steps = Steps()
+        steps.add(nic_part[:1], last=Role.KICK)
+        taken = self.branch(nic_part[:-1], stages.DEQUEUE)
+        steps.splice(nic_part[1:-1], taken, Role.DEQUEUE)
+        steps.add(nic_part[-1:], last=Role.SEND)
+        receive, table = self.receiver(self.netdev.tables)
+        steps.add(self.deliver(nic_part[-1][1], receive, table)[1:], last=Role.DELIVER)
+        host = self.host.write(receive)
+        if host is None:
+            raise self.none(f"no call chain leads from {receive.name} to a system or library call")
+        trail, inside, boundary = host
+        steps.add(trail[1:], last=Role.HOST)
+        steps.add(inside, last=None)
+        back = self.branch(nic_part[:-1], stages.GUEST_WRITE, innermost=True)
+        steps.add(back, last=Role.COMPLETE)
+        steps.add(self.interrupt(nic_part[:-1]), last=Role.INTERRUPT)
+        return self.path(Direction.TX, steps, boundary)
+
+    def rx(self) -> Path:
+        """Host to guest."""
+        read = self.host.read()
+        if read is None:
+            raise self.none("no fd handler or library callback leads to qemu_send_packet*")
+        part, boundary = read
+        steps = Steps()
+        for trail, role in part:
+            steps.add(trail, last=role)
+        sender = part[-1][0][-1][1]
+        receive, table = self.receiver(self.nic.tables)
+        steps.add(self.deliver(sender, receive, table)[1:], last=Role.DELIVER)
+        into = self.router.route([receive.id], named(stages.ENQUEUE), self.within_nic)
+        body: Trail = [(None, receive)] if into is None else into
+        if into is not None:
+            steps.add(into[1:], last=Role.ENQUEUE)
+        steps.add(self.interrupt(body[:-1] or body), last=Role.INTERRUPT)
+        return self.path(Direction.RX, steps, boundary)
+
+    def path(self, direction: Direction, steps: Steps, boundary: Boundary) -> Path:
+        noted = tuple(self.noted(step) for step in steps.steps)
+        return Path(self.name, self.netdev.name, "qemu", direction, noted, boundary)
+
+    def noted(self, step: Step) -> Step:
+        """The step, with a word on the queue where the function may put the frame into one."""
+        for row in self.index.function(step.function, step.file):
+            called = {self.router.function(edge.callee).name for edge in self.router.out(row.id)}
+            if called & set(stages.QUEUED):
+                return replace(step, note=stages.QUEUE_NOTE)
+        return step
+
+    def from_guest(self) -> Trail:
+        """From where the guest enters the NIC to where the NIC hands a frame on."""
+        for starts in (self.doorbells(), self.entries()):
+            if trail := self.router.route(starts, named(stages.SEND), self.forward):
+                return trail
+        raise self.none("no call chain leads from what the guest can reach to qemu_send_packet*")
+
+    def doorbells(self) -> list[int]:
+        """Where the guest's write enters: the virtio queue's notifier, or the NIC's register writes."""
+        if any("virtio" in name for name in self.nic.types):
+            return [function.id for function in self.index.function(stages.VIRTIO_KICK)]
+        return [
+            int(value)
+            for _, _, field, what, value, file, _ in self.index.tables(
+                "MemoryRegionOps", ("write", "write_with_attrs")
+            )
+            if what == "function" and file in self.nic_files
+        ]
+
+    def entries(self) -> list[int]:
+        """Every other callback of the NIC: a USB transfer, a hypercall, a DMA engine's push, an event."""
+        found = [
+            int(value)
+            for field, what, value, _, _ in self.index.registrations_in(self.nic_files)
+            if what == "function"
+            and value.isdigit()
+            and not field.startswith(_NOT_ENTRIES)
+            and not field.endswith(_SET_UP)
+        ]
+        return list(dict.fromkeys(found))
+
+    def receiver(self, tables: Iterable[ClientTable]) -> tuple[FunctionRow, ClientTable]:
+        """What takes a frame: net/net.c calls `receive_iov` where there is one, else `receive`."""
+        for field in ("receive_iov", "receive"):
+            for table in tables:
+                if field in table.callbacks:
+                    return table.callbacks[field][0], table
+        raise self.none("the peer has no receive callback")
+
+    def deliver(self, sender: FunctionRow, receive: FunctionRow, table: ClientTable) -> Trail:
+        """From the send function through the queue to the peer: `peer->info->receive*` is pruned to one."""
+        inside = {"net/net.c", "net/queue.c"}
+
+        def allowed(edge: Edge) -> bool:
+            if edge.field.startswith("NetClientInfo."):
+                return edge.callee == receive.id
+            target = self.router.function(edge.callee)
+            return target.file in inside or target.id == receive.id
+
+        trail = self.router.route([sender.id], lambda function: function.id == receive.id, allowed)
+        if trail is None:
+            raise self.none(f"no call chain leads from {sender.name} to {receive.name}")
+        # Of the many that may stand there, the pair says which one does.
+        return [(_sure(edge) if edge else edge, function) for edge, function in trail]
+
+    def branch(self, trail: Trail, names: tuple[str, ...], innermost: bool = False) -> Trail:
+        """A side step from a function on `trail` to one of `names`; empty if there is none.
+
+        The functions nearest to where the frame is handed on are tried first.
+        """
+
+        def sending(edge: Edge) -> bool:
+            # A card that loops frames back to itself receives in the middle of sending.
+            return self.within_nic(edge) and "receive" not in self.router.function(edge.callee).name
+
+        for name in names:
+            for _, function in reversed(trail):
+                found = self.router.route([function.id], named({name}), sending, limit=6)
+                if found:
+                    return found[1:]
+        return []
+
+    def interrupt(self, trail: Trail) -> Trail:
+        for name in stages.INTERRUPT:
+            for _, function in reversed(trail):
+                found = self.router.route([function.id], named({name}), self.within_bus, limit=16)
+                if found:
+                    return found[1:]
+        return []
+
+    def forward(self, edge: Edge) -> bool:
+        """On the NIC's side: its own files, the virtio core, and inline functions."""
+        target = self.router.function(edge.callee)
+        return target.name in stages.SEND or self._own(target)
+
+    def within_nic(self, edge: Edge) -> bool:
+        target = self.router.function(edge.callee)
+        known = {*stages.DEQUEUE, *stages.ENQUEUE, *stages.GUEST_WRITE}
+        return target.name in known or self._own(target)
+
+    def within_bus(self, edge: Edge) -> bool:
+        target = self.router.function(edge.callee)
+        bus = target.file.startswith(("hw/virtio/", "hw/pci/"))
+        return target.name in stages.INTERRUPT or bus or self._own(target)
+
+    def _own(self, target: FunctionRow) -> bool:
+        return target.file in self.nic_files or target.file.startswith(("hw/virtio/virtio", "include/"))
+
+    def none(self, reason: str) -> NoPath:
+        text = f"{self.name} on {self.netdev.name}: {reason}"
+        for file, errors in self.index.errors_in([*self.nic_files, *self.netdev.files]):
+            text += f" ({file} was indexed with errors: {errors})"
+        return NoPath(text, hint="qtrace show --unresolved may say why")
+
+
+def _vhost(index: Index, name: str, nic: Nic, netdev: str, direction: Direction) -> Path:
+    """The kernel carries the frames: its own steps, after those of QEMU that set it up."""
+    if netdev != "tap" or not any("virtio" in kind for kind in nic.types):
+        raise NoPath(
+            f"vhost-net carries frames only between a virtio NIC and a tap, not {name} on {netdev}",
+            hint="drop --vhost, or choose virtio-net-pci and tap",
+        )
+    steps = []
+    start = index.function("vhost_net_start")
+    setup: tuple[Evidence, ...] = ()
+    if start:
+        setup = (Evidence(start[0].file, start[0].line, "vhost_net_start hands the queues to the kernel"),)
+    for number, (function, file, role) in enumerate(stages.KERNEL_VHOST[direction.value]):
+        call = CallSite(file, 0, "kernel", setup if number == 0 else ())
+        steps.append(Step(function, file, 0, role, call))
+    return Path(name, netdev, "vhost-net", direction, tuple(steps), Boundary("kernel", "vhost-net"))
+
+
+def _sure(edge: Edge) -> Edge:
+    chosen = edge.field.startswith("NetClientInfo.")
+    return replace(edge, confidence=EXACT) if chosen else edge

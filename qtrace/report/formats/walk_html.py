@@ -1,0 +1,119 @@
+"""A walk as one HTML page: each step opens its source, read from the user's own tree at this moment.
+
+QEMU's source is nobody's to ship but QEMU's: the page is for its maker's own reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qtrace.model import Step
+from qtrace.report.formats.html import environment
+from qtrace.report.measured import Measured
+from qtrace.report.text import clean
+from qtrace.store.index import Index
+
+__all__ = ["walk_page"]
+
+_MOST_LINES = 120  # of one function
+_AROUND = 2  # lines before and behind a place that is evidence
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    number: int
+    text: str
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A place with its lines; `lines` are empty where the tree does not have it any more."""
+
+    where: str
+    why: str
+    lines: tuple[_Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    function: str
+    stage: str
+    kind: str
+    where: str
+    notes: tuple[str, ...]
+    measured: tuple[str, ...]
+    shown: tuple[_Shown, ...]
+
+
+def walk_page(
+    title: str, end: str, steps: Sequence[Step], index: Index, figures: Measured | None = None
+) -> str:
+    """The whole page, with what a run measured where there is one; it needs nothing but itself."""
+    tree = _Tree(index)
+    drawn = [_draw(step, tree, index, figures) for step in steps]
+    return (
+        environment()
+        .get_template("walk.html.j2")
+        .render(
+            title=title,
+            end=end,
+            steps=drawn,
+            qemu=index.meta["qemu"],
+            changed=sorted(tree.changed),
+            head=figures.head() if figures else [],
+            tail=figures.tail() if figures else [],
+        )
+    )
+
+
+class _Tree:
+    """Reads lines of the indexed trees, QEMU's and its libraries', and of nothing else."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._files: dict[str, list[str]] = {}
+        self.changed: set[str] = set()  # since they were indexed
+
+    def lines(self, file: str, first: int, last: int, marked: int) -> tuple[_Line, ...]:
+        if file not in self._files:
+            root, name = self._index.place(file)
+            root = root.resolve()
+            path = (root / name).resolve()
+            content = path.read_bytes() if path.is_relative_to(root) and path.is_file() else b""
+            if content and self._index.content_of(root / name) != hashlib.sha256(content).hexdigest():
+                self.changed.add(clean(file))
+            self._files[file] = content.decode(errors="replace").splitlines()
+        text = self._files[file]
+        span = range(max(1, first), min(last, len(text)) + 1)
+        return tuple(_Line(number, text[number - 1].expandtabs(8), number == marked) for number in span)
+
+
+def _draw(step: Step, tree: _Tree, index: Index, figures: Measured | None) -> _Drawn:
+    last = index.end_of(step.function, step.file) or step.line
+    end = min(last, step.line + _MOST_LINES)
+    why = f"the first {_MOST_LINES} of {last - step.line + 1} lines" if end < last else ""
+    body = _Shown(_where(step.file, step.line), why, tree.lines(step.file, step.line, end, step.line))
+    reasons = [
+        _Shown(
+            _where(item.file, item.line),
+            clean(item.why),
+            tree.lines(item.file, item.line - _AROUND, item.line + _AROUND, item.line),
+        )
+        for item in (step.call.evidence if step.call else ())
+    ]
+    return _Drawn(
+        function=clean(step.function),
+        stage=step.stage.value if step.stage else "",
+        kind=clean(step.call.how) if step.call else "hardware",
+        where=body.where,
+        notes=tuple(clean(note) for note in step.remarks),
+        measured=tuple(figures.at(step)) if figures else (),
+        shown=(*reasons, body),
+    )
+
+
+def _where(file: str, line: int) -> str:
+    return clean(f"{file}:{line}" if line else file or "outside QEMU")

@@ -1,0 +1,1 @@
+"""What probing may take of a processor, and what keeps a session within it."""

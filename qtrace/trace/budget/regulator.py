@@ -1,0 +1,180 @@
+"""Keeps a session within its budget: all probes on as long as they are cheap, else on in windows only.
+
+In between the probes are really off: one that only did nothing would trap all the same. Of a cycle, window
+and pause together, the probes take no more than the budget; a flood that begins costs one look's time more.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qtrace.model import Probe
+from qtrace.trace.bpf.calibrate import Cost
+from qtrace.trace.budget.overhead_budget import Budget, cost_of
+from qtrace.trace.session.reading import Reading
+from qtrace.trace.session.session import Session
+from qtrace.trace.session.snapshot import Snapshot
+
+__all__ = ["FUNCTIONS", "LeftOut", "Regulator", "Window"]
+
+# How a stage is measured where its probe is on a function, of QEMU's or of vhost's in the kernel.
+FUNCTIONS = ("uprobe", "uretprobe", "kprobe", "kretprobe")
+
+_LOOK = 0.25  # seconds between two looks while everything is on
+_CYCLE = 1.0  # seconds of window and pause that are aimed at
+_SHORTEST, _LONGEST = 0.05, 0.5  # seconds of a window
+# Of the budget: in QEMU's work a hit costs up to a quarter more than calibrated (docs/overhead.md).
+_AIM = 0.75
+_MOST = 0.5  # of what all hits cost: a function beyond it that tells no frames is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was counted in so many `seconds`; functions were counted too, or with `on` false were not."""
+
+    seconds: float
+    counted: Snapshot
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A function whose probe was taken off for good: its `share` of the cost, how long it was `on` (s)."""
+
+    function: str
+    share: float
+    on: float
+
+
+class Regulator:
+    """Drives one session from its `start` to its `stop`; `keep` is called with each window that ends."""
+
+    def __init__(
+        self, session: Session, budget: Budget, cost: Cost, keep: Callable[[Window], object]
+    ) -> None:
+        self._session = session
+        self._share = None if budget.share is None else _AIM * budget.share
+        self._cost = cost
+        self._probed = any(stage.how in FUNCTIONS and not stage.reason for stage in session.stages)
+        self._keep = keep
+        self.left_out: list[LeftOut] = []
+        self.pauses = 0
+        self._began = self._off = 0.0
+        self._paused: float | None = None  # since when functions are not counted
+        self._due = math.inf
+        # The last look: when it was and what had been counted.
+        self._looked, self._seen = 0.0, Reading()
+        self._putting = self._taking = 0.0  # seconds that attaching and detaching took the last time
+        self._length = _LOOK  # of the next window, seconds
+
+    def begin(self) -> None:
+        """The session has been started."""
+        self._began = self._looked = time.monotonic()
+        if self._share is not None and self._probed:
+            self._seen = self._session.mark()
+            self._due = self._looked + _LOOK
+
+    def run(self, seconds: float) -> None:
+        """Until the time is up or the process has ended. Raises TargetError, TraceError."""
+        deadline = time.monotonic() + seconds
+        while (left := min(deadline, self._due) - time.monotonic()) > 0 or time.monotonic() < deadline:
+            self._session.wait(left)
+            if not self._session.alive():
+                return
+            if time.monotonic() >= self._due:
+                self._look() if self._paused is None else self._resume()
+
+    @property
+    def taking(self) -> float:
+        """Seconds that taking the probes off took the last time."""
+        return self._taking
+
+    @property
+    def off(self) -> float:
+        """For how many seconds functions have not been counted since `begin`."""
+        return self._off + (time.monotonic() - self._paused if self._paused is not None else 0.0)
+
+    def end(self) -> None:
+        """The session has just been stopped."""
+        # Ctrl-C may have come while the probes were taken off: that window was never closed.
+        torn = self._paused is not None and self._looked < self._paused
+        if self.pauses and not torn:
+            self._close(time.monotonic(), self._session.mark(), self._paused is None)
+        self._off, self._paused, self._due = self.off, None, math.inf
+
+    def _look(self) -> None:
+        """Everything is on: may it stay so?"""
+        assert self._share is not None
+        seen, now = self._session.mark(), time.monotonic()
+        lately = self._session.between(self._seen, seen)
+        seconds = now - self._looked
+        functions, calls = cost_of(lately, self._cost, seconds, seconds)
+        # System calls are counted all the time; what they take is not there for functions, up to a half.
+        share = max(self._share - calls / seconds, self._share / 2)
+        load = functions / seconds
+        if load <= share:
+            self._seen, self._looked, self._due = seen, now, now + _LOOK
+        elif dearest := self._dearest(lately, functions, seconds):
+            self._leave_out(*dearest)
+            self._seen, self._looked = self._session.mark(), time.monotonic()
+            self._due = self._looked + _LOOK
+        else:
+            self._pause(load, share)
+
+    def _pause(self, load: float, share: float) -> None:
+        began, opened = time.monotonic(), self._looked
+        self._paused = began
+        self.pauses += 1
+        seen = self._session.pause()  # counting ends at once, then the probes are taken off
+        ended = time.monotonic()
+        self._close(began, seen, on=True)
+        self._taking = ended - began
+        trapped = self._putting + (began - opened) + self._taking
+        # Never in step with traffic that comes in bursts.
+        pause = (trapped * load / share - trapped) * random.uniform(0.75, 1.25)
+        self._due = ended + pause
+        wanted = _CYCLE * share / load - self._putting - self._taking
+        self._length = min(max(wanted, _SHORTEST), _LONGEST)
+
+    def _resume(self) -> None:
+        began = time.monotonic()
+        seen = self._session.resume()
+        ended = time.monotonic()
+        self._close(ended, seen, on=False)
+        self._off, self._paused = self.off, None
+        self._putting = ended - began
+        self._due = ended + self._length
+
+    def _close(self, now: float, seen: Reading, on: bool) -> None:
+        """A window or a pause ends: what was counted since the last look."""
+        lately = self._session.between(self._seen, seen)
+        self._keep(Window(now - self._looked, lately, on))
+        self._looked, self._seen = now, seen
+
+    def _dearest(self, lately: Snapshot, spent: float, seconds: float) -> tuple[Probe, float] | None:
+        """The probe that takes most of what was `spent` and tells no frames, with its share, if one does."""
+        hit = self._cost.hit.at(seconds / max(1, lately.hits))
+        probes: dict[str, Probe] = {}
+        takes: dict[str, float] = {}
+        frames: set[str] = set()
+        for (_, slot), count in lately.counts.items():
+            stage = lately.stages[slot]
+            if stage.how in FUNCTIONS and not stage.reason:
+                name = stage.probe.function
+                probes[name] = stage.probe
+                each = hit + (self._cost.step if stage.probe.stepped else 0.0)
+                takes[name] = takes.get(name, 0.0) + count.calls * each
+                frames.update((name,) if count.frames else ())
+        name = max(takes.keys() - frames, key=lambda function: takes[function], default="")
+        if not name or takes[name] <= _MOST * spent:
+            return None
+        return probes[name], min(1.0, takes[name] / spent)
+
+    def _leave_out(self, probe: Probe, share: float) -> None:
+        on = time.monotonic() - self._began - self.off
+        self.left_out.append(LeftOut(probe.function, share, on))
+        self._session.leave_out(probe)

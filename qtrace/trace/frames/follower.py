@@ -1,0 +1,163 @@
+"""Telling the programs along which stages an owner's frames are to be followed (probes/frames.bpf.c)."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from qtrace.model import Path, Probe, Role
+from qtrace.probes import point_for
+from qtrace.trace.frames.followed import GROUPS, MOST_STAGES, WAYS, Group, group_index
+from qtrace.trace.qemu.owners import MOST_OWNERS, Owner, through_hubs
+
+__all__ = ["Follower"]
+
+_TAKES, _FIRST, _LAST = 1, 2, 4  # kept equal to frames.bpf.c
+_PORT = "hubport"
+_NOTICES = (Role.KICK, Role.INTERRUPT)  # one of them may stand for many frames
+_KERNEL = ("kprobe", "kretprobe")
+# What passes between a NIC and a hub's port, and between another port and what is behind it.
+_AT_NIC = (Role.DEQUEUE, Role.COMPLETE), (Role.DELIVER, Role.ENQUEUE)
+_BEHIND = (Role.DELIVER, Role.HOST), (Role.HOST, Role.SEND)
+
+
+class Follower:
+    """Tells the programs which slots an owner's frames are followed by, where they begin and where they end.
+
+    `paths` are those that were planned; `probes` and `attached` are by slot.
+    """
+
+    def __init__(
+        self, module: Any, paths: Sequence[Path], probes: Sequence[Probe], attached: Sequence[bool]
+    ) -> None:
+        self._module, self._paths = module, paths
+        self._slots = [slot for slot, probe in enumerate(probes) if attached[slot] and _carries(probe)]
+        self._probes = probes
+        self._written: dict[int, dict[int, int]] = {}
+        self._aliases: dict[int, int] = {}
+        self.ends: dict[Group, tuple[int, int]] = {}  # slots of the first and of the last stage
+        self.left: dict[Group, int] = {}  # under way when counting ceased for a while
+        places = module[b"places"]
+        for slot, probe in enumerate(probes):
+            place = places[ctypes.c_int(slot)]
+            place.kernel = int(probe.kind in _KERNEL)
+            places[ctypes.c_int(slot)] = place
+
+    def update(self, owners: Iterable[Owner]) -> None:
+        """Write what has changed; 0 is whoever is not told apart."""
+        known = list(owners)
+        joined = through_hubs(known)
+        aliases = {number: owner.number for number, owner in joined.items() if owner.number != number}
+        parts = {0: self._of(None)}
+        for owner in known:
+            if owner.number not in aliases:
+                parts[owner.number] = self._of(joined.get(owner.number, owner))
+        if aliases != self._aliases:
+            followed_as = self._module[b"followed_as"]
+            for number in range(MOST_OWNERS):
+                followed_as[ctypes.c_int(number)] = followed_as.Leaf(aliases.get(number, 0))
+        self._aliases = aliases
+        table = self._module[b"frame_parts"]
+        for number in parts.keys() | self._written.keys():
+            slots = parts.get(number, {})
+            if self._written.get(number) != slots:
+                for slot in range(MOST_STAGES):
+                    table[ctypes.c_int(number * MOST_STAGES + slot)] = table.Leaf(slots.get(slot, 0))
+        self._written = parts
+        self.ends = {}
+        for number, slots in parts.items():
+            for slot, part in slots.items():
+                if part & _FIRST:
+                    way = _way(self._probes[slot])
+                    last = next(
+                        at for at, bits in slots.items() if bits & _LAST and _way(self._probes[at]) == way
+                    )
+                    self.ends[number, way] = slot, last
+
+    def begin(self) -> None:
+        """A window begins, and all programs are off: nothing is under way."""
+        self.left = {}
+        self._clear()
+        self._module[b"frame_stops"].clear()
+
+    def resume(self) -> None:
+        """Counting goes on after a pause: what was under way then is not what comes now, and is unmatched."""
+        waiting = self._module[b"frames_waiting"]
+        for number in {0, *self._written}:
+            for way in range(GROUPS):
+                if still := int(waiting[group_index((number, way))].number):
+                    self._leave((number, way), still)
+        for key, frame in self._module[b"frames_now"].items():
+            if frame.open:
+                self._leave((key.value >> 2 & 0x3FFF, key.value & 3), int(frame.number))
+        self._clear()
+
+    def _leave(self, group: Group, frames: int) -> None:
+        self.left[group] = self.left.get(group, 0) + frames
+
+    def _clear(self) -> None:
+        self._module[b"frames_now"].clear()
+        self._module[b"frames_turn"].clear()
+        waiting = self._module[b"frames_waiting"]
+        for index in range(len(waiting)):
+            waiting[ctypes.c_int(index)] = waiting.Leaf()
+
+    def _of(self, owner: Owner | None) -> dict[int, int]:
+        """Slot -> its part, on the one path that this owner's frames take each way."""
+        found: dict[int, int] = {}
+        for way in range(GROUPS):
+            slots = self._route(owner, way)
+            if len(slots) < 2:
+                continue
+            found |= dict.fromkeys(slots, _TAKES)
+            found[slots[0]] |= _FIRST
+            found[slots[-1]] |= _LAST
+        return found
+
+    def _route(self, owner: Owner | None, way: int) -> list[int]:
+        direction, kernel = WAYS[way & 1], bool(way & 2)
+        paths = [
+            path
+            for path in self._paths
+            if path.direction == direction and (path.datapath == "vhost-net") == kernel
+        ]
+        if owner is not None and len({(path.nic, path.netdev) for path in paths}) > 1:
+            paths = [path for path in paths if _is_of(path, owner)]
+        roles = None
+        if owner is not None and owner.hub >= 0 and _PORT in (client.driver for client in owner.clients):
+            roles = (_AT_NIC if owner.nic else _BEHIND)[way & 1]
+        routes = {
+            frozenset(step.function for step in path.stages if roles is None or step.stage in roles)
+            for path in paths
+        }
+        if len(routes) != 1:  # whose way it is cannot be told
+            return []
+        mine = [
+            slot
+            for slot in self._slots
+            if _way(self._probes[slot]) == way and self._probes[slot].function in next(iter(routes))
+        ]
+        return sorted(mine, key=lambda slot: self._probes[slot].position)
+
+
+def _is_of(path: Path, owner: Owner) -> bool:
+    # A bridge helper's is a tap; a stream has a path of its own among the sockets.
+    kind = "tap" if path.netdev == "bridge" else path.netdev.removesuffix("-stream")
+    if owner.driver == _PORT:  # what is behind the hub does not matter
+        return path.nic == owner.nic
+    return (path.nic, kind) == (owner.nic or path.nic, owner.driver)
+
+
+def _way(probe: Probe) -> int:
+    return WAYS.index(probe.direction) + 2 * (probe.kind in _KERNEL)
+
+
+def _carries(probe: Probe) -> bool:
+    """Whether a hit says how many frames it carries."""
+    if probe.stage in _NOTICES:
+        return False
+    if probe.kind == "tracepoint":
+        return probe.rule == "tap"  # what a socket's system call carries may be a piece of a stream
+    point = point_for(probe.function, probe.kind)
+    return probe.rule not in ("calls", "either") or bool(point and point.table)

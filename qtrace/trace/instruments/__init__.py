@@ -1,0 +1,1 @@
+"""What a session can have besides the counts of its stages."""

@@ -1,0 +1,179 @@
+"""One frame in so many with each of its hits, sent by the kernel through a ring buffer (samples.bpf.c)."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qtrace.errors import TraceError
+from qtrace.model import Probe
+from qtrace.trace.qemu.owners import Owner
+
+__all__ = ["SAMPLE_BYTES", "FrameSampler", "SampledHit", "sample_rows"]
+
+SAMPLE_BYTES = 256  # of a frame; kept equal to samples.bpf.c
+_HEAD = struct.Struct("<QQQQIIHHBBH")  # struct sample
+_OFTEN = 0.05  # seconds between two looks into the ring buffer
+_MOST_HITS = 500_000  # kept in memory
+
+
+@dataclass(frozen=True, slots=True)
+class SampledHit:
+    """A sampled frame at one stage. `began` (ns, CLOCK_MONOTONIC) is its first hit, `when` this one.
+
+    `frames` is 0 for a kick or an interrupt, `size` in bytes; `data` are the first bytes, empty where the
+    stage does not have the frame in its hand."""
+
+    owner: int
+    way: int
+    began: int
+    when: int
+    slot: int
+    thread: int
+    cpu: int
+    frames: int
+    size: int
+    data: bytes = b""
+
+
+class FrameSampler:
+    """Keeps one frame in `every`, at most `most` a second."""
+
+    def __init__(self, module: Any, every: int, most: int) -> None:
+        self._module, self.every, self.most = module, every, most
+        self._hits: list[SampledHit] = []
+        self._places: dict[tuple[int, int, int], int] = {}
+        self._ring: int | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._reader = threading.Thread(target=self._read, name="sampled frames", daemon=True)
+        self.dropped = 0  # hits beyond what is kept
+
+    def open(self) -> None:
+        """Open the ring buffer and begin to read it. Raises TraceError."""
+        from bcc.libbcc import _RINGBUF_CB_TYPE, lib
+
+        self._callback = _RINGBUF_CB_TYPE(self._take)
+        self._ring = lib.bpf_new_ringbuf(self._module[b"sample_events"].map_fd, self._callback, None)
+        if not self._ring:
+            raise TraceError("the ring buffer of the sampled frames cannot be opened")
+        self._reader.start()
+
+    def begin(self) -> None:
+        """Forget the window before."""
+        self._consume()
+        with self._lock:
+            self._hits.clear()
+            self._places.clear()
+            self.dropped = 0
+        self._set(self.every)
+
+    def hits(self) -> list[SampledHit]:
+        """Of this window, in order of time."""
+        self._consume()
+        with self._lock:
+            return sorted(self._hits, key=lambda hit: (hit.began, hit.when))
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What is not among the hits: rows of the run's ledger."""
+        over = int(self._module[b"sampling"][ctypes.c_int(0)].passed_over)
+        rows = [
+            {"kind": "sampled", "item": "frames", "count": self.every, "note": "one in so many is kept whole"}
+        ]
+        if over:
+            note = f"more than {self.most} a second were chosen"
+            rows.append({"kind": "sampled", "item": "frames passed over", "count": over, "note": note})
+        if self.dropped:
+            note = f"no more than {_MOST_HITS:,} are kept"
+            rows.append(
+                {"kind": "lost", "item": "hits of sampled frames", "count": self.dropped, "note": note}
+            )
+        return rows
+
+    def close(self) -> None:
+        """End reading. Can be called twice."""
+        from bcc.libbcc import lib
+
+        self._ended.set()
+        if self._reader.is_alive():
+            self._reader.join()
+        if self._ring:
+            self._set(0)
+            lib.bpf_free_ringbuf(self._ring)
+            self._ring = None
+
+    def _set(self, every: int) -> None:
+        table = self._module[b"sampling"]
+        table[ctypes.c_int(0)] = table.Leaf(every=every, most=self.most)
+
+    def _read(self) -> None:
+        while not self._ended.wait(_OFTEN):
+            self._consume()
+
+    def _consume(self) -> None:
+        from bcc.libbcc import lib
+
+        with self._lock:
+            if self._ring:
+                lib.bpf_consume_ringbuf(self._ring)
+
+    def _take(self, _: Any, data: Any, length_of_event: int) -> int:
+        """Called by libbpf for each event, with the lock held."""
+        raw = ctypes.string_at(data, length_of_event)
+        when, began, frames, size, thread, group, cpu, length, slot, has_data, _unused = _HEAD.unpack_from(
+            raw
+        )
+        if has_data:
+            place = self._places.pop((began, slot, thread), None)
+            if place is not None:
+                found = raw[_HEAD.size : _HEAD.size + min(length, SAMPLE_BYTES)]
+                self._hits[place] = replace(self._hits[place], data=found)
+        elif len(self._hits) >= _MOST_HITS:
+            self.dropped += 1
+        else:
+            self._places[began, slot, thread] = len(self._hits)
+            self._hits.append(SampledHit(group >> 2, group & 3, began, when, slot, thread, cpu, frames, size))
+        return 0
+
+
+def sample_rows(
+    hits: Iterable[SampledHit],
+    probes: Sequence[Probe],
+    owners: Iterable[Owner],
+    threads: Mapping[int, str],
+) -> list[dict[str, Any]]:
+    """Rows of the run's table `samples`; frames are numbered in order of their beginning.
+
+    `header` are bytes of `data` that come before the frame itself (struct virtio_net_hdr).
+    """
+    known = {owner.number: owner for owner in owners}
+    numbers: dict[tuple[int, int, int], int] = {}
+    rows = []
+    for hit in hits:
+        probe, owner = probes[hit.slot], known.get(hit.owner)
+        frame = numbers.setdefault((hit.owner, hit.way, hit.began), len(numbers) + 1)
+        header = max((client.header_bytes for client in owner.clients), default=0) if owner else 0
+        rows.append(
+            {
+                "frame": frame,
+                "netdev_id": owner.netdev if owner else "",
+                "queue": owner.queue if owner else 0,
+                "direction": probe.direction.value,
+                "position": probe.position,
+                "stage": probe.role,
+                "function": probe.function,
+                "time_ns": hit.when,
+                "thread": threads.get(hit.thread, ""),
+                "tid": hit.thread,
+                "cpu": hit.cpu,
+                "frames": hit.frames,
+                "bytes": hit.size,
+                "header": header if hit.data else 0,
+                "data": hit.data.hex(),
+            }
+        )
+    return rows

@@ -1,0 +1,187 @@
+"""QEMU's network clients as they stand in its memory: net/net.c's list, read through /proc.
+
+This says what no command line does: generated names, hot-plugged cards, which object in memory belongs to
+which netdev and queue, and what the guest's driver has agreed to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from qtrace.errors import TargetError
+from qtrace.trace.qemu.memory import Memory
+from qtrace.trace.qemu.receiver import Filter, Receiver, read_filters, read_receiver
+
+__all__ = ["NetClient", "read_clients"]
+
+_MOST_CLIENTS = 4096
+_VIRTIO = "virtio-net"
+# Driver -> where its descriptor is, if it has one of its own.
+_DESCRIPTORS = {
+    "tap": "TAPState.fd",
+    "l2tpv3": "NetL2TPV3State.fd",
+    "socket": "NetSocketState.fd",
+    "dgram": "NetDgramState.fd",
+}
+# Driver -> the pointer to its channel, which has the descriptor (include/io/channel-socket.h).
+_CHANNELS = {"stream": "NetStreamState.ioc"}
+_CHANNEL = "QIOChannelSocket.fd"
+# Driver -> the pointer to a library's object that the library is called with.
+_LIBRARIES = {"user": "SlirpState.slirp", "vde": "VDEState.vde"}
+
+
+@dataclass(frozen=True, slots=True)
+class NetClient:
+    """One `NetClientState`.
+
+    `driver` is `nic` or the back end's (`tap`, `user`, …), `model` the device's type for a NIC; `queue` is
+    its number within the device. `objects` are the addresses that stand for it in the arguments of QEMU's
+    functions: its own, its library's and, for queue 0, its device's. `queued` frames wait in its NetQueue,
+    of `most_queued` (0: not known); `filters` are those on it that are on, `receiver` how a NIC stands.
+
+    `virtqueues` (received, sent), `features` and `offloads` that the guest's driver has accepted, `mtu` that
+    it was told (0: none): None where the device is not virtio. `vhost`: the kernel carries frames (a NIC's),
+    or could (a back end's). `descriptor` is -1 without one, `hub` where it is no hub's port. `header_bytes`
+    go before each frame.
+    """
+
+    address: int
+    name: str
+    driver: str
+    model: str
+    queue: int
+    peer: int
+    link_down: bool
+    receive_disabled: bool
+    queued: int
+    header_bytes: int
+    objects: tuple[int, ...]
+    virtqueues: tuple[int, int] | None = None
+    features: int | None = None
+    offloads: int | None = None
+    mtu: int | None = None
+    vhost: bool = False
+    descriptor: int = -1
+    hub: int = -1
+    most_queued: int = 0
+    filters: tuple[Filter, ...] = ()
+    receiver: Receiver | None = None
+
+
+def read_clients(
+    memory: Memory, head: int, layout: Mapping[str, int], drivers: Mapping[int, str]
+) -> list[NetClient]:
+    """Every client, in QEMU's order.
+
+    `head` is the address of `net_clients` in the process; `layout` has the offsets of
+    `layout.CLIENTS`, as far as the index knows them, `drivers` the names of `NetClientDriver`.
+    Raises TargetError where the memory does not hold such a list, as when it is changed meanwhile.
+    """
+    reader = _Reader(memory, layout, drivers)
+    found: dict[int, NetClient] = {}
+    at = memory.word(head)
+    while at:
+        if at in found or len(found) >= _MOST_CLIENTS:
+            raise TargetError(f"the list of network clients at {head:#x} is none")
+        found[at] = reader.client(at)
+        at = reader.word(at, "NetClientState.next")
+    if any(client.peer and client.peer not in found for client in found.values()):
+        raise TargetError(f"the list of network clients at {head:#x} lacks a peer")
+    return list(found.values())
+
+
+class _Reader:
+    def __init__(self, memory: Memory, layout: Mapping[str, int], drivers: Mapping[int, str]) -> None:
+        self.memory = memory
+        self.layout = layout
+        self.drivers = drivers
+
+    def at(self, field: str) -> int:
+        if field not in self.layout:
+            raise TargetError(f"the source index does not say where {field} lies")
+        return self.layout[field]
+
+    def word(self, address: int, field: str) -> int:
+        return self.memory.word(address + self.at(field))
+
+    def number(self, address: int, field: str, size: int = 4) -> int:
+        return self.memory.number(address + self.at(field), size)
+
+    def descriptor(self, address: int, field: str) -> int:
+        """A descriptor, -1 where there is none."""
+        number = self.number(address, field)
+        return number if number < 2**31 else -1
+
+    def client(self, at: int) -> NetClient:
+        info = self.word(at, "NetClientState.info")
+        driver = self.drivers.get(self.number(info, "NetClientInfo.type"))
+        if driver is None:
+            raise TargetError(f"no network client is at {at:#x}")
+        waiting = self.word(at, "NetClientState.incoming_queue")
+        client = NetClient(
+            at,
+            self.memory.text(self.word(at, "NetClientState.name")),
+            driver,
+            self.memory.text(self.word(at, "NetClientState.model")),
+            self.number(at, "NetClientState.queue_index"),
+            self.word(at, "NetClientState.peer"),
+            bool(self.number(at, "NetClientState.link_down")),
+            bool(self.number(at, "NetClientState.receive_disabled") & 1),  # a bit field
+            self.number(waiting, "NetQueue.nq_count") if waiting else 0,
+            self.number(at, "NetClientState.vnet_hdr_len"),
+            (at,),
+            filters=read_filters(self.memory, at, self.layout),
+        )
+        if waiting and "NetQueue.nq_maxlen" in self.layout:
+            client = replace(client, most_queued=self.number(waiting, "NetQueue.nq_maxlen"))
+        if driver == "nic":
+            # net/net.c, qemu_get_nic: the NICState stands before the first of its clients.
+            size = self.memory.word(info + self.at("NetClientInfo.size"))
+            return self.nic(client, at - client.queue * self.at("sizeof(NetClientState)") - size)
+        return self.back_end(client)
+
+    def nic(self, client: NetClient, state: int) -> NetClient:
+        card = self.word(state, "NICState.opaque")
+        receiver = read_receiver(self.memory, client.model, card, client.queue, self.layout)
+        client = replace(client, receiver=receiver)
+        objects = [card]
+        inside = self.layout.get("DeviceState.mem_reentrancy_guard")  # not in every 7.2
+        if inside is not None and (guard := self.word(state, "NICState.reentrancy_guard")):
+            objects.append(guard - inside)
+        if not client.model.startswith(_VIRTIO):
+            return _with(client, objects if client.queue == 0 else [])
+        pair = self.word(card, "VirtIONet.vqs") + client.queue * self.at("sizeof(VirtIONetQueue)")
+        # The proxy, which msix_notify is given: the device on whose bus the virtio device is.
+        if bus := self.word(card, "DeviceState.parent_bus"):
+            objects.append(self.word(bus, "BusState.parent"))
+        return replace(
+            _with(client, [*(objects if client.queue == 0 else []), pair]),
+            virtqueues=(self.word(pair, "VirtIONetQueue.rx_vq"), self.word(pair, "VirtIONetQueue.tx_vq")),
+            features=self.memory.word(card + self.at("VirtIODevice.guest_features")),
+            offloads=self.memory.word(card + self.at("VirtIONet.curr_guest_offloads")),
+            mtu=self.number(card + self.at("VirtIONet.net_conf"), "virtio_net_conf.mtu", 2),
+            vhost=bool(self.number(card, "VirtIONet.vhost_started", 1)),
+        )
+
+    def back_end(self, client: NetClient) -> NetClient:
+        if client.driver == "hubport":
+            hub = self.word(client.address, "NetHubPort.hub")
+            client = replace(client, hub=self.number(hub, "NetHub.id"))
+        field = _DESCRIPTORS.get(client.driver, "")
+        if field in self.layout:
+            client = replace(client, descriptor=self.descriptor(client.address, field))
+        field = _CHANNELS.get(client.driver, "")
+        if field in self.layout and _CHANNEL in self.layout and (at := self.word(client.address, field)):
+            client = replace(client, descriptor=self.descriptor(at, _CHANNEL))
+        field = _LIBRARIES.get(client.driver, "")
+        if field in self.layout:
+            client = _with(client, [self.word(client.address, field)])
+        if client.driver == "tap" and "TAPState.vhost_net" in self.layout:
+            client = replace(client, vhost=bool(self.word(client.address, "TAPState.vhost_net")))
+        return client
+
+
+def _with(client: NetClient, objects: list[int]) -> NetClient:
+    known = (item for item in (*client.objects, *objects) if item)
+    return replace(client, objects=tuple(dict.fromkeys(known)))

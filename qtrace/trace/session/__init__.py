@@ -1,0 +1,1 @@
+"""One process traced: which stage is in which slot, what was counted."""

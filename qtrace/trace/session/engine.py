@@ -1,0 +1,100 @@
+"""The compiled programs, and attaching them to a process.
+
+Compiling takes seconds (in the lab machine ten), so it is done once and kept (`compiled`), and an
+engine serves one process after another, whatever their paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from qtrace.errors import TraceError
+from qtrace.model import Path, Probe
+from qtrace.probes import program_text
+from qtrace.progress import SILENT, Progress
+from qtrace.trace.bpf.calibrate import Cost, calibrate
+from qtrace.trace.bpf.compiled import make_module
+from qtrace.trace.bpf.prerequisites import ensure_headers, require_tracing
+from qtrace.trace.qemu.attribution import Clients
+from qtrace.trace.qemu.layout import Layout
+from qtrace.trace.qemu.target import Target
+from qtrace.trace.session.session import Session
+
+__all__ = ["Engine", "open_engine"]
+
+
+class Engine:
+    """One compiled BPF module. Made by `open_engine`; one session at a time."""
+
+    def __init__(self, module: Any, release: str) -> None:
+        self._module = module
+        self._session: Session | None = None
+        self.release = release  # of bcc
+
+    def calibrate(self) -> Cost:
+        """What a hit costs on this host, measured now. Raises TraceError."""
+        if self._session is not None:
+            raise TraceError("this engine traces a process", hint="calibrate before its session")
+        return calibrate(self._module)
+
+    @contextlib.contextmanager
+    def attach(
+        self,
+        pid: int,
+        probes: Sequence[Probe],
+        layout: Mapping[str, int],
+        unplaced: Sequence[tuple[Probe, str]] = (),
+        clients: Clients | None = None,
+        paths: Sequence[Path] = (),
+    ) -> Iterator[Session]:
+        """Attach to process `pid`; everything is detached when the block ends.
+
+        `layout` gives the offsets of `layout.FIELDS`; `unplaced` are the stages that the plan
+        could not place, with the reason; `clients` tells the process's network clients as they are now, and
+        without it counts are not told apart by netdev; `paths` are those that the probes are of, along which
+        frames are followed. A probe that cannot be attached is listed in the
+        ledger, the others count. Raises TargetError or TraceError.
+        """
+        if self._session is not None:
+            raise TraceError("this engine traces a process already", hint="end its session first")
+        session = Session(
+            self._module, Target(pid), tuple(probes), Layout(layout), tuple(unplaced), clients, tuple(paths)
+        )
+        self._session = session
+        try:
+            session.open()
+            yield session
+        finally:
+            self._session = None
+            session.close()
+
+
+@contextlib.contextmanager
+def open_engine(progress: Progress = SILENT) -> Iterator[Engine]:
+    """Check the prerequisites, compile, and free everything when the block ends.
+
+    Raises MissingPrerequisite naming what is missing, TraceError if the programs do not compile.
+    """
+    require_tracing()
+    headers = ensure_headers(progress)
+    if headers:
+        os.environ["BCC_KERNEL_SOURCE"] = str(headers)
+    import bcc  # here and not above: what needs no tracing works without it
+
+    progress.step("compiling the eBPF programs")
+    # bcc prints what it dislikes to stderr itself; an exception says only that it failed.
+    try:
+        module, kept = make_module(program_text(), headers)
+    except Exception as exc:
+        raise TraceError(
+            f"the eBPF programs do not compile: {exc}",
+            hint="see the compiler's messages above; 'qtrace doctor' shows headers and versions",
+        ) from exc
+    progress.done(f"eBPF programs {'compiled before' if kept else 'compiled'} (bcc {bcc.__version__})")
+    try:
+        yield Engine(module, str(bcc.__version__))
+    finally:
+        module.cleanup()

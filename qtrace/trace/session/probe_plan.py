@@ -1,0 +1,138 @@
+"""A path's stages -> probes: what measures each, or why nothing does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from pathlib import Path as FilePath
+
+from qtrace.model import Direction, Path, Probe, Role, Step, Symbol
+from qtrace.probes import point_for
+from qtrace.probes.family import ANY
+from qtrace.probes.qemu_function import SENDERS
+from qtrace.trace.session.level import Level
+
+__all__ = ["FieldOf", "Located", "Unplaced", "merge", "probes_for"]
+
+# (function, file in QEMU's tree) -> its place in the binary, or None where it is not known.
+Located = Callable[[str, str], tuple[FilePath, Symbol] | None]
+# (function, file) -> `Struct.field` of the table that holds it, or None: it tells the arguments.
+FieldOf = Callable[[str, str], str | None]
+# (probe that was wanted, why it cannot be placed)
+Unplaced = tuple[Probe, str]
+
+_RETURNS = {"virtqueue_pop": "uretprobe"}
+_RULES_BY_FIELD = {
+    "NetClientInfo.receive": "buffer",
+    "NetClientInfo.receive_raw": "buffer",
+    "NetClientInfo.receive_iov": "iovec",
+    "SlirpCb.send_packet": "packet",
+}
+# net/net.h, libslirp.h and libvdeplug.h: (client or instance, data, length) and (client, vector, number).
+_RULES_BY_NAME = {
+    "qemu_send_packet": "buffer",
+    "qemu_send_packet_async": "buffer",
+    "qemu_send_packet_raw": "buffer",
+    "qemu_sendv_packet": "iovec",
+    "qemu_sendv_packet_async": "iovec",
+    "slirp_input": "buffer",
+    "vde_send": "buffer",
+}
+# hw/core/irq.c: clocks and serial ports raise their lines by it too.
+_EVERYBODY_S = ("qemu_set_irq",)
+_TAP_NETDEVS = ("tap", "bridge")
+
+
+def probes_for(
+    path: Path, locate: Located, field_of: FieldOf, level: Level = Level.STAGES
+) -> tuple[list[Probe], list[Unplaced]]:
+    """Every stage of `path`, in order, as a probe or among those that cannot be placed, never neither; with
+    `full` every step."""
+    probes: list[Probe] = []
+    unplaced: list[Unplaced] = []
+    for position, step in enumerate(path.steps if level is Level.FULL else path.stages):
+        probe, reason = _probe(path, step, position, locate, field_of)
+        if level is Level.COUNTS and probe.kind != "tracepoint":
+            reason = "no function is probed at the level counts"
+        if reason:
+            unplaced.append((probe, reason))
+        else:
+            probes.append(probe)
+    return probes, unplaced
+
+
+def _probe(path: Path, step: Step, position: int, locate: Located, field_of: FieldOf) -> tuple[Probe, str]:
+    wanted = Probe(path.direction, step.stage, step.function, position, "uprobe")
+    if path.datapath == "vhost-net":
+        if point_for(step.function, "kprobe") is None:
+            return wanted, f"no probe knows the kernel's {step.function}"
+        return replace(wanted, kind="kprobe"), ""
+    # Where a library is walked into, the host stage is still where QEMU calls it or is called back.
+    if step.stage is Role.HOST and (path.boundary.kind, path.boundary.name) == ("syscall", step.function):
+        rule = "tap" if path.netdev in _TAP_NETDEVS else "socket"
+        return replace(wanted, kind="tracepoint", rule=rule), ""
+    if step.function in _EVERYBODY_S:
+        return wanted, f"{step.function} is called by every device: no probe tells this card's calls apart"
+    found = locate(step.function, step.file)
+    if found is None:
+        return wanted, _why_not(step)
+    binary, symbol = found
+    field = field_of(step.function, step.file)
+    rule = _RULES_BY_NAME.get(step.function) or _RULES_BY_FIELD.get(field or "", "calls")
+    kind = _RETURNS.get(step.function, "uprobe")
+    return replace(wanted, kind=kind, binary=str(binary), offset=symbol.offset, rule=rule), ""
+
+
+def _why_not(step: Step) -> str:
+    if step.file.endswith(".h"):
+        return f"{step.function} is inline in {step.file}: it has no address of its own"
+    return f"{step.function} ({step.file}) is not exported and could not be found again in this binary"
+
+
+def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Probe], list[Unplaced]]:
+    """Several paths of one process: a function that two of them share is measured once a direction.
+
+    Positions are in the order of all paths then: that of a shared function fits each of them.
+    """
+    probes: dict[tuple[str, str], Probe] = {}
+    unplaced: dict[tuple[str, str], Unplaced] = {}
+    after: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    agree = True
+    for found, missing in plans:
+        ordered = sorted([*found, *(probe for probe, _ in missing)], key=lambda probe: probe.position)
+        # A function that a path comes back to, as vmxnet3's does to its completion, stands where it is first.
+        for before, key in pairwise(dict.fromkeys(map(_key, ordered))):
+            after.setdefault(key, set()).add(before)
+        for probe in found:
+            agree &= probes.setdefault(_key(probe), probe).position == probe.position
+        for probe, reason in missing:
+            agree &= unplaced.setdefault(_key(probe), (probe, reason))[0].position == probe.position
+    probes = {key: _either(probe, probes) for key, probe in probes.items()}
+    if agree:
+        return list(probes.values()), list(unplaced.values())
+    try:
+        rank = {key: place for place, key in enumerate(TopologicalSorter(after).static_order())}
+    except CycleError:  # no two paths of QEMU 7.2 do it: each keeps its first position
+        return list(probes.values()), list(unplaced.values())
+    return (
+        [replace(probe, position=rank.get(key, probe.position)) for key, probe in probes.items()],
+        [
+            (replace(probe, position=rank.get(key, probe.position)), why)
+            for key, (probe, why) in unplaced.items()
+        ],
+    )
+
+
+def _key(probe: Probe) -> tuple[str, str]:
+    return probe.direction.value, probe.function
+
+
+def _either(probe: Probe, probes: Mapping[tuple[str, str], Probe]) -> Probe:
+    """A function of both directions whose arguments do not tell which: the thread's last stage does."""
+    both = all((way, probe.function) in probes for way in Direction)
+    point = point_for(probe.function, probe.kind)
+    if both and probe.rule == "calls" and probe.function not in SENDERS and point and point.function == ANY:
+        return replace(probe, rule="either")
+    return probe

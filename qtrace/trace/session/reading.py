@@ -1,0 +1,87 @@
+"""The kernel's maps as they stand at one moment, summed over the processors."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qtrace.trace.frames.followed import MOST_STAGES, FrameReading, Group
+from qtrace.trace.session.snapshot import LOST, Count
+
+__all__ = ["Reading", "subtract"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Totals since the programs were compiled; see `Snapshot` for the keys."""
+
+    counts: Mapping[tuple[int, int], Count] = field(default_factory=dict)
+    edges: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
+    syscalls: Mapping[tuple[int, int, str, str], Count] = field(default_factory=dict)
+    errors: Mapping[tuple[int, int, str, str], int] = field(default_factory=dict)
+    lost: Mapping[int, int] = field(default_factory=dict)
+    missed: Mapping[str, int] = field(default_factory=dict)
+    frames: FrameReading = field(default_factory=FrameReading)
+    hits: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        module: Any,
+        stages: int,
+        owners: Collection[int],
+        names: Mapping[int, str],
+        classes: Sequence[str],
+        missed: Mapping[str, int],
+        ends: Mapping[Group, tuple[int, int]],
+        left: Mapping[Group, int],
+        until: float,
+    ) -> Reading:
+        """Read `stages` slots of these owners, and all edges, system calls and losses; counting ceased at
+        `until` (s, CLOCK_MONOTONIC), or goes on."""
+        counts = {}
+        table = module[b"counts"]
+        for owner in owners:
+            for slot in range(stages):
+                cpus = table[ctypes.c_int(owner * MOST_STAGES + slot)]
+                counts[owner, slot] = Count(
+                    sum(cpu.calls for cpu in cpus),
+                    sum(cpu.frames for cpu in cpus),
+                    sum(cpu.bytes for cpu in cpus),
+                    sum(cpu.seen for cpu in cpus),
+                )
+        edges = {}
+        for key, cpus in module[b"edges"].items():
+            number = key.value
+            edges[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
+        syscalls: dict[tuple[int, int, str, str], Count] = {}
+        errors: dict[tuple[int, int, str, str], int] = {}
+        for key, cpus in module[b"syscalls"].items():
+            # Two classes can have one name: a stream's and a datagram's socket.
+            call = names.get(key.number, str(key.number))
+            name = (key.owner, key.thread, call, classes[getattr(key, "class")])
+            before = syscalls.get(name, Count())
+            calls, data = sum(cpu.calls for cpu in cpus), sum(cpu.bytes for cpu in cpus)
+            syscalls[name] = Count(before.calls + calls, 0, before.bytes + data)
+            errors[name] = errors.get(name, 0) + sum(cpu.errors for cpu in cpus)
+        table = module[b"lost"]
+        lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
+        hits = int(sum(module[b"hits"][ctypes.c_int(0)]))
+        frames = FrameReading.of(module, owners, ends, left, until)
+        return cls(counts, edges, syscalls, errors, lost, dict(missed), frames, hits)
+
+
+def subtract(after: Reading, before: Reading) -> Reading:
+    """What was counted between two readings."""
+    return Reading(
+        {key: count - before.counts.get(key, Count()) for key, count in after.counts.items()},
+        {key: count - before.edges.get(key, 0) for key, count in after.edges.items()},
+        {key: count - before.syscalls.get(key, Count()) for key, count in after.syscalls.items()},
+        {key: count - before.errors.get(key, 0) for key, count in after.errors.items()},
+        {key: count - before.lost.get(key, 0) for key, count in after.lost.items()},
+        {key: count - before.missed.get(key, 0) for key, count in after.missed.items()},
+        after.frames.since(before.frames),
+        after.hits - before.hits,
+    )

@@ -1,0 +1,395 @@
+"""One process being traced: which stage is in which slot, what is attached, what was counted."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qtrace.errors import TargetError, TraceError
+from qtrace.model import Direction, Probe
+from qtrace.model import Path as WalkedPath
+from qtrace.probes import Point, point_for
+from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
+from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
+from qtrace.trace.bpf.attachments import Attachments
+from qtrace.trace.bpf.prerequisites import kprobes_available
+from qtrace.trace.bpf.running import ALL, CALLS, NOTHING
+from qtrace.trace.frames.followed import MOST_STAGES
+from qtrace.trace.frames.follower import Follower
+from qtrace.trace.instruments.copy_counter import CopyCounter, CopyPlace
+from qtrace.trace.instruments.cpu_samples import CpuSampler
+from qtrace.trace.instruments.frame_samples import FrameSampler
+from qtrace.trace.instruments.instrument import Instrument
+from qtrace.trace.instruments.slirp_tcp_counter import AgainPlace, SentAgain
+from qtrace.trace.qemu.attribution import Attribution, Clients
+from qtrace.trace.qemu.layout import Layout
+from qtrace.trace.qemu.owners import Owner
+from qtrace.trace.qemu.target import Target, ThreadTimes
+from qtrace.trace.session.reading import Reading, subtract
+from qtrace.trace.session.snapshot import Snapshot, Stage
+
+__all__ = ["Session"]
+
+_NO_SLOT = 0xFF
+# What the programs remember from one hit to the next.
+_MEMORIES = (
+    *("sites", "latest", "owners", "fd_class", "fd_owner", "popping", "giving", "irq_level"),
+    *("vhost_workers", "vhost_direction", "vhost_received"),
+)
+# Of these, from a stage to the next.
+_BEFORE = ("latest", "popping", "giving", "vhost_direction", "vhost_received")
+_DIRECTIONS = {Direction.TX: 0, Direction.RX: 1}
+_CLASSES_OF = {"tap": (TAP,), "socket": (STREAM, DATAGRAM)}
+
+
+class Session:
+    """Made by `Engine.attach`. `start` begins a window, `stop` ends it, `read` tells what it holds."""
+
+    def __init__(
+        self,
+        module: Any,
+        target: Target,
+        probes: tuple[Probe, ...],
+        layout: Layout,
+        unplaced: tuple[tuple[Probe, str], ...] = (),
+        clients: Clients | None = None,
+        paths: tuple[WalkedPath, ...] = (),
+    ) -> None:
+        if len(probes) > MOST_STAGES:
+            raise TraceError(f"{len(probes)} probes are asked for; {MOST_STAGES} can be counted at once")
+        self._module = module
+        self._target = target
+        self._layout = layout
+        self._attached = Attachments(module, target.pid)
+        self._attribution = Attribution(module, clients)
+        self._stages = [Stage(probe, probe.kind) for probe in probes]
+        self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
+        self._placed: set[tuple[str, str, int]] = set()
+        self._seen: dict[int, Owner] = {}  # since the window began
+        self._given = 0
+        self._base = Reading()
+        self._threads: dict[int, ThreadTimes] = {}
+        self._began = self._ended = 0.0
+        self._instruments: list[Instrument] = []
+        self._paths = paths
+        self._follower: Follower | None = None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Every stage that was asked for, in the order of the probes; some may not be attached."""
+        return tuple(self._stages)
+
+    def open(self) -> None:
+        """Write the maps and attach. `Engine.attach` calls it."""
+        for name in _MEMORIES:
+            self._table(name).clear()
+        for name in (
+            "virtqueue_slots",
+            "syscall_slots",
+            "vhost_slots",
+            "pci_irq_slots",
+            "last_way",
+            "followed_as",
+        ):
+            self._zero(name)
+        self._attribute()
+        self._run(NOTHING)
+        self._prepare_syscalls()
+        for slot, stage in enumerate(self._stages):
+            if stage.reason:
+                continue
+            try:
+                note = self._place(slot, stage.probe)
+                self._stages[slot] = Stage(stage.probe, stage.how, note)
+            except (TraceError, TargetError) as exc:
+                if not self._target.alive():
+                    raise TargetError(f"process {self._target.pid} has ended") from exc
+                self._stages[slot] = Stage(stage.probe, stage.how, reason=str(exc))
+        attached = [not stage.reason for stage in self._stages]
+        self._follower = Follower(
+            self._module, self._paths, [stage.probe for stage in self._stages], attached
+        )
+        self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
+
+    def close(self) -> None:
+        """Detach everything. `Engine.attach` calls it."""
+        self._run(NOTHING)
+        while self._instruments:
+            self._instruments.pop().close()
+        self._attached.close()
+
+    def sample_cpu(self, hertz: int) -> CpuSampler:
+        """Sample what the threads execute in the windows that follow. Raises TraceError."""
+        sampler = CpuSampler(self._module, self._target, hertz)
+        self._instruments.append(sampler)
+        sampler.open()
+        return sampler
+
+    def sample_frames(self, every: int, most: int = 1000) -> FrameSampler:
+        """Keep the hits of one frame in `every`, at most `most` frames a second, in the windows that follow.
+        Raises TraceError."""
+        sampler = FrameSampler(self._module, every, most)
+        self._instruments.append(sampler)
+        sampler.open()
+        return sampler
+
+    def count_copies(self, places: Sequence[CopyPlace], space: int) -> CopyCounter:
+        """Count what these functions copy in the windows that follow; `space` as in `CopyCounter`."""
+        counter = CopyCounter(self._module, self._attached, self._target, places, space)
+        self._instruments.append(counter)
+        counter.open()
+        return counter
+
+    def count_sent_again(self, place: AgainPlace) -> SentAgain:
+        """Count what libslirp sends again in the windows that follow."""
+        counter = SentAgain(self._module, self._attached, self._target, place)
+        self._instruments.append(counter)
+        counter.open()
+        return counter
+
+    def start(self) -> None:
+        """Begin a window: everything counts from zero."""
+        self._target.require()
+        self._run(NOTHING)
+        self._attribute()
+        self._know_owners()
+        self._refresh_descriptors()
+        self._table("latest").clear()
+        if self._follower:
+            self._follower.begin()
+        for instrument in self._instruments:
+            instrument.begin()
+        self._base = self._reading()
+        self._threads = self._times()
+        self._began, self._ended = time.monotonic(), 0.0
+        self._run(ALL if self._attached.functions else CALLS)
+
+    def stop(self) -> None:
+        """End the window: all stages stop counting at the same moment."""
+        self._run(NOTHING)
+        self._ended = time.monotonic()
+        self._attribute()
+
+    def refresh(self) -> None:
+        """In the middle of a window: learn of cards that have come, and of descriptors."""
+        self._attribute()
+        self._refresh_descriptors()
+
+    def pause(self) -> Reading:
+        """Take the probes off all functions; system calls are counted on. Gives the totals when functions
+        ceased to be counted."""
+        self._run(CALLS)
+        seen = self._reading()
+        self._attached.withdraw()
+        return seen
+
+    def resume(self) -> Reading:
+        """Put them back, and count with all of them from the same moment; gives the totals then."""
+        try:
+            self._attached.restore()
+        except TraceError:
+            self._target.require()
+            raise
+        for name in _BEFORE:  # what was passed before the pause is not what comes before
+            self._table(name).clear()
+        if self._follower:
+            self._follower.resume()
+        seen = self._reading()
+        self._run(ALL)
+        return seen
+
+    def leave_out(self, probe: Probe) -> None:
+        """Take the probe off for good."""
+        if probe.binary:
+            self._attached.drop(Path(probe.binary), probe.offset)
+        else:
+            self._attached.drop(None, probe.function)
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._target.alive()
+
+    def require(self) -> None:
+        """Raise TargetError unless it does."""
+        self._target.require()
+
+    def wait(self, seconds: float) -> None:
+        """Until the time is up, or the process has ended."""
+        self._target.wait(seconds)
+
+    def mark(self) -> Reading:
+        """All totals at this moment, for `between`; laps go on undisturbed."""
+        return self._reading()
+
+    def between(self, first: Reading, last: Reading) -> Snapshot:
+        """What was counted between two marks, without times and threads."""
+        return self._snapshot(subtract(last, first), {}, 0.0)
+
+    def read(self) -> Snapshot:
+        """What was counted since `start`, up to now, to `stop`, or to the end of QEMU: its threads' times are
+        gone with it, the counts are not."""
+        if self._target.alive():
+            self._attribute()  # what waits, waits for what the clients are now
+        now, threads = self._reading(), self._times()
+        seconds = (self._ended or time.monotonic()) - self._began
+        return self._snapshot(subtract(now, self._base), threads, seconds)
+
+    def lap(self) -> Snapshot:
+        """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
+        between two laps. As `read` where QEMU has ended."""
+        self._attribute()
+        now, threads, moment = self._reading(), self._times(), time.monotonic()
+        counted = subtract(now, self._base)
+        found = self._snapshot(counted, threads, moment - self._began)
+        self._base, self._threads, self._began = now, threads, moment
+        self._know_owners()
+        self._refresh_descriptors()
+        return found
+
+    def _snapshot(self, counted: Reading, threads: dict[int, ThreadTimes], seconds: float) -> Snapshot:
+        return Snapshot(
+            seconds=seconds,
+            stages=self.stages,
+            owners=tuple(self._seen.values()),
+            came=tuple(owner for owner in self._seen.values() if owner.number > self._given),
+            counts=counted.counts,
+            edges=counted.edges,
+            syscalls=counted.syscalls,
+            errors=counted.errors,
+            threads={tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()},
+            lost=counted.lost,
+            missed=counted.missed,
+            frames=counted.frames,
+            unread=self._attribution.unread,
+            beyond=self._attribution.owners.beyond,
+            hits=counted.hits,
+            names={tid: used.name for tid, used in (self._threads | threads).items()},
+        ).simplified()
+
+    def _table(self, name: str) -> Any:
+        return self._module[name.encode()]
+
+    def _zero(self, name: str) -> None:
+        table = self._table(name)
+        for index in range(len(table)):
+            table[ctypes.c_int(index)] = table.Leaf(0)
+
+    def _run(self, running: int) -> None:
+        """Switch programs on or off, all at once."""
+        table = self._table("targets")
+        leaf = table.Leaf(
+            tgid=self._target.pid,
+            running=running,
+            owners=len(self._attribution.owners),
+            sockets=self._attribution.sockets,
+            **self._layout.members(),
+        )
+        table[ctypes.c_int(0)] = leaf
+
+    def _place(self, slot: int, probe: Probe) -> str:
+        """Attach what measures `probe` and connect it with `slot`; gives the note of its point."""
+        kind = "raw_tracepoint" if probe.kind == "tracepoint" else probe.kind
+        point = point_for(probe.rule if kind == "raw_tracepoint" else probe.function, kind)
+        if point is None:
+            raise TraceError(f"no probe knows how to measure {probe.function} ({probe.kind})")
+        if kind == "kprobe" and not kprobes_available():
+            raise TraceError("the running kernel has no kprobes")
+        places = self._table("places")
+        direction = _DIRECTIONS[probe.direction]
+        places[ctypes.c_int(slot)] = places.Leaf(direction=direction, position=probe.position)
+        if kind == "raw_tracepoint":
+            for number in _CLASSES_OF[probe.rule]:
+                self._connect("syscall_slots", number * 2 + direction, slot)
+            return point.note
+        self._attach(point, probe)
+        if point.table:
+            self._connect(point.table, point.index * 2 + direction, slot)
+        else:
+            self._connect_site(probe, slot)
+        return point.note or NOTES.get(probe.rule, "")
+
+    def _connect(self, table: str, index: int, slot: int) -> None:
+        entries = self._table(table)
+        entries[ctypes.c_int(index)] = entries.Leaf(slot + 1)
+
+    def _attach(self, point: Point, probe: Probe) -> None:
+        for kind, program in point.programs:
+            key = (program, probe.binary or probe.function, probe.offset)
+            if key in self._placed:
+                continue
+            if kind in ("kprobe", "kretprobe"):
+                self._attached.kprobe(program, probe.function, kind == "kretprobe")
+            else:
+                binary = Path(probe.binary)
+                self._target.address_of(binary, probe.offset)  # raises where it is not this process's
+                self._attached.uprobe(program, binary, probe.offset, kind == "uretprobe")
+            self._placed.add(key)
+
+    def _connect_site(self, probe: Probe, slot: int) -> None:
+        """Tell the handler of all functions what the one at this address means."""
+        if probe.rule not in RULES:
+            raise TraceError(f"the rule {probe.rule!r} of {probe.function} is not known")
+        sites = self._table("sites")
+        address = ctypes.c_uint64(self._target.address_of(Path(probe.binary), probe.offset))
+        site = sites[address] if address in sites else sites.Leaf(slot=(_NO_SLOT, _NO_SLOT))
+        site.rule = RULES[probe.rule]
+        site.sender = SENDERS.get(probe.function, 0)
+        site.slot[_DIRECTIONS[probe.direction]] = slot
+        sites[address] = site
+
+    def _prepare_syscalls(self) -> None:
+        does = self._table("syscall_does")
+        for number, name in _syscall_names().items():
+            if number < len(does):
+                does[ctypes.c_int(number)] = does.Leaf(DOES.get(name, 0))
+        self._refresh_descriptors()
+
+    def _refresh_descriptors(self) -> None:
+        table = self._table("fd_class")
+        for fd, number in self._target.descriptors().items():
+            # A local stream is a monitor's or a console's, but for one that a network client has as its own.
+            ours = number == OTHER and fd in self._attribution.descriptors
+            table[ctypes.c_uint32(fd)] = table.Leaf(STREAM if ours else number)
+
+    def _attribute(self) -> None:
+        """Learn which objects of QEMU's belong to whom; cards may have come or gone."""
+        self._attribution.update(self._target.workers())
+        self._seen |= {owner.number: owner for owner in self._attribution.owners}
+        if self._follower:
+            self._follower.update(self._attribution.owners)
+
+    def _know_owners(self) -> None:
+        """Those who are there when a window begins; what they count is kept when they go."""
+        self._seen = {owner.number: owner for owner in self._attribution.owners}
+        self._given = self._attribution.owners.given
+
+    def _times(self) -> dict[int, ThreadTimes]:
+        return self._target.threads(self._target.workers())
+
+    def _reading(self) -> Reading:
+        numbers = self._attribution.numbers
+        names, missed = _syscall_names(), self._attached.missed()
+        followed = (self._follower.ends, self._follower.left) if self._follower else ({}, {})
+        slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
+        until = self._ended or time.monotonic()
+        return Reading.of(self._module, slots, numbers, names, CLASSES, missed, *followed, until)
+
+
+def _syscall_names() -> dict[int, str]:
+    from bcc.syscall import syscalls
+
+    return {number: name.decode() for number, name in syscalls.items()}
+
+
+def _since(after: ThreadTimes, before: ThreadTimes | None) -> ThreadTimes:
+    if before is None:
+        return after
+    return ThreadTimes(
+        after.name,
+        after.seconds - before.seconds,
+        after.voluntary - before.voluntary,
+        after.involuntary - before.involuntary,
+    )

@@ -1,0 +1,269 @@
+"""What a session has counted, and the tables of a run that it becomes (docs/design.md, run format)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from qtrace.model import Probe
+from qtrace.trace.frames.followed import FrameReading
+from qtrace.trace.qemu.owners import MOST_OWNERS, Owner, through_hubs
+from qtrace.trace.qemu.target import ThreadTimes
+
+__all__ = ["LOST", "Count", "Snapshot", "Stage"]
+
+# What each element of the BPF array `lost` means; kept equal to the enum in common.bpf.c.
+LOST = (
+    ("lost", "memory of QEMU that could not be read", "the hit's bytes or the hit itself are missing"),
+    ("lost", "vectors beyond the 64th of a frame", "their bytes are missing"),
+    ("lost", "passages beyond the histogram map", "edges are incomplete"),
+    ("lost", "threads beyond the thread map", "edges of further threads are missing"),
+    ("lost", "system calls beyond their map", "syscalls are incomplete"),
+    ("lost", "CPU samples beyond their map", "their functions are missing"),
+    ("lost", "hits of sampled frames beyond the ring buffer", "those frames are incomplete"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Hits of a stage, the frames and the bytes that they told of; hits that were `seen` while functions were
+    counted too."""
+
+    calls: int = 0
+    frames: int = 0
+    bytes: int = 0
+    seen: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(
+            self.calls + other.calls,
+            self.frames + other.frames,
+            self.bytes + other.bytes,
+            self.seen + other.seen,
+        )
+
+    def __sub__(self, other: Count) -> Count:
+        return Count(
+            self.calls - other.calls,
+            self.frames - other.frames,
+            self.bytes - other.bytes,
+            self.seen - other.seen,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage that was asked for, in its slot; `reason` is why it could not be attached, or empty."""
+
+    probe: Probe
+    how: str
+    note: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Counts by (owner, slot), edges by (owner, from slot, to slot, log2 of ns), system calls by (owner of
+    the descriptor, thread, name, class), threads by id, losses by index of `LOST`, and hits that the kernel
+    dropped by program. Owner 0 is nobody that is known; `unread` is why nobody is, or empty. `hits` are
+    those of all probed functions, whether they were frames of ours or not; `names` are those of all threads,
+    of those too that have ended."""
+
+    seconds: float
+    stages: tuple[Stage, ...]
+    owners: tuple[Owner, ...]
+    counts: Mapping[tuple[int, int], Count]
+    edges: Mapping[tuple[int, int, int, int], int]
+    syscalls: Mapping[tuple[int, int, str, str], Count]
+    errors: Mapping[tuple[int, int, str, str], int]
+    threads: Mapping[int, ThreadTimes]
+    lost: Mapping[int, int]
+    missed: Mapping[str, int]
+    frames: FrameReading = field(default_factory=FrameReading)
+    unread: str = ""
+    beyond: int = 0
+    hits: int = 0
+    names: Mapping[int, str] = field(default_factory=dict)
+    came: tuple[Owner, ...] = ()  # of the owners those that were not there when the window began
+
+    def simplified(self) -> Snapshot:
+        """Where the process has one owner, everything is its."""
+        if len(self.owners) != 1:
+            return self
+        number = self.owners[0].number
+        counts: dict[tuple[int, int], Count] = {}
+        for (_, slot), count in self.counts.items():
+            counts[number, slot] = counts.get((number, slot), Count()) + count
+        edges: dict[tuple[int, int, int, int], int] = {}
+        for (_, before, after, slot), passages in self.edges.items():
+            edges[number, before, after, slot] = edges.get((number, before, after, slot), 0) + passages
+        return replace(self, counts=counts, edges=edges, frames=self.frames.of_one(number))
+
+    def only(self, numbers: Collection[int], stages: Collection[tuple[str, str]]) -> Snapshot:
+        """What these owners counted, at these stages, each (direction, function). What is nobody's stays."""
+        kept = {0, *numbers}
+        slots = [
+            slot
+            for slot, stage in enumerate(self.stages)
+            if (stage.probe.direction.value, stage.probe.function) in stages
+        ]
+        new = {slot: place for place, slot in enumerate(slots)}
+        return replace(
+            self,
+            stages=tuple(self.stages[slot] for slot in slots),
+            owners=tuple(owner for owner in self.owners if owner.number in numbers),
+            counts={
+                (owner, new[slot]): count
+                for (owner, slot), count in self.counts.items()
+                if owner in kept and slot in new
+            },
+            edges={
+                (owner, new[before], new[after], slot): count
+                for (owner, before, after, slot), count in self.edges.items()
+                if owner in kept and before in new and after in new
+            },
+            syscalls={key: count for key, count in self.syscalls.items() if key[0] in kept},
+            errors={key: count for key, count in self.errors.items() if key[0] in kept},
+            frames=self.frames.only(kept, new),
+        )
+
+    def total(self, slot: int) -> Count:
+        """What a stage counted, of all owners that are told; of nobody's only where nobody is."""
+        mine = [
+            count for (owner, at), count in self.counts.items() if at == slot and (owner or not self.owners)
+        ]
+        return sum(mine, Count())
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Table name -> rows without the key columns."""
+        whose = {owner.number: owner for owner in self.owners}
+        joined = through_hubs(self.owners)
+        whose |= {number: owner for number, owner in joined.items() if owner.number == number}
+        followed = self.frames.tables([stage.probe for stage in self.stages], whose)
+        return {
+            **followed,
+            "stages": [self._stage(slot) for slot in range(len(self.stages))],
+            "queues": self._queues(),
+            "edges": self._edges(),
+            "syscalls": self._syscalls(),
+            "threads": [
+                {
+                    "thread": used.name,
+                    "tid": tid,
+                    "seconds": used.seconds,
+                    "voluntary": used.voluntary,
+                    "involuntary": used.involuntary,
+                }
+                for tid, used in sorted(self.threads.items())
+            ],
+            "ledger": [*self._ledger(), *self.frames.ledger(followed)],
+        }
+
+    def _stage(self, slot: int) -> dict[str, Any]:
+        stage, count = self.stages[slot], self.total(slot)
+        attached = not stage.reason
+        return {
+            "direction": stage.probe.direction.value,
+            "position": stage.probe.position,
+            "stage": stage.probe.role,
+            "function": stage.probe.function,
+            "how": stage.how if attached else "none",
+            "attached": attached,
+            "calls": count.calls,
+            "frames": count.frames,
+            "bytes": count.bytes,
+            "note": stage.reason or stage.note,
+            "observed": 1.0,
+            "windowed": False,
+        }
+
+    def _queues(self) -> list[dict[str, Any]]:
+        """What each owner counted, where there are several."""
+        if len(self.owners) < 2:
+            return []
+        return [
+            {
+                "netdev": owner.netdev,
+                "card": owner.card,
+                "queue": owner.queue,
+                "direction": stage.probe.direction.value,
+                "position": stage.probe.position,
+                "stage": stage.probe.role,
+                "function": stage.probe.function,
+                "calls": count.calls,
+                "frames": count.frames,
+                "bytes": count.bytes,
+            }
+            for owner in self.owners
+            for slot, stage in enumerate(self.stages)
+            if (count := self.counts.get((owner.number, slot), Count())).calls
+        ]
+
+    def _edges(self) -> list[dict[str, Any]]:
+        summed: dict[tuple[int, int, int], int] = {}
+        for (_, before, after, slot), count in self.edges.items():
+            summed[before, after, slot] = summed.get((before, after, slot), 0) + count
+        return [self._edge(*key, count) for key, count in sorted(summed.items()) if count]
+
+    def _edge(self, before: int, after: int, slot: int, count: int) -> dict[str, Any]:
+        start, end = self.stages[before].probe, self.stages[after].probe
+        return {
+            "direction": end.direction.value,
+            "from_stage": start.role,
+            "from_function": start.function,
+            "to_stage": end.role,
+            "to_function": end.function,
+            "slot": slot,
+            "count": count,
+        }
+
+    def _syscalls(self) -> list[dict[str, Any]]:
+        calls: dict[tuple[int, str, str], Count] = {}
+        errors: dict[tuple[int, str, str], int] = {}
+        for (owner, tid, name, fd), count in self.syscalls.items():
+            calls[tid, name, fd] = calls.get((tid, name, fd), Count()) + count
+            failed = self.errors.get((owner, tid, name, fd), 0)
+            errors[tid, name, fd] = errors.get((tid, name, fd), 0) + failed
+        return [
+            {
+                "thread": self.names.get(tid, ""),
+                "tid": tid,
+                "name": name,
+                "fd": fd,
+                "calls": count.calls,
+                "errors": errors[tid, name, fd],
+                "bytes": count.bytes,
+            }
+            for (tid, name, fd), count in sorted(calls.items())
+            if count.calls
+        ]
+
+    def _ledger(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for stage in self.stages:
+            if stage.reason:
+                item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
+                rows.append({"kind": "unattached", "item": item, "count": 1, "note": stage.reason})
+        if self.beyond:
+            note = "their hits may be counted for another queue"
+            item = f"queues beyond the {MOST_OWNERS - 1} that are told apart"
+            rows.append({"kind": "shared", "item": item, "count": self.beyond, "note": note})
+        for slot, stage in enumerate(self.stages):
+            nobodys = self.counts.get((0, slot), Count()).calls
+            if self.owners and nobodys:
+                item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
+                note = "calls that belong to no netdev that is known: they are in no row"
+                rows.append({"kind": "unattributed", "item": item, "count": nobodys, "note": note})
+        for owner in self.came:
+            note = "it came in the window: frames of it that passed before it was noticed are in others' rows"
+            rows.append({"kind": "plugged in", "item": str(owner), "count": 1, "note": note})
+        for index, count in self.lost.items():
+            if count:
+                kind, item, note = LOST[index]
+                rows.append({"kind": kind, "item": item, "count": count, "note": note})
+        for program, count in self.missed.items():
+            if count:
+                note = "the kernel skipped the program: it was hit while it ran"
+                rows.append({"kind": "missed", "item": program, "count": count, "note": note})
+        return rows

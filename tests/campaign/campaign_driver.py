@@ -1,0 +1,34 @@
+"""A small campaign on this machine under whatever accelerator it has, as a process to be disturbed."""
+
+import sys
+from pathlib import Path
+
+from qtrace.campaign.brief import make_brief
+from qtrace.campaign.carry_out import record_here
+from qtrace.campaign.plan import load_plan
+from qtrace.index.build import ensure_index
+
+
+class Steps:
+    """Progress as plain lines on stdout."""
+
+    def step(self, text: str) -> None:
+        print(f"step {text}", flush=True)
+
+    def done(self, text: str) -> None:
+        print(f"done {text}", flush=True)
+
+    def warn(self, text: str) -> None:
+        print(f"warn {text}", flush=True)
+
+
+def main() -> None:
+    plan = load_plan(sys.argv[1])
+    index, _ = ensure_index()
+    brief = make_brief(plan.cells, index, "a test", ())
+    outcome = record_here(plan, plan.jobs(), Path(sys.argv[2]), "host", brief, Steps())
+    sys.exit(int(bool(outcome.failed)))
+
+
+if __name__ == "__main__":
+    main()

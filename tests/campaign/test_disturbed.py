@@ -1,0 +1,181 @@
+"""kill -9 of a guest, Ctrl-C, kill -9 of qtrace itself: nothing is left, what was recorded is readable."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qtrace.lab.host.owned import remove_leftovers
+from qtrace.store.run import RunReader
+
+pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
+
+DRIVER = Path(__file__).with_name("campaign_driver.py")
+PLAN = """
+name = "disturbed"
+repetitions = 2
+seed = 7
+[seconds]
+tcp = 2.0
+rr = 2.0
+[[cells]]
+nic = "virtio-net-pci"
+netdev = "tap"
+directions = ["tx"]
+workloads = ["tcp"]
+"""
+
+
+class Campaign:
+    """The driver as a process; what it says is read line by line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run = folder / "run"
+        plan = folder / "plan.toml"
+        plan.write_text(PLAN)
+        self.process = subprocess.Popen(
+            [sys.executable, str(DRIVER), str(plan), str(self.run)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+        self.said: list[str] = []
+
+    def until(self, text: str) -> None:
+        """Read on until a line holds `text`."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said.append(line)
+            if text in line:
+                return
+        pytest.fail(f"it ended before it said {text!r}:\n{''.join(self.said)}")
+
+    def end(self) -> int:
+        """The rest of what it says, and its exit status."""
+        assert self.process.stdout
+        self.said += self.process.stdout
+        return self.process.wait(timeout=60)
+
+    def guests(self) -> list[int]:
+        """Processes of QEMU that carry a namespace of this campaign in their command line or ancestry."""
+        mark = f"qt-{self.process.pid:x}-"
+        spaces = {path.stat().st_ino for path in Path("/run/netns").glob(f"{mark}*")}
+        return [pid for pid in qemus() if _namespace(pid) in spaces]
+
+    def left_behind(self) -> list[str]:
+        """Namespaces, state folders and private folders of this campaign that still exist."""
+        pid = self.process.pid
+        found = [str(path) for path in Path("/run/netns").glob(f"qt-{pid:x}-*")]
+        found += [str(path) for path in Path("/run/qtrace").glob(f"{pid}-*")]
+        return found
+
+
+def qemus() -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "comm").read_text().startswith("qemu-system"):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def _namespace(pid: int) -> int:
+    try:
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
+    except OSError:
+        return 0
+
+
+def wait_until_gone(pids: list[int], deadline: float = 10.0) -> None:
+    until = time.monotonic() + deadline
+    while set(pids) & set(qemus()):
+        assert time.monotonic() < until, f"still there: {set(pids) & set(qemus())}"
+        time.sleep(0.05)
+
+
+def wait_for_traffic(guest: int, frames: int = 200, deadline: float = 30.0) -> None:
+    """Until the tap in the guest's namespace has carried that many frames more."""
+
+    def carried() -> int:
+        table = Path(f"/proc/{guest}/net/dev").read_text()
+        (line,) = (line for line in table.splitlines() if "tap0:" in line)
+        return int(line.split(":")[1].split()[1])
+
+    until, before = time.monotonic() + deadline, carried()
+    while carried() < before + frames:
+        assert time.monotonic() < until, "there is no traffic"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Iterator[Campaign]:
+    campaign = Campaign(tmp_path)
+    yield campaign
+    if campaign.process.poll() is None:
+        campaign.process.kill()
+    campaign.process.wait()
+    remove_leftovers()
+
+
+def results(run: Path) -> dict[int, tuple[str, str]]:
+    """Order -> (status, reason)."""
+    frame = RunReader.open(run).table("results").to_pandas()
+    return {int(row.order): (row.status, row.reason) for row in frame.itertuples()}
+
+
+def test_a_killed_guest_fails_its_cell_and_no_other(campaign: Campaign) -> None:
+    campaign.until("[2/4]")
+    (guest,) = campaign.guests()
+    wait_for_traffic(guest)
+    os.kill(guest, signal.SIGKILL)
+    assert campaign.end() == 1, "".join(campaign.said)
+    found = results(campaign.run)
+    assert {order: status for order, (status, _) in found.items()} == {
+        0: "ok",
+        1: "failed",
+        2: "ok",
+        3: "ok",
+    }
+    assert "SIGKILL" in found[1][1]
+    reader = RunReader.open(campaign.run)
+    assert reader.meta["status"] == "partial" and not reader.damaged
+    ledger = reader.table("ledger").to_pandas()
+    assert ledger[ledger.kind == "failed"].note.str.contains("SIGKILL").all()
+    assert not campaign.left_behind()
+
+
+@pytest.mark.parametrize("moment", ["compiling", "[2/4]"])
+def test_ctrl_c_leaves_nothing_and_keeps_what_was_recorded(campaign: Campaign, moment: str) -> None:
+    campaign.until(moment)
+    guests = campaign.guests()
+    campaign.process.send_signal(signal.SIGINT)
+    assert campaign.end() != 0
+    wait_until_gone(guests)
+    assert not campaign.left_behind()
+    reader = RunReader.open(campaign.run)
+    assert reader.meta["status"] == "interrupted" and not reader.damaged
+    if moment.startswith("["):
+        assert results(campaign.run) == {0: ("ok", "")}
+
+
+def test_a_killed_qtrace_takes_its_guests_along_and_the_next_one_sweeps(campaign: Campaign) -> None:
+    campaign.until("[1/4]")
+    guests = campaign.guests()
+    assert guests
+    campaign.process.kill()
+    campaign.process.wait()
+    wait_until_gone(guests)
+    assert campaign.left_behind()
+    assert remove_leftovers()
+    assert not campaign.left_behind()
+    assert RunReader.open(campaign.run).meta["status"] == "running"

@@ -1,0 +1,86 @@
+"""Plans: what comes with qtrace is sound, what people write is checked key by key."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from qtrace.campaign.plan import PlanError, load_plan, plan_names
+from qtrace.model import Direction
+
+MINIMAL = 'name = "x"\n[[cells]]\nnic = "e1000"\nnetdev = "tap"\n'
+
+
+@pytest.mark.parametrize("name", plan_names())
+def test_every_plan_that_comes_with_qtrace_loads(name: str) -> None:
+    assert load_plan(name).name == name
+
+
+def test_quick_covers_what_the_report_promises() -> None:
+    plan = load_plan("quick")
+    pairs = {(cell.nic, cell.netdev, cell.datapath) for cell in plan.cells}
+    virtio = {("virtio-net-pci", *rest) for rest in (("user", "qemu"), ("tap", "qemu"), ("tap", "vhost-net"))}
+    assert pairs == virtio | {("e1000", "user", "qemu"), ("e1000", "tap", "qemu")}
+    assert plan.repetitions >= 3
+    for pair in pairs:
+        mine = [cell for cell in plan.cells if (cell.nic, cell.netdev, cell.datapath) == pair]
+        assert {cell.direction for cell in mine} == {Direction.TX, Direction.RX, None}
+
+
+def test_jobs_are_shuffled_the_same_way_every_time_and_paired() -> None:
+    plan = load_plan("quick")
+    jobs = plan.jobs()
+    assert jobs == plan.jobs()
+    assert [job.order for job in jobs] == list(range(len(jobs)))
+    counts = Counter((job.cell, job.rep, job.probed) for job in jobs)
+    assert len(counts) == len(plan.cells) * plan.repetitions * 2 and set(counts.values()) == {1}
+    for plain, probed in zip(jobs[::2], jobs[1::2], strict=True):
+        assert (plain.cell, plain.rep) == (probed.cell, probed.rep)
+        assert plain.probed != probed.probed
+    assert [job.cell for job in jobs[::2]][: len(plan.cells)] != list(plan.cells)
+
+
+def test_shards_share_the_cells_out() -> None:
+    plan = load_plan("quick")
+    parts = [{job.cell for job in plan.jobs((k, 4))} for k in (1, 2, 3, 4)]
+    assert sum(len(part) for part in parts) == len(plan.cells)
+    assert set.union(*parts) == set(plan.cells)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = ", "not TOML"),
+        ('name = "x"', "at least one"),
+        (MINIMAL + 'netdevs = "y"\n', "unknown key 'netdevs'"),
+        (MINIMAL + 'datapath = "warp"\n', "unknown datapath 'warp'"),
+        (MINIMAL + 'directions = ["up"]\n', "'directions' must be a list"),
+        ("repetitions = 0\n" + MINIMAL, "'repetitions' must be"),
+        ("repetitions = true\n" + MINIMAL, "'repetitions' must be"),
+        (MINIMAL + '[[cells]]\nnic = "e1000"\nnetdev = "tap"\n', "stands twice"),
+        (MINIMAL.replace("tap", "tap,script=/bin/sh"), "cannot be the name"),
+        (MINIMAL + "[seconds]\ntcp = 0\n", "seconds.tcp"),
+        (MINIMAL + "[seconds]\ntcp = inf\n", "seconds.tcp must be a whole number"),
+        (MINIMAL + "[seconds]\ntcp = 2.5\n", "seconds.tcp must be a whole number"),
+        (MINIMAL + f"[seconds]\ntcp = 1{'0' * 400}\n", "seconds.tcp must be a whole number"),
+        (MINIMAL.replace("e1000", "_x"), "cannot be the name"),
+        (MINIMAL.replace("e1000", "é1"), "cannot be the name"),
+        (MINIMAL.replace('"x"', '"../x"'), "cannot be a plan's name"),
+        (MINIMAL.replace('"x"', '"my plan"'), "cannot be a plan's name"),
+        (MINIMAL + "[seconds]\nrr = 1\n", "seconds.rr must be a whole number from 2"),
+        (MINIMAL + "[seconds]\nudp = 1\n", "unknown key 'udp'"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    with pytest.raises(PlanError, match=said):
+        load_plan(str(path))
+
+
+def test_a_plan_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(PlanError, match="cannot read the plan") as caught:
+        load_plan("no-such-plan.toml")
+    assert "quick" in caught.value.hint

@@ -1,0 +1,112 @@
+"""vhost is proved, not assumed: with it on the kernel counts every frame and QEMU none, and the reverse."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qtrace.campaign.brief import make_brief
+from qtrace.lab.guest.guest_image import ensure_image
+from qtrace.lab.guest.kernel import ensure_kernel
+from qtrace.lab.machine.machine import LabMachine
+from qtrace.model import Cell
+from qtrace.store.index import Index
+from qtrace.trace.bpf.prerequisites import ensure_headers
+
+pytestmark = pytest.mark.needs("qemu-system-x86_64", "busybox", "setpriv", "bcc")
+
+DRIVER = Path(__file__).with_name("vhost_driver.py")
+FRAMES = 1009
+IN_KERNEL = {"kprobe"}
+UNCOUNTED = {"kick", "interrupt"}
+
+
+@pytest.fixture(scope="module")
+def answer(index: Index, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    kernel = ensure_kernel()
+    ensure_image(kernel)
+    ensure_headers(release=kernel.release)
+    brief = tmp_path_factory.mktemp("vhost") / "brief.json"
+    make_brief([Cell("virtio-net-pci", "tap", "vhost-net", None, "rr")], index, "", ()).save(brief)
+    said: dict[str, bytes] = {"stdout": b"", "stderr": b""}
+
+    def hear(stream: str, data: bytes) -> None:
+        said[stream] += data
+
+    with LabMachine(share=[brief.parent], kernel=kernel) as machine:
+        status = machine.run(
+            ["env", f"PYTHONPATH={DRIVER.parents[1]}", sys.executable, str(DRIVER), str(brief)],
+            on_output=hear,
+            timeout=420,
+        )
+    assert status == 0, said["stderr"].decode()[-3000:]
+    result: dict[str, Any] = json.loads(said["stdout"])
+    return result
+
+
+@pytest.mark.parametrize("way", ["tx", "rx"])
+@pytest.mark.parametrize("datapath", ["vhost-net", "qemu"])
+def test_one_side_counts_every_frame_and_the_other_none(
+    answer: dict[str, Any], datapath: str, way: str
+) -> None:
+    window = answer[datapath]["windows"][way]
+    assert window["sent"] == FRAMES
+    assert window["moved"]["guest"][f"{way}_packets"] == FRAMES
+    carried = {True: [], False: []}  # type: dict[bool, list[dict[str, Any]]]
+    for row in window["stages"]:
+        assert row["attached"], row
+        if row["direction"] == way and row["stage"] not in UNCOUNTED:
+            carried[(row["how"] in IN_KERNEL) == (datapath == "vhost-net")].append(row)
+    assert {row["frames"] for row in carried[True]} == {FRAMES}
+    assert {(row["calls"], row["frames"]) for row in carried[False]} == {(0, 0)}
+    assert {"deliver"} <= {row["stage"] for row in carried[True]}
+    assert {"deliver"} <= {row["stage"] for row in carried[False]}
+
+
+def test_the_worker_is_there_exactly_with_vhost(answer: dict[str, Any]) -> None:
+    assert answer["vhost-net"]["worker"] and answer["qemu"]["worker"] is None
+    threads = [row["thread"] for row in answer["vhost-net"]["windows"]["tx"]["threads"]]
+    assert any(name.startswith("vhost-") for name in threads)
+
+
+def test_nothing_was_lost(answer: dict[str, Any]) -> None:
+    for datapath in ("vhost-net", "qemu"):
+        for window in answer[datapath]["windows"].values():
+            assert not [row for row in window["ledger"] if row["kind"] in ("lost", "missed", "unattached")]
+
+
+def test_vhost_s_probes_are_kept_within_the_budget_too(answer: dict[str, Any]) -> None:
+    limited = answer["limited"]
+    assert limited["pauses"] >= 1 and limited["hits"] > 0
+    assert 0 < limited["on"] < 10 * FRAMES and limited["off"] == 0
+
+
+def test_each_worker_s_frames_are_its_queue_s(answer: dict[str, Any]) -> None:
+    queues = answer["queues"]
+    assert queues["workers"] == 3
+    expected = {(name, queue): frames for name, queue, frames in queues["sent"]}
+    assert sorted(expected.values()) == [17, 31, 47]
+    for stage in ("deliver", "complete"):
+        counted = {
+            (row["netdev"], row["queue"]): row["frames"]
+            for row in queues["queues"]
+            if (row["direction"], row["stage"]) == ("tx", stage)
+        }
+        assert counted == expected
+
+
+@pytest.mark.parametrize("way", ["tx", "rx"])
+@pytest.mark.parametrize("datapath", ["vhost-net", "qemu"])
+def test_frames_are_followed_where_they_are_carried(answer: dict[str, Any], datapath: str, way: str) -> None:
+    """A batch of vhost's is matched as one where it is given back as one, else its frames are ambiguous."""
+    rows = [row for row in answer[datapath]["windows"][way]["frames"] if row["direction"] == way]
+    carried = "kernel" if datapath == "vhost-net" else "qemu"
+    assert carried in {row["carried"] for row in rows}
+    for row in rows:
+        expected = FRAMES if row["carried"] == carried else 0
+        assert row["frames"] == row["matched"] + row["ambiguous"] == expected, row
+        assert not row["unmatched"], row

@@ -1,0 +1,152 @@
+"""Runs in the lab machine: 1009 frames each way over a tap with or without vhost, every count as JSON."""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from frames import frames_from, frames_to_guest, frames_to_host
+
+from qtrace.campaign.brief import Brief
+from qtrace.lab.guest.accel import choose_accelerator
+from qtrace.lab.link.connection import open_network
+from qtrace.lab.link.tap import open_queues
+from qtrace.measure.attacher import Attacher
+from qtrace.model import Cell
+from qtrace.probes import families
+from qtrace.proc import vhost_workers
+from qtrace.store.index import open_index
+from qtrace.trace.bpf.calibrate import ASSUMED
+from qtrace.trace.budget.overhead_budget import Budget
+from qtrace.trace.budget.regulator import Regulator, Window
+from qtrace.trace.session.engine import Engine, open_engine
+
+FRAMES = 1009
+# Device in the guest, netdev, queue, frames.
+QUEUES = (("eth0", "net0", 0, 17), ("eth1", "net1", 0, 31), ("eth1", "net1", 1, 47))
+
+
+def main() -> None:
+    brief = Brief.load(Path(sys.argv[1]))
+    answer: dict[str, object] = {}
+    with open_engine() as engine:
+        load_all(engine)
+        attacher = Attacher(engine, open_index(brief.index))
+        for datapath in ("vhost-net", "qemu"):
+            cell = Cell("virtio-net-pci", "tap", datapath, None, "rr")
+            paths = [*brief.paths_of(cell), *brief.other_datapath(cell)]
+            two = 2 if datapath == "vhost-net" else 1
+            with (
+                open_network(
+                    cell.nic, cell.netdev, datapath, choose_accelerator(), processors=two
+                ) as network,
+                attacher.attach(network.guest.pid, paths) as session,
+            ):
+                windows = {}
+                for way, send in (("tx", frames_to_host), ("rx", frames_to_guest)):
+                    before = network.device_counters()
+                    session.start()
+                    sent = send(network, FRAMES)
+                    _arrived(network, before, way)
+                    _settle(session)
+                    session.stop()
+                    after = network.device_counters()
+                    moved = {
+                        side: {key: after[side][1][key] - old for key, old in counters.items()}
+                        for side, (_, counters) in before.items()
+                    }
+                    windows[way] = {"sent": sent, "moved": moved, **session.read().tables()}
+                answer[datapath] = {
+                    "worker": next(iter(vhost_workers(network.guest.pid)), None),
+                    "windows": windows,
+                }
+                if datapath == "vhost-net":
+                    answer["limited"] = limited(network, session)
+                    answer["queues"] = queues(network, session)
+    print(json.dumps(answer))
+
+
+def limited(network, session) -> object:  # type: ignore[no-untyped-def]
+    """Frames to the host within far too small a budget: what was counted in windows, and in pauses."""
+    frames = {True: 0, False: 0}
+
+    def keep(window: Window) -> None:
+        for slot, stage in enumerate(window.counted.stages):
+            if stage.probe.function == "tun_sendmsg":
+                frames[window.on] += window.counted.total(slot).frames
+
+    regulator = Regulator(session, Budget(0.001), ASSUMED, keep)
+    session.start()
+    regulator.begin()
+    sending = threading.Thread(target=frames_to_host, args=(network, 10 * FRAMES))
+    sending.start()
+    while sending.is_alive():
+        regulator.run(0.1)
+    sending.join()
+    session.stop()
+    regulator.end()
+    seen = session.read()
+    session.resume()
+    return {"pauses": regulator.pauses, "on": frames[True], "off": frames[False], "hits": seen.hits}
+
+
+def load_all(engine: Engine) -> None:
+    """Have this kernel's verifier, which is stricter than newer ones, accept every program at a function."""
+    points = [point for family in families() for point in family.points]
+    programs = {name for point in points for kind, name in point.programs if kind != "raw_tracepoint"}
+    for name in sorted(programs):
+        engine._module.load_func(name.encode(), engine._module.KPROBE)
+
+
+def queues(network, session) -> object:  # type: ignore[no-untyped-def]
+    """One more NIC with two queues, each with a worker of its own: what every worker carried."""
+    with contextlib.ExitStack() as stack:
+        taps = stack.enter_context(open_queues(network.space, "queued", 2))
+        for number, tap in enumerate(taps):
+            vhost = os.open("/dev/vhost-net", os.O_RDWR)
+            stack.callback(os.close, vhost)
+            network.guest.hand_over(f"tap{number}", tap)
+            network.guest.hand_over(f"vhost{number}", vhost)
+        handed = {"fds": "tap0:tap1", "vhost": True, "vhostfds": "vhost0:vhost1"}
+        network.guest.qmp("netdev_add", type="tap", id="net1", **handed)
+        more = {"mq": True, "vectors": 6, "romfile": ""}
+        network.guest.qmp("device_add", driver="virtio-net-pci", netdev="net1", id="nic1", **more)
+        network.space.ip("link", "set", "queued", "up")
+        network.guest.sh(
+            "echo 1 >/sys/bus/pci/rescan; tries=0; until ip link set eth1 up 2>/dev/null || "
+            "[ $((tries += 1)) -gt 200 ]; do usleep 100000; done; ip link set eth1 up",
+            timeout=60,
+        )
+        session.start()
+        sent = [
+            [name, queue, frames_from(network, device, frames, queue)]
+            for device, name, queue, frames in QUEUES
+        ]
+        _settle(session)
+        session.stop()
+        return {"sent": sent, "workers": len(vhost_workers(network.guest.pid)), **session.read().tables()}
+
+
+def _arrived(network, before, way) -> None:  # type: ignore[no-untyped-def]
+    """Until both ends have counted every frame: what the guest sends, the tap receives."""
+    keys = {"guest": f"{way}_packets", "tap": "rx_packets" if way == "tx" else "tx_packets"}
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        now = network.device_counters()
+        if all(now[side][1][key] >= before[side][1][key] + FRAMES for side, key in keys.items()):
+            return
+        time.sleep(0.1)
+
+
+def _settle(session) -> None:  # type: ignore[no-untyped-def]
+    until, last = time.monotonic() + 20, None
+    while (now := session.read().counts) != last and time.monotonic() < until:
+        last = now
+        time.sleep(0.3)
+
+
+if __name__ == "__main__":
+    main()
