@@ -26,8 +26,8 @@ from qtrace.measure.scaling import Suppression
 from qtrace.progress import SILENT
 from qtrace.store.index import Index
 from qtrace.trace.bpf.calibrate import ASSUMED, Cost
+from qtrace.trace.budget import regulator as regulator_module
 from qtrace.trace.budget.overhead_budget import Budget
-from qtrace.trace.budget.overhead_budget import regulator as regulator_module
 from qtrace.trace.budget.regulator import Regulator
 from qtrace.trace.session.engine import open_engine
 
