@@ -14,12 +14,13 @@ DEBIAN_PACKAGES := \
 	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch vde2 nftables passt perl-base \
 	tcpdump bpftrace dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
-.PHONY: help setup report test check accuracy accuracy-symbols bench-index bench-overhead reach reliability clean
+.PHONY: help setup report test check docs accuracy accuracy-symbols bench-index bench-overhead reach reliability clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make test     set up what is missing, run every test'
-	@echo 'make check    lint and types only'
+	@echo 'make check    lint and types, and that the generated pages are true'
+	@echo 'make docs     write the generated pages: docs/cli.md, docs/qtrace.1, the verbs in README …'
 	@echo 'make accuracy hold the index against the calls that really happen, labelled sites and other tools'
 	@echo 'make accuracy-symbols  find the functions of a stripped build, hold them against its symbols'
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
@@ -38,6 +39,11 @@ report: setup
 check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy -p qtrace
+	@$(BIN)/python -m pytest -q --no-header tests/generated
+
+# Pages and parts of pages that are made from the code; `make check` compares them.
+docs: setup
+	@$(BIN)/python tests/generated/write.py
 
 test: check
 	@$(BIN)/python -m pytest

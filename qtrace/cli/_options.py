@@ -21,8 +21,8 @@ index_option = click.option(
     "index_name",
     default="",
     metavar="VERSION|FILE",
-    help="Which source index to ask: a QEMU version that was indexed (7.2.22, or 7.2.22+libraries), or an "
-    "index file [default: the one used last].",
+    help="Ask this source index: a QEMU version that was indexed (7.2.22, or 7.2.22+libraries), or an index "
+    "file [default: the one used last].",
 )
 
 level_option = click.option(
@@ -30,17 +30,17 @@ level_option = click.option(
     type=click.Choice([level.value for level in Level]),
     default=Level.STAGES.value,
     show_default=True,
-    help="How much is measured: counts is system calls and what devices count anyway, without a probe in "
-    "QEMU; stages the path's stages; full every function of the path that has a place in the binary.",
+    help="How much to measure. counts: system calls and the devices' own counters, without a probe in QEMU; "
+    "stages: the path's stages; full: every function of the path that has a place in the binary.",
 )
 budget_option = click.option(
     "--max-overhead",
     "budget",
     default="",
     metavar="PERCENT|none",
-    help="The share of one processor that probes may take on the mean. Above it functions are counted in "
-    "windows and scaled, with an interval; none is exact counts at any cost [default: 5%, with --level full "
-    "none].",
+    help="The share of one processor that probes may take on the mean. Above it, functions are counted in "
+    "windows and scaled, with an interval; none gives exact counts at any cost [default: 5%, with --level "
+    "full none].",
 )
 
 

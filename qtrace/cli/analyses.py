@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import click
 
-from qtrace.analyses.methods.registry import analyses
 from qtrace.cli._console import echo_json
+from qtrace.cli._help import Verb
 
 __all__ = ["command"]
 
 
-@click.command("analyses")
+@click.command(
+    "analyses",
+    cls=Verb,
+    examples=(("qtrace analyses", "the questions that a report answers"),),
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(form: str) -> None:
-    """List the questions that a run can be asked ('qtrace report RUN --format json' answers them)."""
+    """List the questions that the analyses answer about a run.
+
+    'qtrace report RUN --format json' answers all of them.
+    """
+    from qtrace.analyses.methods.registry import analyses
+
     known = analyses()
     if form == "json":
         echo_json(

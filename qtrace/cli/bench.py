@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._console import ConsoleProgress, pass_on
+from qtrace.cli._help import Verb, completing
 from qtrace.cli._options import index_option
 
 if TYPE_CHECKING:
@@ -29,15 +30,39 @@ def _shard(context: click.Context, parameter: click.Parameter, value: str) -> tu
     raise click.BadParameter("give k/n, for instance 2/8: the second of eight parts")
 
 
-@click.command("bench")
-@click.argument("plan")
+def _plans() -> list[str]:
+    from qtrace.campaign.plan import plan_names
+
+    return plan_names()
+
+
+@click.command(
+    "bench",
+    cls=Verb,
+    examples=(
+        ("qtrace bench quick", "compare user, tap and vhost, with and without probes"),
+        ("qtrace bench MY-PLAN.toml --report FOLDER", "a plan of your own, and its report"),
+    ),
+)
+@click.argument("plan", shell_complete=completing(_plans, files=True))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The run's folder [default: runs/PLAN-TIME]."
 )
-@click.option("--venue", type=click.Choice(["auto", "host", "vm"]), default="auto", show_default=True)
+@click.option(
+    "--venue",
+    type=click.Choice(["auto", "host", "vm"]),
+    default="auto",
+    show_default=True,
+    help="host: on this machine; vm: in the lab machine; auto: on this machine if it can.",
+)
 @click.option("--report", type=click.Path(path_type=Path), help="Render the report into this folder as well.")
 @click.option(
-    "--shard", callback=_shard, default="1/1", show_default=True, help="Only part k of n of the plan."
+    "--shard",
+    callback=_shard,
+    default="1/1",
+    show_default=True,
+    metavar="K/N",
+    help="Measure only part K of N of the plan.",
 )
 @index_option
 @click.option("--brief", type=click.Path(path_type=Path), hidden=True)
@@ -50,9 +75,10 @@ def command(
     index_name: str,
     brief: Path | None,
 ) -> None:
-    """Measure every cell of PLAN (a name such as `quick`, or a TOML file), with and without probes.
+    """Measure every cell of PLAN, with and without probes, and record the run.
 
-    Where this machine lacks what the comparison needs, all of it happens in the lab machine.
+    PLAN is the name of a plan that comes with qtrace (quick), or a TOML file. Where this machine lacks root,
+    KVM, vhost-net or kernel probes, the plan is carried out in the lab machine.
     """
     from qtrace.campaign.carry_out import new_run_folder
     from qtrace.campaign.plan import load_plan

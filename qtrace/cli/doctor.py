@@ -7,14 +7,22 @@ import sys
 import click
 
 from qtrace.cli._console import echo_json
+from qtrace.cli._help import Verb
 
 __all__ = ["command"]
 
 
-@click.command("doctor")
+@click.command(
+    "doctor",
+    cls=Verb,
+    examples=(("qtrace doctor", "each thing that is missing, and the command that mends it"),),
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(form: str) -> None:
-    """Check everything that qtrace uses. Exit status 1 if 'qtrace bench' cannot run here."""
+    """Check every program, package, kernel feature and right that qtrace uses.
+
+    The exit status is 1 if 'qtrace bench' cannot run here.
+    """
     from qtrace.doctor import check_machine
 
     checks = check_machine()

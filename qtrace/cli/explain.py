@@ -9,15 +9,28 @@ import click
 
 from qtrace.cli._console import echo_json, plain
 from qtrace.cli._explanation import as_markdown, as_mermaid, as_text, clients, places
+from qtrace.cli._help import Verb
 from qtrace.cli._options import flag_errors, index_option
 from qtrace.errors import QtraceError, TargetError
 
 __all__ = ["command"]
 
 
-@click.command("explain", context_settings={"ignore_unknown_options": False})
+@click.command(
+    "explain",
+    cls=Verb,
+    context_settings={"ignore_unknown_options": False},
+    examples=(
+        (
+            "qtrace explain -- qemu-system-x86_64 -nic tap",
+            "NICs, back ends, every option, rights, other forms",
+        ),
+        ("qtrace explain --pid PID", "the command line of a QEMU that runs"),
+        ("qtrace explain --format mermaid --file LINE.txt", "the network as a diagram"),
+    ),
+)
 @click.argument("line", nargs=-1, type=click.UNPROCESSED)
-@click.option("--pid", type=int, help="Explain the line of a process that runs.")
+@click.option("--pid", type=int, help="Explain the command line of this process.")
 @click.option("--file", "file", metavar="FILE", help="Read the line from a file, '-' for standard input.")
 @click.option(
     "--config", multiple=True, metavar="FILE", help="Read this file where the line names it with -readconfig."
@@ -27,7 +40,7 @@ __all__ = ["command"]
     is_flag=True,
     help="Go on where an option, a machine or a device is unknown, and list it: another release may have it.",
 )
-@click.option("--all", "every", is_flag=True, help="Show the options that the line does not set, too.")
+@click.option("--all", "every", is_flag=True, help="Show the options that the line does not set as well.")
 @click.option(
     "--format",
     "form",
@@ -46,10 +59,11 @@ def command(
     form: str,
     index_name: str,
 ) -> None:
-    """Say what a QEMU command line means for its network: qtrace explain -- qemu-system-x86_64 …
+    """Explain a QEMU command line: its NICs, its back ends, and every option of its network.
 
-    The line follows '--', as words or as one quoted text, or comes from --file or --pid. Nothing of it is
-    run and no file that it names is opened. Where QEMU would refuse it, so does explain (exit status 1).
+    The line follows '--', as words or as one quoted text, or comes from --file or --pid. Nothing of the line
+    is run, and no file that the line names is opened. A line that QEMU would refuse is
+    refused (exit status 1).
     """
     from qtrace.explain.explanation import Reader
     from qtrace.store.index import find_index

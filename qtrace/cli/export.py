@@ -9,21 +9,27 @@ from pathlib import Path
 import click
 
 from qtrace.cli._console import plain
+from qtrace.cli._help import Verb
 from qtrace.errors import StoreError
-from qtrace.report.formats.frame_times import sampled_frames
-from qtrace.store.run import RunReader
 
 __all__ = ["command"]
 
 
-@click.command("export")
+@click.command(
+    "export",
+    cls=Verb,
+    examples=(
+        ("qtrace export RUN --to perfetto -o FILE", "the sampled frames as a timeline for ui.perfetto.dev"),
+        ("qtrace export RUN --to pcapng -o FILE", "the sampled frames as packets for Wireshark"),
+    ),
+)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--to",
     "form",
     type=click.Choice(["perfetto", "pcapng"]),
     required=True,
-    help="perfetto: a timeline for ui.perfetto.dev; pcapng: packets for Wireshark.",
+    help="perfetto is a timeline for ui.perfetto.dev, pcapng is packets for Wireshark.",
 )
 @click.option(
     "-o",
@@ -32,14 +38,18 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="The file to write; it must not be there yet.",
+    help="Write this file, which must not be there yet.",
 )
 def command(run: Path, form: str, output: Path) -> None:
-    """Write the sampled frames of RUN (recorded with 'qtrace record PID --sample N') to FILE.
+    """Write the sampled frames of RUN to FILE, for Perfetto or Wireshark.
 
-    perfetto: threads as tracks, a frame's stages as slices, arrows where it goes on elsewhere. pcapng: each
-    frame with its first 256 bytes, nanoseconds, and the time at each stage as its comment.
+    'qtrace record PID --sample N' samples frames. perfetto shows threads as tracks and a frame's stages as
+    slices, with an arrow to the thread where the frame goes on. pcapng has each frame with its first 256
+    bytes, its time in nanoseconds, and its time at each stage as a comment.
     """
+    from qtrace.report.formats.frame_times import sampled_frames
+    from qtrace.store.run import RunReader
+
     if output.exists():
         raise StoreError(f"{output} is there already", hint="choose another name, or remove it")
     reader = RunReader.open(run)

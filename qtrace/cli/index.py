@@ -7,13 +7,25 @@ from pathlib import Path
 import click
 
 from qtrace.cli._console import ConsoleProgress, echo_json
+from qtrace.cli._help import Verb
 
 __all__ = ["command"]
 
 
-@click.command("index")
+@click.command(
+    "index",
+    cls=Verb,
+    examples=(
+        ("qtrace index", "the installed QEMU's source becomes an index (15 s)"),
+        ("qtrace index --debian trixie", "the QEMU of another Debian release"),
+        ("qtrace index --source TREE", "an unpacked tree; nothing is built"),
+        ("qtrace index --libraries", "libslirp's and libvdeplug's source too"),
+    ),
+)
 @click.option(
-    "--source", type=click.Path(path_type=Path, file_okay=False), help="An unpacked QEMU tree, nothing built."
+    "--source",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Index this unpacked QEMU tree; nothing in it has to be built.",
 )
 @click.option(
     "--binary",
@@ -25,14 +37,14 @@ __all__ = ["command"]
     "suite",
     default="",
     metavar="SUITE",
-    help="Fetch and index the QEMU of another Debian release (trixie); it is not installed.",
+    help="Fetch and index the QEMU of another Debian release (trixie), without installing it.",
 )
 @click.option(
     "--library",
     "trees",
     multiple=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Index this unpacked libslirp or libvdeplug too: walks go on into it. May be given twice.",
+    help="Index this unpacked libslirp or libvdeplug too: walks go on into the library. May be given twice.",
 )
 @click.option(
     "--libraries",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._console import ConsoleProgress, echo_json, pass_on, plain
+from qtrace.cli._help import VerbGroup, completing
 
 if TYPE_CHECKING:
     from qtrace.lab.mode.live_lab import Lab
@@ -20,15 +21,27 @@ _format = click.option(
 )
 
 
-@click.group("lab")
+def _modes() -> list[str]:
+    from qtrace.lab.mode.mode import load_modes
+
+    return [mode.name for mode in load_modes()]
+
+
+def _machines() -> list[str]:
+    from qtrace.lab.mode.running_labs import labs
+
+    return [name for entry in labs() for name in entry.guests] + ["host", "lan", "router", "internet"]
+
+
+@click.group("lab", cls=VerbGroup)
 def command() -> None:
-    """Start a connection mode in network namespaces of its own, look at it, take it down."""
+    """Start a connection mode in network namespaces of its own, log in, and end it."""
 
 
-@command.command("list")
+@command.command("list", examples=(("qtrace lab list", "the connection modes, each with a picture"),))
 @_format
 def list_modes(form: str) -> None:
-    """The modes, each with a one-line picture."""
+    """List the connection modes, each with a picture of one line."""
     from qtrace.lab.mode.mode import load_modes
 
     modes = load_modes()
@@ -41,16 +54,30 @@ def list_modes(form: str) -> None:
         click.echo(f"{mode.name:<{width}}  {mode.title}\n{'':<{width}}  {mode.picture}\n")
 
 
-@command.command()
-@click.argument("mode")
+@command.command(examples=(("qtrace lab up tap --guests 2", "a mode, live; Ctrl-C ends it"),))
+@click.argument("mode", shell_complete=completing(_modes))
 @click.option("--nic", default="", help="The guests' NIC model [default: the mode's, mostly virtio-net-pci].")
-@click.option("--guests", type=click.IntRange(1, 8), default=1, show_default=True)
-@click.option("--venue", type=click.Choice(["host", "vm"]), default="host", show_default=True)
-@click.option("--run", "line", default="", help="Run this in vm1 and end the lab, with its exit status.")
+@click.option(
+    "--guests", type=click.IntRange(1, 8), default=1, show_default=True, metavar="N", help="Start N guests."
+)
+@click.option(
+    "--venue",
+    type=click.Choice(["host", "vm"]),
+    default="host",
+    show_default=True,
+    help="host: on this machine; vm: in the lab machine.",
+)
+@click.option(
+    "--run",
+    "line",
+    default="",
+    metavar="COMMAND",
+    help="Run COMMAND in vm1 and end the lab with its exit status.",
+)
 def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
-    """Start MODE, print every command that made it and what to try, and stay until Ctrl-C.
+    """Start MODE, print every command that made it and some to try, and stay until Ctrl-C.
 
-    In the lab machine (--venue vm) it is out of reach of other terminals: use --run.
+    In the lab machine (--venue vm) other terminals cannot reach the lab: use --run.
     """
     from qtrace.lab.host.owned import remove_leftovers
     from qtrace.lab.mode.live_lab import open_lab
@@ -109,10 +136,10 @@ def _show(lab: Lab) -> None:
     click.echo("")
 
 
-@command.command()
+@command.command(examples=(("qtrace lab status", "the labs that run, with their guests"),))
 @_format
 def status(form: str) -> None:
-    """The labs that run, whoever started them."""
+    """List the labs that run, whoever started them."""
     from pathlib import Path
 
     from qtrace.lab.mode.running_labs import labs
@@ -146,11 +173,14 @@ def status(form: str) -> None:
             click.echo(text + ("" if guest["runs"] else " (has ended)"))
 
 
-@command.command()
+@command.command(examples=(("qtrace lab down --all", "end all labs, and remove a killed lab's remains"),))
 @click.argument("names", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every lab, and what dead ones have left.")
+@click.option("--all", "everything", is_flag=True, help="End every lab, and remove the remains of dead ones.")
 def down(names: tuple[str, ...], everything: bool) -> None:
-    """End labs by name, or --all: also finds and removes what a killed lab has left, and nothing else."""
+    """End labs by name, or all labs.
+
+    --all also removes the namespaces and folders that a killed lab has left, and nothing else.
+    """
     from qtrace.lab.mode.running_labs import labs, stop
 
     running = [entry.name for entry in labs()]
@@ -165,14 +195,23 @@ def down(names: tuple[str, ...], everything: bool) -> None:
         click.echo("nothing to remove")
 
 
-@command.command(context_settings={"ignore_unknown_options": True})
-@click.argument("machine")
+@command.command(
+    context_settings={"ignore_unknown_options": True},
+    examples=(
+        ("qtrace lab shell vm1", "the guest's console; Ctrl-] leaves it"),
+        ("qtrace lab shell lan -- ip neighbour", "a command on host, lan, router or internet"),
+    ),
+)
+@click.argument("machine", shell_complete=completing(_machines))
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-@click.option("--timeout", type=float, default=3600.0, show_default=True, help="Seconds.")
+@click.option(
+    "--timeout", type=float, default=3600.0, show_default=True, metavar="S", help="Give up after S seconds."
+)
 def shell(machine: str, words: tuple[str, ...], timeout: float) -> None:
-    """Run a command in MACHINE (vm1, or LAB:vm1; host, lan, router, internet), or log in on its console.
+    """Run a command in a machine of a lab, or log in on a guest's console.
 
-    The exit status is the command's.
+    MACHINE is a guest (vm1, or LAB:vm1) or a namespace (host, lan, router, internet). The exit status is the
+    command's.
     """
     from qtrace.lab.mode.login import open_console, run_in_guest, run_in_space
     from qtrace.lab.mode.running_labs import find_machine

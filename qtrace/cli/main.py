@@ -7,24 +7,34 @@ import pkgutil
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
 import qtrace.cli
 from qtrace import __version__
 from qtrace.cli._console import nobody_reads
+from qtrace.cli._help import VerbGroup
 from qtrace.errors import QtraceError
 
-__all__ = ["main"]
+__all__ = ["command", "main"]
 
 
 class _ReaderGone(Exception):
     """Nobody reads our answer any more: `qtrace map | head`."""
 
 
-class _Verbs(click.Group):
+class _Verbs(VerbGroup):
     """Loads a verb's module only when it is asked for, so that `walk` never pays for pandas."""
+
+    sections: ClassVar[dict[str, tuple[str, ...]]] = {
+        "QEMU's source": ("index", "map", "walk", "show"),
+        "A command line": ("explain",),
+        "A running QEMU": ("symbols", "probes", "trace", "record", "export"),
+        "Guests that qtrace starts": ("lab", "reach", "bench"),
+        "Results": ("report", "analyses"),
+        "This machine": ("doctor", "completion"),
+    }
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -46,7 +56,7 @@ class _Verbs(click.Group):
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="qtrace")
-def _group() -> None:
+def command() -> None:
     """Read a packet's path out of QEMU's source, then measure it on a running QEMU."""
 
 
@@ -64,7 +74,7 @@ def main() -> None:
         if signal.getsignal(request) is signal.SIG_DFL:
             signal.signal(request, _interrupt)
     try:
-        status = _group.main(standalone_mode=False)
+        status = command.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.ClickException as exc:
         exc.show()

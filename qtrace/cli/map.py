@@ -7,23 +7,31 @@ from typing import Any
 import click
 
 from qtrace.cli._console import echo_json, plain
+from qtrace.cli._help import Verb
 from qtrace.cli._options import flag_errors, index_option
 
 __all__ = ["command"]
 
 
-@click.command("map")
+@click.command(
+    "map",
+    cls=Verb,
+    examples=(
+        ("qtrace map", "every back end and NIC with its callbacks"),
+        ("qtrace map --diff 7.2.22 10.0.13", "the changes between two indexed trees"),
+    ),
+)
 @click.option(
     "--diff",
     "pair",
     nargs=2,
     metavar="A B",
-    help="What changed from index A to index B, each a QEMU version that was indexed, or an index file.",
+    help="Show the changes from index A to index B, each a QEMU version that was indexed, or an index file.",
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @index_option
 def command(pair: tuple[str, str] | None, form: str, index_name: str) -> None:
-    """List every back end and NIC, with the functions that carry its frames."""
+    """List every back end and NIC with the functions that carry its frames."""
     from qtrace.path.catalogue import map_tree
     from qtrace.path.difference import difference
     from qtrace.store.index import find_index

@@ -9,23 +9,31 @@ from typing import Any
 import click
 
 from qtrace.cli._console import ConsoleProgress, echo_json, plain
+from qtrace.cli._help import Verb
 from qtrace.cli._options import index_option
 
 __all__ = ["command"]
 
 
-@click.command("probes")
-@click.option("--pid", type=click.IntRange(min=1), help="The probes of this running QEMU's paths instead.")
-@click.option(
-    "--netdev", default="", help="With --pid: the id of the netdev, where the QEMU has several NICs."
+@click.command(
+    "probes",
+    cls=Verb,
+    examples=(
+        ("qtrace probes", "every probe family, and whether it works here"),
+        ("qtrace probes --pid PID", "the place of each probe in a running QEMU"),
+    ),
 )
+@click.option(
+    "--pid", type=click.IntRange(min=1), help="List the probes of this running QEMU's paths instead."
+)
+@click.option("--netdev", default="", help="With --pid: only the NIC on the netdev of this id.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @index_option
 def command(pid: int | None, netdev: str, form: str, index_name: str) -> None:
-    """List the eBPF probe families with the functions that each measures and whether it works here.
+    """List the eBPF probe families: the functions that each measures, and whether it works here.
 
-    With --pid: where each stage of that process's paths would be probed, or why it cannot be. Nothing is
-    attached.
+    With --pid, list each stage of that process's paths with the place of its probe, or with the reason why it
+    has none. Nothing is attached.
     """
     if pid is not None:
         _of_process(pid, netdev, form, index_name)

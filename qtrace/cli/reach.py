@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qtrace.cli._console import ConsoleProgress, echo_json, pass_on, plain
+from qtrace.cli._help import Verb, completing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,17 +29,37 @@ _TITLES = {
 }
 
 
-@click.command("reach")
-@click.argument("modes", nargs=-1)
+def _modes() -> list[str]:
+    from qtrace.lab.mode.mode import load_modes
+
+    return [mode.name for mode in load_modes()]
+
+
+@click.command(
+    "reach",
+    cls=Verb,
+    examples=(
+        ("qtrace reach", "every connection mode, tried, beside the manual's claims"),
+        ("qtrace reach tap-nat --format md", "one mode, as Markdown"),
+    ),
+)
+@click.argument("modes", nargs=-1, shell_complete=completing(_modes))
 @click.option("--nic", default="", help="The guests' NIC model [default: each mode's own].")
-@click.option("--venue", type=click.Choice(["auto", "host", "vm"]), default="auto", show_default=True)
+@click.option(
+    "--venue",
+    type=click.Choice(["auto", "host", "vm"]),
+    default="auto",
+    show_default=True,
+    help="host: on this machine; vm: in the lab machine; auto: on this machine if it can.",
+)
 @click.option(
     "--format", "form", type=click.Choice(["table", "json", "md"]), default="table", show_default=True
 )
 def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
-    """Start each of MODES (all, without any) with two guests and try every way by ARP, ICMP, TCP and UDP.
+    """Try who reaches whom in each connection mode, by ARP, ICMP, TCP and UDP.
 
-    Beside what was observed stands what QEMU's documentation claims, and which rights were needed.
+    Each of MODES (all modes, if none is named) is started with two guests. Beside each result stand the claim
+    of QEMU's documentation and the rights that the mode needed.
     """
     from qtrace.binary.file.version import qemu_version
     from qtrace.lab.guest.guest import find_qemu

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from qtrace.cli._console import ConsoleProgress, echo_json, plain
+from qtrace.cli._help import Verb
 from qtrace.cli._options import budget_option, effort_of, index_option, level_option
 
 __all__ = ["command"]
@@ -18,7 +19,18 @@ _FIRST = ("suppressed", "left out")
 _FUNCTIONS = 8  # shown of those that were sampled
 
 
-@click.command("record")
+@click.command(
+    "record",
+    cls=Verb,
+    examples=(
+        ("qtrace record PID", "count the stages of a running QEMU for 10 s"),
+        ("qtrace record PID --sample 100", "keep one frame in 100 with its time at each stage too"),
+        (
+            "qtrace record PID --level full --max-overhead 2%",
+            "every function, within 2 % of a processor",
+        ),
+    ),
+)
 @click.argument("pid", type=click.IntRange(min=1))
 @click.option(
     "--duration",
@@ -28,20 +40,20 @@ _FUNCTIONS = 8  # shown of those that were sampled
     metavar="S",
     help="How long to count, in seconds.",
 )
-@click.option("--netdev", "netdev", default="", help="Only the NIC on the netdev of this id.")
+@click.option("--netdev", "netdev", default="", help="Count only the NIC on the netdev of this id.")
 @click.option(
     "--cpu-hertz",
     type=click.IntRange(0, 997),
     default=199,
     show_default=True,
     metavar="N",
-    help="How often a second to look what the threads execute, on each processor; 0 not at all.",
+    help="Samples of the threads' CPU time, a second and processor; 0 takes none.",
 )
 @click.option(
     "--sample",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Keep one frame in N: when it passed each stage, and its first 256 bytes. See 'qtrace export'.",
+    help="Keep one frame in N: its time at each stage, and its first 256 bytes. See 'qtrace export'.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The run's folder [default: runs/PID-TIME]."
@@ -62,11 +74,10 @@ def command(
     form: str,
     index_name: str,
 ) -> None:
-    """Attach to the running QEMU with process id PID and count what passes each stage of its paths.
+    """Count the frames that pass each stage of the running QEMU with process id PID, and keep the counts.
 
-    Its NICs and netdevs are read from its command line and from its memory, and what each counts is kept
-    apart. Ctrl-C ends the window early and keeps what was
-    counted; the run can be rendered with 'qtrace report'.
+    The NICs and netdevs are read from the process's command line and memory, and each has counts of its own.
+    Ctrl-C ends the window early and keeps the counts. 'qtrace report' renders the run.
     """
     from datetime import datetime
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from qtrace.cli._console import echo_json
+from qtrace.cli._help import Verb
 from qtrace.report.answers import Answers
 from qtrace.report.render import FORMATS, render
 from qtrace.store.run import RunReader
@@ -14,13 +15,17 @@ from qtrace.store.run import RunReader
 __all__ = ["command"]
 
 
-@click.command("report")
+@click.command(
+    "report",
+    cls=Verb,
+    examples=(("qtrace report RUN", "render a stored run as Markdown, HTML and SVG"),),
+)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the report; by default RUN/report.",
+    help="The report's folder [default: RUN/report].",
 )
 @click.option(
     "--format", "form", type=click.Choice(["all", *FORMATS, "json"]), default="all", show_default=True
@@ -28,7 +33,7 @@ __all__ = ["command"]
 def command(run: Path, output: Path | None, form: str) -> None:
     """Render the report of RUN, a folder that 'qtrace bench' or 'qtrace record' wrote.
 
-    With --format json the answers to all analyses go to stdout and no file is written.
+    With --format json the answers of all analyses go to stdout, and no file is written.
     """
     reader = RunReader.open(run)
     if form == "json":

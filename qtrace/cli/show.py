@@ -7,20 +7,28 @@ from typing import Any
 import click
 
 from qtrace.cli._console import echo_json, plain
+from qtrace.cli._help import Verb
 from qtrace.cli._options import flag_errors, index_option
 
 __all__ = ["command"]
 
 
-@click.command("show")
+@click.command(
+    "show",
+    cls=Verb,
+    examples=(
+        ("qtrace show tap_receive_iov", "its callers, its callees, the tables that hold it"),
+        ("qtrace show --unresolved", "the indirect calls that the index could not resolve"),
+    ),
+)
 @click.argument("symbol", required=False)
-@click.option("--unresolved", is_flag=True, help="List the indirect calls of which nothing is known.")
+@click.option("--unresolved", is_flag=True, help="List the indirect calls that are not resolved.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @index_option
 def command(symbol: str | None, unresolved: bool, form: str, index_name: str) -> None:
-    """Show everything that the source index knows of the function SYMBOL.
+    """Show a function of QEMU: its callers, its callees, and the tables that hold it.
 
-    With --unresolved, every indirect call that could not be resolved, of SYMBOL or of the whole tree.
+    With --unresolved, list every indirect call that could not be resolved, in SYMBOL or in the whole tree.
     """
     from qtrace.path.show import about, unresolved_calls
     from qtrace.store.index import find_index

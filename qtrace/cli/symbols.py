@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from qtrace.cli._console import ConsoleProgress, echo_json, plain
+from qtrace.cli._help import Verb
 from qtrace.cli._options import index_option
 
 __all__ = ["command"]
@@ -15,25 +16,32 @@ __all__ = ["command"]
 _PATHS = ("net/", "hw/net/", "hw/virtio/")
 
 
-@click.command("symbols")
+@click.command(
+    "symbols",
+    cls=Verb,
+    examples=(
+        ("qtrace symbols PID", "the functions of a running QEMU's program, stripped or not"),
+        ("qtrace symbols /usr/bin/qemu-system-x86_64", "the same of a file"),
+    ),
+)
 @click.argument("target", metavar="BINARY|PID")
 @click.option(
     "--symbols",
     "symbols",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with the symbols of this very binary.",
+    help="Read the symbols from this file, which must be of this very binary.",
 )
-@click.option("--all", "everything", is_flag=True, help="The functions of every indexed file.")
+@click.option("--all", "everything", is_flag=True, help="List the functions of every indexed file.")
 @click.option("--force", is_flag=True, help="Use an index of another version, or symbols of another binary.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @index_option
 def command(
     target: str, symbols: Path | None, everything: bool, force: bool, form: str, index_name: str
 ) -> None:
-    """Say where each function of QEMU's networking code is in BINARY, or in the program of process PID.
+    """Find the functions of QEMU's networking code in BINARY, or in the program of process PID.
 
-    A stripped binary is read too: its static tables, what its functions hand to each other and what they
-    call are compared with the source index. What cannot be told apart is said to be ambiguous.
+    In a stripped binary they are found by comparison with the source index: static tables, addresses that
+    functions hand to each other, calls. Functions that cannot be told apart are said to be ambiguous.
     """
     from qtrace.binary.file.debuginfod import servers
     from qtrace.binary.symbols.symbol_cache import KnownSymbols

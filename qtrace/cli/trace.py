@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._console import ConsoleProgress, plain
+from qtrace.cli._help import Verb
 from qtrace.cli._options import budget_option, effort_of, index_option, level_option
 from qtrace.report.text import MISSING, bits, count, duration, plain_number
 
@@ -29,7 +30,11 @@ _WIDTH = 80  # of a line, as of the tables
 _SHOWN = 4  # system calls and threads
 
 
-@click.command("trace")
+@click.command(
+    "trace",
+    cls=Verb,
+    examples=(("qtrace trace PID", "the stages of a running QEMU, live"),),
+)
 @click.argument("pid", type=click.IntRange(min=1))
 @click.option(
     "--interval",
@@ -42,7 +47,7 @@ _SHOWN = 4  # system calls and threads
 @click.option(
     "--duration", type=click.FloatRange(min=0.1, max=86400), metavar="S", help="End after so many seconds."
 )
-@click.option("--netdev", default="", help="Only the NIC on the netdev of this id.")
+@click.option("--netdev", default="", help="Show only the NIC on the netdev of this id.")
 @level_option
 @budget_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -57,13 +62,13 @@ def command(
     form: str,
     index_name: str,
 ) -> None:
-    """Show what passes each stage of the running QEMU with process id PID, again and again.
+    """Show the frames that pass each stage of the running QEMU with process id PID, live.
 
-    For each NIC and direction: frames and bits a second, calls, and the time from the stage before (p50,
-    p99); then what was dropped or delayed, and why: at the tap, in QEMU's queue, or stopped on the way. On a
-    terminal the table stays in place; elsewhere each look is printed below the last; with --format json each
-    is one object on a line of its own. Ctrl-C ends it and leaves nothing attached. For counts that are exact
-    and kept, use 'qtrace record'.
+    Each NIC and direction has frames and bits a second, calls, and the time from the stage before (p50,
+    p99); then the frames that were dropped or delayed, and why: at the tap, in QEMU's queue, or stopped on
+    the way. On a terminal the table stays in place; elsewhere each look is printed below the last; with
+    --format json each look is one object on a line of its own. Ctrl-C ends it and leaves nothing attached.
+    For counts that are exact and kept, use 'qtrace record'.
     """
     from qtrace.measure.live import watch_process
     from qtrace.measure.qemu_process import aim_at

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._console import echo_json, plain
+from qtrace.cli._help import Verb
 from qtrace.cli._options import flag_errors, index_option
 from qtrace.model import Direction, Evidence, Path, Step
 
@@ -19,14 +20,29 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("walk")
+@click.command(
+    "walk",
+    cls=Verb,
+    examples=(
+        (
+            "qtrace walk virtio-net-pci tap --direction tx",
+            "from the doorbell to writev, each step with its evidence",
+        ),
+        ("qtrace walk e1000 tap --direction rx --run RUN", "the same with the counts of a run at each stage"),
+        ("qtrace walk --from tap_send --to e1000_receive_iov", "the calls between any two functions"),
+    ),
+)
 @click.argument("nic", required=False)
 @click.argument("netdev", required=False)
-@click.option("--direction", type=click.Choice([way.value for way in Direction]))
+@click.option(
+    "--direction",
+    type=click.Choice([direction.value for direction in Direction]),
+    help="tx: from the guest to the host; rx: from the host to the guest.",
+)
 @click.option(
     "--vhost", is_flag=True, help="Let the kernel carry the frames (the same as NETDEV 'tap,vhost=on')."
 )
-@click.option("--from", "first", metavar="F", help="Instead of a path: the calls from the function F …")
+@click.option("--from", "first", metavar="F", help="Instead of a path, show the calls from the function F …")
 @click.option("--to", "last", metavar="G", help="… to the function G.")
 @click.option(
     "--format",
@@ -39,9 +55,9 @@ __all__ = ["command"]
     "--run",
     "run",
     type=click.Path(path_type=FilePath),
-    help="Show what this run (of 'qtrace bench' or 'qtrace record') measured at each stage.",
+    help="Show beside each stage the counts and times of this run (of 'qtrace bench' or 'qtrace record').",
 )
-@click.option("--workload", default="", help="With --run: which of its workloads, such as 'tcp' or 'tcp rx'.")
+@click.option("--workload", default="", help="With --run: the workload to show, such as 'tcp' or 'tcp rx'.")
 @index_option
 def command(
     nic: str | None,
@@ -55,13 +71,12 @@ def command(
     workload: str,
     index_name: str,
 ) -> None:
-    """Walk from the guest's doorbell to the host's system call, or back.
+    """Walk a frame's path through QEMU's source, from the guest's doorbell to the host, or back.
 
-    With --run each stage has beside it how often it ran, how many frames and bytes passed, and how long a
-    frame took to the next one.
+    NIC is a model or type (e1000, virtio-net-pci), NETDEV a back end (user, tap). --format html writes a
+    page to stdout that shows each step's source, read from the indexed tree.
 
-    NIC is a model or type (e1000, virtio-net-pci), NETDEV a back end (user, tap). The page that
-    --format html writes to stdout shows each step's source, read from the indexed tree.
+    With --run each stage shows its calls, frames and bytes, and the time of a frame to the next stage.
     """
     from qtrace.path.calls_between import between
     from qtrace.path.walk import walk
