@@ -14,13 +14,14 @@ DEBIAN_PACKAGES := \
 	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch vde2 nftables passt perl-base \
 	tcpdump bpftrace dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
-.PHONY: help setup report test check docs accuracy accuracy-symbols bench-index bench-overhead reach reliability clean
+.PHONY: help setup report test check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach reliability clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make test     set up what is missing, run every test'
 	@echo 'make check    lint and types, and that the generated pages are true'
 	@echo 'make docs     write the generated pages: docs/cli.md, docs/qtrace.1, the verbs in README …'
+	@echo 'make pages-stale  list the measured pages whose inputs have changed since they were made'
 	@echo 'make accuracy hold the index against the calls that really happen, labelled sites and other tools'
 	@echo 'make accuracy-symbols  find the functions of a stripped build, hold them against its symbols'
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
@@ -35,6 +36,7 @@ setup:
 report: setup
 	@$(QTRACE) index
 	@$(QTRACE) bench $(PLAN) --report reports/$(PLAN)
+	@$(BIN)/python tests/evaluation/pages.py mark reports/$(PLAN)/report.md
 
 check: setup
 	@$(BIN)/ruff check .
@@ -47,6 +49,12 @@ docs: setup
 
 test: check
 	@$(BIN)/python -m pytest
+
+# Pages that a measurement makes name the commit that they were made from.
+pages-stale: setup
+	@$(BIN)/python tests/evaluation/pages.py stale
+
+accuracy accuracy-symbols bench-index bench-overhead reach: export PYTHONPATH := $(CURDIR)/tests/evaluation
 
 # The tree is the index's own; the build may be used by nobody else while it is observed.
 accuracy: setup
@@ -67,7 +75,7 @@ bench-overhead: setup
 
 # Half an hour.
 reliability: setup
-	@PYTHONPATH=tests:tests/measure $(BIN)/python tests/evaluation/reliability/page.py
+	@PYTHONPATH=tests:tests/measure:tests/evaluation $(BIN)/python tests/evaluation/reliability/page.py
 
 # vhost-user needs DPDK's testpmd besides (apt-get install dpdk-dev).
 reach: setup

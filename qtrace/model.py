@@ -1,4 +1,4 @@
-"""The nouns of the project, as frozen dataclasses that every layer may use.
+"""The nouns of the project, as frozen dataclasses that every room may use.
 
 The central one is `Path`: (NIC, netdev, direction) as an ordered list of steps, some of which are
 stages. The source index finds it, the walk shows it, the tracer times it, the report draws it.

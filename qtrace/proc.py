@@ -1,4 +1,4 @@
-"""What the kernel says of a process that more than one room asks for."""
+"""Facts of a process that several rooms ask the kernel for."""
 
 from __future__ import annotations
 

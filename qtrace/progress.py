@@ -1,4 +1,4 @@
-"""How a library says what it is doing without printing."""
+"""Progress of a long job: a library tells its steps and never prints."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the questions share: a run's tables, statistics, histograms, the registry."""
+"""Methods that the analyses share: a run's tables, statistics, histograms, the registry."""

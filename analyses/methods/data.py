@@ -17,7 +17,7 @@ CELL = ["nic", "netdev", "datapath", "way", "workload"]
 
 @dataclass(frozen=True)
 class Data:
-    """The tables of one run (or of several of one venue), by name (docs/design.md, the run format).
+    """The tables of one run (or of several of one venue), by name (docs/run-format.md).
 
     `baseline` is the (netdev, datapath) that ratios are taken against.
     """

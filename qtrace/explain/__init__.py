@@ -1,1 +1,1 @@
-"""A QEMU command line -> what it means for the guest's network, as the indexed tree reads it."""
+"""A QEMU command line becomes a network, as the indexed tree reads it."""

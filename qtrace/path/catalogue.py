@@ -124,7 +124,7 @@ def _types(index: Index, file: str) -> tuple[list[str], list[str]]:
 
 
 def map_tree(index: Index) -> dict[str, Any]:
-    """The catalogue as JSON-ready data: see docs/design.md."""
+    """The catalogue as JSON-ready data."""
     tables: dict[str, list[ClientTable]] = defaultdict(list)
     for table in index.client_tables():
         tables[table.driver].append(table)

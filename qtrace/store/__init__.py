@@ -1,1 +1,1 @@
-"""What is kept on disk: the index (SQLite) and the run format (JSON and Parquet)."""
+"""Files on disk: the index (SQLite) and the run format (JSON and Parquet)."""

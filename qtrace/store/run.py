@@ -1,4 +1,4 @@
-"""The run format: one recorded campaign as a folder of JSON and Parquet (docs/design.md).
+"""The run format: one recorded campaign as a folder of JSON and Parquet (docs/run-format.md).
 
 Every file is written beside its place and renamed, so what was recorded stays readable whenever the
 writer dies. Everything read back is checked: a run may come from anywhere.

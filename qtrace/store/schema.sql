@@ -2,7 +2,7 @@
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 -- flags: which the file was read with (common, a target's, a build's). kconfig: the symbols it is built with.
 CREATE TABLE files (file TEXT PRIMARY KEY, flags TEXT, errors TEXT, kconfig TEXT) WITHOUT ROWID;
--- Every file that the facts were made from, as it was read: docs/design.md says how names are formed.
+-- Every file that the facts were made from, as it was read.
 CREATE TABLE inputs (name TEXT, size INTEGER, mtime_ns INTEGER, sha256 TEXT);
 CREATE TABLE functions (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, usr TEXT NOT NULL UNIQUE, file TEXT, line INTEGER,

@@ -1,1 +1,1 @@
-"""A process becomes counts and times: prerequisites, attach, decode, ledger."""
+"""A process becomes counts and times: prerequisites, probes, readings, the ledger's lines."""

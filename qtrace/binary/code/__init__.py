@@ -1,1 +1,1 @@
-"""What a binary's code shows by its bytes: bodies, calls, what is handed on, how it ends."""
+"""A binary's code, by its bytes: bodies, calls, addresses that are handed on, exits."""

@@ -1,1 +1,1 @@
-"""The ELF file and what stands beside it: build id, debug files, its own version."""
+"""An ELF file with its build id, its debug files and its version."""

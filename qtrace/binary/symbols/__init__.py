@@ -1,1 +1,1 @@
-"""Names for addresses and addresses for names, by symbol or recovered."""
+"""Addresses for names and names for addresses, by symbol or recovered."""

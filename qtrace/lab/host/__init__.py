@@ -1,1 +1,1 @@
-"""What the lab makes on the host: namespaces, programs beside QEMU, and the list of what is to be removed."""
+"""The lab's parts on the host: namespaces, programs beside QEMU, and the list of things to remove."""

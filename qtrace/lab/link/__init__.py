@@ -1,1 +1,1 @@
-"""What a guest's NIC is plugged into, and the host's end of it."""
+"""A guest's link: its netdev, and the host's end of it."""

@@ -1,1 +1,1 @@
-"""What is measured besides the stages, one instrument a file."""
+"""Measurements besides the stages, one instrument a file."""

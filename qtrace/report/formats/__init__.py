@@ -1,1 +1,1 @@
-"""What a document, a walk or sampled frames are written as, one format a file."""
+"""Formats of a report, of a walk and of sampled frames, one a file."""

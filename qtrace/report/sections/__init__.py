@@ -1,1 +1,1 @@
-"""What a report says of a run, one section a file."""
+"""Sections of a report, one a file."""

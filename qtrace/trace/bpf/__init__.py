@@ -1,1 +1,1 @@
-"""eBPF itself: programs compiled and kept, put on places, what they add up, what a hit costs."""
+"""eBPF programs: compiled and kept, attached, their sums, and the cost of a hit."""

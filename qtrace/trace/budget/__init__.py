@@ -1,1 +1,1 @@
-"""What probing may take of a processor, and what keeps a session within it."""
+"""The share of a processor that probing may take, and the regulator that keeps a session within it."""

@@ -1,1 +1,1 @@
-"""One process traced: which stage is in which slot, what was counted."""
+"""One traced process: the stage in each slot, the probes, the counts."""

@@ -1,4 +1,4 @@
-"""What a session has counted, and the tables of a run that it becomes (docs/design.md, run format)."""
+"""What a session has counted, and the tables of a run that it becomes (docs/run-format.md)."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
+from pages import marked
 
 from qtrace.binary.code.bodies import function_ends
 from qtrace.binary.file.elf import Elf
@@ -35,6 +36,16 @@ from qtrace.path.walk import walk
 from qtrace.store.index import Index, find_index
 
 ROOT = Path(__file__).parents[3]
+INPUTS = {
+    "docs/symbols-accuracy.md": (
+        "qtrace/binary",
+        "qtrace/path",
+        "qtrace/index",
+        "qtrace/store/index.py",
+        "qtrace/store/schema.sql",
+        "tests/evaluation/accuracy/symbols.py",
+    )
+}
 _MOST_WRONG = 40  # that are named
 # Folders that no rule was made with, in an index of their own.
 HELD_OUT = ("hw/usb/*.c", "hw/scsi/*.c", "block/*.c", "chardev/*.c")
@@ -146,7 +157,8 @@ found, missed or wrong there. They are in an index made for this measurement alo
     ]
     with wide_index(Path(index.meta["root"])) as wide:
         parts += [section(title, build, index, wide) for title, build in builds.items()]
-    (ROOT / "docs" / "symbols-accuracy.md").write_text("\n\n".join(parts) + "\n")
+    text = marked("docs/symbols-accuracy.md", "\n\n".join(parts) + "\n")
+    (ROOT / "docs" / "symbols-accuracy.md").write_text(text)
 
 
 @contextlib.contextmanager

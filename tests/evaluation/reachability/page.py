@@ -10,9 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pages import marked
+
 from qtrace.lab.mode.mode import load_modes
 
 PAGE = Path(__file__).parents[3] / "docs" / "reachability.md"
+INPUTS = {"docs/reachability.md": ("qtrace/lab", "tests/evaluation/reachability")}
 
 
 def main() -> None:
@@ -28,7 +31,7 @@ def main() -> None:
         part = f"<!-- {venue} -->\n\n{done.stdout.strip()}\n\n<!-- end -->"
         before, _, rest = text.partition(f"<!-- {venue} -->")
         text = before + part + rest.partition("<!-- end -->")[2]
-    PAGE.write_text(text)
+    PAGE.write_text(marked("docs/reachability.md", text))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """docs/reliability.md: every trial, the quick ones and the long, and the table of exact counts.
 
-    PYTHONPATH=tests:tests/measure python tests/evaluation/reliability/page.py [GROUP ...]
+    PYTHONPATH=tests:tests/measure:tests/evaluation python tests/evaluation/reliability/page.py [GROUP ...]
 
 As root, with bpftrace; it takes half an hour. With groups, only their sections are made anew;
 with NIC-NETDEV-FORM, only its row of exact counts.
@@ -20,6 +20,7 @@ import of_second  # noqa: F401
 import of_tracer  # noqa: F401
 from exact_table import KINDS, renewed, section
 from exact_table import TITLE as EXACT_TITLE
+from pages import marked, with_line_of
 from trial import TRIALS, Bench, Report, Trial, Untried, open_bench
 
 from qtrace.conditions import conditions
@@ -30,6 +31,7 @@ from qtrace.lab.guest.kernel import ensure_kernel
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "reliability.md"
+INPUTS = {"docs/reliability.md": ("probes", "qtrace/trace", "qtrace/measure", "tests/evaluation/reliability")}
 _EXACT = "exact"
 _HEAD = (
     "# Reliability",
@@ -71,13 +73,14 @@ def main() -> None:
         elif kinds:
             old = _sections(PAGE.read_text())[EXACT_TITLE].splitlines()
             sections[EXACT_TITLE] = renewed(bench, old, kinds)
-    _write(sections)
+    _write(sections, whole=not sys.argv[1:])
     sys.exit(f"{failed} trials failed: see the page" if failed else 0)
 
 
-def _write(sections: dict[str, list[str]]) -> None:
-    """The page, with these sections in the place of the old ones."""
-    old = _sections(PAGE.read_text()) if PAGE.exists() else {}
+def _write(sections: dict[str, list[str]], whole: bool) -> None:
+    """The page, with these sections in the place of the old ones. Only the whole page is of this commit."""
+    before = PAGE.read_text() if PAGE.exists() else ""
+    old = _sections(before)
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     new = {
         title: "\n".join(lines if lines[0].startswith("Tried ") else [f"Tried {moment}.", "", *lines])
@@ -87,7 +90,8 @@ def _write(sections: dict[str, list[str]]) -> None:
     titles = [title for title, _ in _TITLES.values()] + [EXACT_TITLE]
     known = {title: new.get(title) or old.get(title) for title in titles}
     body = [f"## {title}\n\n{text}" for title, text in known.items() if text]
-    PAGE.write_text("\n\n".join([head, *body]) + "\n")
+    text = "\n\n".join([head, *body]) + "\n"
+    PAGE.write_text(marked("docs/reliability.md", text) if whole else with_line_of(before, text))
 
 
 def _sections(text: str) -> dict[str, str]:

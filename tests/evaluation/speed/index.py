@@ -1,6 +1,6 @@
 """What an index costs against parsing alone, in one interleaved run: `make bench-index`.
 
-    python tests/evaluation/speed/index.py ROUNDS
+    PYTHONPATH=tests/evaluation python tests/evaluation/speed/index.py ROUNDS
 
 Writes docs/index-speed.md. Nothing else may run on the machine meanwhile.
 """
@@ -21,6 +21,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pages import marked
+
 from qtrace.analyses.methods.stats import ratio
 from qtrace.cache import cache_dir
 from qtrace.conditions import conditions
@@ -32,6 +34,14 @@ from qtrace.progress import SILENT
 from qtrace.store.index import Index
 
 ROOT = Path(__file__).parents[3]
+INPUTS = {
+    "docs/index-speed.md": (
+        "qtrace/index",
+        "qtrace/store/index.py",
+        "qtrace/store/schema.sql",
+        "tests/evaluation/speed/index.py",
+    )
+}
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 _ALONE = (
     "import json, sys\nfrom clang.cindex import Index\n"
@@ -184,7 +194,7 @@ def walls(costs: Sequence[Cost]) -> list[float]:
 def main() -> None:
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     text = measure(int(sys.argv[1]) if len(sys.argv) > 1 else 7)
-    (ROOT / "docs" / "index-speed.md").write_text(text)
+    (ROOT / "docs" / "index-speed.md").write_text(marked("docs/index-speed.md", text))
     print(text)
 
 

@@ -1,6 +1,6 @@
 """What probing costs a guest's traffic, ours at each level beside other tools: `make bench-overhead`.
 
-    python tests/evaluation/speed/overhead.py ROUNDS
+    PYTHONPATH=tests/evaluation python tests/evaluation/speed/overhead.py ROUNDS
 
 Writes docs/overhead.md. Nothing else may run on the machine meanwhile. Needs root, bcc, bpftrace and
 bpfcc-tools.

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pages import marked
 from rounds import (
     BPFTRACE_FULL,
     BPFTRACE_STAGES,
@@ -30,6 +31,7 @@ from qtrace.trace.bpf.calibrate import Cost
 __all__ = ["write"]
 
 _PAGE = Path(__file__).parents[3] / "docs" / "overhead.md"
+INPUTS = {"docs/overhead.md": ("probes", "qtrace/trace", "qtrace/measure", "tests/evaluation/speed")}
 
 
 def write(found: Mapping[str, Found], cost: Cost) -> None:
@@ -98,7 +100,7 @@ def write(found: Mapping[str, Found], cost: Cost) -> None:
             times = _mean([item.attach for item in all_rounds]), _mean([item.detach for item in all_rounds])
             lost = str(sum(item.lost for item in all_rounds)) if choice in OURS else ""
             lines.append(f"| {choice} | {times[0]:.2f} | {times[1]:.2f} | {lost} |")
-    _PAGE.write_text("\n".join(lines) + "\n")
+    _PAGE.write_text(marked("docs/overhead.md", "\n".join(lines) + "\n"))
     print("\n".join(lines))
 
 

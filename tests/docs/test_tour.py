@@ -1,0 +1,61 @@
+"""Every command of docs/tour.md does what the page says: it ends with status 0."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qtrace.store.index import Index
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "tour.md").read_text()
+ROW = re.compile(r"^\| \[([\w/]+)\]\((\S+)\) \|[^|]*\| `([^`]+)` \|([^|]*)\|$", re.MULTILINE)
+ROWS = [(room, line, needs.strip()) for room, _, line, needs in ROW.findall(PAGE)]
+PROGRAMS = {"qtrace": [sys.executable, "-m", "qtrace"], "make": ["make", "-s"]}
+
+
+def marked() -> Iterator[object]:
+    for room, line, needs in ROWS:
+        marks = [pytest.mark.needs(*(word for word in needs.split(", ") if word in ("root", "bcc")))]
+        yield pytest.param(line, marks=marks, id=room)
+
+
+@pytest.fixture(scope="module")
+def pid() -> Iterator[int]:
+    """The QEMU that the page starts."""
+    line = re.search(r"^qemu-system-x86_64 .*$", PAGE, re.MULTILINE)
+    assert line
+    with subprocess.Popen(shlex.split(line[0]), stdin=subprocess.DEVNULL) as qemu:
+        yield qemu.pid
+        qemu.kill()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tour")
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+@pytest.mark.parametrize("line", marked())
+def test_the_command_ends_well(line: str, index: Index, pid: int, folder: Path) -> None:
+    words = shlex.split(re.sub(r"\bRUN\b", str(folder / "run"), re.sub(r"\bPID\b", str(pid), line)))
+    place = ROOT if words[0] == "make" else folder  # runs/ of the page's bench is left there
+    argv = [*PROGRAMS[words[0]], *words[1:]]
+    done = subprocess.run(
+        argv, cwd=place, capture_output=True, text=True, timeout=500, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0 and (done.stdout or done.stderr), done.stderr
+
+
+def test_every_room_has_a_row() -> None:
+    rooms = {
+        path.name for path in (ROOT / "qtrace").iterdir() if path.is_dir() and path.name != "__pycache__"
+    }
+    assert rooms == {room.strip("/") for room, _, _ in ROWS} - {"tests/evaluation"}
+    assert len(PAGE.splitlines()) < 50, "more than one screen"
