@@ -1,4 +1,4 @@
-"""What the verbs share: progress on stderr, JSON on stdout, text stripped of control characters."""
+"""Output that the verbs share: progress on stderr, JSON on stdout, text stripped of control characters."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ConsoleProgress:
                 _say(f"    {plain(text)}")
 
     def done(self, text: str) -> None:
-        """Something is finished; `text` says what it found."""
+        """Something is finished; `text` is the result."""
         self._line(click.style("ok", fg="green"), text)
 
     def warn(self, text: str) -> None:

@@ -45,7 +45,7 @@ budget_option = click.option(
 
 
 def effort_of(level: str, budget: str) -> Effort:
-    """What --level and --max-overhead ask for. Raises click.BadParameter."""
+    """The effort that --level and --max-overhead ask for. Raises click.BadParameter."""
     from qtrace.measure.budgeted_session import Effort
     from qtrace.trace.budget.overhead_budget import Budget, default_budget
 

@@ -1,4 +1,4 @@
-"""`qtrace analyses`: which questions a run can be asked."""
+"""`qtrace analyses`: the questions that a run answers."""
 
 from __future__ import annotations
 

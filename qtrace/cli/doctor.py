@@ -1,4 +1,4 @@
-"""`qtrace doctor`: what this machine has, what it lacks, what mends it, and what can be done anyway."""
+"""`qtrace doctor`: this machine against everything that qtrace uses, and a command that mends each lack."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def command(form: str) -> None:
         if check.mend:
             click.echo(f"    {'':<{width}}  {check.mend}")
     if not ok:
-        click.echo("\nindex, map, walk, show, and report of a stored run work without what is missing.")
+        click.echo("\nindex, map, walk, show, and report of a stored run work all the same.")
         sys.exit(1)

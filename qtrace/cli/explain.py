@@ -1,4 +1,4 @@
-"""`qtrace explain`: what a QEMU command line means for its network."""
+"""`qtrace explain`: the network of a QEMU command line."""
 
 from __future__ import annotations
 

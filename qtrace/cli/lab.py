@@ -90,12 +90,13 @@ def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
         if venue == "vm":
             from qtrace.lab.machine.machine_run import run_in_machine
 
-            argv = ["lab", "up", mode, "--guests", str(guests), *(("--nic", nic) if nic else ())]
+            argv = ["lab", "up", mode, "--guests", str(guests)]
+            argv += ["--nic", nic] if nic else []
             argv += ["--run", line] if line else []
             sys.exit(run_in_machine(argv, [nic or chosen.nic], progress, pass_on))
         began = time.monotonic()
-        for what in remove_leftovers():
-            progress.warn(f"removed what a dead lab or run had left: {what}")
+        for item in remove_leftovers():
+            progress.warn(f"removed the remains of a dead lab or run: {item}")
         with open_lab(chosen, nic, guests, progress) as lab:
             progress.step(f"waiting for {guests} guest{'s' * (guests > 1)}")
             lab.wait_until_up()
@@ -119,7 +120,7 @@ def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
 
 
 def _show(lab: Lab) -> None:
-    """Print the commands, how to log in and what to try."""
+    """Print the commands that made the lab, and those that log in and try it."""
     from qtrace.lab.mode.running_labs import labs
 
     click.echo(f"{lab.mode.title}\n{lab.mode.picture}\n\n{lab.mode.about.strip()}\n\nThe commands:\n")
@@ -186,11 +187,11 @@ def down(names: tuple[str, ...], everything: bool) -> None:
     running = [entry.name for entry in labs()]
     if not names and not everything:
         if len(running) > 1:
-            raise click.UsageError(f"which one? {', '.join(running)}, or --all")
+            raise click.UsageError(f"several labs run: name one of {', '.join(running)}, or give --all")
         names = tuple(running)
     said = stop(running if everything else list(names))
-    for what in said:
-        click.echo(f"removed {what}")
+    for item in said:
+        click.echo(f"removed {item}")
     if not said:
         click.echo("nothing to remove")
 

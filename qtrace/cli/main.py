@@ -86,5 +86,5 @@ def main() -> None:
         click.echo("\nqtrace: interrupted", err=True)
         sys.exit(130)
     except _ReaderGone:
-        nobody_reads(sys.stdout)  # what is still in the buffer goes nowhere
+        nobody_reads(sys.stdout)  # the rest of the buffer goes nowhere
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""`qtrace map`: the back ends and NICs of a tree, and what changed between two trees."""
+"""`qtrace map`: the back ends and NICs of a tree, and the differences between two trees."""
 
 from __future__ import annotations
 

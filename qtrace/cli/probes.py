@@ -1,4 +1,4 @@
-"""`qtrace probes`: the probe families, what each needs, and whether it can attach here."""
+"""`qtrace probes`: the probe families, the needs of each, and whether it can attach here."""
 
 from __future__ import annotations
 

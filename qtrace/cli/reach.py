@@ -1,4 +1,4 @@
-"""`qtrace reach`: who can reach whom in each connection mode, by experiment."""
+"""`qtrace reach`: who reaches whom in each connection mode, by experiment."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
     try:
         if venue == "auto" and not inside_machine():
             missing = {"not root": os.geteuid() != 0, "no /dev/net/tun": not Path("/dev/net/tun").exists()}
-            lacks = ", ".join(what for what, true in missing.items() if true)
+            lacks = ", ".join(name for name, true in missing.items() if true)
             venue, why = (
                 ("vm", f"the host has {lacks}") if lacks else ("host", "root and /dev/net/tun are here")
             )
@@ -81,10 +81,11 @@ def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
         if venue == "vm" and not inside_machine():
             from qtrace.lab.machine.machine_run import run_in_machine
 
-            argv = ["reach", *modes, "--format", form, *(("--nic", nic) if nic else ())]
+            argv = ["reach", *modes, "--format", form]
+            argv += ["--nic", nic] if nic else []
             sys.exit(run_in_machine(argv, [nic or mode.nic for mode in chosen], progress, pass_on))
-        for what in remove_leftovers():
-            progress.warn(f"removed what a dead lab or run had left: {what}")
+        for item in remove_leftovers():
+            progress.warn(f"removed the remains of a dead lab or run: {item}")
         rows = measure_reach(chosen, nic, progress)
     finally:
         progress.close()

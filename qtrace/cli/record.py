@@ -152,7 +152,7 @@ def _how_exact(row: dict[str, Any]) -> str:
 
 
 def _print_inside(tables: dict[str, list[dict[str, Any]]]) -> None:
-    """Copies by direction and function, and what libslirp sent again."""
+    """Copies by direction and function, and the retransmissions of libslirp."""
     copies = [row for row in tables.get("copies", []) if row["attached"]]
     for way in ("tx", "rx"):
         mine = [row for row in copies if row["direction"] == way]

@@ -1,4 +1,4 @@
-"""`qtrace show SYMBOL`: where a function is, who calls it, what it calls, which tables hold it."""
+"""`qtrace show SYMBOL`: a function's place, its callers, its callees, and the tables that hold it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`qtrace symbols BINARY|PID`: where the functions of networking paths are in a QEMU, and how it is known."""
+"""`qtrace symbols BINARY|PID`: the addresses of QEMU's networking functions, each with its evidence."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def _lines(lap: Lap) -> list[str]:
 
 
 def _troubles(drops: Drops) -> list[str]:
-    """What was dropped or delayed in this lap, in as many lines as it takes."""
+    """The frames that were dropped or delayed in this lap, in as many lines as they take."""
     parts = []
     if drops.tap_dropped:
         parts.append(f"{count(drops.tap_dropped)} dropped by the host's tap")

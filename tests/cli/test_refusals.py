@@ -21,7 +21,8 @@ from qtrace.store.run import RunWriter
 QTRACE = (sys.executable, "-m", "qtrace")
 NOBODY = ("unshare", "--user", "--")
 NO_DEBIAN = (
-    *(sys.executable, "-c"),
+    sys.executable,
+    "-c",
     "import sys; sys.path = [path for path in sys.path if 'dist-packages' not in path];"
     "sys.argv[0] = 'qtrace'; from qtrace.cli.main import main; main()",
 )
