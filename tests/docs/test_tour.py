@@ -20,10 +20,16 @@ ROWS = [(room, line, needs.strip()) for room, _, line, needs in ROW.findall(PAGE
 PROGRAMS = {"qtrace": [sys.executable, "-m", "qtrace"], "make": ["make", "-s"]}
 
 
-def marked() -> Iterator[object]:
+NEEDS = {"": (), "root": ("root",), "bcc": ("bcc",), "guest": ("busybox", "iperf3", "sockperf", "tun")}
+
+
+def marked() -> list[object]:
+    """The page's commands, each with what its last column says that it needs."""
+    rows: list[object] = []
     for room, line, needs in ROWS:
-        marks = [pytest.mark.needs(*(word for word in needs.split(", ") if word in ("root", "bcc")))]
-        yield pytest.param(line, marks=marks, id=room)
+        words = [word for need in needs.split(", ") for word in NEEDS[need]]
+        rows.append(pytest.param(line, marks=pytest.mark.needs(*words), id=room))
+    return rows
 
 
 @pytest.fixture(scope="module")
