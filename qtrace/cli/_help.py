@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import click
 from click.shell_completion import CompletionItem
+
+from qtrace.errors import QtraceError
 
 __all__ = ["Verb", "VerbGroup", "completing", "first_sentence"]
 
@@ -78,10 +81,15 @@ class VerbGroup(click.Group):
 
 
 def completing(names: Callable[[], Iterable[str]], files: bool = False) -> Completer:
-    """A `shell_complete` that offers `names()`, or files where none of them fits and `files` is true."""
+    """A `shell_complete` that offers `names()`, or files where none of them fits and `files` is true.
+
+    Where the names cannot be had (nothing is indexed yet), it offers nothing and says nothing.
+    """
 
     def complete(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
-        found = [CompletionItem(name) for name in names() if name.startswith(begun)]
+        found = []
+        with contextlib.suppress(QtraceError):
+            found = [CompletionItem(name) for name in names() if name.startswith(begun)]
         return [CompletionItem(begun, type="file")] if files and not found else found
 
     return complete

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._console import echo_json, plain
-from qtrace.cli._help import Verb
+from qtrace.cli._help import Verb, completing
 from qtrace.cli._options import flag_errors, index_option
 from qtrace.model import Direction, Evidence, Path, Step
 
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     from qtrace.report.measured import Measured
 
 __all__ = ["command"]
+
+
+def _nics() -> list[str]:
+    from qtrace.path.catalogue import nics
+    from qtrace.store.index import find_index
+
+    return [nic.name for nic in nics(find_index(""))]
+
+
+def _netdevs() -> list[str]:
+    from qtrace.path.netdevs import netdev_names
+    from qtrace.store.index import find_index
+
+    return netdev_names(find_index(""))
 
 
 @click.command(
@@ -32,8 +46,8 @@ __all__ = ["command"]
         ("qtrace walk --from tap_send --to e1000_receive_iov", "the calls between any two functions"),
     ),
 )
-@click.argument("nic", required=False)
-@click.argument("netdev", required=False)
+@click.argument("nic", required=False, shell_complete=completing(_nics))
+@click.argument("netdev", required=False, shell_complete=completing(_netdevs))
 @click.option(
     "--direction",
     type=click.Choice([direction.value for direction in Direction]),

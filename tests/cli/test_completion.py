@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from qtrace.store.index import Index
+
 PROGRAM = Path(sys.executable).parent / "qtrace"
 ENVIRONMENT = {**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}"}
 
@@ -40,11 +42,21 @@ def in_bash(*words: str) -> list[str]:
         (("qtrace", "lab", "up", "tap-"), ["tap-bridge", "tap-nat", "tap-vhost"]),
         (("qtrace", "bench", "qu"), ["quick"]),
         (("qtrace", "walk", "--dir"), ["--direction"]),
+        (("qtrace", "walk", "rtl"), ["rtl8139"]),
+        (("qtrace", "walk", "rtl8139", "use"), ["user"]),
         (("qtrace", "completion", "f"), ["fish"]),
     ],
 )
-def test_bash_offers(words: tuple[str, ...], offered: list[str]) -> None:
+def test_bash_offers(index: Index, words: tuple[str, ...], offered: list[str]) -> None:
     assert sorted(word for word in in_bash(*words) if word != words[-1]) == sorted(offered)
+
+
+def test_nothing_is_said_where_nothing_is_indexed(tmp_path: Path) -> None:
+    asked = {"_QTRACE_COMPLETE": "bash_complete", "COMP_WORDS": "qtrace walk e10", "COMP_CWORD": "2"}
+    argv = [str(PROGRAM)]
+    env = ENVIRONMENT | asked | {"QTRACE_CACHE": str(tmp_path)}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(("shell", "word"), [("zsh", "tx"), ("fish", "tx")])
