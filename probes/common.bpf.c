@@ -1,34 +1,25 @@
 /* What every probe shares: the target, where its hits are counted, and how a passage is timed.
  *
  * Everything is aggregated here, in the kernel: one array slot a stage, one log2 histogram an edge.
- * No event leaves the kernel for a frame, unless frames are sampled (samples.bpf.c). Additions are atomic: since Linux 6.x a uprobe's program can
- * be preempted in the middle, and an exact count must not lose one.
+ * No event leaves the kernel for a frame, unless frames are sampled (samples.bpf.c). Additions are atomic:
+ * since Linux 6.x a uprobe's program can be preempted in the middle, and an exact count must not lose one.
  *
  * A process may have several NICs and queues; an owner is a pair of network clients (net/net.c), numbered from
  * 1. Whose a hit is tells the object that the function was given; where none is known, the last owner on the
  * same thread and direction, because a frame is handed from function to function. 0: nobody's that is known.
+ *
+ * Declared before all C texts, from Python: from common.py here SLOTS, OWNERS, TX, RX, COUNTS_*, STAGE_INDEX,
+ * EDGE_KEY and others; LOST_* from the `losses` of every file.
  */
 #include <uapi/linux/ptrace.h>
 
-#define NO_SLOT 0xff
-#define SLOTS 64
-#define OWNERS 64 /* kept equal to MOST_OWNERS in qtrace/trace/qemu/owners.py */
 #define UNKNOWN 0
 #define NOBODY 0xff /* unknown, and the last owner on the thread is no guide */
-#define TX 0
-#define RX 1
-
-/* Index of the `lost` array; the names are in qtrace/trace/session/snapshot.py. */
-enum { LOST_READ, LOST_IOVEC, LOST_EDGES, LOST_THREADS, LOST_SYSCALLS, LOST_CPU, LOST_SAMPLES, LOST_KINDS };
-
-/* What is counted now: bits of `target.running`. Kept equal to qtrace/trace/session/session.py. */
-#define COUNTS_CALLS 1     /* system calls */
-#define COUNTS_FUNCTIONS 2 /* functions, QEMU's and vhost's: not while their probes are off, or not all on yet */
 
 /* The one process that is traced. Offsets are bytes into QEMU's structures, from the source index. */
 struct target {
     u32 tgid;
-    u32 running;
+    u32 running; /* COUNTS_* */
     u32 owners;  /* how many are known; 0: the process's objects are not, all hits count together */
     u32 sockets; /* the owner of sockets that are no client's own descriptor, UNKNOWN where several have such */
     u16 client_info;   /* NetClientState.info */
@@ -65,17 +56,23 @@ struct seen {
     u8 followed; /* whose frames they are: see followed_as */
 };
 
+/* Numbers that programs add up by an index of their own. */
+struct tally {
+    u64 calls;
+    u64 bytes;
+};
+
 BPF_ARRAY(targets, struct target, 1);
 BPF_ARRAY(places, struct place, SLOTS);
-BPF_PERCPU_ARRAY(counts, struct count, OWNERS * SLOTS); /* [owner * SLOTS + slot] */
+BPF_PERCPU_ARRAY(counts, struct count, STAGE_INDEX_SIZE);
 BPF_HASH(owners, u64, u32, 4096); /* address of an object of QEMU's -> owner */
 /* owner -> whom its frames are followed as, 0 itself: behind a hub with one NIC and one back end the back end's
  * owner passes the NIC's frames on, on the same thread. */
 BPF_ARRAY(followed_as, u32, OWNERS);
 BPF_HASH(vhost_workers, u32, u32, 256); /* thread of the traced process's -> owner */
-BPF_PERCPU_ARRAY(lost, u64, 16);
+BPF_PERCPU_ARRAY(lost, u64, LOST_KINDS);
 BPF_PERCPU_ARRAY(hits, u64, 1); /* of all functions: what probing costs is worked out from it */
-BPF_PERCPU_HASH(edges, u32, u64, 8192);
+BPF_PERCPU_HASH(edges, u32, u64, 8192); /* EDGE_KEY */
 BPF_HASH(latest, u64, struct seen, 4096);
 BPF_ARRAY(last_way, u32, OWNERS); /* owner -> direction of its last passage + 1, 0 before the first */
 
@@ -142,7 +139,7 @@ static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
         owner = before->owner;
     if (owner >= OWNERS)
         owner = UNKNOWN;
-    u32 index = owner * SLOTS + slot;
+    u32 index = STAGE_INDEX(owner, slot);
     struct count *count = counts.lookup(&index);
     if (!count)
         return 0;
@@ -173,7 +170,7 @@ static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
         return sampled;
     }
     if (before->position < place->position && before->followed == followed) {
-        u32 edge = followed << 24 | (u32)before->slot << 16 | slot << 8 | log2_of(now - before->when);
+        u32 edge = EDGE_KEY(followed, before->slot, slot, log2_of(now - before->when));
         u64 *passages = edges.lookup(&edge);
         if (passages) {
             lock_xadd(passages, 1);

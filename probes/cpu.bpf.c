@@ -4,11 +4,8 @@
  * and the target nothing between two samples. What is sampled is named in user space.
  *
  * What a program of a perf event is given begins with the registers (bpf_perf_event_data); the header that says
- * so brings in so much that the compiler takes a second for it.
+ * so brings in so much that the compiler takes a second for it. IN_* are made from cpu.py.
  */
-/* Stand for an address; kept equal to qtrace/trace/instruments/cpu_samples.py. */
-#define IN_KERNEL 0
-#define IN_GUEST 1
 
 struct cpu_at {
     u32 thread;
@@ -34,7 +31,8 @@ int on_cpu_clock(struct pt_regs *ctx) {
     if (target->tgid != bpf_get_current_pid_tgid() >> 32 && !vhost_workers.lookup(&thread))
         return 0;
     struct cpu_at at = {.thread = thread, .address = PT_REGS_IP(ctx)};
-    if (!(ctx->cs & 3)) {
+    /* The kernel lets a register be read as a whole only; since Linux 6.9 the header's `cs` is 16 bits of it. */
+    if (!(*(volatile u64 *)&ctx->cs & 3)) {
         at.address = IN_KERNEL;
     } else {
         for (u32 i = 0; i < MOST_SPANS; i++) {

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["ANY", "Family", "Point", "families", "point_for", "program_text"]
+from qtrace.probes.shared import Loss, Shared, loss_declarations
+
+__all__ = [
+    "ANY",
+    "Family",
+    "Point",
+    "Source",
+    "families",
+    "losses",
+    "point_for",
+    "program_text",
+    "sources_in",
+]
 
 # Stands for every function of QEMU's that no other family knows by name.
 ANY = "*"
@@ -19,9 +32,10 @@ class Point:
     """One function that a family can measure.
 
     `programs` are (kind, name of the BPF function), kind being `uprobe`, `uretprobe`, `kprobe` or
-    `raw_tracepoint`. Where `table` is not empty, the engine writes a stage's slot plus one at
-    `index * 2 + direction` of that BPF array (tx is 0, rx is 1). `arguments`: so many of the function's
-    first arguments are read, so a probe may stand behind an instruction that changes the others.
+    `raw_tracepoint`. Where `table` is not empty, the engine writes a stage's slot plus one at the SIDE_INDEX
+    (probes/common.py) of `index` and its direction in that BPF array. `arguments`: so many of the function's
+    first arguments are read, so a probe may stand behind an instruction that changes the others. `instead`:
+    functions of the kernel to be probed where it has none of that name, the first that it has.
     """
 
     function: str
@@ -30,6 +44,7 @@ class Point:
     index: int = 0
     note: str = ""
     arguments: int = 6
+    instead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,19 @@ class Family:
     points: tuple[Point, ...]
     layout: tuple[str, ...] = ()
     apart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A C text, and what it shares with Python."""
+
+    file: Path
+    shared: Shared = field(default_factory=Shared)
+
+    @property
+    def name(self) -> str:
+        """As its Python file calls it: `probes/cpu`."""
+        return f"{self.file.parent.name}/{self.file.name.removesuffix('.bpf.c')}"
 
 
 def families() -> list[Family]:
@@ -69,8 +97,39 @@ def point_for(function: str, kind: str) -> Point | None:
     return None
 
 
-def program_text() -> str:
-    """All programs as one C text, what they share first: it is compiled once for every path."""
-    names = sorted(path.name for path in _HERE.glob("*.bpf.c"))
-    names.sort(key=lambda name: name != "common.bpf.c")
-    return "\n".join((_HERE / name).read_text() for name in names)
+def sources_in(folder: Path, package: str) -> list[Source]:
+    """Every NAME.bpf.c of a folder, with the `SHARED` of `package`'s module NAME if there is one."""
+    found = []
+    for file in sorted(folder.glob("*.bpf.c")):
+        name = file.name.removesuffix(".bpf.c")
+        module = importlib.import_module(f"{package}.{name}") if (folder / f"{name}.py").exists() else None
+        found.append(Source(file, getattr(module, "SHARED", Shared())))
+    return found
+
+
+def losses(others: Iterable[Source] = ()) -> tuple[Loss, ...]:
+    """What each element of the BPF array `lost` counts, in a program with the same `others`."""
+    return tuple(loss for source in _all(others) for loss in source.shared.losses)
+
+
+def program_text(others: Iterable[Source] = ()) -> str:
+    """All programs as one C text, with `others` of other folders: it is compiled once for every path.
+
+    The declarations that are made from Python come first, then common.bpf.c, then the others.
+    """
+    sources = _all(others)
+    made = [_headed(f"made from {source.name}.py", source.shared.declarations()) for source in sources]
+    lost = _headed("made from every `losses`", loss_declarations(losses(others)))
+    texts = [_headed(f"{source.name}.bpf.c", source.file.read_text()) for source in sources]
+    return "\n".join([*filter(None, made), lost, *texts])
+
+
+def _all(others: Iterable[Source]) -> Sequence[Source]:
+    """Those of this folder and the others; common.bpf.c is first."""
+    here = sources_in(_HERE, "qtrace.probes")
+    return [*sorted(here, key=lambda source: source.file.name != "common.bpf.c"), *others]
+
+
+def _headed(title: str, text: str) -> str:
+    """With a line by which the compiler's messages name where it comes from."""
+    return f'#line 1 "{title}"\n{text}' if text else ""

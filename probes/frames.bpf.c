@@ -6,10 +6,9 @@
  * was waiting, or those that waited began together, that is the frame; else it cannot be told which, and it
  * counts as ambiguous. QEMU's network code holds one lock, and the vhost worker is one thread: what waits is
  * changed by one thread at a time.
+ *
+ * PART_*, FRAME_LANE, FRAME_GROUP, FRAME_KEY and FRAME_STOP_KEY are made from frames.py.
  */
-
-/* What a stage is on the path of an owner's frames; kept equal to qtrace/trace/frames/followed.py. */
-enum { PART_TAKES = 1, PART_FIRST = 2, PART_LAST = 4 };
 
 /* How sure it is which frame this is. */
 enum { FRAME_KNOWN, FRAME_MIXED, FRAME_ASTRAY };
@@ -46,17 +45,15 @@ struct frame_count {
     u64 waited; /* went on after having been set aside */
 };
 
-/* Owners are kept apart, and what QEMU carries from what the kernel does:
- * group = direction | in the kernel << 1 | owner << 2. */
-#define GROUPS (OWNERS * 4)
-BPF_ARRAY(frame_parts, u8, OWNERS * SLOTS);    /* [owner * SLOTS + slot] */
-BPF_HASH(frames_now, u64, struct frame, 4096); /* thread << 16 | group */
+/* Owners are kept apart, and what QEMU carries from what the kernel does: a FRAME_GROUP. */
+BPF_ARRAY(frame_parts, u8, STAGE_INDEX_SIZE);  /* STAGE_INDEX */
+BPF_HASH(frames_now, u64, struct frame, 4096); /* FRAME_KEY */
 BPF_HASH(frames_turn, u32, u64, 4096);         /* thread -> how often it has waited for events */
-BPF_ARRAY(frames_waiting, struct waiting, GROUPS);
-BPF_PERCPU_ARRAY(frame_counts, struct frame_count, GROUPS);
-BPF_PERCPU_HASH(frame_times, u32, u64, 4096); /* owner << 24 | first slot << 16 | last slot << 8 | log2 of ns */
+BPF_ARRAY(frames_waiting, struct waiting, FRAME_GROUP_SIZE);
+BPF_PERCPU_ARRAY(frame_counts, struct frame_count, FRAME_GROUP_SIZE);
+BPF_PERCPU_HASH(frame_times, u32, u64, 4096); /* EDGE_KEY */
 
-BPF_HASH(frame_stops, u32, u64, 4096); /* group << 8 | slot -> frames that stopped there and have not gone on */
+BPF_HASH(frame_stops, u32, u64, 4096); /* FRAME_STOP_KEY -> frames that stopped there and have not gone on */
 BPF_PERCPU_HASH(frame_waits, u32, u64, 4096); /* as frame_times: from where a frame stopped to where it went on */
 
 static __always_inline struct sampling *sampling_on(void);
@@ -65,7 +62,7 @@ static __always_inline void sample_hit(u32 slot, u32 group, u64 began, u64 when,
 
 /* `number` more frames wait at a stage, or with `number` negative fewer. */
 static __always_inline void frame_stopped(u32 group, u8 slot, u64 number) {
-    u32 place = group << 8 | slot;
+    u32 place = FRAME_STOP_KEY(group, slot);
     u64 *frames = frame_stops.lookup(&place);
     if (frames)
         lock_xadd(frames, number);
@@ -109,7 +106,7 @@ static __always_inline u64 frame_taken(u32 group, struct waiting *waiting, u64 n
 
 static __always_inline void
 frame_goes_on_counted(u32 group, struct waiting *waiting, u8 how, u64 number, u32 slot, u64 now) {
-    u32 time = group >> 2 << 24 | (u32)waiting->slot << 16 | slot << 8 | log2_of(now - waiting->latest);
+    u32 time = EDGE_KEY(FRAME_GROUP_OWNER(group), waiting->slot, slot, log2_of(now - waiting->latest));
     u64 taken = frame_taken(group, waiting, number);
     if (how != FRAME_KNOWN || !taken)
         return;
@@ -161,7 +158,7 @@ static __always_inline void frame_ends(u32 group, struct frame *frame, u64 numbe
         return;
     }
     lock_xadd(&count->matched, number);
-    u32 time = group >> 2 << 24 | (u32)frame->first << 16 | slot << 8 | log2_of(now - frame->began);
+    u32 time = EDGE_KEY(FRAME_GROUP_OWNER(group), frame->first, slot, log2_of(now - frame->began));
     u64 *times = frame_times.lookup(&time);
     if (times)
         lock_xadd(times, number);
@@ -187,9 +184,9 @@ static __always_inline u64 frame_notice(u32 slot, struct place *place, u32 group
 /* `number` frames of an owner's have passed the stage in `slot`. Gives when the frame began if it is sampled. */
 static __always_inline u64
 frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u64 now) {
-    u32 index = owner * SLOTS + slot, thread = bpf_get_current_pid_tgid();
-    u32 group = place->direction | place->kernel << 1 | owner << 2;
-    u64 key = (u64)thread << 16 | group;
+    u32 index = STAGE_INDEX(owner, slot), thread = bpf_get_current_pid_tgid();
+    u32 group = FRAME_GROUP(owner, FRAME_LANE(place->kernel, place->direction));
+    u64 key = FRAME_KEY(thread, group);
     u8 *part = frame_parts.lookup(&index);
     if (!part || (number ? !*part : !sampling_on()))
         return 0;

@@ -5,7 +5,7 @@
  * interrupt belongs to the direction whose stage the card's owner has passed last.
  */
 
-BPF_ARRAY(pci_irq_slots, u32, 2); /* direction -> slot + 1 */
+BPF_ARRAY(pci_irq_slots, u32, SIDE_INDEX_SIZE); /* SIDE_INDEX of 0 -> slot + 1 */
 BPF_HASH(irq_level, u64, u32, 1024);
 
 int on_pci_set_irq(struct pt_regs *ctx) {
@@ -26,7 +26,7 @@ int on_pci_set_irq(struct pt_regs *ctx) {
     if (!last || !*last) /* no frame has passed yet */
         return 0;
     direction = *last - 1;
-    u32 *slot = pci_irq_slots.lookup(&direction);
+    u32 side = SIDE_INDEX(0, direction), *slot = pci_irq_slots.lookup(&side);
     if (slot && *slot)
         passed(*slot - 1, owner, 0, 0);
     return 0;

@@ -2,27 +2,18 @@
  *
  * DMA is told by the address space that it goes to: a PCI device's own lies within it. What copies between
  * vectors is given no object: it is the frame's that the thread carries, from its first stage to its last.
+ *
+ * COPY_* are made from qemu_copies.py.
  */
 
-/* Kept equal to KINDS in probes/qemu_copies.py. */
-enum { COPY_DMA, COPY_VECTOR, COPY_QUEUED, COPY_QUEUED_VECTOR };
-
-#define COPY_SITES 8 /* kept equal to MOST_SITES in probes/qemu_copies.py */
-#define COPY_VECTORS 64
-
 struct copy_site {
-    u8 kind;
+    u8 kind; /* COPY_DMA and others */
     u8 number;
-};
-
-struct tally {
-    u64 calls;
-    u64 bytes;
 };
 
 BPF_HASH(copy_sites, u64, struct copy_site, 16);
 BPF_ARRAY(copy_space, u32, 1); /* PCIDevice.bus_master_as */
-BPF_PERCPU_ARRAY(copies, struct tally, OWNERS * 2 * COPY_SITES); /* [(owner * 2 + way) * COPY_SITES + number] */
+BPF_PERCPU_ARRAY(copies, struct tally, COPY_INDEX_SIZE);
 
 static __always_inline u8 thread_way(void);
 
@@ -31,9 +22,9 @@ static __always_inline u64 vector_part(u64 at, u64 number, u64 offset, u64 wante
     u64 sum = 0, end = offset + wanted;
     if (end < offset)
         end = -1;
-    if (number > COPY_VECTORS)
-        number = COPY_VECTORS + 1;
-    for (u32 i = 0; i < COPY_VECTORS; i++) {
+    if (number > MOST_VECTORS)
+        number = MOST_VECTORS + 1;
+    for (u32 i = 0; i < MOST_VECTORS; i++) {
         u64 length = 0;
         if (i >= number || sum >= end)
             break;
@@ -43,7 +34,7 @@ static __always_inline u64 vector_part(u64 at, u64 number, u64 offset, u64 wante
         }
         sum += length;
     }
-    if (number > COPY_VECTORS && sum < end)
+    if (number > MOST_VECTORS && sum < end)
         lose(LOST_IOVEC);
     if (sum > end)
         sum = end;
@@ -58,7 +49,7 @@ static __always_inline u32 carried(u8 way) {
     if (!seen)
         return 0;
     u32 owner = seen->owner;
-    key = (u64)thread << 16 | way | owner << 2;
+    key = FRAME_KEY(thread, FRAME_GROUP(owner, FRAME_LANE(0, way)));
     struct frame *frame = frames_now.lookup(&key);
     u64 *turns = frames_turn.lookup(&thread);
     u64 turn = turns ? *turns : 0;
@@ -66,7 +57,7 @@ static __always_inline u32 carried(u8 way) {
 }
 
 static __always_inline void copied(u8 number, u32 owner, u8 way, u64 bytes) {
-    u32 index = (owner * 2 + way) * COPY_SITES + number;
+    u32 index = COPY_INDEX(owner, way, number);
     struct tally *tally = copies.lookup(&index);
     if (!tally)
         return;

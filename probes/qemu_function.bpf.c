@@ -3,10 +3,9 @@
  * Which function was hit is known from the instruction pointer, so one compiled program serves every
  * path. All packet functions of net/ have the same first arguments: (client, data, length) or
  * (client, vector, number of vectors). libslirp's callback has (data, length, opaque): RULE_PACKET.
+ *
+ * RULE_* are made from qemu_function.py.
  */
-
-/* Kept equal to Rule in probes/qemu_function.py. */
-enum { RULE_CALLS, RULE_BUFFER, RULE_IOVEC, RULE_PACKET, RULE_EITHER };
 
 struct site {
     u8 rule;
@@ -15,8 +14,6 @@ struct site {
 };
 
 BPF_HASH(sites, u64, struct site, 256);
-
-#define MOST_VECTORS 64
 
 struct vector {
     u64 base;

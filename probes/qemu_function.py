@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from qtrace.probes.family import ANY, Family, Point
+from qtrace.probes.shared import Shared
 
-__all__ = ["ARGUMENTS", "FAMILY", "NOTES", "RULES", "SENDERS"]
+__all__ = ["ARGUMENTS", "FAMILY", "NOTES", "RULES", "SENDERS", "SHARED", "Rule"]
 
-# Kept equal to the enum in qemu_function.bpf.c.
-RULES = {"calls": 0, "buffer": 1, "iovec": 2, "packet": 3, "either": 4}
+
+class Rule(IntEnum):
+    """What a function's arguments say of a frame, as `Probe.rule` names it."""
+
+    CALLS = 0
+    BUFFER = 1
+    IOVEC = 2
+    PACKET = 3
+    EITHER = 4
+
+
+RULES = {rule.name.lower(): rule for rule in Rule}
 # How many of a function's first arguments the handler reads.
 ARGUMENTS = {"calls": 1, "buffer": 3, "iovec": 3, "packet": 3, "either": 1}
 NOTES = {"either": "called both ways: a call belongs to the direction of the thread's last stage"}
@@ -20,6 +33,7 @@ SENDERS = {
     **dict.fromkeys(("qemu_net_queue_deliver", "qemu_net_queue_deliver_iov"), 2),
 }
 
+SHARED = Shared(enums={"RULE": Rule})
 FAMILY = Family(
     name="qemu_function",
     summary="entry of any function of QEMU or libslirp on the path; frames and bytes from its arguments",

@@ -1,10 +1,9 @@
 /* One frame in so many, with each of its hits sent to user space: when, where, and the frame's first bytes.
  *
  * Which frame a hit is of is told by (group, when the frame began); frames.bpf.c follows it. All other frames
- * cost one look at a counter.
+ * cost one look at a counter. SAMPLE_BYTES and struct sample are made from samples.py.
  */
 
-#define SAMPLE_BYTES 256   /* of the frame; kept equal to qtrace/trace/instruments/frame_samples.py */
 #define SAMPLE_VECTORS 8
 
 struct sampling {
@@ -14,20 +13,6 @@ struct sampling {
     u64 second; /* when this second began */
     u64 chosen; /* in this second */
     u64 passed_over; /* beyond `most` */
-};
-
-struct sample {
-    u64 when;
-    u64 began;
-    u64 frames;
-    u64 bytes;
-    u32 thread;
-    u32 group;
-    u16 cpu;
-    u16 length; /* of data */
-    u8 slot;
-    u8 has_data; /* 1: only the data of the hit before at this slot of this frame */
-    u16 unused;
 };
 
 struct sample_with_data {

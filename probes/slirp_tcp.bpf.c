@@ -1,9 +1,8 @@
 /* libslirp's TCP sends again: tcp_output (src/tcp_output.c), told apart by who calls it and by the connection's
  * state. Only its timers and its input set what is sent next back to what is not acknowledged.
+ *
+ * AGAIN_* are made from slirp_tcp.py.
  */
-
-/* Kept equal to KINDS in probes/slirp_tcp.py. */
-enum { AGAIN_TIMEOUT, AGAIN_FAST, AGAIN_PROBE, AGAIN_KINDS };
 
 #define FAST_THRESHOLD 3 /* TCPREXMTTHRESH: duplicate ACKs */
 
@@ -20,7 +19,7 @@ struct slirp_tcp {
 };
 
 BPF_ARRAY(slirp_layout, struct slirp_tcp, 1);
-BPF_PERCPU_ARRAY(sent_again, struct tally, OWNERS * AGAIN_KINDS); /* [owner * AGAIN_KINDS + kind] */
+BPF_PERCPU_ARRAY(sent_again, struct tally, AGAIN_INDEX_SIZE);
 
 int on_tcp_output(struct pt_regs *ctx) {
     struct target *target = traced();
@@ -58,7 +57,7 @@ int on_tcp_output(struct pt_regs *ctx) {
         return 0;
     else if (!timers)
         kind = AGAIN_FAST;
-    u32 index = owner_of(slirp) * AGAIN_KINDS + kind;
+    u32 index = AGAIN_INDEX(owner_of(slirp), kind);
     struct tally *tally = sent_again.lookup(&index);
     if (tally)
         lock_xadd(&tally->calls, 1);

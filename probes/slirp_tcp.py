@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
+from qtrace.probes.common import OWNERS
 from qtrace.probes.family import Family, Point
+from qtrace.probes.shared import Key, Shared
 
-__all__ = ["CALLERS", "FAMILY", "FIELDS", "KINDS", "PROGRAM", "SENDS", "name_in_library"]
+__all__ = ["AGAIN", "CALLERS", "FAMILY", "FIELDS", "KINDS", "PROGRAM", "SENDS", "SHARED", "name_in_library"]
 
-# Kept equal to the enum in slirp_tcp.bpf.c. `window probe`: the guest's window is closed, nothing was lost.
-KINDS = ("timeout", "fast", "window probe")
+
+class Again(IntEnum):
+    """Why it sends again."""
+
+    TIMEOUT = 0
+    FAST = 1
+    PROBE = 2
+
+
+# `window probe`: the guest's window is closed, nothing was lost.
+KINDS = {Again.TIMEOUT: "timeout", Again.FAST: "fast", Again.PROBE: "window probe"}
+# `sent_again`: an array with one place for each kind of each owner.
+AGAIN = Key("AGAIN_INDEX", owner=OWNERS, kind=len(Again))
+SHARED = Shared(enums={"AGAIN": Again}, keys=(AGAIN,))
 PROGRAM = "on_tcp_output"
 SENDS = "tcp_output"
 # What sets a connection back before it calls that; the first is where the timers have expired.

@@ -3,17 +3,14 @@
  * The return alone is enough on x86-64: the kernel keeps the number in orig_ax and the arguments in
  * their registers, so one tracepoint tells number, descriptor and result. Descriptors are classed at
  * the start from /proc and here when they are made or closed (a copy by dup counts as FD_OTHER).
+ *
+ * FD_* and DOES_* are made from syscalls.py.
  */
-
-/* Kept equal to probes/syscalls.py. */
-enum { FD_NONE, FD_OTHER, FD_TAP, FD_STREAM, FD_DATAGRAM, FD_EVENTFD, FD_CLASSES };
-enum { DOES_FD = 1, DOES_READ = 2, DOES_WRITE = 4, DOES_SOCKET = 8, DOES_ACCEPT = 16, DOES_CLOSE = 32,
-       DOES_EVENTFD = 64, DOES_WAIT = 128, DOES_MANY = 256 };
 
 struct syscall_key {
     u32 thread;
     u16 number;
-    u8 class;
+    u8 class; /* FD_* */
     u8 owner; /* of the descriptor, or UNKNOWN */
 };
 
@@ -23,13 +20,11 @@ struct syscall_count {
     u64 bytes;
 };
 
-BPF_ARRAY(syscall_does, u32, 512);
-BPF_HASH(fd_class, u32, u32, 16384);
+BPF_ARRAY(syscall_does, u32, 512); /* number -> DOES_* */
+BPF_HASH(fd_class, u32, u32, 16384); /* -> FD_* */
 BPF_HASH(fd_owner, u32, u32, 4096);
 BPF_PERCPU_HASH(syscalls, struct syscall_key, struct syscall_count, 8192);
-BPF_ARRAY(syscall_slots, u32, 16); /* [class * 2 + direction] -> slot + 1 */
-
-#define MOST_MESSAGES 64
+BPF_ARRAY(syscall_slots, u32, SIDE_INDEX_SIZE); /* SIDE_INDEX of the class -> slot + 1 */
 
 /* Of struct pt_regs, where they lie side by side: si, di and orig_ax. */
 struct entered {
@@ -41,11 +36,11 @@ struct entered {
 /* recvmmsg(descriptor, messages, …): the length of each is in its struct mmsghdr (linux/socket.h). */
 static __always_inline u64 message_bytes(u64 at, u64 number) {
     u64 sum = 0;
-    if (number > MOST_MESSAGES) {
+    if (number > MOST_VECTORS) {
         lose(LOST_IOVEC);
-        number = MOST_MESSAGES;
+        number = MOST_VECTORS;
     }
-    for (u32 i = 0; i < MOST_MESSAGES; i++) {
+    for (u32 i = 0; i < MOST_VECTORS; i++) {
         u32 length = 0;
         if (i >= number)
             break;
@@ -126,7 +121,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
         bytes = message_bytes(second, result);
     }
     lock_xadd(&count->bytes, bytes);
-    u32 side = class * 2 + (*does & DOES_READ ? RX : TX);
+    u32 side = SIDE_INDEX(class, *does & DOES_READ ? RX : TX);
     u32 *slot = syscall_slots.lookup(&side);
     /* What is read is the first of its path: whatever was carried before on this thread was another's. */
     if (owner == UNKNOWN && target->owners && *does & DOES_READ)

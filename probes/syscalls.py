@@ -2,29 +2,66 @@
 
 from __future__ import annotations
 
+from enum import IntEnum, IntFlag
+
 from qtrace.probes.family import Family, Point
+from qtrace.probes.shared import Loss, Shared
 
-__all__ = ["CLASSES", "DATAGRAM", "DOES", "EVENTFD", "FAMILY", "OTHER", "STREAM", "TAP"]
+__all__ = ["CLASSES", "DOES", "FAMILY", "SHARED", "Descriptor", "Does"]
 
-# Class of descriptor in the kernel -> what the `syscalls` table calls it. Kept equal to the enum in
-# syscalls.bpf.c; streams and datagrams are told apart because only a datagram is a frame.
-CLASSES = ("", "other", "tap", "socket", "socket", "eventfd")
-OTHER, TAP, STREAM, DATAGRAM, EVENTFD = 1, 2, 3, 4, 5
 
-_FD, _READ, _WRITE, _SOCKET, _ACCEPT, _CLOSE, _EVENTFD, _WAIT, _MANY = (1 << bit for bit in range(9))
-DOES: dict[str, int] = {
-    **dict.fromkeys(("read", "readv", "pread64", "preadv", "recvfrom", "recvmsg"), _FD | _READ),
-    **dict.fromkeys(("write", "writev", "pwrite64", "pwritev", "sendto", "sendmsg"), _FD | _WRITE),
-    "recvmmsg": _FD | _READ | _MANY,
-    "sendmmsg": _FD | _WRITE | _MANY,
-    **dict.fromkeys(("ioctl", "connect", "bind", "listen", "shutdown"), _FD),
-    **dict.fromkeys(("getsockopt", "setsockopt", "getsockname", "getpeername", "fcntl"), _FD),
-    "socket": _SOCKET,
-    **dict.fromkeys(("accept", "accept4"), _FD | _ACCEPT),
-    "close": _CLOSE,
-    **dict.fromkeys(("eventfd", "eventfd2"), _EVENTFD),
-    **dict.fromkeys(("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait"), _WAIT),
-    **dict.fromkeys(("epoll_pwait2", "io_uring_enter"), _WAIT),
+class Descriptor(IntEnum):
+    """Class of a descriptor; streams and datagrams are told apart because only a datagram is a frame."""
+
+    NONE = 0
+    OTHER = 1
+    TAP = 2
+    STREAM = 3
+    DATAGRAM = 4
+    EVENTFD = 5
+
+
+class Does(IntFlag):
+    """What a system call does: FD takes a descriptor, MANY carries as many messages as it returns, WAIT waits
+    for events."""
+
+    FD = 1
+    READ = 2
+    WRITE = 4
+    SOCKET = 8
+    ACCEPT = 16
+    CLOSE = 32
+    EVENTFD = 64
+    WAIT = 128
+    MANY = 256
+
+
+# What the `syscalls` table calls a class.
+CLASSES = {
+    Descriptor.NONE: "",
+    Descriptor.OTHER: "other",
+    Descriptor.TAP: "tap",
+    Descriptor.STREAM: "socket",
+    Descriptor.DATAGRAM: "socket",
+    Descriptor.EVENTFD: "eventfd",
+}
+SHARED = Shared(
+    enums={"FD": Descriptor, "DOES": Does},
+    losses=(Loss("SYSCALLS", "system calls beyond their map", "syscalls are incomplete"),),
+)
+DOES: dict[str, Does] = {
+    **dict.fromkeys(("read", "readv", "pread64", "preadv", "recvfrom", "recvmsg"), Does.FD | Does.READ),
+    **dict.fromkeys(("write", "writev", "pwrite64", "pwritev", "sendto", "sendmsg"), Does.FD | Does.WRITE),
+    "recvmmsg": Does.FD | Does.READ | Does.MANY,
+    "sendmmsg": Does.FD | Does.WRITE | Does.MANY,
+    **dict.fromkeys(("ioctl", "connect", "bind", "listen", "shutdown"), Does.FD),
+    **dict.fromkeys(("getsockopt", "setsockopt", "getsockname", "getpeername", "fcntl"), Does.FD),
+    "socket": Does.SOCKET,
+    **dict.fromkeys(("accept", "accept4"), Does.FD | Does.ACCEPT),
+    "close": Does.CLOSE,
+    **dict.fromkeys(("eventfd", "eventfd2"), Does.EVENTFD),
+    **dict.fromkeys(("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait"), Does.WAIT),
+    **dict.fromkeys(("epoll_pwait2", "io_uring_enter"), Does.WAIT),
 }
 
 FAMILY = Family(
@@ -36,14 +73,14 @@ FAMILY = Family(
             "tap",
             (("raw_tracepoint", "on_sys_exit"),),
             "syscall_slots",
-            TAP,
+            Descriptor.TAP,
             note="with offloads a frame may be of many TCP segments (GSO)",
         ),
         Point(
             "socket",
             (("raw_tracepoint", "on_sys_exit"),),
             "syscall_slots",
-            STREAM,
+            Descriptor.STREAM,
             note="frames are datagrams; what a stream carries is in bytes",
         ),
     ),

@@ -2,7 +2,7 @@
  *
  * A worker is one thread for one pair of queues, so what it gives back belongs to the direction of the work it
  * does: the last of handle_tx*, handle_rx*, tun_sendmsg and tun_recvmsg says which. Frames are passed to tun in
- * batches; the batch's size is in the message.
+ * batches; the batch's size is in the message. VHOST_* are made from vhost.py.
  */
 #include <linux/socket.h>
 
@@ -15,10 +15,7 @@ struct tun_batch {
 #define TUN_BATCH 2
 #define MOST_IN_BATCH 64
 
-/* Index of `vhost_slots`, twice: tx and rx. Kept equal to probes/vhost.py. */
-enum { VHOST_KICK, VHOST_TUN, VHOST_USED, VHOST_SIGNAL };
-
-BPF_ARRAY(vhost_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
+BPF_ARRAY(vhost_slots, u32, SIDE_INDEX_SIZE); /* SIDE_INDEX of VHOST_* -> slot + 1 */
 BPF_HASH(vhost_direction, u32, u8, 64);
 BPF_HASH(vhost_received, u32, u64, 64); /* thread -> frames received and not yet given to the guest */
 
@@ -35,7 +32,7 @@ static __always_inline u32 *in_worker(void) {
 }
 
 static __always_inline void vhost_passed(u32 *owner, u32 which, u8 direction, u64 frames, u64 bytes) {
-    u32 index = which * 2 + (direction & 1);
+    u32 index = SIDE_INDEX(which, direction & 1);
     u32 *slot = vhost_slots.lookup(&index);
     if (slot && *slot)
         passed(*slot - 1, *owner, frames, bytes);
@@ -111,7 +108,7 @@ int on_vhost_used(struct pt_regs *ctx) {
     return 0;
 }
 
-/* eventfd_signal in the worker: the guest is really interrupted. */
+/* eventfd_signal, eventfd_signal_mask in the worker: the guest is really interrupted. */
 int on_vhost_signal(struct pt_regs *ctx) {
     u32 thread = bpf_get_current_pid_tgid();
     u8 *direction = vhost_direction.lookup(&thread);

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from qtrace.probes.family import Family, Point
+from enum import IntEnum
 
-__all__ = ["FAMILY"]
+from qtrace.probes.family import Family, Point
+from qtrace.probes.shared import Shared
+
+__all__ = ["FAMILY", "SHARED"]
 
 _TABLE = "vhost_slots"
 
 
-def _point(function: str, program: str, index: int, note: str = "") -> Point:
-    return Point(function, (("kprobe", program),), _TABLE, index, note)
+class _Hit(IntEnum):
+    """Where a worker is; index of `vhost_slots`."""
+
+    KICK = 0
+    TUN = 1
+    USED = 2
+    SIGNAL = 3
 
 
+def _point(function: str, program: str, hit: _Hit, note: str = "", instead: tuple[str, ...] = ()) -> Point:
+    return Point(function, (("kprobe", program),), _TABLE, hit, note, instead=instead)
+
+
+SHARED = Shared(enums={"VHOST": _Hit})
 FAMILY = Family(
     name="vhost",
     summary="the vhost worker: kicks, frames passed to and from tun, buffers given back, interrupts",
     needs=("kprobes", "vhost"),
     points=(
-        _point("handle_tx_kick", "on_handle_tx_kick", 0, note="kicks"),
-        _point("tun_sendmsg", "on_tun_sendmsg", 1, note="calls are batches"),
-        _point("tun_recvmsg", "on_tun_recvmsg", 1),
-        _point("vhost_add_used_and_signal_n", "on_vhost_used", 2, note="calls are batches of frames"),
-        _point("eventfd_signal", "on_vhost_signal", 3, note="interrupts sent"),
+        _point("handle_tx_kick", "on_handle_tx_kick", _Hit.KICK, note="kicks"),
+        _point("tun_sendmsg", "on_tun_sendmsg", _Hit.TUN, note="calls are batches"),
+        _point("tun_recvmsg", "on_tun_recvmsg", _Hit.TUN),
+        _point("vhost_add_used_and_signal_n", "on_vhost_used", _Hit.USED, note="calls are batches of frames"),
+        # Inline since Linux 6.8, where it calls the other one.
+        _point(
+            "eventfd_signal",
+            "on_vhost_signal",
+            _Hit.SIGNAL,
+            note="interrupts sent",
+            instead=("eventfd_signal_mask",),
+        ),
     ),
 )

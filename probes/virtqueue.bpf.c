@@ -3,15 +3,14 @@
  * A process has virtqueues of other devices too (a serial port, a disk); only those whose device is a
  * network card (virtio id 1) count. An element with only readable buffers is a frame from the guest,
  * one with only writable buffers takes a frame for it, and one with both is a control command.
+ *
+ * VQ_* are made from virtqueue.py.
  */
 
 #define VIRTIO_ID_NET 1
 #define CONTROL 2
 
-/* Index of `virtqueue_slots`, twice: tx and rx. Kept equal to probes/virtqueue.py. */
-enum { VQ_POP, VQ_PUSH, VQ_FILL, VQ_KICK, VQ_MSIX };
-
-BPF_ARRAY(virtqueue_slots, u32, 16); /* [which * 2 + direction] -> slot + 1 */
+BPF_ARRAY(virtqueue_slots, u32, SIDE_INDEX_SIZE); /* SIDE_INDEX of VQ_* -> slot + 1 */
 BPF_HASH(popping, u32, u64, 1024);   /* thread -> the queue that it takes from */
 BPF_HASH(giving, u32, u32, 1024);    /* thread -> owner << 8 | direction of what it has just given back */
 
@@ -43,7 +42,7 @@ static __always_inline u8 direction_of(struct target *target, u64 element) {
 static __always_inline void virtqueue_passed(u32 which, u32 owner, u8 direction, u64 frames, u64 bytes) {
     if (direction > RX)
         return;
-    u32 index = which * 2 + direction;
+    u32 index = SIDE_INDEX(which, direction);
     u32 *slot = virtqueue_slots.lookup(&index);
     if (slot && *slot)
         passed(*slot - 1, owner, frames, bytes);

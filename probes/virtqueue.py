@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from qtrace.probes.family import Family, Point
+from enum import IntEnum
 
-__all__ = ["FAMILY"]
+from qtrace.probes.family import Family, Point
+from qtrace.probes.shared import Shared
+
+__all__ = ["FAMILY", "SHARED"]
 
 _TABLE = "virtqueue_slots"
 
+
+class _Hit(IntEnum):
+    """Where a queue is; index of `virtqueue_slots`."""
+
+    POP = 0
+    PUSH = 1
+    FILL = 2
+    KICK = 3
+    MSIX = 4
+
+
+SHARED = Shared(enums={"VQ": _Hit})
 FAMILY = Family(
     name="virtqueue",
     summary="virtqueue elements taken and given back by network cards, kicks and interrupts",
@@ -17,23 +32,23 @@ FAMILY = Family(
             "virtqueue_pop",
             (("uprobe", "on_virtqueue_pop"), ("uretprobe", "on_virtqueue_popped")),
             _TABLE,
-            0,
+            _Hit.POP,
             note="elements returned, not attempts",
             arguments=1,
         ),
-        Point("virtqueue_push", (("uprobe", "on_virtqueue_push"),), _TABLE, 1),
+        Point("virtqueue_push", (("uprobe", "on_virtqueue_push"),), _TABLE, _Hit.PUSH),
         Point(
             "virtqueue_fill",
             (("uprobe", "on_virtqueue_fill"),),
             _TABLE,
-            2,
+            _Hit.FILL,
             note="a frame is counted at its first element",
         ),
         Point(
             "virtio_queue_host_notifier_read",
             (("uprobe", "on_virtqueue_kick"),),
             _TABLE,
-            3,
+            _Hit.KICK,
             note="kicks; one may announce many frames",
             arguments=1,
         ),
@@ -41,7 +56,7 @@ FAMILY = Family(
             "msix_notify",
             (("uprobe", "on_msix_notify"),),
             _TABLE,
-            4,
+            _Hit.MSIX,
             note="interrupts really sent",
             arguments=1,
         ),

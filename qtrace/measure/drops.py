@@ -9,8 +9,9 @@ from typing import Any
 from qtrace.analyses.methods.histogram import quantile
 from qtrace.measure.qemu_process import Followed
 from qtrace.model import Direction
+from qtrace.probes.common import DIRECTIONS
+from qtrace.probes.frames import LANE
 from qtrace.proc import tap_counters, tap_names
-from qtrace.trace.frames.followed import WAYS
 from qtrace.trace.frames.reasons import UNDER_WAY, WAITING
 from qtrace.trace.session.snapshot import Snapshot
 
@@ -127,8 +128,11 @@ def _drops(
     name: str, direction: Direction, seen: Snapshot, dropped: int | None, stopped: tuple[Stopped, ...]
 ) -> Drops:
     receivers = [owner.clients[0 if direction is Direction.RX else 1] for owner in seen.owners]
-    way = WAYS.index(direction)
-    waited = sum(count.waited for (_, at), count in seen.frames.counts.items() if at & 1 == way)
+    waited = sum(
+        count.waited
+        for (_, lane), count in seen.frames.counts.items()
+        if DIRECTIONS[LANE.unpack(lane)[1]] is direction
+    )
     times: dict[int, int] = {}
     for (_, _, went_on, x), number in seen.frames.waiting.times.items():
         if went_on < len(seen.stages) and seen.stages[went_on].probe.direction is direction:

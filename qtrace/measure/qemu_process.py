@@ -17,7 +17,7 @@ from qtrace.measure.network_clients import clients_of
 from qtrace.model import Cell
 from qtrace.model import Path as WalkedPath
 from qtrace.path.both_ways import both_ways
-from qtrace.probes.syscalls import DATAGRAM
+from qtrace.probes.syscalls import Descriptor
 from qtrace.proc import command_line
 from qtrace.progress import Progress
 from qtrace.store.index import Index
@@ -188,7 +188,8 @@ def _nics(pid: int, binary: Path, index: Index, progress: Progress) -> list[Atta
     streams = [
         owner.netdev
         for owner in owners
-        if owner.driver == "socket" and all(classes.get(fd) != DATAGRAM for fd in owner.descriptors)
+        if owner.driver == "socket"
+        and all(classes.get(fd) != Descriptor.DATAGRAM for fd in owner.descriptors)
     ]
     behind = {f"hub{owner.hub}" for owner in owners if not owner.nic and owner.netdev in streams}
     return [

@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from modules import Make
 
 from qtrace.probes import program_text
-from qtrace.trace.bpf.compiled import make_module, typed_library
-from qtrace.trace.bpf.prerequisites import ensure_headers
+from qtrace.trace.bpf.compiled import typed_library
 
 pytestmark = pytest.mark.needs("root", "bcc")
 TEXT = """
 BPF_HASH(seen, u32, u64, 16);
 int on_function(void *ctx) { u32 key = 7; u64 *value = seen.lookup(&key); if (value) *value += 1; return 0; }
 """
-
-
-@pytest.fixture(name="headers")
-def _headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path | None:
-    """The kernel's headers, and then a cache of this test's own."""
-    headers = ensure_headers()
-    if headers:
-        monkeypatch.setenv("BCC_KERNEL_SOURCE", str(headers))
-    monkeypatch.setenv("QTRACE_CACHE", str(tmp_path / "cache"))
-    return headers
-
-
-@pytest.fixture(name="modules")
-def _modules() -> Iterator[list[Any]]:
-    made: list[Any] = []
-    yield made
-    for module in made:
-        module.cleanup()
-
-
-def _make(modules: list[Any], text: str, headers: Path | None) -> tuple[Any, bool]:
-    module, kept = make_module(text, headers)
-    modules.append(module)
-    return module, kept
 
 
 def _tables(module: Any, names: list[bytes]) -> list[object]:
@@ -64,12 +40,12 @@ def _tag(function: Any) -> str:
     return next(line.split()[1] for line in lines if line.startswith("prog_tag:"))
 
 
-def test_what_is_kept_is_what_was_compiled(modules: list[Any], headers: Path | None) -> None:
+def test_what_is_kept_is_what_was_compiled(make: Make, headers: Path | None) -> None:
     from bcc import BPF
 
     lib = typed_library()
-    compiled, first = _make(modules, program_text(), headers)
-    again, second = _make(modules, program_text(), headers)
+    compiled, first = make(program_text(), headers)
+    again, second = make(program_text(), headers)
     assert (first, second) == (False, True)
     count = lib.bpf_num_tables(compiled.module)
     assert count > 30 and lib.bpf_num_tables(again.module) == count
@@ -84,10 +60,10 @@ def test_what_is_kept_is_what_was_compiled(modules: list[Any], headers: Path | N
         assert _tag(again.load_func(name, kind)) == _tag(compiled.load_func(name, kind)), name
 
 
-def test_another_text_is_compiled(modules: list[Any], headers: Path | None) -> None:
-    assert not _make(modules, TEXT, headers)[1]
-    assert _make(modules, TEXT, headers)[1]
-    assert not _make(modules, TEXT.replace("7", "8"), headers)[1]
+def test_another_text_is_compiled(make: Make, headers: Path | None) -> None:
+    assert not make(TEXT, headers)[1]
+    assert make(TEXT, headers)[1]
+    assert not make(TEXT.replace("7", "8"), headers)[1]
 
 
 def _halved(text: str) -> str:
@@ -101,36 +77,34 @@ def _changed(text: str) -> str:
 
 
 @pytest.mark.parametrize("damage", [_halved, _changed])
-def test_a_damaged_file_is_made_again(
-    modules: list[Any], headers: Path | None, damage: Callable[[str], str]
-) -> None:
-    _make(modules, TEXT, headers)
+def test_a_damaged_file_is_made_again(make: Make, headers: Path | None, damage: Callable[[str], str]) -> None:
+    make(TEXT, headers)
     (file,) = Path(os.environ["QTRACE_CACHE"], "programs").glob("*.kept")
     whole = file.read_text()
     file.write_text(damage(whole))
-    assert not _make(modules, TEXT, headers)[1]
+    assert not make(TEXT, headers)[1]
     assert file.read_text() == whole
-    assert _make(modules, TEXT, headers)[1]
+    assert make(TEXT, headers)[1]
 
 
-def test_what_another_user_has_put_there_is_not_loaded(modules: list[Any], headers: Path | None) -> None:
-    _make(modules, TEXT, headers)
+def test_what_another_user_has_put_there_is_not_loaded(make: Make, headers: Path | None) -> None:
+    make(TEXT, headers)
     (file,) = Path(os.environ["QTRACE_CACHE"], "programs").glob("*.kept")
     os.chown(file, 65534, 65534)
-    assert not _make(modules, TEXT, headers)[1]
+    assert not make(TEXT, headers)[1]
     assert file.stat().st_uid == 0  # ours is in its place
 
 
 def test_without_a_cache_the_programs_are_compiled(
-    modules: list[Any], headers: Path | None, monkeypatch: pytest.MonkeyPatch
+    make: Make, headers: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QTRACE_CACHE", "/proc/no-cache")
-    assert not _make(modules, TEXT, headers)[1]
+    assert not make(TEXT, headers)[1]
 
 
-def test_a_module_that_lies_high_in_memory_is_kept(modules: list[Any], headers: Path | None) -> None:
+def test_a_module_that_lies_high_in_memory_is_kept(make: Make, headers: Path | None) -> None:
     """What a thread allocates lies beyond 32 bits, where in a small process little else does."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(_make, modules, program_text(), headers).result()
-    assert modules[0].module >> 32
-    assert _make(modules, program_text(), headers)[1]
+        module, _ = pool.submit(make, program_text(), headers).result()
+    assert module.module >> 32
+    assert make(program_text(), headers)[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from qtrace.probes.syscalls import CLASSES, DATAGRAM, STREAM
+from qtrace.probes.syscalls import Descriptor
 from qtrace.trace.qemu.target import Target
 
 
@@ -19,9 +19,9 @@ def test_datagrams_of_a_local_socket_are_frames_and_its_streams_are_not() -> Non
         tcp.bind(("127.0.0.1", 0))
         tcp.listen()
         classes = Target(os.getpid()).descriptors()
-        assert classes[udp.fileno()] == DATAGRAM and classes[tcp.fileno()] == STREAM
+        assert classes[udp.fileno()] == Descriptor.DATAGRAM and classes[tcp.fileno()] == Descriptor.STREAM
         for kind, pair in local.items():
-            expected = DATAGRAM if kind == socket.SOCK_DGRAM else CLASSES.index("other")
+            expected = Descriptor.DATAGRAM if kind == socket.SOCK_DGRAM else Descriptor.OTHER
             assert {classes[end.fileno()] for end in pair} == {expected}
             for end in pair:
                 end.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 from qtrace.measure.attacher import Placement
 from qtrace.model import Direction, Role
-from qtrace.probes.qemu_copies import COPIES, FAMILY, SPACE
+from qtrace.probes.qemu_copies import COPIES, FAMILY, SPACE, Copying
 from qtrace.store.index import Index
 from qtrace.trace.instruments.copy_counter import CopyCounter, CopyPlace
 from qtrace.trace.session.session import Session
@@ -93,7 +93,7 @@ def _handed_over(snapshot: Snapshot, owner: int, direction: Direction) -> Count:
 def _place(function: str, index: Index, placement: Placement, space: int | None) -> CopyPlace:
     rows = [row for row in index.function(function) if row.file and row.line]
     file, line = (rows[0].file, rows[0].line) if rows else ("", 0)
-    if COPIES[function] == "dma" and space is None:
+    if COPIES[function] is Copying.DMA and space is None:
         return CopyPlace(function, file, line, reason=f"the source index does not say where {SPACE} lies")
     found = placement.locate_in_program(function, file)
     if found is None:

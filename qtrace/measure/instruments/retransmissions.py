@@ -51,7 +51,7 @@ class Retransmitted:
                 "count": counts[owner.number, kind],
             }
             for owner in mine
-            for kind in KINDS
+            for kind in KINDS.values()
         ]
         item = "libslirp's retransmissions"
         missing = [{"kind": "unattached", "item": item, "count": 1, "note": reason}] if reason else []

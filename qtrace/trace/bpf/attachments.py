@@ -7,33 +7,38 @@ breakpoint is put into the traced process alone: another QEMU of the same binary
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qtrace.errors import TraceError
+from qtrace.trace.bpf.kernel_calls import KPROBE, RAW_TRACEPOINT, on_raw_tracepoint
 from qtrace.trace.bpf.links import UPROBE_MULTI, link_uprobe, links_available
+from qtrace.trace.bpf.perf_events import open_kprobe, open_uprobe
 from qtrace.trace.bpf.prerequisites import uprobes_refused
 
 __all__ = ["Attachments"]
 
-_ENTRY, _RETURN = 0, 1
 _AT_ONCE = 64  # probes that are taken off side by side
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a program runs: at a byte of a file or, without one, at a function of the kernel."""
+    """Where a program runs: at a byte of a file or, without one, at a function of the kernel; where that has
+    none of this name, at the first of `instead` that it has."""
 
     program: str
     binary: Path | None
     at: int | str
     at_return: bool
+    instead: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.binary} at {self.at:#x}" if isinstance(self.at, int) else f"the kernel's {self.at}"
+        if isinstance(self.at, int):
+            return f"{self.binary} at {self.at:#x}"
+        return f"the kernel's {' or '.join((self.at, *self.instead))}"
 
 
 class Attachments:
@@ -42,55 +47,55 @@ class Attachments:
     def __init__(self, module: Any, pid: int) -> None:
         self._module = module
         self._pid = pid
-        self._closers: list[tuple[int, Callable[[int], object]]] = []
+        self._open_now: set[int] = set()
         self._probes: dict[_Place, int] = {}  # -> descriptor, -1 when off
-        self._tracepoints: list[bytes] = []
         self.programs: dict[str, int] = {}  # name -> descriptor
 
     def uprobe(self, program: str, binary: Path, offset: int, at_return: bool = False) -> None:
         """At the byte `offset` of the file `binary`, in all threads of the process."""
         self._put(_Place(program, binary, offset, at_return))
 
-    def kprobe(self, program: str, function: str, at_return: bool = False) -> None:
-        """At the entry or the return of a kernel function."""
-        self._put(_Place(program, None, function, at_return))
+    def kprobe(
+        self, program: str, function: str, at_return: bool = False, instead: tuple[str, ...] = ()
+    ) -> None:
+        """At the entry or the return of a kernel function; where the kernel has none of this name, of the
+        first of `instead` that it has."""
+        self._put(_Place(program, None, function, at_return, instead))
 
     def _put(self, place: _Place) -> None:
         self._probes[place] = self._link(place) if place.binary and links_available() else self._open(place)
 
     def _link(self, place: _Place) -> int:
         assert place.binary and isinstance(place.at, int)
-        loaded = self._load(place.program, UPROBE_MULTI)
+        loaded = self._load(place.program, KPROBE, UPROBE_MULTI)
         try:
-            fd = link_uprobe(loaded, place.binary, place.at, self._pid, place.at_return)
+            return self._keep(link_uprobe(loaded, place.binary, place.at, self._pid, place.at_return))
         except OSError as exc:
             raise TraceError(f"the kernel cannot put a probe on {place}: {exc.strerror}") from exc
-        return self._keep(fd, place, os.close)
 
     def _open(self, place: _Place) -> int:
         """As a perf event."""
-        from bcc.libbcc import lib
-
-        way = _RETURN if place.at_return else _ENTRY
-        if isinstance(place.at, str):
-            name = f"qtrace_{place.program}_{place.at}".encode()
-            fd = lib.bpf_attach_kprobe(self._load(place.program), way, name, place.at.encode(), 0, 0)
-        else:
-            if reason := uprobes_refused():
-                raise TraceError(reason)
-            assert place.binary
-            where = bytes(place.binary), place.at
-            name = f"qtrace_{place.program}_{place.at:x}".encode()
-            fd = lib.bpf_attach_uprobe(self._load(place.program), way, name, *where, self._pid, 0)
-        return self._keep(fd, place, lib.bpf_close_perf_event_fd)
+        if place.binary and (reason := uprobes_refused()):
+            raise TraceError(reason)
+        loaded = self._load(place.program, KPROBE)
+        first: OSError | None = None
+        for at in (place.at, *place.instead):
+            try:
+                if isinstance(at, str):
+                    return self._keep(open_kprobe(loaded, at, place.at_return))
+                assert place.binary
+                return self._keep(open_uprobe(loaded, place.binary, at, self._pid, place.at_return))
+            except OSError as exc:
+                first = first or exc
+        why = first.strerror if first else ""
+        raise TraceError(f"the kernel cannot put a probe on {place}: {why}") from first
 
     def raw_tracepoint(self, program: str, event: str) -> None:
         """At a kernel tracepoint, without its formatted record."""
         try:
-            self._module.attach_raw_tracepoint(tp=event.encode(), fn_name=program.encode())
-        except Exception as exc:
-            raise TraceError(f"cannot attach to the tracepoint {event}: {exc}") from exc
-        self._tracepoints.append(event.encode())
+            self._keep(on_raw_tracepoint(self._load(program, RAW_TRACEPOINT), event))
+        except OSError as exc:
+            raise TraceError(f"cannot attach to the tracepoint {event}: {exc.strerror}") from exc
 
     def missed(self) -> dict[str, int]:
         """Program -> hits that the kernel dropped because the program was running already."""
@@ -125,31 +130,23 @@ class Attachments:
     def _take_off(self, descriptors: Iterable[int]) -> None:
         """Detach these. The kernel waits each time until nobody runs the program any more; side by side it
         waits once for all."""
-        wanted = set(descriptors)
-        going = [item for item in self._closers if item[0] in wanted]
+        going = self._open_now.intersection(descriptors)
         if not going:
             return
-        self._closers = [item for item in self._closers if item[0] not in wanted]
+        self._open_now -= going
         with ThreadPoolExecutor(min(len(going), _AT_ONCE)) as pool:
-            for fd, closer in going:
-                pool.submit(closer, fd)
+            for fd in going:
+                pool.submit(os.close, fd)
 
     def close(self) -> None:
         """Detach everything. Can be called twice."""
-        self._take_off([fd for fd, _ in self._closers])
-        while self._tracepoints:
-            self._module.detach_raw_tracepoint(self._tracepoints.pop())
+        self._take_off(list(self._open_now))
 
-    def _load(self, program: str, attach_type: int = -1) -> int:
-        try:
-            function = self._module.load_func(program.encode(), self._module.KPROBE, attach_type=attach_type)
-        except Exception as exc:
-            raise TraceError(f"the kernel refuses the program {program}: {exc}") from exc
+    def _load(self, program: str, kind: int, attach_type: int = 0) -> int:
+        function = self._module.load_func(program.encode(), kind, attach_type=attach_type)
         self.programs[program] = function.fd
         return int(function.fd)
 
-    def _keep(self, fd: int, where: _Place, closer: Callable[[int], object]) -> int:
-        if fd < 0:
-            raise TraceError(f"the kernel cannot put a probe on {where}")
-        self._closers.append((fd, closer))
+    def _keep(self, fd: int) -> int:
+        self._open_now.add(fd)
         return fd

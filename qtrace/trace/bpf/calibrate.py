@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.errors import TraceError
+from qtrace.probes.common import NO_SLOT
+from qtrace.probes.qemu_function import Rule
 from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.running import ALL, NOTHING
 
@@ -183,4 +185,4 @@ def _aim(module: Any, base: int) -> None:
     targets, sites = module[b"targets"], module[b"sites"]
     targets[ctypes.c_int(0)] = targets.Leaf(tgid=os.getpid() if base else 0, running=ALL if base else NOTHING)
     for place in (_PUSH, _MOVE) if base else ():
-        sites[ctypes.c_uint64(base + place)] = sites.Leaf(rule=0, sender=0, slot=(0, 0xFF))
+        sites[ctypes.c_uint64(base + place)] = sites.Leaf(rule=Rule.CALLS, sender=0, slot=(0, NO_SLOT))

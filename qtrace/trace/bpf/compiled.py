@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import hashlib
 import json
 import mmap
@@ -21,13 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.cache import atomic_file, cache_dir
-from qtrace.errors import MissingPrerequisite
+from qtrace.errors import MissingPrerequisite, TraceError
+from qtrace.trace.bpf.kernel_calls import load
+from qtrace.trace.bpf.messages import caught, kept_as
 
 __all__ = ["make_module", "typed_library"]
 
-_FORMAT = 1
+_FORMAT = 2
 _KINDS = {1: "hash", 2: "array", 5: "percpu_hash", 6: "percpu_array", 27: "ringbuf"}  # enum bpf_map_type
 _RING = 27
+# Since Linux 6.19 headers have unnamed members of named structs; before it this changes nothing.
+_FLAGS = ("-fms-extensions", "-Wno-microsoft-anon-tag")
+_LOG = 16 << 20  # bytes of the verifier's
+_STATISTICS = ("processed ", "verification time", "stack depth")
 _MOST = 8  # files in the cache, of a fifth of a megabyte
 # linux/bpf.h: a load of 64 bits takes two instructions; the source of this one is a map's descriptor.
 _INSTRUCTION, _LOAD, _IS_MAP = 8, 0x18, 1
@@ -61,8 +66,8 @@ class _Program:
 
 
 def make_module(text: str, headers: Path | None) -> tuple[Any, bool]:
-    """A bcc module of the programs in `text`, and whether it came from the cache. Whatever bcc raises where
-    they do not compile."""
+    """A bcc module of the programs in `text`, and whether it came from the cache. Its `load_func` raises
+    TraceError where the kernel refuses one; raises TraceError itself where they do not compile."""
     import bcc
 
     name = f"{_key(text, bcc.__version__, headers)}.kept"
@@ -72,10 +77,24 @@ def make_module(text: str, headers: Path | None) -> tuple[Any, bool]:
         # Whose programs root loads must not be a matter of who else can write to the cache.
         if file.stat().st_uid in (0, os.geteuid()):
             return _again(*_read(file)), True
-    module = bcc.BPF(text=text.encode())
+    module = _compiled(text)
     with contextlib.suppress(MissingPrerequisite, OSError, _Unusable):
         _keep(module, cache_dir("programs") / name)
     return module, False
+
+
+def _compiled(text: str) -> Any:
+    with caught() as messages:
+        try:
+            return _module_of(text)
+        except Exception as exc:
+            messages.seek(0)
+            said = messages.read().decode(errors="replace")
+            error = next((line for line in said.splitlines() if "error:" in line), str(exc))
+            raise TraceError(
+                f"the eBPF programs do not compile: {error}{kept_as('compiler', said) if said else ''}",
+                hint="'qtrace doctor' shows headers and versions",
+            ) from exc
 
 
 class _Unusable(Exception):
@@ -83,7 +102,16 @@ class _Unusable(Exception):
 
 
 def _key(text: str, release: str, headers: Path | None) -> str:
-    about = (_FORMAT, text, release, platform.release(), platform.version(), platform.machine(), str(headers))
+    about = (
+        _FORMAT,
+        _FLAGS,
+        text,
+        release,
+        platform.release(),
+        platform.version(),
+        platform.machine(),
+        str(headers),
+    )
     return hashlib.sha256(repr(about).encode()).hexdigest()[:32]
 
 
@@ -154,48 +182,74 @@ def _forget(folder: Path) -> None:
 
 
 def _again(tables: list[_Table], programs: Mapping[bytes, _Program]) -> Any:
+    """A module of the maps alone, with the kept programs in place of its own."""
+    types = {table.name.encode(): (_type(table.key), _type(table.leaf)) for table in tables}
+    text = "\n".join([*map(_declared, tables), "int qtrace_nothing(void *ctx) { return 0; }\n"])
+    with caught():
+        try:
+            return _module_of(text, types, programs)
+        except Exception as exc:
+            raise _Unusable(str(exc)) from exc
+
+
+def _module_of(
+    text: str,
+    types: Mapping[bytes, tuple[Any, Any]] | None = None,
+    programs: Mapping[bytes, _Program] | None = None,
+) -> Any:
+    """bcc's module of `text`, or with `programs` in place of its own, whose maps' keys and values have these
+    `types`. Its programs are loaded by us: bcc prints the verifier's words. Raises whatever bcc does."""
     import bcc
 
-    class Kept(bcc.BPF):  # type: ignore[misc]
-        """bcc's module with programs of ours in place of its own."""
-
-        def get_table(self, name: bytes, *_: object, **options: Any) -> Any:
-            key, leaf = types[name]
-            return super().get_table(name, key, leaf, **options)
+    class Module(bcc.BPF):  # type: ignore[misc]
+        def get_table(self, name: bytes, *given: object, **options: Any) -> Any:
+            return super().get_table(name, *(types[name] if types else given), **options)
 
         def load_func(
-            self, name: bytes, kind: int, device: object = None, attach_type: int = -1
+            self, name: bytes, kind: int, device: object = None, attach_type: int = 0
         ) -> bcc.BPF.Function:
+            """Raises TraceError, each time the same."""
+            if name in refused:
+                raise refused[name]
             if name not in self.funcs:
-                descriptors = {number: self[table].map_fd for number, table in enumerate(types)}
-                fd = _load(self.module, name, programs[name].linked(descriptors), kind, device, attach_type)
+                if programs is None:
+                    code = self.dump_func(name)
+                else:
+                    maps = {number: self[table].map_fd for number, table in enumerate(types or ())}
+                    code = programs[name].linked(maps)
+                try:
+                    fd = _loaded(self.module, name.decode(), kind, code, attach_type)
+                except TraceError as exc:
+                    refused[name] = exc
+                    raise
                 self.funcs[name] = bcc.BPF.Function(self, name, fd)
             return self.funcs[name]
 
-    types = {table.name.encode(): (_type(table.key), _type(table.leaf)) for table in tables}
-    try:
-        return Kept(
-            text="\n".join(
-                [*map(_declared, tables), "int qtrace_nothing(void *ctx) { return 0; }\n"]
-            ).encode()
-        )
-    except Exception as exc:
-        raise _Unusable(str(exc)) from exc
+    refused: dict[bytes, TraceError] = {}
+    return Module(text=text.encode(), cflags=_FLAGS)
 
 
-def _load(module: Any, name: bytes, code: bytes, kind: int, device: object, attach_type: int) -> int:
+def _loaded(module: Any, name: str, kind: int, code: bytes, attach_type: int) -> int:
+    """The descriptor of a program; raises TraceError with the verifier's reason."""
     from bcc.libbcc import lib
 
-    licence, version = lib.bpf_module_license(module), lib.bpf_module_kern_version(module)
-    fd = int(
-        lib.bcc_func_load(
-            module, kind, name, code, len(code), licence, version, 0, None, 0, device, attach_type
-        )
-    )
-    if fd < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number) if number else errno.errorcode.get(-fd, "refused"))
-    return fd
+    about = lib.bpf_module_license(module), lib.bpf_module_kern_version(module), attach_type
+    try:
+        return load(name, kind, code, *about)
+    except OSError as exc:
+        log = ctypes.create_string_buffer(_LOG)
+        with contextlib.suppress(OSError):
+            return load(name, kind, code, *about, log)
+        said = log.value.decode(errors="replace")
+        where = kept_as(name, said) if said else ""
+        reason = f"{_reason(said) or exc.strerror}{where}"
+        raise TraceError(f"the kernel refuses the program {name}: {reason}") from exc
+
+
+def _reason(said: str) -> str:
+    """The verifier's last line but for its statistics."""
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith(_STATISTICS)]
+    return lines[-1].strip() if lines else ""
 
 
 def _declared(table: _Table) -> str:

@@ -14,12 +14,12 @@ import platform
 import struct
 from pathlib import Path
 
+from qtrace.trace.bpf.kernel_calls import KPROBE, bpf, load
+
 __all__ = ["UPROBE_MULTI", "link_uprobe", "links_available"]
 
 UPROBE_MULTI = 48  # enum bpf_attach_type of include/uapi/linux/bpf.h
-_SYS_BPF = 321  # x86-64
-_PROG_LOAD, _LINK_CREATE = 5, 28
-_KPROBE = 2  # enum bpf_prog_type
+_LINK_CREATE = 28
 _RETURN = 1  # BPF_F_UPROBE_MULTI_RETURN
 _ATTRIBUTES = 128  # bytes that are handed over, zero where the kernel is to use its default
 _NOTHING = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)  # r0 = 0; exit
@@ -33,11 +33,8 @@ def links_available() -> bool:
     """
     if platform.machine() != "x86_64":
         return False
-    code, licence = ctypes.create_string_buffer(_NOTHING), ctypes.create_string_buffer(b"GPL")
-    head = struct.pack("=IIQQ", _KPROBE, 2, ctypes.addressof(code), ctypes.addressof(licence))
-    # log and kernel version stay empty; expected_attach_type is at byte 68.
     try:
-        program = _bpf(_PROG_LOAD, head + bytes(68 - len(head)) + struct.pack("=I", UPROBE_MULTI))
+        program = load("qtrace_nothing", KPROBE, _NOTHING, b"GPL", attach_type=UPROBE_MULTI)
     except OSError:
         return False
     try:
@@ -55,7 +52,8 @@ def link_uprobe(program: int, binary: Path, offset: int, pid: int, at_return: bo
     offsets = (ctypes.c_uint64 * 1)(offset)
     head = struct.pack("=IIII", program, 0, UPROBE_MULTI, 0)
     places = struct.pack("=QQQQ", ctypes.addressof(path), ctypes.addressof(offsets), 0, 0)
-    return _bpf(_LINK_CREATE, head + places + struct.pack("=IIi", 1, _RETURN if at_return else 0, pid))
+    given = head + places + struct.pack("=IIi", 1, _RETURN if at_return else 0, pid)
+    return bpf(_LINK_CREATE, ctypes.create_string_buffer(given.ljust(_ATTRIBUTES, b"\0"), _ATTRIBUTES))
 
 
 def _refusal(program: int, pid: int) -> int:
@@ -65,13 +63,3 @@ def _refusal(program: int, pid: int) -> int:
     except OSError as exc:
         return exc.errno or 0
     return 0
-
-
-def _bpf(command: int, attributes: bytes) -> int:
-    given = ctypes.create_string_buffer(attributes.ljust(_ATTRIBUTES, b"\0"), _ATTRIBUTES)
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    found = int(libc.syscall(_SYS_BPF, command, given, _ATTRIBUTES))
-    if found < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ __all__ = [
     "check_tracing",
     "ensure_headers",
     "kprobes_available",
+    "merge_headers",
     "require_tracing",
     "uprobes_refused",
     "why_not",
@@ -172,11 +173,16 @@ def ensure_headers(progress: Progress = SILENT, release: str = "") -> Path | Non
         if not target.exists():
             progress.step(f"merging the kernel headers {package}")
             with atomic_dir(target) as work:
-                for source in (common, own):
-                    for folder in source.glob("usr/src/linux-headers-*"):
-                        _overlay(folder, work)
+                merge_headers((common, own), work)
             progress.done(f"kernel headers {package} {version}: merged in the cache")
     return target
+
+
+def merge_headers(packages: Iterable[Path], target: Path) -> None:
+    """Debian's packages of headers, unpacked, as one tree: `-common` first, then the architecture's."""
+    for package in packages:
+        for folder in package.glob("usr/src/linux-headers-*"):
+            _overlay(folder, target)
 
 
 def _overlay(source: Path, target: Path) -> None:

@@ -8,19 +8,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.model import Direction, Probe
+from qtrace.model import Probe
+from qtrace.probes.common import DIRECTIONS, EDGE
+from qtrace.probes.frames import CARRIED, GROUP, LANE
 from qtrace.trace.frames.waits import Waiting, whose
 from qtrace.trace.qemu.owners import Owner
 
-__all__ = ["GROUPS", "MOST_STAGES", "WAYS", "FrameCount", "FrameReading", "Group", "group_index"]
+__all__ = ["FrameCount", "FrameReading", "Group", "group_index"]
 
-WAYS = tuple(Direction)
-GROUPS = 4  # of an owner
 _NOTES = {
     "ambiguous": "several were under way, and which of them ended cannot be told",
     "unmatched": "dropped, waiting, under way at an end of the window, or gone where no probe is",
 }
-MOST_STAGES = 64  # kept equal to SLOTS in probes/common.bpf.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class FrameCount:
         return self.astray + self.open
 
 
-# (owner, direction + 2 where the kernel carries the frames)
+# (owner, LANE: whether the kernel carries the frames, and their direction)
 Group = tuple[int, int]
 
 
@@ -79,12 +78,13 @@ class FrameReading:
     ) -> FrameReading:
         """As the kernel's maps stand now; `ends` and `left` are the `Follower`'s, `until` as in `Waiting`."""
         totals, waiting = module[b"frame_counts"], module[b"frames_waiting"]
-        groups = [(owner, way) for owner in owners for way in range(GROUPS)]
+        groups = [(owner, way) for owner in owners for way in range(LANE.size)]
         opened = {group: left.get(group, 0) + int(waiting[group_index(group)].number) for group in groups}
         for key, frame in module[b"frames_now"].items():
-            group = key.value >> 2 & 0x3FFF, key.value & 3
-            if frame.open and group in opened:
-                opened[group] += int(frame.number)
+            _, number = CARRIED.unpack(key.value)
+            owner, way = GROUP.unpack(number)
+            if frame.open and (owner, way) in opened:
+                opened[owner, way] += int(frame.number)
         counts = {}
         for group, still in opened.items():
             cpus = totals[group_index(group)]
@@ -95,10 +95,10 @@ class FrameReading:
                 still,
                 sum(int(cpu.waited) for cpu in cpus),
             )
-        times = {}
+        times: dict[tuple[int, int, int, int], int] = {}
         for key, cpus in module[b"frame_times"].items():
-            number = key.value
-            times[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
+            owner, first, last, slot = EDGE.unpack(key.value)
+            times[owner, first, last, slot] = int(sum(cpus))
         return cls(counts, times, dict(ends), Waiting.of(module, until, left))
 
     def since(self, before: FrameReading) -> FrameReading:
@@ -156,8 +156,9 @@ class FrameReading:
             count = self.counts.get((owner, way), FrameCount())
             if not count.frames and owner not in (owners or (0,)):
                 continue
-            row = whose(owners.get(owner)) | {"direction": WAYS[way & 1].value}
-            row |= {"carried": "kernel" if way & 2 else "qemu"} | _between(probes[first], probes[last])
+            kernel, direction = LANE.unpack(way)
+            row = whose(owners.get(owner)) | {"direction": DIRECTIONS[direction].value}
+            row |= {"carried": "kernel" if kernel else "qemu"} | _between(probes[first], probes[last])
             row |= {"frames": count.frames, "matched": count.matched, "ambiguous": count.ambiguous}
             rows.append(row | {"unmatched": count.unmatched, "waited": count.waited})
         times = []
@@ -205,5 +206,4 @@ def _between(first: Probe, last: Probe) -> dict[str, Any]:
 
 def group_index(group: Group) -> ctypes.c_int:
     """Where a group is in the kernel's arrays."""
-    owner, way = group
-    return ctypes.c_int(owner << 2 | way)
+    return ctypes.c_int(GROUP.pack(*group))

@@ -8,12 +8,13 @@ from typing import Any
 
 from qtrace.model import Path, Probe, Role
 from qtrace.probes import point_for
-from qtrace.trace.frames.followed import GROUPS, MOST_STAGES, WAYS, Group, group_index
-from qtrace.trace.qemu.owners import MOST_OWNERS, Owner, through_hubs
+from qtrace.probes.common import DIRECTIONS, OWNERS, SLOTS, STAGE
+from qtrace.probes.frames import CARRIED, GROUP, LANE, Part
+from qtrace.trace.frames.followed import Group, group_index
+from qtrace.trace.qemu.owners import Owner, through_hubs
 
 __all__ = ["Follower"]
 
-_TAKES, _FIRST, _LAST = 1, 2, 4  # kept equal to frames.bpf.c
 _PORT = "hubport"
 _NOTICES = (Role.KICK, Role.INTERRUPT)  # one of them may stand for many frames
 _KERNEL = ("kprobe", "kretprobe")
@@ -55,23 +56,23 @@ class Follower:
                 parts[owner.number] = self._of(joined.get(owner.number, owner))
         if aliases != self._aliases:
             followed_as = self._module[b"followed_as"]
-            for number in range(MOST_OWNERS):
+            for number in range(OWNERS):
                 followed_as[ctypes.c_int(number)] = followed_as.Leaf(aliases.get(number, 0))
         self._aliases = aliases
         table = self._module[b"frame_parts"]
         for number in parts.keys() | self._written.keys():
             slots = parts.get(number, {})
             if self._written.get(number) != slots:
-                for slot in range(MOST_STAGES):
-                    table[ctypes.c_int(number * MOST_STAGES + slot)] = table.Leaf(slots.get(slot, 0))
+                for slot in range(SLOTS):
+                    table[ctypes.c_int(STAGE.pack(number, slot))] = table.Leaf(slots.get(slot, 0))
         self._written = parts
         self.ends = {}
         for number, slots in parts.items():
             for slot, part in slots.items():
-                if part & _FIRST:
+                if part & Part.FIRST:
                     way = _way(self._probes[slot])
                     last = next(
-                        at for at, bits in slots.items() if bits & _LAST and _way(self._probes[at]) == way
+                        at for at, bits in slots.items() if bits & Part.LAST and _way(self._probes[at]) == way
                     )
                     self.ends[number, way] = slot, last
 
@@ -85,12 +86,14 @@ class Follower:
         """Counting goes on after a pause: what was under way then is not what comes now, and is unmatched."""
         waiting = self._module[b"frames_waiting"]
         for number in {0, *self._written}:
-            for way in range(GROUPS):
+            for way in range(LANE.size):
                 if still := int(waiting[group_index((number, way))].number):
                     self._leave((number, way), still)
         for key, frame in self._module[b"frames_now"].items():
             if frame.open:
-                self._leave((key.value >> 2 & 0x3FFF, key.value & 3), int(frame.number))
+                _, group = CARRIED.unpack(key.value)
+                owner, way = GROUP.unpack(group)
+                self._leave((owner, way), int(frame.number))
         self._clear()
 
     def _leave(self, group: Group, frames: int) -> None:
@@ -106,27 +109,27 @@ class Follower:
     def _of(self, owner: Owner | None) -> dict[int, int]:
         """Slot -> its part, on the one path that this owner's frames take each way."""
         found: dict[int, int] = {}
-        for way in range(GROUPS):
+        for way in range(LANE.size):
             slots = self._route(owner, way)
             if len(slots) < 2:
                 continue
-            found |= dict.fromkeys(slots, _TAKES)
-            found[slots[0]] |= _FIRST
-            found[slots[-1]] |= _LAST
+            found |= dict.fromkeys(slots, Part.TAKES)
+            found[slots[0]] |= Part.FIRST
+            found[slots[-1]] |= Part.LAST
         return found
 
     def _route(self, owner: Owner | None, way: int) -> list[int]:
-        direction, kernel = WAYS[way & 1], bool(way & 2)
+        kernel, direction = LANE.unpack(way)
         paths = [
             path
             for path in self._paths
-            if path.direction == direction and (path.datapath == "vhost-net") == kernel
+            if path.direction == DIRECTIONS[direction] and (path.datapath == "vhost-net") == bool(kernel)
         ]
         if owner is not None and len({(path.nic, path.netdev) for path in paths}) > 1:
             paths = [path for path in paths if _is_of(path, owner)]
         roles = None
         if owner is not None and owner.hub >= 0 and _PORT in (client.driver for client in owner.clients):
-            roles = (_AT_NIC if owner.nic else _BEHIND)[way & 1]
+            roles = (_AT_NIC if owner.nic else _BEHIND)[direction]
         routes = {
             frozenset(step.function for step in path.stages if roles is None or step.stage in roles)
             for path in paths
@@ -150,7 +153,7 @@ def _is_of(path: Path, owner: Owner) -> bool:
 
 
 def _way(probe: Probe) -> int:
-    return WAYS.index(probe.direction) + 2 * (probe.kind in _KERNEL)
+    return LANE.pack(probe.kind in _KERNEL, DIRECTIONS.index(probe.direction))
 
 
 def _carries(probe: Probe) -> bool:

@@ -7,23 +7,24 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qtrace.model import Direction, Probe
+from qtrace.model import Probe
+from qtrace.probes.common import DIRECTIONS, EDGE, NO_SLOT
+from qtrace.probes.frames import CARRIED, GROUP, LANE, STOP
 from qtrace.trace.frames.reasons import UNDER_WAY, reasons, without_gone
 from qtrace.trace.qemu.owners import Owner
 
 __all__ = ["Waiting", "whose"]
 
 _UNDER_WAY_NS = 10_000_000  # a stage is passed sooner, or the frame is delayed
-_SEVERAL = 0xFF  # NO_SLOT: those that waited had not all stopped at one stage
-_WAYS = tuple(Direction)
+_SEVERAL = NO_SLOT  # those that waited had not all stopped at one stage
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """`times`: how many frames waited 2^x ns, by (owner, slot where they stopped, slot where they went on,
-    x), of those that are known. `stops`: those that have not gone on, by (owner, direction + 2 in the kernel,
-    slot). `under_way`: those of them that may only just not have gone on. `paused`: the groups of which some
-    had stopped when functions ceased to be counted for a while."""
+    x), of those that are known. `stops`: those that have not gone on, by (owner, LANE, slot). `under_way`:
+    those of them that may only just not have gone on. `paused`: the groups of which some had stopped when
+    functions ceased to be counted for a while."""
 
     times: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
     stops: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
@@ -35,16 +36,19 @@ class Waiting:
         """As the kernel's maps stand now; counting ceased at `until` (s, CLOCK_MONOTONIC), or goes on."""
         times: dict[tuple[int, int, int, int], int] = {}
         for key, cpus in module[b"frame_waits"].items():
-            number = key.value
-            times[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
+            owner, stopped, went_on, x = EDGE.unpack(key.value)
+            times[owner, stopped, went_on, x] = int(sum(cpus))
         stops: dict[tuple[int, int, int], int] = {}
         under_way: dict[tuple[int, int, int], int] = {}
         for key, frames in module[b"frame_stops"].items():
-            group, slot = key.value >> 8, key.value & 0xFF
-            stops[group >> 2, group & 3, slot] = _signed(int(frames.value))
+            group, slot = STOP.unpack(key.value)
+            owner, way = GROUP.unpack(group)
+            stops[owner, way, slot] = _signed(int(frames.value))
         for key, frame in module[b"frames_now"].items():
             if frame.open:  # under way, or waiting and nothing has come after
-                place = (key.value >> 2 & 0x3FFF, key.value & 3, int(frame.slot))
+                _, group = CARRIED.unpack(key.value)
+                owner, way = GROUP.unpack(group)
+                place = (owner, way, int(frame.slot))
                 stops[place] = stops.get(place, 0) + int(frame.number)
                 if until * 1e9 - int(frame.latest) < _UNDER_WAY_NS:
                     under_way[place] = under_way.get(place, 0) + int(frame.number)
@@ -95,7 +99,8 @@ class Waiting:
         stops = []
         for (number, way), slots in sorted(self._by_group(probes, owners).items()):
             owner = owners.get(number)
-            row = whose(owner) | {"direction": _WAYS[way & 1].value}
+            kernel, direction = LANE.unpack(way)
+            row = whose(owner) | {"direction": DIRECTIONS[direction].value}
             if frames := slots.pop(_SEVERAL, 0):
                 several = {"stage": "", "function": "", "why": "stopped at several stages"}
                 stops.append(row | several | {"frames": frames})
@@ -104,7 +109,7 @@ class Waiting:
                     slots[slot] -= moving
                     stops.append(row | _at(probes[slot]) | {"why": UNDER_WAY, "frames": moving})
             for slot, why, frames in reasons(
-                slots, probes, owner, kernel=bool(way & 2), paused=(number, way) in self.paused
+                slots, probes, owner, kernel=bool(kernel), paused=(number, way) in self.paused
             ):
                 stops.append(row | _at(probes[slot]) | {"why": why, "frames": frames})
         return {"waits": waits, "stops": stops}
@@ -119,7 +124,8 @@ class Waiting:
                 found.setdefault((owner, way), {})[slot] = frames
         for (owner, way), slots in found.items():
             if gone := -slots.pop(_SEVERAL, 0):
-                told = None if way & 2 else without_gone(slots, gone, probes, owners.get(owner))
+                kernel, _ = LANE.unpack(way)
+                told = None if kernel else without_gone(slots, gone, probes, owners.get(owner))
                 rest = sum(slots.values()) - gone
                 found[owner, way] = told if told is not None else {_SEVERAL: rest} if rest > 0 else {}
         return found

@@ -10,14 +10,13 @@ from typing import Any
 
 from qtrace.errors import TargetError, TraceError
 from qtrace.model import Direction
-from qtrace.probes.qemu_copies import COPIES, KINDS, MOST_SITES, PROGRAM
+from qtrace.probes.common import DIRECTIONS
+from qtrace.probes.qemu_copies import COPIES, COPY, MOST_SITES, PROGRAM
 from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.tally import Tally
 from qtrace.trace.qemu.target import Target
 
 __all__ = ["CopyCounter", "CopyPlace"]
-
-_WAYS = (Direction.TX, Direction.RX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +59,9 @@ class CopyCounter:
     def counts(self, owners: Collection[int]) -> Mapping[tuple[int, Direction, int], tuple[int, int]]:
         """(owner, direction, number of the place) -> (calls, bytes) in this window."""
         keys = {
-            (owner * len(_WAYS) + way) * MOST_SITES + number: (owner, direction, number)
+            COPY.pack(owner, way, number): (owner, direction, number)
             for owner in owners
-            for way, direction in enumerate(_WAYS)
+            for way, direction in enumerate(DIRECTIONS)
             for number in range(len(self.places))
         }
         return {keys[index]: count for index, count in self._tally.read(keys).items()}
@@ -76,7 +75,7 @@ class CopyCounter:
         sites = self._module[b"copy_sites"]
         try:
             address = self._target.address_of(Path(place.binary), place.offset)
-            kind = KINDS[COPIES[place.function]]
+            kind = COPIES[place.function]
             sites[ctypes.c_uint64(address)] = sites.Leaf(kind=kind, number=number)
             self._attached.uprobe(PROGRAM, Path(place.binary), place.offset)
         except (TargetError, TraceError) as exc:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qtrace.errors import TraceError
+from qtrace.probes.cpu import In
+from qtrace.trace.bpf.kernel_calls import PERF_EVENT
+from qtrace.trace.bpf.perf_events import open_clock
 from qtrace.trace.qemu.target import Mapping as Span
 from qtrace.trace.qemu.target import Target
 
@@ -17,8 +21,6 @@ __all__ = ["GENERATED", "KERNEL", "NOWHERE", "CpuPlace", "CpuSampler"]
 # Stand for a file: the kernel, code that QEMU has made itself (TCG's translation of the guest's), none known.
 KERNEL, GENERATED, NOWHERE = "[kernel]", "[guest code]", "[unknown]"
 
-_SOFTWARE, _CPU_CLOCK = 1, 0  # perf_event_open(2): PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK
-_IN_KERNEL, _IN_GUEST = 0, 1  # kept equal to cpu.bpf.c
 _GUARD = 65536  # TCG's buffer is in regions with a page without rights between them
 
 
@@ -42,20 +44,16 @@ class CpuSampler:
 
     def open(self) -> None:
         """Attach to every processor that is online. Raises TraceError."""
-        from bcc.libbcc import lib
         from bcc.utils import get_online_cpus
 
         self._module[b"cpu_samples"].clear()
-        try:
-            program = self._module.load_func(b"on_cpu_clock", self._module.PERF_EVENT).fd
-        except Exception as exc:
-            raise TraceError(f"the kernel refuses the program on_cpu_clock: {exc}") from exc
+        program = self._module.load_func(b"on_cpu_clock", PERF_EVENT).fd
         for cpu in get_online_cpus():
-            kind = _SOFTWARE, _CPU_CLOCK
-            event = lib.bpf_attach_perf_event(program, *kind, 0, self.hertz, -1, cpu, -1)
-            if event < 0:
-                raise TraceError(f"the kernel gives no clock event for processor {cpu}")
-            self._events.append(event)
+            try:
+                self._events.append(open_clock(program, self.hertz, cpu))
+            except OSError as exc:
+                reason = f"the kernel gives no clock event for processor {cpu}: {exc.strerror}"
+                raise TraceError(reason) from exc
 
     def begin(self) -> None:
         """Forget the window before, and look where the generated code is."""
@@ -81,10 +79,8 @@ class CpuSampler:
 
     def close(self) -> None:
         """Detach everything. Can be called twice."""
-        from bcc.libbcc import lib
-
         while self._events:
-            lib.bpf_close_perf_event_fd(self._events.pop())
+            os.close(self._events.pop())
 
 
 def _joined(spans: Sequence[Span]) -> list[tuple[int, int]]:
@@ -102,9 +98,9 @@ def _joined(spans: Sequence[Span]) -> list[tuple[int, int]]:
 
 def _place(address: int, spans: Sequence[Span]) -> tuple[str, int]:
     """(file or its stand-in, offset) of an address as the program wrote it."""
-    if address == _IN_KERNEL:
+    if address == In.KERNEL:
         return KERNEL, 0
-    if address == _IN_GUEST:
+    if address == In.GUEST:
         return GENERATED, 0
     at = bisect(spans, address, key=lambda span: span.first) - 1
     if at < 0 or address >= spans[at].end:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import struct
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +10,13 @@ from typing import Any
 
 from qtrace.errors import TraceError
 from qtrace.model import Probe
+from qtrace.probes.frames import GROUP
+from qtrace.probes.samples import SAMPLE_BYTES, Sample
 from qtrace.trace.qemu.owners import Owner
 
-__all__ = ["SAMPLE_BYTES", "FrameSampler", "SampledHit", "sample_rows"]
+__all__ = ["FrameSampler", "SampledHit", "sample_rows"]
 
-SAMPLE_BYTES = 256  # of a frame; kept equal to samples.bpf.c
-_HEAD = struct.Struct("<QQQQIIHHBBH")  # struct sample
+_HEAD = ctypes.sizeof(Sample)
 _OFTEN = 0.05  # seconds between two looks into the ring buffer
 _MOST_HITS = 500_000  # kept in memory
 
@@ -124,19 +124,21 @@ class FrameSampler:
     def _take(self, _: Any, data: Any, length_of_event: int) -> int:
         """Called by libbpf for each event, with the lock held."""
         raw = ctypes.string_at(data, length_of_event)
-        when, began, frames, size, thread, group, cpu, length, slot, has_data, _unused = _HEAD.unpack_from(
-            raw
-        )
-        if has_data:
+        hit = Sample.from_buffer_copy(raw)
+        began, slot, thread = int(hit.began), int(hit.slot), int(hit.thread)
+        if hit.has_data:
             place = self._places.pop((began, slot, thread), None)
             if place is not None:
-                found = raw[_HEAD.size : _HEAD.size + min(length, SAMPLE_BYTES)]
+                found = raw[_HEAD : _HEAD + min(hit.length, SAMPLE_BYTES)]
                 self._hits[place] = replace(self._hits[place], data=found)
         elif len(self._hits) >= _MOST_HITS:
             self.dropped += 1
         else:
             self._places[began, slot, thread] = len(self._hits)
-            self._hits.append(SampledHit(group >> 2, group & 3, began, when, slot, thread, cpu, frames, size))
+            owner, way = GROUP.unpack(hit.group)
+            self._hits.append(
+                SampledHit(owner, way, began, hit.when, slot, thread, hit.cpu, hit.frames, hit.bytes)
+            )
         return 0
 
 

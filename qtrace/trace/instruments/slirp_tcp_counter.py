@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.errors import TargetError, TraceError
-from qtrace.probes.slirp_tcp import KINDS, PROGRAM
+from qtrace.probes.slirp_tcp import AGAIN, KINDS, PROGRAM
 from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.tally import Tally
 from qtrace.trace.qemu.target import Target
@@ -62,9 +62,7 @@ class SentAgain:
     def counts(self, owners: Collection[int]) -> Mapping[tuple[int, str], int]:
         """(owner, kind) -> how often in this window."""
         keys = {
-            owner * len(KINDS) + number: (owner, kind)
-            for owner in owners
-            for number, kind in enumerate(KINDS)
+            AGAIN.pack(owner, number): (owner, kind) for owner in owners for number, kind in KINDS.items()
         }
         return {keys[index]: calls for index, (calls, _) in self._tally.read(keys).items()}
 

@@ -6,12 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from qtrace.probes.common import OWNERS
 from qtrace.trace.qemu.net_clients import NetClient
 
-__all__ = ["MOST_OWNERS", "Owner", "Owners", "through_hubs"]
+__all__ = ["Owner", "Owners", "through_hubs"]
 
-# Kept equal to OWNERS in probes/common.bpf.c; 0 is nobody.
-MOST_OWNERS = 64
 _NIC, _PORT = "nic", "hubport"
 
 
@@ -86,7 +85,7 @@ class Owners:
         for key, pair in pairs.items():
             if key in self._known:
                 number = self._known[key].number
-            elif self.given + 1 < MOST_OWNERS:
+            elif self.given + 1 < OWNERS:
                 self.given += 1
                 number = self.given
             else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtrace.errors import TargetError
-from qtrace.probes.syscalls import DATAGRAM, EVENTFD, OTHER, STREAM, TAP
+from qtrace.probes.syscalls import Descriptor
 from qtrace.proc import vhost_workers
 
 __all__ = ["Mapping", "Target", "ThreadTimes"]
@@ -138,11 +138,11 @@ class Target:
             )
         return False
 
-    def descriptors(self) -> dict[int, int]:
-        """Descriptor -> class of `qtrace.probes.syscalls.CLASSES`."""
+    def descriptors(self) -> dict[int, Descriptor]:
+        """Descriptor -> its class."""
         streams, datagrams = self._inodes("tcp", "tcp6"), self._inodes("udp", "udp6", "icmp", "icmp6", "raw")
         datagrams |= self._unix_datagrams()
-        classes: dict[int, int] = {}
+        classes: dict[int, Descriptor] = {}
         for entry in self._listed("fd"):
             with contextlib.suppress(OSError):
                 classes[int(entry.name)] = _class_of(str(entry.readlink()), streams, datagrams)
@@ -206,12 +206,14 @@ class Target:
         return set()
 
 
-def _class_of(link: str, streams: set[str], datagrams: set[str]) -> int:
+def _class_of(link: str, streams: set[str], datagrams: set[str]) -> Descriptor:
     if link == "/dev/net/tun":
-        return TAP
+        return Descriptor.TAP
     if link == "anon_inode:[eventfd]":
-        return EVENTFD
+        return Descriptor.EVENTFD
     if link.startswith("socket:["):
         inode = link[8:-1]
-        return STREAM if inode in streams else DATAGRAM if inode in datagrams else OTHER
-    return OTHER
+        if inode in streams:
+            return Descriptor.STREAM
+        return Descriptor.DATAGRAM if inode in datagrams else Descriptor.OTHER
+    return Descriptor.OTHER

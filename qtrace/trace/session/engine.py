@@ -85,14 +85,7 @@ def open_engine(progress: Progress = SILENT) -> Iterator[Engine]:
     import bcc  # here and not above: what needs no tracing works without it
 
     progress.step("compiling the eBPF programs")
-    # bcc prints what it dislikes to stderr itself; an exception says only that it failed.
-    try:
-        module, kept = make_module(program_text(), headers)
-    except Exception as exc:
-        raise TraceError(
-            f"the eBPF programs do not compile: {exc}",
-            hint="see the compiler's messages above; 'qtrace doctor' shows headers and versions",
-        ) from exc
+    module, kept = make_module(program_text(), headers)
     progress.done(f"eBPF programs {'compiled before' if kept else 'compiled'} (bcc {bcc.__version__})")
     try:
         yield Engine(module, str(bcc.__version__))

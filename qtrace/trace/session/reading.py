@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.trace.frames.followed import MOST_STAGES, FrameReading, Group
+from qtrace.probes.common import EDGE, STAGE
+from qtrace.probes.syscalls import Descriptor
+from qtrace.trace.frames.followed import FrameReading, Group
 from qtrace.trace.session.snapshot import LOST, Count
 
 __all__ = ["Reading", "subtract"]
@@ -33,7 +35,7 @@ class Reading:
         stages: int,
         owners: Collection[int],
         names: Mapping[int, str],
-        classes: Sequence[str],
+        classes: Mapping[Descriptor, str],
         missed: Mapping[str, int],
         ends: Mapping[Group, tuple[int, int]],
         left: Mapping[Group, int],
@@ -45,23 +47,23 @@ class Reading:
         table = module[b"counts"]
         for owner in owners:
             for slot in range(stages):
-                cpus = table[ctypes.c_int(owner * MOST_STAGES + slot)]
+                cpus = table[ctypes.c_int(STAGE.pack(owner, slot))]
                 counts[owner, slot] = Count(
                     sum(cpu.calls for cpu in cpus),
                     sum(cpu.frames for cpu in cpus),
                     sum(cpu.bytes for cpu in cpus),
                     sum(cpu.seen for cpu in cpus),
                 )
-        edges = {}
+        edges: dict[tuple[int, int, int, int], int] = {}
         for key, cpus in module[b"edges"].items():
-            number = key.value
-            edges[number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF, number & 0xFF] = int(sum(cpus))
+            owner, first, last, bucket = EDGE.unpack(key.value)
+            edges[owner, first, last, bucket] = int(sum(cpus))
         syscalls: dict[tuple[int, int, str, str], Count] = {}
         errors: dict[tuple[int, int, str, str], int] = {}
         for key, cpus in module[b"syscalls"].items():
             # Two classes can have one name: a stream's and a datagram's socket.
             call = names.get(key.number, str(key.number))
-            name = (key.owner, key.thread, call, classes[getattr(key, "class")])
+            name = (key.owner, key.thread, call, classes[Descriptor(getattr(key, "class"))])
             before = syscalls.get(name, Count())
             calls, data = sum(cpu.calls for cpu in cpus), sum(cpu.bytes for cpu in cpus)
             syscalls[name] = Count(before.calls + calls, 0, before.bytes + data)

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.errors import TargetError, TraceError
-from qtrace.model import Direction, Probe
 from qtrace.model import Path as WalkedPath
+from qtrace.model import Probe
 from qtrace.probes import Point, point_for
+from qtrace.probes.common import DIRECTIONS, NO_SLOT, SIDE, SLOTS
 from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
-from qtrace.probes.syscalls import CLASSES, DATAGRAM, DOES, OTHER, STREAM, TAP
+from qtrace.probes.syscalls import CLASSES, DOES, Descriptor
 from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.prerequisites import kprobes_available
 from qtrace.trace.bpf.running import ALL, CALLS, NOTHING
-from qtrace.trace.frames.followed import MOST_STAGES
 from qtrace.trace.frames.follower import Follower
 from qtrace.trace.instruments.copy_counter import CopyCounter, CopyPlace
 from qtrace.trace.instruments.cpu_samples import CpuSampler
@@ -33,7 +33,6 @@ from qtrace.trace.session.snapshot import Snapshot, Stage
 
 __all__ = ["Session"]
 
-_NO_SLOT = 0xFF
 # What the programs remember from one hit to the next.
 _MEMORIES = (
     *("sites", "latest", "owners", "fd_class", "fd_owner", "popping", "giving", "irq_level"),
@@ -41,8 +40,7 @@ _MEMORIES = (
 )
 # Of these, from a stage to the next.
 _BEFORE = ("latest", "popping", "giving", "vhost_direction", "vhost_received")
-_DIRECTIONS = {Direction.TX: 0, Direction.RX: 1}
-_CLASSES_OF = {"tap": (TAP,), "socket": (STREAM, DATAGRAM)}
+_CLASSES_OF = {"tap": (Descriptor.TAP,), "socket": (Descriptor.STREAM, Descriptor.DATAGRAM)}
 
 
 class Session:
@@ -58,8 +56,8 @@ class Session:
         clients: Clients | None = None,
         paths: tuple[WalkedPath, ...] = (),
     ) -> None:
-        if len(probes) > MOST_STAGES:
-            raise TraceError(f"{len(probes)} probes are asked for; {MOST_STAGES} can be counted at once")
+        if len(probes) > SLOTS:
+            raise TraceError(f"{len(probes)} probes are asked for; {SLOTS} can be counted at once")
         self._module = module
         self._target = target
         self._layout = layout
@@ -298,15 +296,15 @@ class Session:
         if kind == "kprobe" and not kprobes_available():
             raise TraceError("the running kernel has no kprobes")
         places = self._table("places")
-        direction = _DIRECTIONS[probe.direction]
+        direction = DIRECTIONS.index(probe.direction)
         places[ctypes.c_int(slot)] = places.Leaf(direction=direction, position=probe.position)
         if kind == "raw_tracepoint":
             for number in _CLASSES_OF[probe.rule]:
-                self._connect("syscall_slots", number * 2 + direction, slot)
+                self._connect("syscall_slots", SIDE.pack(number, direction), slot)
             return point.note
         self._attach(point, probe)
         if point.table:
-            self._connect(point.table, point.index * 2 + direction, slot)
+            self._connect(point.table, SIDE.pack(point.index, direction), slot)
         else:
             self._connect_site(probe, slot)
         return point.note or NOTES.get(probe.rule, "")
@@ -321,7 +319,7 @@ class Session:
             if key in self._placed:
                 continue
             if kind in ("kprobe", "kretprobe"):
-                self._attached.kprobe(program, probe.function, kind == "kretprobe")
+                self._attached.kprobe(program, probe.function, kind == "kretprobe", point.instead)
             else:
                 binary = Path(probe.binary)
                 self._target.address_of(binary, probe.offset)  # raises where it is not this process's
@@ -334,10 +332,10 @@ class Session:
             raise TraceError(f"the rule {probe.rule!r} of {probe.function} is not known")
         sites = self._table("sites")
         address = ctypes.c_uint64(self._target.address_of(Path(probe.binary), probe.offset))
-        site = sites[address] if address in sites else sites.Leaf(slot=(_NO_SLOT, _NO_SLOT))
+        site = sites[address] if address in sites else sites.Leaf(slot=(NO_SLOT, NO_SLOT))
         site.rule = RULES[probe.rule]
         site.sender = SENDERS.get(probe.function, 0)
-        site.slot[_DIRECTIONS[probe.direction]] = slot
+        site.slot[DIRECTIONS.index(probe.direction)] = slot
         sites[address] = site
 
     def _prepare_syscalls(self) -> None:
@@ -351,8 +349,8 @@ class Session:
         table = self._table("fd_class")
         for fd, number in self._target.descriptors().items():
             # A local stream is a monitor's or a console's, but for one that a network client has as its own.
-            ours = number == OTHER and fd in self._attribution.descriptors
-            table[ctypes.c_uint32(fd)] = table.Leaf(STREAM if ours else number)
+            ours = number is Descriptor.OTHER and fd in self._attribution.descriptors
+            table[ctypes.c_uint32(fd)] = table.Leaf(Descriptor.STREAM if ours else number)
 
     def _attribute(self) -> None:
         """Learn which objects of QEMU's belong to whom; cards may have come or gone."""
@@ -373,7 +371,7 @@ class Session:
         numbers = self._attribution.numbers
         names, missed = _syscall_names(), self._attached.missed()
         followed = (self._follower.ends, self._follower.left) if self._follower else ({}, {})
-        slots = min(len(self._stages), MOST_STAGES)  # the last ones are those that could not be placed
+        slots = min(len(self._stages), SLOTS)  # the last ones are those that could not be placed
         until = self._ended or time.monotonic()
         return Reading.of(self._module, slots, numbers, names, CLASSES, missed, *followed, until)
 

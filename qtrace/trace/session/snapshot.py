@@ -7,22 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qtrace.model import Probe
+from qtrace.probes import losses
+from qtrace.probes.common import OWNERS
 from qtrace.trace.frames.followed import FrameReading
-from qtrace.trace.qemu.owners import MOST_OWNERS, Owner, through_hubs
+from qtrace.trace.qemu.owners import Owner, through_hubs
 from qtrace.trace.qemu.target import ThreadTimes
 
 __all__ = ["LOST", "Count", "Snapshot", "Stage"]
 
-# What each element of the BPF array `lost` means; kept equal to the enum in common.bpf.c.
-LOST = (
-    ("lost", "memory of QEMU that could not be read", "the hit's bytes or the hit itself are missing"),
-    ("lost", "vectors beyond the 64th of a frame", "their bytes are missing"),
-    ("lost", "passages beyond the histogram map", "edges are incomplete"),
-    ("lost", "threads beyond the thread map", "edges of further threads are missing"),
-    ("lost", "system calls beyond their map", "syscalls are incomplete"),
-    ("lost", "CPU samples beyond their map", "their functions are missing"),
-    ("lost", "hits of sampled frames beyond the ring buffer", "those frames are incomplete"),
-)
+LOST = losses()  # by index of the BPF array `lost`
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +240,7 @@ class Snapshot:
                 rows.append({"kind": "unattached", "item": item, "count": 1, "note": stage.reason})
         if self.beyond:
             note = "their hits may be counted for another queue"
-            item = f"queues beyond the {MOST_OWNERS - 1} that are told apart"
+            item = f"queues beyond the {OWNERS - 1} that are told apart"
             rows.append({"kind": "shared", "item": item, "count": self.beyond, "note": note})
         for slot, stage in enumerate(self.stages):
             nobodys = self.counts.get((0, slot), Count()).calls
@@ -260,8 +253,8 @@ class Snapshot:
             rows.append({"kind": "plugged in", "item": str(owner), "count": 1, "note": note})
         for index, count in self.lost.items():
             if count:
-                kind, item, note = LOST[index]
-                rows.append({"kind": kind, "item": item, "count": count, "note": note})
+                loss = LOST[index]
+                rows.append({"kind": "lost", "item": loss.item, "count": count, "note": loss.note})
         for program, count in self.missed.items():
             if count:
                 note = "the kernel skipped the program: it was hit while it ran"

@@ -1,0 +1,29 @@
+"""Frames followed from their first stage to their last (frames.bpf.c): keys of its maps."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+from qtrace.probes.common import ANY_SLOT, DIRECTIONS, OWNERS
+from qtrace.probes.shared import Key, Shared
+
+__all__ = ["CARRIED", "GROUP", "LANE", "SHARED", "STOP", "Part"]
+
+
+class Part(IntFlag):
+    """What a stage is on the path of an owner's frames."""
+
+    TAKES = 1
+    FIRST = 2
+    LAST = 4
+
+
+# What the kernel carries is kept apart from what QEMU does.
+LANE = Key("FRAME_LANE", kernel=2, direction=len(DIRECTIONS))
+GROUP = Key("FRAME_GROUP", owner=OWNERS, lane=LANE.size)
+# `frames_now`: the frame that a thread carries.
+CARRIED = Key("FRAME_KEY", thread=2**32, group=GROUP.size)
+# `frame_stops`: frames that stopped at a stage; NO_SLOT is several.
+STOP = Key("FRAME_STOP_KEY", group=GROUP.size, slot=ANY_SLOT)
+
+SHARED = Shared(enums={"PART": Part}, keys=(LANE, GROUP, CARRIED, STOP))

@@ -1,0 +1,46 @@
+"""What the compiler and the verifier say: kept in a file, not shown."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from qtrace.cache import atomic_file, cache_dir
+from qtrace.errors import MissingPrerequisite
+
+__all__ = ["caught", "kept_as"]
+
+_STDERR = 2
+
+
+@contextlib.contextmanager
+def caught() -> Iterator[BinaryIO]:
+    """What C code writes to the standard error goes to this file meanwhile, from all threads."""
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        try:
+            before = os.dup(_STDERR)
+        except OSError:  # there is none
+            yield file
+            return
+        try:
+            os.dup2(file.fileno(), _STDERR)
+            yield file
+        finally:
+            os.dup2(before, _STDERR)
+            os.close(before)
+
+
+def kept_as(name: str, text: str) -> str:
+    """Keep it in the cache; gives `; FILE has all that it says`, or nothing where it cannot be kept."""
+    try:
+        file = cache_dir("messages") / f"{name}.txt"
+        with atomic_file(file) as beside:
+            beside.write_text(text)
+    except (MissingPrerequisite, OSError):
+        return ""
+    return f"; {file} has all that it says"

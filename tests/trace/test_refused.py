@@ -1,0 +1,120 @@
+"""Programs that the kernel or the compiler refuses: one message, which names a file with all that they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from modules import Make
+
+from qtrace.distribution.debian import fetch_package
+from qtrace.errors import MissingPrerequisite, TraceError
+from qtrace.probes import families, program_text
+from qtrace.trace.bpf.kernel_calls import KPROBE, PERF_EVENT, RAW_TRACEPOINT
+from qtrace.trace.bpf.prerequisites import merge_headers
+
+pytestmark = pytest.mark.needs("root", "bcc")
+
+NEXT = "trixie"
+KINDS = {"perf_event": PERF_EVENT, "raw_tracepoint": RAW_TRACEPOINT}
+# A register read by half, as the kernel does not allow.
+HALF = """
+#include <uapi/linux/ptrace.h>
+int on_half(struct pt_regs *ctx) { return *(volatile u16 *)&ctx->cs & 3; }
+"""
+# An unnamed member of a named struct, as headers have since Linux 6.19.
+UNNAMED = """
+struct inner { u64 first; };
+struct outer { struct inner; u64 second; };
+BPF_ARRAY(outers, struct outer, 1);
+int on_any(void *ctx) {
+    u32 zero = 0;
+    struct outer *found = outers.lookup(&zero);
+    if (found)
+        found->first = sizeof(*found);
+    return 0;
+}
+"""
+
+
+def _all_that_it_says(message: str) -> str:
+    found = re.search(r"; (\S+) has all that it says$", message)
+    assert found, message
+    return Path(found[1]).read_text()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_refused_program_is_one_message(
+    make: Make, headers: Path | None, kept: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if kept:
+        make(HALF, headers)
+    module, was_kept = make(HALF, headers)
+    assert was_kept is kept
+    for _ in range(2):
+        with pytest.raises(TraceError) as refused:
+            module.load_func(b"on_half", PERF_EVENT)
+        message = str(refused.value)
+        assert message.startswith("the kernel refuses the program on_half: invalid bpf_context access off=")
+        assert "\n" not in message
+        assert "processed " in _all_that_it_says(message)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_does_not_compile_is_one_message(
+    make: Make, headers: Path | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TraceError) as refused:
+        make(program_text().replace("COUNTS_CALLS)", "COUNTS_NOBODY)"), headers)
+    message = str(refused.value)
+    assert message.startswith("the eBPF programs do not compile: probes/syscalls.bpf.c:")
+    assert "use of undeclared identifier 'COUNTS_NOBODY'" in message and "\n" not in message
+    assert "COUNTS_NOBODY" in _all_that_it_says(message)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_headers_with_unnamed_members_of_named_structs_compile(make: Make, headers: Path | None) -> None:
+    module, _ = make(UNNAMED, headers)
+    assert module.load_func(b"on_any", KPROBE).fd > 0
+
+
+@pytest.fixture(name="newer_headers")
+def _newer_headers(
+    skip_or_fail: Callable[[str], NoReturn],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    headers: Path | None,
+) -> Path:
+    """Of the next Debian's kernel."""
+    monkeypatch.delenv("QTRACE_CACHE")
+    try:
+        version = fetch_package("linux-headers-amd64", suite=NEXT).name.rpartition("_")[2]
+        release = f"{version.partition('-')[0]}+deb13"
+        names = (f"linux-headers-{release}-{part}" for part in ("common", "amd64"))
+        packages = [fetch_package(name, version=version, suite=NEXT) for name in names]
+    except MissingPrerequisite as exc:
+        skip_or_fail(f"the headers of Debian {NEXT} are not to be had: {exc}")
+    target = tmp_path / "headers"
+    merge_headers(packages, target)
+    monkeypatch.setenv("QTRACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BCC_KERNEL_SOURCE", str(target))
+    return target
+
+
+def test_every_program_is_accepted_with_the_next_release_s_headers(
+    make: Make, newer_headers: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Linux 6.9 made `cs` of the registers a part of a word."""
+    registers = (newer_headers / "arch/x86/include/asm/ptrace.h").read_text()
+    assert re.search(r"^\s*u16\s+cs;", registers, re.MULTILINE)
+    module, _ = make(program_text(), newer_headers)
+    programs = {
+        program: kind for family in families() for point in family.points for kind, program in point.programs
+    }
+    assert len(programs) > 15
+    for name, kind in programs.items():
+        assert module.load_func(name.encode(), KINDS.get(kind, KPROBE)).fd > 0
+    assert capfd.readouterr() == ("", "")
