@@ -79,6 +79,15 @@ def test_nothing_was_lost(answer: dict[str, Any]) -> None:
             assert not [row for row in window["ledger"] if row["kind"] in ("lost", "missed", "unattached")]
 
 
+def test_a_function_that_the_kernel_does_not_have_is_probed_by_another_name(answer: dict[str, Any]) -> None:
+    """As its interrupt is since Linux 6.8, where eventfd_signal is inline."""
+    found, missing = answer["instead"]
+    assert found == ""
+    assert (
+        missing == "the kernel cannot put a probe on the kernel's qtrace_has_none: No such file or directory"
+    )
+
+
 def test_vhost_s_probes_are_kept_within_the_budget_too(answer: dict[str, Any]) -> None:
     limited = answer["limited"]
     assert limited["pauses"] >= 1 and limited["hits"] > 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from frames import frames_from, frames_to_guest, frames_to_host
 
 from qtrace.campaign.brief import Brief
+from qtrace.errors import TraceError
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import open_network
 from qtrace.lab.link.tap import open_queues
@@ -19,6 +20,7 @@ from qtrace.model import Cell
 from qtrace.probes import families
 from qtrace.proc import vhost_workers
 from qtrace.store.index import open_index
+from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.calibrate import ASSUMED
 from qtrace.trace.budget.overhead_budget import Budget
 from qtrace.trace.budget.regulator import Regulator, Window
@@ -34,6 +36,10 @@ def main() -> None:
     answer: dict[str, object] = {}
     with open_engine() as engine:
         load_all(engine)
+        answer["instead"] = [
+            refusal(engine, "qtrace_has_none", ("qtrace_has_none_either", "eventfd_signal")),
+            refusal(engine, "qtrace_has_none"),
+        ]
         attacher = Attacher(engine, open_index(brief.index))
         for datapath in ("vhost-net", "qemu"):
             cell = Cell("virtio-net-pci", "tap", datapath, None, "rr")
@@ -99,6 +105,18 @@ def load_all(engine: Engine) -> None:
     programs = {name for point in points for kind, name in point.programs if kind != "raw_tracepoint"}
     for name in sorted(programs):
         engine._module.load_func(name.encode(), engine._module.KPROBE)
+
+
+def refusal(engine: Engine, function: str, instead: tuple[str, ...] = ()) -> str:
+    """Why no probe can be put on this function of the kernel, nor on one of the others; empty if it can."""
+    attached = Attachments(engine._module, os.getpid())
+    try:
+        attached.kprobe("on_vhost_signal", function, instead=instead)
+    except TraceError as exc:
+        return str(exc)
+    finally:
+        attached.close()
+    return ""
 
 
 def queues(network, session) -> object:  # type: ignore[no-untyped-def]

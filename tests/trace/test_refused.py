@@ -1,4 +1,4 @@
-"""Programs that the kernel or the compiler refuses: one message, which names a file with all that they say."""
+"""Programs that the kernel or the compiler refuses: one message, naming a file with all that they say."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -21,7 +20,6 @@ _STDERR = 2
 def caught() -> Iterator[BinaryIO]:
     """What C code writes to the standard error goes to this file meanwhile, from all threads."""
     with tempfile.TemporaryFile() as file:
-        sys.stderr.flush()
         try:
             before = os.dup(_STDERR)
         except OSError:  # there is none
