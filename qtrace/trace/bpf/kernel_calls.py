@@ -3,6 +3,7 @@ is printed."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -15,6 +16,7 @@ _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 5, 17
 _ENABLE, _SET_BPF = 0x2400, 0x40042408  # PERF_EVENT_IOC_*
 _CLOSE_ON_EXEC = 8  # PERF_FLAG_FD_CLOEXEC
 _INSTRUCTION = 8  # bytes
+_TRIES = 5  # as libbpf does it
 _NAME = 15  # bytes of a program's name that the kernel keeps
 
 
@@ -88,6 +90,9 @@ def load(
     )
     if log is not None:
         attributes.log_level, attributes.log_size, attributes.log = 1, len(log), ctypes.addressof(log)
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(BlockingIOError):  # a signal came: the verifier begins again
+            return bpf(_PROG_LOAD, attributes)
     return bpf(_PROG_LOAD, attributes)
 
 
