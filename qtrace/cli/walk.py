@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._help import Verb, completing
-from qtrace.cli._options import flag_errors, index_option
+from qtrace.cli._options import flag_errors, index_option, named_index
 from qtrace.model import Direction, Path
 from qtrace.report.walk_formats import walk_formats, write_walk
 
@@ -93,12 +93,11 @@ def command(
     from qtrace.path.calls_between import between
     from qtrace.path.walk import walk
     from qtrace.report.walked import walked_between, walked_path
-    from qtrace.store.index import find_index
 
     if first or last:
         if not (first and last) or nic or netdev or direction or vhost or run:
             raise click.UsageError("--from and --to go together, without NIC, NETDEV, --direction and --run")
-        index = find_index(index_name)
+        index = named_index(index_name)
         walked = walked_between(first, last, between(index, first, last), index)
     else:
         if not (nic and netdev and direction):
@@ -108,7 +107,7 @@ def command(
             raise click.UsageError(f"NETDEV {netdev!r}: only 'vhost=on' can follow the name")
         if vhost and option == "vhost=off":
             raise click.UsageError(f"--vhost contradicts NETDEV {netdev!r}")
-        index = find_index(index_name)
+        index = named_index(index_name)
         datapath = "vhost-net" if vhost or option == "vhost=on" else "qemu"
         path = walk(index, nic, name, datapath, direction=Direction(direction))
         walked = walked_path(path, index, _figures(run, path, workload) if run else None)
