@@ -55,10 +55,10 @@ def _table(analysis: Analysis, rows: tuple[Row, ...]) -> Table:
     rest = [name for name in analysis.columns if not (of_cell and name in CELL)]
     heads = ["NIC", "back end", "traffic"] if of_cell else []
     heads += [f"{_mark(name, rows)}{name.replace('_', ' ')}" for name in rest]
-    lines = [
-        (*((*who(row), traffic(row)) if of_cell else ()), *(_shown(name, row[name]) for name in rest))
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        whose = [*who(row), traffic(row)] if of_cell else []
+        lines.append(whose + [_shown(name, row[name]) for name in rest])
     return Table.of("", "|".join(heads), lines)
 
 

@@ -16,8 +16,22 @@ from qtrace.report.render import build
 from qtrace.store.run import RunReader
 
 ORDER = [
-    *("conditions", "throughput", "latency", "paths", "stages", "stage-latency", "frame-latency", "stopped"),
-    *("calls", "cpu", "cpu-functions", "vhost", "reconciliation", "cost", "ledger", "again"),
+    "conditions",
+    "throughput",
+    "latency",
+    "paths",
+    "stages",
+    "stage-latency",
+    "frame-latency",
+    "stopped",
+    "calls",
+    "cpu",
+    "cpu-functions",
+    "vhost",
+    "reconciliation",
+    "cost",
+    "ledger",
+    "again",
 ]
 ANALYSIS = '''"""How many threads a QEMU ran: a question that somebody has dropped in."""
 

@@ -22,15 +22,21 @@ def write(answers: Answers) -> Section:
             sums.setdefault((*who(row), row["direction"]), []).append(row)
     whole = [
         (
-            *(*key, count(found[0]["frames"]), size(found[0]["frame_bytes"])),
-            *(size(sum(row["bytes"] for row in found)), _ratio(found)),
+            *key,
+            count(found[0]["frames"]),
+            size(found[0]["frame_bytes"]),
+            size(sum(row["bytes"] for row in found)),
+            _ratio(found),
         )
         for key, found in sums.items()
         if found[0]["frames"]
     ]
     lines = [
         (
-            *(*who(row), row["direction"], row["function"], where(row)),
+            *who(row),
+            row["direction"],
+            row["function"],
+            where(row),
             *((count(row["calls"]), size(row["bytes"])) if row["attached"] else (MISSING, MISSING)),
             plain_number(row["bytes_per_frame"]) if row["attached"] and row["frames"] else MISSING,
             row["note"],

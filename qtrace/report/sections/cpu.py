@@ -36,9 +36,15 @@ def write(answers: Answers) -> Section:
     figure = bars("cpu", "CPU seconds per GB by thread", panels, "CPU seconds per GB of payload", legend=True)
     lines = [
         (
-            *(*who(row), row["way"], row["thread"], plain_number(row["s_per_gb"])),
+            *who(row),
+            row["way"],
+            row["thread"],
+            plain_number(row["s_per_gb"]),
             span(plain_number(row["low"]), plain_number(row["high"])),
-            *(plain_number(row["seconds"]), size(row["payload"]), count(row["switches"]), row["n"]),
+            plain_number(row["seconds"]),
+            size(row["payload"]),
+            count(row["switches"]),
+            row["n"],
         )
         for row in rows
     ]

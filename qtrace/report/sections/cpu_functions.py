@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qtrace.analyses.cpu_functions import ALL_THREADS
+from qtrace.analyses.methods.data import CELL
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
+from qtrace.report.rows import who
 from qtrace.report.section import PathRows, ReportSection
-from qtrace.report.text import backend, clean, count, plain_number
+from qtrace.report.text import clean, count, plain_number
 
 __all__ = ["SECTION"]
 
@@ -22,15 +24,20 @@ def write(answers: Answers) -> Section:
     lines = []
     kept: dict[tuple[str, ...], int] = {}
     for row in rows:
-        who = (*(str(row[name]) for name in ("nic", "netdev", "datapath", "way", "workload")),)
+        cell = tuple(str(row[name]) for name in CELL)
         if row["thread"] == ALL_THREADS:
             continue
-        kept[who] = kept.get(who, 0) + 1
-        if kept[who] <= _SHOWN:
+        kept[cell] = kept.get(cell, 0) + 1
+        if kept[cell] <= _SHOWN:
             lines.append(
                 (
-                    *(row["nic"], backend(row["netdev"], row["datapath"]), row["thread"], row["function"]),
-                    *(row["file"], _share(row), plain_number(row["seconds"]), count(row["samples"])),
+                    *who(row),
+                    row["thread"],
+                    row["function"],
+                    row["file"],
+                    _share(row),
+                    plain_number(row["seconds"]),
+                    count(row["samples"]),
                 )
             )
     heads = "NIC|back end|thread|$function|file|#share of the thread|#CPU s|#samples"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
-from qtrace.report.rows import known
+from qtrace.report.rows import known, who
 from qtrace.report.section import PathRows, ReportSection
-from qtrace.report.text import backend, clean, count, duration
+from qtrace.report.text import clean, count, duration
 
 __all__ = ["SECTION"]
 
@@ -18,10 +18,17 @@ def write(answers: Answers) -> Section:
 
     lines = [
         (
-            *(row["nic"], backend(row["netdev"], row["datapath"])),
-            *(f"{row['workload']} {row['way']}", row["direction"], row["from_stage"], row["to_stage"]),
-            *(known(row, "p50"), known(row, "p99"), count(row["frames"]), count(row["matched"])),
-            *(count(row["ambiguous"]), count(row["unmatched"])),
+            *who(row),
+            f"{row['workload']} {row['way']}",
+            row["direction"],
+            row["from_stage"],
+            row["to_stage"],
+            known(row, "p50"),
+            known(row, "p99"),
+            count(row["frames"]),
+            count(row["matched"]),
+            count(row["ambiguous"]),
+            count(row["unmatched"]),
         )
         for row in answers.ask("frame_latency")
         if row["frames"]

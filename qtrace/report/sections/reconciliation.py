@@ -17,12 +17,14 @@ def write(answers: Answers) -> Section:
     """Traced frames against the device's counters."""
     lines = [
         (
-            *(*who(row), traffic(row), row["direction"], row["stage"], row["function"]),
-            *(
-                count(row["frames"]),
-                count(row["device_frames"]),
-                f"{int(row['difference']):+,}".replace("+0", "0"),
-            ),
+            *who(row),
+            traffic(row),
+            row["direction"],
+            row["stage"],
+            row["function"],
+            count(row["frames"]),
+            count(row["device_frames"]),
+            f"{int(row['difference']):+,}".replace("+0", "0"),
             count(row["device_dropped"]),
         )
         for row in answers.ask("reconciliation")

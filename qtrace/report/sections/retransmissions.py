@@ -18,7 +18,10 @@ def write(answers: Answers) -> Section:
     """What libslirp sent again."""
     lines = [
         (
-            *(*who(row), row["kind"], place(row), count(row["count"]) if row["attached"] else MISSING),
+            *who(row),
+            row["kind"],
+            place(row),
+            count(row["count"]) if row["attached"] else MISSING,
             row["note"],
         )
         for row in answers.ask("retransmissions")

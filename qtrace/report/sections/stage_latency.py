@@ -35,8 +35,14 @@ def write(answers: Answers) -> Section:
 
     lines = [
         (
-            *(*who(row), row["direction"], row["from_stage"], row["to_stage"]),
-            *(known(row, "p50"), known(row, "p90"), known(row, "p99"), count(row["count"])),
+            *who(row),
+            row["direction"],
+            row["from_stage"],
+            row["to_stage"],
+            known(row, "p50"),
+            known(row, "p90"),
+            known(row, "p99"),
+            count(row["count"]),
         )
         for row in rows
     ]

@@ -36,8 +36,14 @@ def write(answers: Answers) -> Section:
             tables.append(Table.of(f"{DIRECTIONS[direction.value]}: frames at each stage", heads, lines))
     details = [
         (
-            *(*who(row), row["direction"], row["stage"], row["function"], row["how"]),
-            *(count(row["calls"]), count(row["frames"]), size(row["bytes"])),
+            *who(row),
+            row["direction"],
+            row["stage"],
+            row["function"],
+            row["how"],
+            count(row["calls"]),
+            count(row["frames"]),
+            size(row["bytes"]),
             "not this datapath's: must count nothing" if _other_datapath(row) else row["note"],
         )
         for row in sorted(rows, key=lambda row: (row["way"] == "rx", *who(row), _other_datapath(row)))

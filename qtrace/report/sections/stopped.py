@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
+from qtrace.report.rows import who
 from qtrace.report.section import PathRows, ReportSection
-from qtrace.report.text import backend, clean, count, duration
+from qtrace.report.text import clean, count, duration
 
 __all__ = ["SECTION"]
 
@@ -16,16 +17,24 @@ def write(answers: Answers) -> Section:
     """Frames that waited, and those that did not go on."""
     waits = [
         (
-            *(row["nic"], backend(row["netdev"], row["datapath"]), row["direction"]),
-            *(row["from_stage"], row["to_stage"], duration(row["p50_ns"]), duration(row["p99_ns"])),
+            *who(row),
+            row["direction"],
+            row["from_stage"],
+            row["to_stage"],
+            duration(row["p50_ns"]),
+            duration(row["p99_ns"]),
             count(row["count"]),
         )
         for row in answers.ask("waiting")
     ]
     stops = [
         (
-            *(row["nic"], backend(row["netdev"], row["datapath"]), row["direction"]),
-            *(row["stage"], row["function"], count(row["frames"]), row["why"]),
+            *who(row),
+            row["direction"],
+            row["stage"],
+            row["function"],
+            count(row["frames"]),
+            row["why"],
         )
         for row in answers.ask("stopped")
     ]

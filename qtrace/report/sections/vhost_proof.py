@@ -20,8 +20,12 @@ def write(answers: Answers) -> Section:
     """Who carried the frames."""
     lines = [
         (
-            *(*who(row), traffic(row), row["direction"]),
-            *(count(row["qemu_frames"]), count(row["kernel_frames"]), _CARRIES[row["carried_by"]]),
+            *who(row),
+            traffic(row),
+            row["direction"],
+            count(row["qemu_frames"]),
+            count(row["kernel_frames"]),
+            _CARRIES[row["carried_by"]],
             {True: "yes", False: "NO", None: "not known"}[row["as_planned"]],
         )
         for row in answers.ask("vhost_proof")
