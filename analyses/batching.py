@@ -11,8 +11,16 @@ __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
 QUESTION = "How many packets does one system call carry?"
 COLUMNS = (
-    *(*CELL, "direction", "n", "stage", "function", "frames"),
-    *("calls", "frames_per_call", "all_calls", "frames_per_any_call"),
+    *CELL,
+    "direction",
+    "n",
+    "stage",
+    "function",
+    "frames",
+    "calls",
+    "frames_per_call",
+    "all_calls",
+    "frames_per_any_call",
 )
 # The calls that move packets, by the direction they move them in.
 _MOVES = {

@@ -19,20 +19,20 @@ def analyse(data: Data) -> pd.DataFrame:
     """One row a direction and pair of ends, over all repetitions. `frames` are those that were seen at either
     end: `matched` + `ambiguous` + `unmatched`; the times are of the matched ones.
 
-    `_ns` is interpolated within its slot; the true value is between `_low_ns` and `_high_ns`.
+    `_ns` is interpolated within its bucket; the true value is between `_low_ns` and `_high_ns`.
     """
     frame = data.table("frames")
     key = [*CELL, "direction", *_ENDS]
-    slots: dict[tuple[str, ...], dict[int, int]] = {}
+    buckets: dict[tuple[str, ...], dict[int, int]] = {}
     for record in data.table("frame_times").to_dict("records"):
-        found = slots.setdefault(tuple(str(record[name]) for name in key), {})
-        slot = int(record["slot"])
-        found[slot] = found.get(slot, 0) + int(record["count"])
+        found = buckets.setdefault(tuple(str(record[name]) for name in key), {})
+        bucket = int(record["bucket"])
+        found[bucket] = found.get(bucket, 0) + int(record["count"])
     rows = []
     for labels, part in frame.groupby(key, sort=True):
         row: dict[str, object] = dict(zip(key, labels, strict=True)) | {"n": int(part["rep"].nunique())}
         sums = {name: int(part[name].sum()) for name in _SUMS}
         share = sums["matched"] / sums["frames"] if sums["frames"] else None
-        mine = slots.get(tuple(str(label) for label in labels), {})
+        mine = buckets.get(tuple(str(label) for label in labels), {})
         rows.append(row | sums | {"matched_share": share} | times(mine))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -11,8 +11,16 @@ __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
 QUESTION = "How many kicks and interrupts does a packet cost?"
 COLUMNS = (
-    *(*CELL, "direction", "n", "frames", "kicks", "kicks_per_frame", "kick_function"),
-    *("interrupts", "interrupts_per_frame", "interrupt_function"),
+    *CELL,
+    "direction",
+    "n",
+    "frames",
+    "kicks",
+    "kicks_per_frame",
+    "kick_function",
+    "interrupts",
+    "interrupts_per_frame",
+    "interrupt_function",
 )
 
 

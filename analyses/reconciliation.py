@@ -11,8 +11,18 @@ __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
 QUESTION = "Do the counts agree with the tap device's own counters?"
 COLUMNS = (
-    *(*CELL, "direction", "n", "stage", "function", "frames", "device", "device_frames"),
-    *("device_dropped", "difference", "bytes", "device_bytes"),
+    *CELL,
+    "direction",
+    "n",
+    "stage",
+    "function",
+    "frames",
+    "device",
+    "device_frames",
+    "device_dropped",
+    "difference",
+    "bytes",
+    "device_bytes",
 )
 
 

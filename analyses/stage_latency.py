@@ -18,6 +18,6 @@ COLUMNS = (*_KEY, "n", "count", *TIMES)
 def analyse(data: Data) -> pd.DataFrame:
     """One row an edge; the repetitions' histograms are added up, `count` is the number of passages.
 
-    `_ns` is interpolated within its slot; the true value is between `_low_ns` and `_high_ns`.
+    `_ns` is interpolated within its bucket; the true value is between `_low_ns` and `_high_ns`.
     """
     return passages(data.table("edges"), _KEY)

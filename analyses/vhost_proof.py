@@ -11,8 +11,15 @@ __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
 QUESTION = "With vhost on, is QEMU out of the datapath, and with it off, is the kernel's vhost?"
 COLUMNS = (
-    *(*CELL, "direction", "n", "qemu_frames", "qemu_functions"),
-    *("kernel_frames", "kernel_functions", "carried_by", "as_planned"),
+    *CELL,
+    "direction",
+    "n",
+    "qemu_frames",
+    "qemu_functions",
+    "kernel_frames",
+    "kernel_functions",
+    "carried_by",
+    "as_planned",
 )
 
 # drivers/vhost/net.c, drivers/vhost/vhost.c, and the socket operations of drivers/net/tun.c and tap.c,

@@ -11,6 +11,7 @@ __all__ = [
     "MachineGone",
     "MissingPrerequisite",
     "NoPath",
+    "OldIndex",
     "QtraceError",
     "RefusedLine",
     "SourceError",
@@ -50,6 +51,14 @@ class BinaryError(QtraceError):
 
 class StoreError(QtraceError):
     """An index or a run on disk that cannot be read or written."""
+
+
+class OldIndex(StoreError):
+    """An index that another release of qtrace made, in another format; `meta` is what it says of itself."""
+
+    def __init__(self, message: str, meta: dict[str, str]) -> None:
+        super().__init__(message, hint="make it again: qtrace index, or: qtrace index --source TREE")
+        self.meta = meta
 
 
 class TargetError(QtraceError):

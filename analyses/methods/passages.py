@@ -12,11 +12,13 @@ __all__ = ["passages"]
 
 
 def passages(frame: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
-    """One row for each value of the columns `key`: `n` repetitions, whose histograms (`slot`, `count`) are
+    """One row for each value of the columns `key`: `n` repetitions, whose histograms (`bucket`, `count`) are
     added up, `count` passages and `TIMES`."""
     rows = []
     for labels, part in frame.groupby(list(key), sort=True):
-        slots = {int(str(slot)): int(count) for slot, count in part.groupby("slot")["count"].sum().items()}
+        buckets = {
+            int(str(bucket)): int(count) for bucket, count in part.groupby("bucket")["count"].sum().items()
+        }
         row: dict[str, object] = dict(zip(key, labels, strict=True))
-        rows.append(row | {"n": int(part["rep"].nunique()), "count": sum(slots.values())} | times(slots))
+        rows.append(row | {"n": int(part["rep"].nunique()), "count": sum(buckets.values())} | times(buckets))
     return pd.DataFrame(rows, columns=[*key, "n", "count", *TIMES])

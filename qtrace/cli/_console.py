@@ -12,14 +12,9 @@ from typing import Any, TextIO
 
 import click
 
+from qtrace.report.text import plain
+
 __all__ = ["ConsoleProgress", "echo_json", "nobody_reads", "pass_on", "plain"]
-
-
-def plain(text: str) -> str:
-    """`text` without control characters: names may come from a guest or from a file."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
 
 
 def echo_json(data: Any) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
 
-from qtrace.cli._console import plain
+from qtrace.cli._console import ConsoleProgress, plain
+from qtrace.errors import OldIndex
 from qtrace.trace.session.level import Level
 
 if TYPE_CHECKING:
     from qtrace.measure.budgeted_session import Effort
     from qtrace.store.index import Index
 
-__all__ = ["budget_option", "effort_of", "flag_errors", "index_option", "level_option"]
+__all__ = ["budget_option", "effort_of", "flag_errors", "index_option", "level_option", "named_index"]
 
 index_option = click.option(
     "--index",
@@ -53,6 +55,21 @@ def effort_of(level: str, budget: str) -> Effort:
         return Effort(Level(level), Budget.parse(budget) if budget else default_budget(Level(level)))
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="--max-overhead") from exc
+
+
+def named_index(name: str) -> Index:
+    """The index that --index names. One that another release of qtrace made is made again, which is said."""
+    from qtrace.store.index import find_index
+
+    with contextlib.suppress(OldIndex):
+        return find_index(name)
+    from qtrace.index.renew import index_named  # it comes with libclang: `walk` answers at once without
+
+    progress = ConsoleProgress()
+    try:
+        return index_named(name, progress)
+    finally:
+        progress.close()
 
 
 def flag_errors(index: Index, files: Iterable[str]) -> None:

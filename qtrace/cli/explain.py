@@ -10,7 +10,7 @@ import click
 from qtrace.cli._console import echo_json, plain
 from qtrace.cli._explanation import as_markdown, as_mermaid, as_text, clients, places
 from qtrace.cli._help import Verb
-from qtrace.cli._options import flag_errors, index_option
+from qtrace.cli._options import flag_errors, index_option, named_index
 from qtrace.errors import QtraceError, TargetError
 
 __all__ = ["command"]
@@ -66,12 +66,11 @@ def command(
     refused (exit status 1).
     """
     from qtrace.explain.explanation import Reader
-    from qtrace.store.index import find_index
 
     if sum((bool(line), pid is not None, file is not None)) != 1:
         raise click.UsageError("give one of: a line after '--', --file, --pid")
     argv = _argv(line, pid, file)
-    index = find_index(index_name)
+    index = named_index(index_name)
     try:
         data = Reader(index).explain(argv, config, lenient=lenient or pid is not None)
     except QtraceError as exc:

@@ -8,7 +8,7 @@ import click
 
 from qtrace.cli._console import echo_json, plain
 from qtrace.cli._help import Verb
-from qtrace.cli._options import flag_errors, index_option
+from qtrace.cli._options import flag_errors, index_option, named_index
 
 __all__ = ["command"]
 
@@ -34,18 +34,17 @@ def command(pair: tuple[str, str] | None, form: str, index_name: str) -> None:
     """List every back end and NIC with the functions that carry its frames."""
     from qtrace.path.catalogue import map_tree
     from qtrace.path.difference import difference
-    from qtrace.store.index import find_index
 
     if pair:
         if index_name:
             raise click.UsageError("--diff names both indexes: leave --index out")
-        data = difference(*(map_tree(find_index(name)) for name in pair))
+        data = difference(*(map_tree(named_index(name)) for name in pair))
         if form == "json":
             echo_json(data)
         else:
             click.echo(_difference(data))
         return
-    index = find_index(index_name)
+    index = named_index(index_name)
     data = map_tree(index)
     tables = [table for kind in ("backends", "nics") for entry in data[kind] for table in entry["tables"]]
     flag_errors(index, [table["file"] for table in tables])

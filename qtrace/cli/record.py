@@ -98,7 +98,7 @@ def command(
         rows: dict[str, list[dict[str, Any]]] = {}
         for netdev, tables in live.tables.items():
             for name, found in tables.items():
-                rows.setdefault(name, []).extend({"netdev": netdev} | row for row in found)
+                rows.setdefault(name, []).extend({"netdev_id": netdev} | row for row in found)
         echo_json({"run": str(folder), "seconds": live.snapshot.seconds, **rows})
         return
     for netdev, tables in live.tables.items():

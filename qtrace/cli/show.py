@@ -8,7 +8,7 @@ import click
 
 from qtrace.cli._console import echo_json, plain
 from qtrace.cli._help import Verb
-from qtrace.cli._options import flag_errors, index_option
+from qtrace.cli._options import flag_errors, index_option, named_index
 
 __all__ = ["command"]
 
@@ -31,9 +31,8 @@ def command(symbol: str | None, unresolved: bool, form: str, index_name: str) ->
     With --unresolved, list every indirect call that could not be resolved, in SYMBOL or in the whole tree.
     """
     from qtrace.path.show import about, unresolved_calls
-    from qtrace.store.index import find_index
 
-    index = find_index(index_name)
+    index = named_index(index_name)
     if unresolved:
         calls = unresolved_calls(index, symbol)
         if form == "json":

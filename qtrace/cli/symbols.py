@@ -45,9 +45,9 @@ def command(
     """
     from qtrace.binary.file.debuginfod import servers
     from qtrace.binary.symbols.symbol_cache import KnownSymbols
+    from qtrace.index.renew import index_named
     from qtrace.measure.matching import index_for
     from qtrace.measure.qemu_process import target_binary
-    from qtrace.store.index import find_index
 
     progress = ConsoleProgress()
     try:
@@ -55,7 +55,7 @@ def command(
             target_binary(int(target)) if target.isdigit() and not Path(target).exists() else Path(target)
         )
         known = KnownSymbols(binary, None)  # refuses what is no ELF file before an index is made for it
-        index = find_index(index_name) if index_name or force else index_for(binary, "", progress)
+        index = index_named(index_name, progress) if index_name or force else index_for(binary, "", progress)
         known = KnownSymbols(binary, index, symbols, force)
         progress.step(f"looking for the functions of QEMU {index.meta['qemu']} in {binary}")
         found = known.everything()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 import click
 
-from qtrace.cli._console import echo_json, plain
 from qtrace.cli._help import Verb, completing
-from qtrace.cli._options import flag_errors, index_option
-from qtrace.model import Direction, Evidence, Path, Step
+from qtrace.cli._options import flag_errors, index_option, named_index
+from qtrace.model import Direction, Path
+from qtrace.report.walk_formats import walk_formats, write_walk
 
 if TYPE_CHECKING:
     from qtrace.report.measured import Measured
@@ -61,7 +59,7 @@ def _netdevs() -> list[str]:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "md", "mermaid", "html"]),
+    type=click.Choice(walk_formats()),
     default="text",
     show_default=True,
 )
@@ -94,18 +92,13 @@ def command(
     """
     from qtrace.path.calls_between import between
     from qtrace.path.walk import walk
-    from qtrace.store.index import find_index
+    from qtrace.report.walked import walked_between, walked_path
 
-    title, end = "", ""
-    figures: Measured | None = None
-    data: dict[str, object]
     if first or last:
         if not (first and last) or nic or netdev or direction or vhost or run:
             raise click.UsageError("--from and --to go together, without NIC, NETDEV, --direction and --run")
-        index = find_index(index_name)
-        steps: Sequence[Step] = between(index, first, last)
-        title = f"from {first} to {last}"
-        data = {"from": first, "to": last, "steps": [asdict(step) for step in steps]}
+        index = named_index(index_name)
+        walked = walked_between(first, last, between(index, first, last), index)
     else:
         if not (nic and netdev and direction):
             raise click.UsageError("give NIC, NETDEV and --direction, or --from and --to")
@@ -114,22 +107,12 @@ def command(
             raise click.UsageError(f"NETDEV {netdev!r}: only 'vhost=on' can follow the name")
         if vhost and option == "vhost=off":
             raise click.UsageError(f"--vhost contradicts NETDEV {netdev!r}")
-        index = find_index(index_name)
+        index = named_index(index_name)
         datapath = "vhost-net" if vhost or option == "vhost=on" else "qemu"
         path = walk(index, nic, name, datapath, direction=Direction(direction))
-        title, end, steps, data = _title(path), _end(path), path.steps, path.to_json()
-        if run:
-            figures = _figures(run, path, workload)
-            data = data | {"measured": figures.to_json()}
-    flag_errors(index, [step.file for step in steps if step.file])
-    if form == "json":
-        echo_json(data)
-    elif form == "html":
-        from qtrace.report.formats.walk_html import walk_page
-
-        click.echo(walk_page(title, end, steps, index, figures), nl=False)
-    else:
-        click.echo({"text": _text, "md": _markdown, "mermaid": _mermaid}[form](title, end, steps, figures))
+        walked = walked_path(path, index, _figures(run, path, workload) if run else None)
+    flag_errors(index, [step.file for step in walked.steps if step.file])
+    click.echo(write_walk(walked, form), nl=False)
 
 
 def _figures(run: FilePath, path: Path, workload: str) -> Measured:
@@ -141,84 +124,3 @@ def _figures(run: FilePath, path: Path, workload: str) -> Measured:
     for damaged in reader.damaged:
         click.echo(f"!!  damaged and left out: {damaged}", err=True)
     return figures
-
-
-def _notes(figures: Measured | None, step: Step) -> list[str]:
-    return figures.at(step) if figures else []
-
-
-def _title(path: Path) -> str:
-    return f"{path.nic} on {path.netdev} ({path.datapath}), {path.direction}"
-
-
-def _end(path: Path) -> str:
-    verb = "enters" if path.direction is Direction.RX and path.boundary.kind != "kernel" else "leaves"
-    note = f": {path.boundary.note}" if path.boundary.note else ""
-    return f"{verb} QEMU by the {path.boundary.kind} {path.boundary.name}{note}"
-
-
-def _place(file: str, line: int) -> str:
-    return plain(f"{file}:{line}" if line else file or "outside QEMU")
-
-
-def _text(title: str, end: str, steps: Sequence[Step], figures: Measured | None) -> str:
-    lines = [title, *(f"  {line}" for line in figures.head())] if figures else [title]
-    for step in steps:
-        mark = f"[{step.stage}]" if step.stage else ""
-        kind = step.call.kind if step.call else "hardware"
-        arrow = {"direct": "->", "async": "~>"}.get(kind, "=>")
-        lines.append(f"  {mark:<12}{arrow} {step.function:<36} {_place(step.file, step.line)}")
-        how = step.call.how if step.call else kind
-        lines += [f"{'':14}|    {note}" for note in _notes(figures, step)]
-        lines += [f"{'':19}{note}" for note in step.remarks]
-        lines += [f"{'':19}{how}: {item.why} ({_place(item.file, item.line)})" for item in _evidence(step)]
-    lines += [f"  {line}" for line in figures.tail()] if figures else []
-    return "\n".join([*lines, f"  {end}"] if end else lines)
-
-
-def _markdown(title: str, end: str, steps: Sequence[Step], figures: Measured | None) -> str:
-    lines = [f"**{title}**", ""]
-    lines += [line for text in figures.head() for line in (_cell(text), "")] if figures else []
-    lines.append("| stage | function | where | reached by |" + " measured |" * bool(figures))
-    lines.append("| --- | --- | --- | --- |" + " --- |" * bool(figures))
-    for step in steps:
-        kind = step.call.how if step.call else "hardware"
-        reasons = [f"{item.why} ({_place(item.file, item.line)})" for item in _evidence(step)]
-        how = "; ".join([f"{kind}: {'; '.join(reasons)}" if reasons else kind, *step.remarks])
-        row = f"| {step.stage or ''} | `{step.function}` | {_place(step.file, step.line)} | {how} |"
-        lines.append(row + f" {_cell('; '.join(_notes(figures, step)))} |" * bool(figures))
-    lines += ["", *map(_cell, figures.tail())] if figures else []
-    return "\n".join([*lines, "", f"The frame {end}."] if end else lines)
-
-
-def _cell(text: str) -> str:
-    """Text of a run in a Markdown table: it is data."""
-    return plain(text).replace("|", "\\|").replace("<", "&lt;")
-
-
-def _evidence(step: Step) -> Sequence[Evidence]:
-    return step.call.evidence if step.call else ()
-
-
-def _mermaid(title: str, end: str, steps: Sequence[Step], figures: Measured | None) -> str:
-    lines = ["flowchart TD"]
-    for number, step in enumerate(steps):
-        label = "<br/>".join(
-            (
-                step.function,
-                _place(step.file, step.line),
-                *(_quoted(note) for note in _notes(figures, step)),
-            )
-        )
-        shape = f'["{label}"]' if not step.stage else f'(["<b>{step.stage}</b><br/>{label}"])'
-        lines.append(f"    s{number}{shape}")
-        if number:
-            kind = step.call.kind if step.call else ""
-            kind += ", in a loop" if step.call and step.call.loop else ""
-            arrow = "-->" if kind == "direct" else f"-. {kind} .->"
-            lines.append(f"    s{number - 1} {arrow} s{number}")
-    return "\n".join(lines)
-
-
-def _quoted(text: str) -> str:
-    return plain(text).replace('"', "'").replace("<", "&lt;")

@@ -29,7 +29,7 @@ from qtrace.model import BY_TYPE, EXACT
 from qtrace.progress import SILENT, Progress
 from qtrace.store.index import FORMAT, Index, index_path, mark_current, open_index, write_index
 
-__all__ = ["ensure_index", "matching_tree", "release_tree"]
+__all__ = ["ensure_index", "matching_tree", "recipe_of", "release_tree"]
 
 _MOST_INDEXES = 6  # of one tree: switching back to a state finds its index again
 
@@ -58,28 +58,38 @@ def ensure_index(
     build: Path | None = None,
     libraries: Sequence[Library] = (),
     more: Sequence[str] = (),
+    current: bool = True,
 ) -> tuple[Index, bool]:
     """The index of `source`, or of the tree that matches `binary`, and whether it had to be made.
 
     `build` is a folder in which the tree was configured: its flags are used then. With `libraries` in it, or
     with `more` (patterns of further C files), it is another index. What decides is the content of the files,
-    so a state of the trees that was indexed once is in place.
+    so a state of the trees that was indexed once is in place. `current` makes it the one used last.
     Raises SourceError, MissingPrerequisite, StoreError.
     """
     tree = open_tree(source or matching_tree(binary, progress), more)
     build = build.resolve() if build else None
     version = tree.version + ("+libraries" if libraries else "") + ("+more" if more else "")
     place = f"qemu-{version}-{digest(str(tree.root))[:8]}"
-    roots = [f"{library.name} {library.root}" for library in libraries]
-    recipe = digest(importlib.metadata.version("libclang"), str(build or ""), *roots, *more)[:8]
+    recipe = recipe_of(importlib.metadata.version("libclang"), build, libraries, more)
     with locked(place):
         path = _in_place(tree, libraries, place, recipe)
         made = path is None
         if path is None:
-            path = _build(tree, build, libraries, place, recipe, progress)
+            if not _indexes(place) and _indexes(place, "*"):
+                text = f"another release of qtrace indexed {tree.root}: it is indexed again for this one"
+                progress.warn(text)
+            path = _build(tree, build, libraries, more, place, recipe, progress)
             _forget_old(place)
-        mark_current(path)
+        if current:
+            mark_current(path)
     return open_index(path), made
+
+
+def recipe_of(libclang: str, build: Path | None, libraries: Sequence[Library], more: Sequence[str]) -> str:
+    """What decides besides the files' content, in eight letters: a tree has an index for each."""
+    roots = [f"{library.name} {library.root}" for library in libraries]
+    return digest(libclang, str(build or ""), *roots, *more)[:8]
 
 
 def _in_place(tree: Tree, libraries: Sequence[Library], place: str, recipe: str) -> Path | None:
@@ -95,14 +105,14 @@ def _in_place(tree: Tree, libraries: Sequence[Library], place: str, recipe: str)
     return None
 
 
-def _indexes(place: str) -> list[Path]:
-    """The indexes of one tree, the last used first."""
-    found = index_path(place).parent.glob(f"{place}*-{FORMAT}.sqlite")
+def _indexes(place: str, written: int | str = FORMAT) -> list[Path]:
+    """The indexes of one tree in one format (`*`: in any), the last used first."""
+    found = index_path(place).parent.glob(f"{place}*-{written}.sqlite")
     return sorted(found, key=lambda path: -path.stat().st_mtime_ns)
 
 
 def _forget_old(place: str) -> None:
-    for path in _indexes(place)[_MOST_INDEXES:]:
+    for path in _indexes(place, "*")[_MOST_INDEXES:]:
         path.unlink(missing_ok=True)
 
 
@@ -110,6 +120,7 @@ def _build(
     tree: Tree,
     build: Path | None,
     libraries: Sequence[Library],
+    patterns: Sequence[str],
     place: str,
     recipe: str,
     progress: Progress,
@@ -133,6 +144,8 @@ def _build(
         "root": str(tree.root),
         "configuration": prepared.configuration,
         "recipe": recipe,
+        "build": str(build or ""),
+        "more": json.dumps(list(patterns)),
         "libclang": importlib.metadata.version("libclang"),
         "libraries": json.dumps({library.name: str(library.root) for library in libraries}),
         "missing": "; ".join(prepared.missing),

@@ -7,8 +7,9 @@ from pathlib import Path
 from qtrace.binary.file.version import qemu_version
 from qtrace.errors import MissingPrerequisite, StoreError, TargetError
 from qtrace.index.build import ensure_index
+from qtrace.index.renew import index_named
 from qtrace.progress import Progress
-from qtrace.store.index import Index, find_index
+from qtrace.store.index import Index
 
 __all__ = ["index_for"]
 
@@ -22,13 +23,13 @@ def index_for(binary: Path, name: str, progress: Progress) -> Index:
     version = qemu_version(binary).split()[0]
     hint = "index the tree that it was built from: qtrace index --source TREE; then give --index"
     if name:
-        index = find_index(name)
+        index = index_named(name, progress)
     else:
         try:
             index, _ = ensure_index(progress, binary=binary)
         except MissingPrerequisite as exc:
             try:
-                index = find_index(version)
+                index = index_named(version, progress)
             except StoreError:
                 exc.hint = exc.hint or hint
                 raise exc from None

@@ -10,7 +10,8 @@ from qtrace.analyses.methods.data import Data
 from qtrace.analyses.methods.registry import analyses
 from qtrace.errors import StoreError
 from qtrace.model import Path, path_from_json
-from qtrace.store.run import SCHEMAS, RunReader
+from qtrace.store.run import RunReader
+from qtrace.store.run_schema import SCHEMAS
 
 __all__ = ["Answers", "Row"]
 

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure as Canvas
 
 from qtrace.report.document import Figure
 
-__all__ = ["BACKEND_COLOURS", "PARTS", "Bar", "bars"]
+__all__ = ["PARTS", "Bar", "backend_colour", "bars"]
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
-BACKEND_COLOURS = {"user": "#e69f00", "tap": "#0072b2", "tap + vhost": "#009e73"}
+_BACKENDS = {"user": "#e69f00", "tap": "#0072b2", "tap + vhost": "#009e73"}
 PARTS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b5a900", "#8c8c8c")
 # Not a colour anyone would choose: it becomes `currentColor` in the SVG.
 _INK = "#010203"
@@ -53,6 +53,11 @@ class Bar:
     @property
     def total(self) -> float:
         return sum(value for _, value, _ in self.parts)
+
+
+def backend_colour(name: str) -> str:
+    """The colour of a back end, by its name in the report."""
+    return _BACKENDS.get(name, PARTS[-1])
 
 
 def bars(

@@ -8,9 +8,11 @@ from typing import Any
 
 from qtrace.analyses.methods.data import CELL
 from qtrace.errors import StoreError
-from qtrace.model import Direction, Path, Step
+from qtrace.model import Path, Step
 from qtrace.report.answers import Answers, Row
-from qtrace.report.sections import cpu_functions, frame_latency, inside
+from qtrace.report.contents import contents
+from qtrace.report.rows import traffic
+from qtrace.report.section import PathRows
 from qtrace.report.text import backend, clean, count, duration, plain_number, present, size
 from qtrace.store.run import RunReader
 
@@ -140,30 +142,24 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
             f"{path.direction}",
             hint=f"it has: {', '.join(known)}" if known else "it has no stages at all",
         )
-    traffics = list(dict.fromkeys(_traffic(row) for row in mine))
+    traffics = list(dict.fromkeys(traffic(row) for row in mine))
     chosen = _choose(traffics, workload, path, run)
-    mine = [row for row in mine if _traffic(row) == chosen]
+    mine = [row for row in mine if traffic(row) == chosen]
     edges = [
         row
         for row in answers.ask("stage_latency")
-        if _is_of(row, path) and row["direction"] == path.direction and _traffic(row) == chosen
+        if _is_of(row, path) and row["direction"] == path.direction and traffic(row) == chosen
     ]
     calls = [
         (str(row["name"]), str(row["fd"]), int(row["calls"]), int(row["errors"]))
         for row in _system_calls(answers, path, chosen)
     ]
-    sampled, *about = (
-        [row for row in answers.ask(name) if _is_of(row, path) and _traffic(row) == chosen]
-        for name in ("cpu_functions", "frame_latency", "waiting", "stopped")
-    )
-    about = [[row for row in rows if row["direction"] == path.direction] for rows in about]
-    copied, again = (
-        [row for row in answers.ask(name) if _is_of(row, path) and _traffic(row) == chosen]
-        for name in ("copies", "retransmissions")
-    )
-    copied = [row for row in copied if row["direction"] == path.direction]
-    if path.direction is not Direction.RX:  # libslirp's TCP towards the guest
-        again = []
+
+    def ask(name: str) -> list[Row]:
+        found = [row for row in answers.ask(name) if _is_of(row, path) and traffic(row) == chosen]
+        return [row for row in found if row.get("direction", path.direction) == path.direction]
+
+    about = PathRows(path.direction, ask)
     lost = tuple(
         f"{row['kind']}: {row['item']}: {count(row['count'])}"
         for row in answers.ask("ledger")
@@ -178,21 +174,12 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         system_calls=tuple(calls),
         lost=lost,
         others=tuple(item for item in traffics if item != chosen),
-        foot=(
-            *frame_latency.in_words(*about),
-            *inside.in_words(copied, again),
-            *cpu_functions.in_words(sampled),
-        ),
+        foot=tuple(line for part in contents() for line in part.in_words(about)),
     )
 
 
 def _is_of(row: Row, path: Path) -> bool:
     return (row["nic"], row["netdev"], row["datapath"]) == (path.nic, path.netdev, path.datapath)
-
-
-def _traffic(row: Row) -> str:
-    way = f" {row['way']}" if row["way"] in ("tx", "rx") else ""
-    return f"{row['workload']}{way}"
 
 
 def _choose(traffics: Sequence[str], workload: str, path: Path, run: RunReader) -> str:
@@ -210,13 +197,13 @@ def _choose(traffics: Sequence[str], workload: str, path: Path, run: RunReader) 
     return (own or list(traffics))[0]
 
 
-def _system_calls(answers: Answers, path: Path, traffic: str) -> list[Row]:
+def _system_calls(answers: Answers, path: Path, chosen: str) -> list[Row]:
     frame = answers.data.table("syscalls")
     groups = frame.groupby([*CELL, "name", "fd"], as_index=False)[["calls", "errors"]]
     records: list[Row] = [
         {str(key): value for key, value in record.items()} for record in groups.sum().to_dict("records")
     ]
-    return [row for row in records if _is_of(row, path) and _traffic(row) == traffic]
+    return [row for row in records if _is_of(row, path) and traffic(row) == chosen]
 
 
 def _stage(row: Row, edges: Sequence[Row]) -> StageMeasured:

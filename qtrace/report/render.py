@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import tempfile
 from collections.abc import Collection
@@ -10,14 +9,10 @@ from pathlib import Path
 
 from qtrace.errors import StoreError
 from qtrace.report.answers import Answers
-from qtrace.report.document import Document, Section, Table
-from qtrace.report.drawing import draw_path
-from qtrace.report.formats.html import environment, to_html
+from qtrace.report.contents import contents
+from qtrace.report.document import Document, Section
+from qtrace.report.formats.html import to_html
 from qtrace.report.formats.markdown import to_markdown
-from qtrace.report.sections import counts, speed
-from qtrace.report.sections.cpu_functions import cpu_functions
-from qtrace.report.sections.frame_latency import frame_latency, stopped
-from qtrace.report.sections.inside import copies, retransmissions
 from qtrace.report.text import backend, clean
 from qtrace.store.run import RunReader
 
@@ -67,28 +62,8 @@ def _place(files: dict[str, str], out: Path) -> list[Path]:
 def build(run: RunReader) -> Document:
     """The report as a document. Raises StoreError where the run's metadata cannot be understood."""
     answers = Answers(run)
-    template = environment().get_template("path.svg.j2")
-    drawings = [draw_path(path, answers, template) for path in answers.paths]
-    sections = [
-        _conditions(answers),
-        speed.throughput(answers),
-        speed.latency(answers),
-        counts.paths(drawings),
-        counts.stages(answers),
-        counts.stage_latency(answers),
-        frame_latency(answers),
-        stopped(answers),
-        counts.calls(answers),
-        copies(answers),
-        retransmissions(answers),
-        speed.cpu(answers),
-        cpu_functions(answers),
-        counts.proof(answers),
-        counts.reconciliation(answers),
-        speed.cost(answers),
-        counts.ledger(answers),
-        _again(answers),
-    ]
+    parts = contents()
+    written = [(part, part.write(answers)) for part in parts]
     meta = run.meta
     reason = clean(meta.get("venue_reason") or "")
     subtitle = f"Run {clean(meta['id'])}, venue {clean(meta['venue'])}" + (f" ({reason})" if reason else "")
@@ -100,14 +75,14 @@ def build(run: RunReader) -> Document:
         title=_title(answers),
         subtitle=f"{subtitle}, {answers.repetitions} repetition{'s' * (answers.repetitions != 1)}.",
         alerts=tuple(_alerts(answers)),
-        headline=(*speed.headline(answers), *counts.verdicts(answers)),
-        sections=tuple(section for section in sections if _has_content(section)),
+        headline=tuple(line for part in parts for line in part.headline(answers)),
+        sections=tuple(section for part, section in written if part.always or _has_content(section)),
     )
 
 
 def _has_content(section: Section) -> bool:
     filled = any(table.rows for table in section.tables)
-    return filled or bool(section.figures or section.code) or section.name == "ledger"
+    return filled or bool(section.figures or section.code)
 
 
 def _title(answers: Answers) -> str:
@@ -130,55 +105,6 @@ def _alerts(answers: Answers) -> list[str]:
         said.append(f"Failed: {where}: {clean(row['reason'])}")
     if len(failures) > 8:
         said.append(f"{len(failures) - 8} more measurements failed; see the ledger.")
-    for row in answers.ask("ledger"):
-        if row["kind"] == "lost":
-            said.append(f"Lost: {clean(row['item'])}: {row['count']:,} ({clean(row['note'])}).")
-    for row in answers.ask("vhost_proof"):
-        if row["as_planned"] is False:
-            where = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, {row['direction']}"
-            said.append(f"Not as planned: {where} was carried by {row['carried_by']}.")
+    said += [line for part in contents() for line in part.alerts(answers)]
     said += [f"Damaged and left out: {clean(name)}" for name in answers.run.damaged]
     return list(dict.fromkeys(said))
-
-
-def _conditions(answers: Answers) -> Section:
-    meta = answers.run.meta
-    rows: list[tuple[object, object]] = [("venue", meta["venue"])]
-    if meta.get("venue_reason"):
-        rows.append(("why this venue", meta["venue_reason"]))
-    rows += list(meta["conditions"].items())
-    rows += [
-        (f"plan: {key}", _said(value)) for key, value in answers.plan.items() if key not in ("cells", "title")
-    ]
-    rows.append(("measured", f"{answers.cells} cells, {answers.repetitions} repetitions, {answers.probing}"))
-    return Section(
-        "conditions",
-        "Conditions",
-        "No number below holds without these. Numbers of another venue or machine belong into another "
-        "report.",
-        (Table.of("", "condition|value", rows),),
-    )
-
-
-def _said(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_said(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(_said(item) for item in value)
-    return str(value)
-
-
-def _again(answers: Answers) -> Section:
-    """The commands. Folders of the machine that measured are nobody else's business: names only."""
-    meta = answers.run.meta
-    code = [f"qtrace report {shlex.quote(clean(meta['id']))}"]
-    command = meta.get("command")
-    if isinstance(command, list) and command:
-        parts = ["qtrace", *(clean(part) for part in command)]
-        code.append(shlex.join(Path(part).name if part.startswith("/") else part for part in parts))
-    return Section(
-        "again",
-        "Make it again",
-        "The first command renders this report from the stored run, the second measures anew.",
-        code=tuple(code),
-    )

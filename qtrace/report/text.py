@@ -13,6 +13,7 @@ __all__ = [
     "count",
     "duration",
     "microseconds",
+    "plain",
     "plain_number",
     "present",
     "size",
@@ -26,6 +27,13 @@ MISSING = "–"
 def clean(text: object) -> str:
     """`text` on one line without control characters: names may come from a guest or from a file."""
     return "".join(char if char.isprintable() else " " for char in str(text)).strip()
+
+
+def plain(text: str) -> str:
+    """`text` without control characters, lines kept: names may come from a guest or from a file."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
 
 
 def present(value: object) -> float | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.cache import cache_dir
-from qtrace.errors import StoreError
+from qtrace.errors import OldIndex, StoreError
 from qtrace.model import EXACT
 
 __all__ = [
@@ -86,7 +86,7 @@ def index_path(key: str) -> Path:
 
 
 def open_index(path: Path | None = None) -> Index:
-    """An index for reading; None is the one that was used last. Raises StoreError."""
+    """An index for reading; None is the one that was used last. Raises OldIndex, StoreError."""
     if path is None:
         current = cache_dir("indexes") / "current"
         try:
@@ -102,7 +102,7 @@ def find_index(name: str) -> Index:
     """The index at the path `name`, or the newest of the QEMU version `name`; the last used for "".
 
     `7.2.22` is the plain index of that version, `7.2.22+libraries` one with libraries in it. Raises
-    StoreError, naming the versions that there are.
+    OldIndex where another release made it, else StoreError, naming the versions that there are.
     """
     if not name:
         return open_index()
@@ -113,10 +113,7 @@ def find_index(name: str) -> Index:
     mine = [path for path in kept if path.name.startswith(f"qemu-{name}-")]
     readable = [path for path in mine if path.stem.endswith(f"-{FORMAT}")]
     if mine and not readable:
-        raise StoreError(
-            f"the index of QEMU {name} was made by another release of qtrace",
-            hint="make it again: qtrace index, or: qtrace index --source TREE",
-        )
+        return open_index(mine[-1])  # which says so
     if not readable:
         versions = ", ".join(sorted({path.name.split("-")[1] for path in kept})) or "none"
         raise StoreError(
@@ -144,10 +141,8 @@ class Index:
                 f"{path} is not a source index: {exc}", hint="delete it and run: qtrace index"
             ) from exc
         if self.meta.get("format") != str(FORMAT):
-            raise StoreError(
-                f"the index {path} was made by another release of qtrace",
-                hint="make it again: qtrace index, or: qtrace index --source TREE",
-            )
+            self._db.close()
+            raise OldIndex(f"the index {path} was made by another release of qtrace", self.meta)
 
     def close(self) -> None:
         """Let go of the file."""

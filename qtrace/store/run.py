@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from qtrace.errors import StoreError
+from qtrace.store.run_schema import FORMAT, OLDEST, SCHEMAS, migrated
 
-__all__ = ["FORMAT", "SCHEMAS", "STATUSES", "RunReader", "RunWriter", "Tables", "close_dead", "require_free"]
+__all__ = ["STATUSES", "RunReader", "RunWriter", "Tables", "close_dead", "require_free"]
 
-FORMAT = 1
 STATUSES = ("running", "complete", "interrupted", "partial")
 # Table name -> rows without the key columns.
 Tables = dict[str, list[dict[str, Any]]]
@@ -33,90 +32,6 @@ _LARGEST_JSON = 64 * 2**20
 # One measurement's table has some hundred rows; anything near this size is not ours.
 _LARGEST_TABLE = 64 * 2**20
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_KEY = [("cell", pa.string()), ("rep", pa.int32()), ("probed", pa.bool_())]
-_TEXT, _COUNT, _REAL = pa.string(), pa.int64(), pa.float64()
-
-
-def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
-    return pa.schema([*_KEY, *columns.items()])
-
-
-_ENDS = ("from_stage", "from_function", "to_stage", "to_function")
-_DEVICE_COUNTERS = ("rx_packets", "rx_bytes", "rx_dropped", "tx_packets", "tx_bytes", "tx_dropped")
-
-SCHEMAS: Mapping[str, pa.Schema] = {
-    "results": _schema(
-        dict.fromkeys(("nic", "netdev", "datapath", "direction", "workload"), _TEXT)
-        | {"order": pa.int32(), "started": _REAL, "seconds": _REAL}
-        | {"metric": _TEXT, "value": _REAL, "unit": _TEXT, "status": _TEXT, "reason": _TEXT}
-    ),
-    "stages": _schema(
-        {"direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT, "how": _TEXT}
-        | {"attached": pa.bool_(), "calls": _COUNT, "frames": _COUNT, "bytes": _COUNT, "note": _TEXT}
-        | {"observed": _REAL, "windowed": pa.bool_()}
-        | dict.fromkeys(("calls_error", "frames_error", "bytes_error"), _REAL)
-    ),
-    "queues": _schema(
-        dict.fromkeys(("netdev", "card"), _TEXT)
-        | {"queue": pa.int32(), "direction": _TEXT, "position": pa.int32(), "stage": _TEXT, "function": _TEXT}
-        | dict.fromkeys(("calls", "frames", "bytes"), _COUNT)
-    ),
-    "edges": _schema(dict.fromkeys(("direction", *_ENDS), _TEXT) | {"slot": pa.int32(), "count": _COUNT}),
-    "frames": _schema(
-        {"netdev_id": _TEXT, "queue": pa.int32()}
-        | dict.fromkeys(("direction", "carried", *_ENDS), _TEXT)
-        | dict.fromkeys(("frames", "matched", "ambiguous", "unmatched", "waited"), _COUNT)
-    ),
-    "waits": _schema(
-        {"netdev_id": _TEXT, "queue": pa.int32()}
-        | dict.fromkeys(("direction", *_ENDS), _TEXT)
-        | {"slot": pa.int32(), "count": _COUNT}
-    ),
-    "stops": _schema(
-        {"netdev_id": _TEXT, "queue": pa.int32()}
-        | dict.fromkeys(("direction", "stage", "function"), _TEXT)
-        | {"frames": _COUNT, "why": _TEXT}
-    ),
-    "frame_times": _schema(
-        {"netdev_id": _TEXT, "queue": pa.int32()}
-        | dict.fromkeys(("direction", *_ENDS), _TEXT)
-        | {"slot": pa.int32(), "count": _COUNT}
-    ),
-    "samples": _schema(
-        {"frame": _COUNT, "netdev_id": _TEXT, "queue": pa.int32(), "direction": _TEXT, "position": pa.int32()}
-        | dict.fromkeys(("stage", "function"), _TEXT)
-        | {"time_ns": _COUNT, "thread": _TEXT, "tid": pa.int32(), "cpu": pa.int32()}
-        | {"frames": _COUNT, "bytes": _COUNT, "header": pa.int32(), "data": _TEXT}
-    ),
-    "syscalls": _schema(
-        {"thread": _TEXT, "tid": pa.int32(), "name": _TEXT, "fd": _TEXT}
-        | {"calls": _COUNT, "errors": _COUNT, "bytes": _COUNT}
-    ),
-    "threads": _schema(
-        {"thread": _TEXT, "tid": pa.int32(), "seconds": _REAL, "voluntary": _COUNT, "involuntary": _COUNT}
-    ),
-    "cpu_functions": _schema(
-        {"thread": _TEXT, "tid": pa.int32(), "function": _TEXT, "file": _TEXT}
-        | {"samples": _COUNT, "hertz": pa.int32()}
-    ),
-    "copies": _schema(
-        {"netdev_id": _TEXT, "queue": pa.int32(), "direction": _TEXT, "function": _TEXT, "file": _TEXT}
-        | {"line": pa.int32(), "attached": pa.bool_(), "calls": _COUNT, "bytes": _COUNT}
-        | {"frames": _COUNT, "frame_bytes": _COUNT, "note": _TEXT}
-    ),
-    "retransmissions": _schema(
-        dict.fromkeys(("netdev_id", "kind", "function", "file"), _TEXT)
-        | {"line": pa.int32(), "attached": pa.bool_(), "count": _COUNT, "note": _TEXT}
-    ),
-    "devices": _schema({"device": _TEXT, "side": _TEXT} | dict.fromkeys(_DEVICE_COUNTERS, _COUNT)),
-    "ledger": _schema({"kind": _TEXT, "item": _TEXT, "count": _COUNT, "note": _TEXT}),
-}
-
-# Columns that older runs of the same format, or some rows, do not have, and what stands there instead.
-_LATER: Mapping[str, Mapping[str, object]] = {
-    "stages": {"observed": 1.0, "windowed": False, "calls_error": None, "frames_error": None}
-    | {"bytes_error": None},
-}
 
 
 class RunWriter:
@@ -156,7 +71,12 @@ class RunWriter:
         tables: Mapping[str, Sequence[Mapping[str, Any]]],
         raw: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record one measurement: rows by table (without the key columns) and raw documents by name."""
+        """Record one measurement: rows by table (without the key columns) and raw documents by name.
+
+        Raises StoreError, also where the run is of another format: its files would have two meanings.
+        """
+        if (written := self._meta.get("format")) != FORMAT:
+            raise StoreError(f"{self.path} is of format {written!r}: nothing can be added to it")
         measurement = f"{_safe(cell)}.{rep}.{'probed' if probed else 'plain'}"
         for name, document in (raw or {}).items():
             folder = self.path / "raw" / measurement
@@ -217,9 +137,7 @@ class RunReader:
             ) from exc
         except (ValueError, RecursionError) as exc:
             raise StoreError(f"{file} is damaged: {exc}") from exc
-        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-            said = meta.get("format") if isinstance(meta, dict) else None
-            raise StoreError(f"{file}: format {said!r} is not known (this qtrace reads {FORMAT})")
+        _check_format(file, meta.get("format") if isinstance(meta, dict) else None)
         for key, kind in (
             ("id", str),
             ("status", str),
@@ -232,32 +150,34 @@ class RunReader:
         return cls(path, meta)
 
     def table(self, name: str) -> pa.Table:
-        """All measurements' rows of one table, with the key columns; empty if there are none."""
-        schema = SCHEMAS[name]
+        """All measurements' rows of one table, with the key columns; empty if there are none.
+
+        Whatever format the run has, the columns are those of `run_schema.SCHEMAS`.
+        """
         parts: list[pa.Table] = []
         for file in sorted(self.path.glob(f"data/{name}/cell=*/*.parquet")):
             try:
                 _inside(file, self.path)
                 # ParquetFile and not read_table: the folder's name would be read as a column too.
-                part = pq.ParquetFile(file).read()
-                parts.append(_with_later(part, name, schema).select(schema.names).cast(schema))
+                parts.append(migrated(pq.ParquetFile(file).read(), name, self.meta["format"]))
             except (OSError, pa.ArrowException, KeyError, ValueError) as exc:
                 entry = f"{file.relative_to(self.path)}: {str(exc).splitlines()[0]}"
                 if entry not in self.damaged:
                     self.damaged.append(entry)
-        return pa.concat_tables(parts) if parts else schema.empty_table()
+        return pa.concat_tables(parts) if parts else SCHEMAS[name].empty_table()
 
 
-def _with_later(part: pa.Table, name: str, schema: pa.Schema) -> pa.Table:
-    """The table with the columns that came later."""
-    for column, value in _LATER.get(name, {}).items():
-        kind = schema.field(column).type
-        if column not in part.column_names:
-            part = part.append_column(schema.field(column), pa.array([value] * len(part), kind))
-        elif value is not None:
-            at = part.column_names.index(column)
-            part = part.set_column(at, schema.field(column), pc.fill_null(part.column(column), value))
-    return part
+def _check_format(file: Path, said: object) -> None:
+    """Raise StoreError unless runs of the format `said` can be read."""
+    if type(said) is int and OLDEST <= said <= FORMAT:
+        return
+    reads = f"this qtrace reads {OLDEST} to {FORMAT}"
+    if type(said) is int and said > FORMAT:
+        raise StoreError(
+            f"{file}: format {said} is newer than this qtrace ({reads})",
+            hint="read the run with the release of qtrace that wrote it, or a newer one",
+        )
+    raise StoreError(f"{file}: format {said!r} is not known ({reads})")
 
 
 def require_free(path: Path) -> None:

@@ -11,7 +11,7 @@ from qtrace.analyses.cpu import thread_kind
 from qtrace.analyses.methods.data import Data, merge
 from qtrace.analyses.methods.registry import analyses
 from qtrace.errors import StoreError
-from qtrace.store.run import SCHEMAS
+from qtrace.store.run_schema import SCHEMAS
 
 TAP, USER = "e1000+tap+qemu+tx+tcp", "e1000+user+qemu+tx+tcp"
 VHOST = "virtio-net-pci+tap+vhost-net+tx+tcp"
@@ -204,7 +204,7 @@ def test_frames_are_followed_over_queues_and_repetitions() -> None:
     counts = {"frames": 10, "matched": 6, "ambiguous": 3, "unmatched": 1}
     given = data(
         frames=[ends("tx", **counts), ends("tx", queue=1, **counts), ends("tx", rep=2, **counts)],
-        frame_times=[ends("tx", slot=10, count=9), ends("tx", rep=2, slot=12, count=9)],
+        frame_times=[ends("tx", bucket=10, count=9), ends("tx", rep=2, bucket=12, count=9)],
     )
     (row,) = ask("frame_latency", given)
     assert [row[name] for name in ("n", "frames", "matched", "ambiguous", "unmatched")] == [2, 30, 18, 9, 3]
@@ -262,7 +262,7 @@ def test_what_was_sent_again_in_the_order_of_its_kinds() -> None:
 
 def test_where_frames_waited_and_stopped() -> None:
     given = data(
-        waits=[ends("rx", slot=20, count=2), ends("rx", slot=21, count=2)],
+        waits=[ends("rx", bucket=20, count=2), ends("rx", bucket=21, count=2)],
         stops=[
             {"cell": PLAIN, "direction": "rx", "stage": "send", "function": "f", "frames": 4, "why": "x"}
             | KEY

@@ -135,13 +135,13 @@ def test_frames_that_wait_are_followed_or_said_to_be_ambiguous(traced: Traced) -
     row = next(row for row in snapshot.tables()["frames"] if row["direction"] == "rx")
     assert row["matched"] + row["ambiguous"] + row["unmatched"] == row["frames"] == sent, row
     times = {
-        one["slot"]: one["count"] for one in snapshot.tables()["frame_times"] if one["direction"] == "rx"
+        one["bucket"]: one["count"] for one in snapshot.tables()["frame_times"] if one["direction"] == "rx"
     }
     if network.netdev == "tap":  # QEMU reads one frame and then no more, so none is mistaken for another
         assert row["matched"] == sent and row["waited"] == 1
         assert 2.0 ** (max(times) + 1) >= held * 1e9
         (waited,) = (one for one in snapshot.tables()["waits"] if one["direction"] == "rx")
-        assert waited["count"] == 1 and 2.0 ** (waited["slot"] + 1) >= held * 1e9
+        assert waited["count"] == 1 and 2.0 ** (waited["bucket"] + 1) >= held * 1e9
         assert waited["from_stage"] == "send" and waited["to_stage"] == "deliver"
     assert [one["frames"] for one in waiting if one["direction"] == "rx"] == [row["waited"]]
     assert all("waiting in QEMU's queue" in str(one["why"]) for one in waiting), waiting

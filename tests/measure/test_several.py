@@ -87,15 +87,15 @@ def test_each_netdev_and_queue_has_its_own_frames(network: Network, tmp_path: Pa
         expected[netdev] = expected.get(netdev, 0) + frames
     for stage in ("send", "deliver"):
         rows = _tx(answer["stages"], stage)
-        assert {row["netdev"]: row["frames"] for row in rows} == expected
-    taken = {row["netdev"]: row["frames"] for row in _tx(answer["stages"], "dequeue")}
+        assert {row["netdev_id"]: row["frames"] for row in rows} == expected
+    taken = {row["netdev_id"]: row["frames"] for row in _tx(answer["stages"], "dequeue")}
     assert taken == {name: expected[name] for name in ("net0", "net1", "net2")}
-    host = {(row["netdev"], row["function"]): row["frames"] for row in _tx(answer["stages"], "host")}
+    host = {(row["netdev_id"], row["function"]): row["frames"] for row in _tx(answer["stages"], "host")}
     assert host["net0", "writev"] == expected["net0"] and host["net2", "writev"] == expected["net2"]
     assert host["net3", "sendto"] == expected["net3"] and host["net1", "slirp_input"] == expected["net1"]
     queues = {row["queue"]: row["frames"] for row in _tx(answer["queues"], "deliver")}
     assert queues == {queue: frames for _, queue, netdev, frames in SENT if netdev == "net2"}
-    devices = {row["netdev"]: row["rx_packets"] for row in answer["devices"]}
+    devices = {row["netdev_id"]: row["rx_packets"] for row in answer["devices"]}
     assert devices == {name: expected[name] for name in ("net0", "net2")}
     kinds = {row["kind"] for row in answer["ledger"]}
     assert not kinds & {"lost", "missed", "shared", "unattributed"}
@@ -109,7 +109,7 @@ def test_each_netdev_and_queue_has_its_own_frames(network: Network, tmp_path: Pa
 
 def test_one_of_them_alone(network: Network, tmp_path: Path) -> None:
     answer = _recorded(network, tmp_path / "run", ["--netdev", "net2"])
-    assert {row["netdev"] for row in answer["stages"]} == {"net2"}
+    assert {row["netdev_id"] for row in answer["stages"]} == {"net2"}
     frames = sum(frames for _, _, netdev, frames in SENT if netdev == "net2")
     assert {row["frames"] for row in _tx(answer["stages"], "deliver")} == {frames}
 

@@ -101,7 +101,7 @@ def test_each_worker_s_frames_are_its_queue_s(answer: dict[str, Any]) -> None:
     assert sorted(expected.values()) == [17, 31, 47]
     for stage in ("deliver", "complete"):
         counted = {
-            (row["netdev"], row["queue"]): row["frames"]
+            (row["netdev_id"], row["queue"]): row["frames"]
             for row in queues["queues"]
             if (row["direction"], row["stage"]) == ("tx", stage)
         }

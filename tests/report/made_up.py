@@ -87,7 +87,7 @@ def _probed(tables: dict[str, list[dict[str, object]]], cell: Cell) -> None:
                 tables["edges"] += [
                     {"direction": direction.value, "from_stage": str(before.stage),
                      "from_function": before.function, "to_stage": str(step.stage),
-                     "to_function": step.function, "slot": 9 + number + extra, "count": FRAMES // 2}
+                     "to_function": step.function, "bucket": 9 + number + extra, "count": FRAMES // 2}
                     for extra in (0, 1)]  # fmt: skip
         if vhost:
             tables["stages"].append(
@@ -119,8 +119,8 @@ def _followed(tables: dict[str, list[dict[str, object]]], cell: Cell) -> None:
         tables["frames"].append(
             {**whose, **ends, "carried": carried, "frames": FRAMES, "matched": FRAMES - 3, "ambiguous": 1,
              "unmatched": 2, "waited": 1})  # fmt: skip
-        tables["frame_times"].append({**whose, **ends, "slot": 14, "count": FRAMES - 3})
-        tables["waits"].append({**whose, **ends, "slot": 27, "count": 1})
+        tables["frame_times"].append({**whose, **ends, "bucket": 14, "count": FRAMES - 3})
+        tables["waits"].append({**whose, **ends, "bucket": 27, "count": 1})
         tables["stops"].append(
             {**whose, "direction": direction.value, "stage": str(first.stage), "function": first.function,
              "frames": 2, "why": "the link is down: dropped"})  # fmt: skip

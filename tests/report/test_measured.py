@@ -15,6 +15,7 @@ from qtrace.model import Direction, Role
 from qtrace.report.formats.markdown import to_markdown
 from qtrace.report.measured import measured
 from qtrace.report.render import build
+from qtrace.report.walk_formats import walk_formats
 from qtrace.store.index import Index
 from qtrace.store.run import RunReader, RunWriter
 from tests.report.made_up import FRAMES, make_run, way
@@ -73,7 +74,7 @@ def test_the_system_calls_are_for_each_frame(run: Path) -> None:
     assert "0.500 writev (tap)" in found.tail()[0]
 
 
-@pytest.mark.parametrize("form", ["text", "md", "mermaid", "html", "json"])
+@pytest.mark.parametrize("form", walk_formats())
 def test_every_format_shows_a_run(run: Path, index: Index, form: str) -> None:
     arguments = ["virtio-net-pci", "tap", "--direction", "tx", "--run", str(run), "--format", form]
     said = CliRunner().invoke(command, [*arguments, "--index", str(index.path)], catch_exceptions=False)

@@ -13,7 +13,8 @@ import pytest
 from qtrace.index.build import ensure_index
 from qtrace.model import Direction
 from qtrace.path.walk import walk
-from qtrace.report.formats.walk_html import walk_page
+from qtrace.report.formats.walk_html import write
+from qtrace.report.walked import Walked
 from qtrace.store.index import Index
 
 pytestmark = pytest.mark.usefixtures("side_cache")
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("side_cache")
 
 def test_every_step_opens_its_source(index: Index) -> None:
     path = walk(index, "e1000", "tap", direction=Direction.TX)
-    page = walk_page("e1000 on tap", "leaves QEMU", path.steps, index)
+    page = write(Walked("e1000 on tap", "leaves QEMU", path.steps, {}, index))
     root = Path(index.meta["root"])
     shown = html.unescape(re.sub(r"<[^>]+>", "", page))
     for step in path.steps:
@@ -39,7 +40,7 @@ def test_a_hostile_step_is_text_and_no_file_outside_the_tree_is_read(index: Inde
     hostile = replace(
         path.steps[0], function="<script>alert(1)</script>", file="../../../../etc/passwd", line=1
     )
-    page = walk_page("<b>title</b>", "", [hostile], index)
+    page = write(Walked("<b>title</b>", "", [hostile], {}, index))
     assert "<script>" not in page and "<b>title" not in page
     assert "root:" not in page and "not in the indexed tree" in page
 
@@ -49,7 +50,8 @@ def test_a_tree_that_has_changed_since_is_said(index: Index, tmp_path: Path) -> 
     shutil.copytree(index.meta["root"], copy, symlinks=True)
     mine, _ = ensure_index(source=copy)
     path = walk(mine, "e1000", "tap", direction=Direction.TX)
-    assert "changed since" not in walk_page("", "", path.steps, mine)
+    walked = Walked("", "", path.steps, {}, mine)
+    assert "changed since" not in write(walked)
     (copy / "net" / "tap.c").write_text("\n" + (copy / "net" / "tap.c").read_text())
-    page = walk_page("", "", path.steps, mine)
+    page = write(walked)
     assert "net/tap.c changed since it was indexed" in page

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qtrace.errors import StoreError
-from qtrace.store.run import SCHEMAS, RunReader, RunWriter, close_dead
+from qtrace.store.run import RunReader, RunWriter, close_dead
+from qtrace.store.run_schema import SCHEMAS
 
 META = {
     "venue": "host",
@@ -152,7 +153,9 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         ("{", "damaged"),
         ("[" * 100_000, "damaged"),
         ("[]", "format"),
-        ('{"format": 2}', "format 2"),
+        ('{"format": 3}', "format 3 is newer than this qtrace"),
+        ('{"format": 0}', "format 0 is not known"),
+        ('{"format": true}', "format True is not known"),
         ('{"format": 1, "id": "x", "status": "complete"}', "venue"),
         (json.dumps({"format": 1, "id": "x", "status": "ok", **META, "paths": {}}), "paths"),
     ],

@@ -42,7 +42,7 @@ class SampledFrame:
     cell: str
     rep: int
     number: int
-    netdev: str
+    netdev_id: str
     queue: int
     direction: str
     hits: tuple[Hit, ...]

@@ -66,9 +66,9 @@ def write_pcapng(run: RunReader, frames: Sequence[SampledFrame], file: IO[bytes]
 
 
 def _interface(frame: SampledFrame) -> tuple[Any, ...]:
-    return frame.cell, frame.netdev, frame.queue, frame.direction
+    return frame.cell, frame.netdev_id, frame.queue, frame.direction
 
 
 def _name(frame: SampledFrame) -> str:
-    netdev = clean(frame.netdev) or "netdev"
+    netdev = clean(frame.netdev_id) or "netdev"
     return f"{netdev}{f'.{frame.queue}' if frame.queue else ''} {frame.direction}"

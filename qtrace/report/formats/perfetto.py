@@ -77,8 +77,8 @@ def _nest(parts: list[_Slice]) -> None:
 def _event(part: _Slice, process: int, zero: int) -> dict[str, Any]:
     hit, frame = part.hit, part.frame
     about = {"frame": frame.number, "function": clean(hit.function), "cpu": hit.cpu}
-    if frame.netdev:
-        about["netdev"] = clean(frame.netdev)
+    if frame.netdev_id:
+        about["netdev_id"] = clean(frame.netdev_id)
     about["queue"] = frame.queue
     if hit.size:
         about["bytes"] = hit.size - hit.header

@@ -6,16 +6,15 @@ QEMU's source is nobody's to ship but QEMU's: the page is for its maker's own re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qtrace.model import Step
 from qtrace.report.formats.html import environment
-from qtrace.report.measured import Measured
 from qtrace.report.text import clean
+from qtrace.report.walked import Walked, evidence
 from qtrace.store.index import Index
 
-__all__ = ["walk_page"]
+__all__ = ["write"]
 
 _MOST_LINES = 120  # of one function
 _AROUND = 2  # lines before and behind a place that is evidence
@@ -48,25 +47,21 @@ class _Drawn:
     shown: tuple[_Shown, ...]
 
 
-def walk_page(
-    title: str, end: str, steps: Sequence[Step], index: Index, figures: Measured | None = None
-) -> str:
+def write(walked: Walked) -> str:
     """The whole page, with what a run measured where there is one; it needs nothing but itself."""
-    tree = _Tree(index)
-    drawn = [_draw(step, tree, index, figures) for step in steps]
-    return (
-        environment()
-        .get_template("walk.html.j2")
-        .render(
-            title=title,
-            end=end,
-            steps=drawn,
-            qemu=index.meta["qemu"],
-            changed=sorted(tree.changed),
-            head=figures.head() if figures else [],
-            tail=figures.tail() if figures else [],
-        )
+    tree = _Tree(walked.index)
+    drawn = [_draw(step, tree, walked) for step in walked.steps]
+    template = environment().get_template("walk.html.j2")
+    page = template.render(
+        title=walked.title,
+        end=walked.end,
+        steps=drawn,
+        qemu=walked.index.meta["qemu"],
+        changed=sorted(tree.changed),
+        head=walked.head,
+        tail=walked.tail,
     )
+    return f"{page}\n"
 
 
 class _Tree:
@@ -91,8 +86,8 @@ class _Tree:
         return tuple(_Line(number, text[number - 1].expandtabs(8), number == marked) for number in span)
 
 
-def _draw(step: Step, tree: _Tree, index: Index, figures: Measured | None) -> _Drawn:
-    last = index.end_of(step.function, step.file) or step.line
+def _draw(step: Step, tree: _Tree, walked: Walked) -> _Drawn:
+    last = walked.index.end_of(step.function, step.file) or step.line
     end = min(last, step.line + _MOST_LINES)
     why = f"the first {_MOST_LINES} of {last - step.line + 1} lines" if end < last else ""
     body = _Shown(_where(step.file, step.line), why, tree.lines(step.file, step.line, end, step.line))
@@ -102,7 +97,7 @@ def _draw(step: Step, tree: _Tree, index: Index, figures: Measured | None) -> _D
             clean(item.why),
             tree.lines(item.file, item.line - _AROUND, item.line + _AROUND, item.line),
         )
-        for item in (step.call.evidence if step.call else ())
+        for item in evidence(step)
     ]
     return _Drawn(
         function=clean(step.function),
@@ -110,7 +105,7 @@ def _draw(step: Step, tree: _Tree, index: Index, figures: Measured | None) -> _D
         kind=clean(step.call.how) if step.call else "hardware",
         where=body.where,
         notes=tuple(clean(note) for note in step.remarks),
-        measured=tuple(figures.at(step)) if figures else (),
+        measured=tuple(walked.notes(step)),
         shown=(*reasons, body),
     )
 

@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from qtrace.analyses.cpu_functions import ALL_THREADS
+from qtrace.analyses.methods.data import CELL
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
-from qtrace.report.text import backend, clean, count, plain_number
+from qtrace.report.rows import who
+from qtrace.report.section import PathRows, ReportSection
+from qtrace.report.text import clean, count, plain_number
 
-__all__ = ["cpu_functions", "in_words", "share"]
+__all__ = ["SECTION"]
 
 _SHOWN = 12  # functions of one path
+_BESIDE_A_PATH = 4  # in its line
 
 
-def share(row: Row) -> str:
-    """`12.3 % (10.1 to 14.9 %)`: a share with its 95 % interval."""
-    ends = " to ".join(f"{100 * row[end]:.1f}" for end in ("low", "high"))
-    return f"{100 * row['share']:.1f} % ({ends} %)"
-
-
-def in_words(rows: Sequence[Row], most: int = 4) -> Iterator[str]:
-    """The most frequent functions of all threads in one line; none where nothing was sampled."""
-    mine = [row for row in rows if row["thread"] == ALL_THREADS][:most]
-    if mine:
-        parts = [f"{clean(row['function'])}{_of_unknown(row)} {100 * row['share']:.0f} %" for row in mine]
-        yield f"CPU time of the whole QEMU, {count(mine[0]['of'])} samples: {', '.join(parts)}"
-
-
-def cpu_functions(answers: Answers) -> Section:
+def write(answers: Answers) -> Section:
     """The most frequent functions of each path, threads apart."""
     rows = answers.ask("cpu_functions")
     lines = []
     kept: dict[tuple[str, ...], int] = {}
     for row in rows:
-        who = (*(str(row[name]) for name in ("nic", "netdev", "datapath", "way", "workload")),)
+        cell = tuple(str(row[name]) for name in CELL)
         if row["thread"] == ALL_THREADS:
             continue
-        kept[who] = kept.get(who, 0) + 1
-        if kept[who] <= _SHOWN:
+        kept[cell] = kept.get(cell, 0) + 1
+        if kept[cell] <= _SHOWN:
             lines.append(
                 (
-                    *(row["nic"], backend(row["netdev"], row["datapath"]), row["thread"], row["function"]),
-                    *(row["file"], share(row), plain_number(row["seconds"]), count(row["samples"])),
+                    *who(row),
+                    row["thread"],
+                    row["function"],
+                    row["file"],
+                    _share(row),
+                    plain_number(row["seconds"]),
+                    count(row["samples"]),
                 )
             )
     heads = "NIC|back end|thread|$function|file|#share of the thread|#CPU s|#samples"
@@ -58,5 +53,22 @@ def cpu_functions(answers: Answers) -> Section:
     )
 
 
+def in_words(path: PathRows) -> Iterator[str]:
+    """The most frequent functions of all threads in one line; none where nothing was sampled."""
+    mine = [row for row in path.ask("cpu_functions") if row["thread"] == ALL_THREADS][:_BESIDE_A_PATH]
+    if mine:
+        parts = [f"{clean(row['function'])}{_of_unknown(row)} {100 * row['share']:.0f} %" for row in mine]
+        yield f"CPU time of the whole QEMU, {count(mine[0]['of'])} samples: {', '.join(parts)}"
+
+
+def _share(row: Row) -> str:
+    """`12.3 % (10.1 to 14.9 %)`: a share with its 95 % interval."""
+    ends = " to ".join(f"{100 * row[end]:.1f}" for end in ("low", "high"))
+    return f"{100 * row['share']:.1f} % ({ends} %)"
+
+
 def _of_unknown(row: Row) -> str:
     return f" in {clean(row['file'])}" if row["function"].startswith("unknown") else ""
+
+
+SECTION = ReportSection(1200, write, ("cpu_functions",), in_words=in_words)

@@ -165,7 +165,7 @@ class FrameReading:
         for (owner, first, last, slot), number in sorted(self.times.items()):
             if number:
                 row = whose(owners.get(owner)) | {"direction": probes[last].direction.value}
-                times.append(row | _between(probes[first], probes[last]) | {"slot": slot, "count": number})
+                times.append(row | _between(probes[first], probes[last]) | {"bucket": slot, "count": number})
         return {"frames": rows, "frame_times": times, **self.waiting.tables(probes, owners)}
 
     def ledger(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:

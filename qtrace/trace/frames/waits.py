@@ -95,7 +95,7 @@ class Waiting:
                 row = whose(owners.get(number)) | {"direction": last.direction.value}
                 row |= {"from_stage": first.role, "from_function": first.function}
                 row |= {"to_stage": last.role, "to_function": last.function}
-                waits.append(row | {"slot": x, "count": count})
+                waits.append(row | {"bucket": x, "count": count})
         stops = []
         for (number, way), slots in sorted(self._by_group(probes, owners).items()):
             owner = owners.get(number)

@@ -177,7 +177,7 @@ class Snapshot:
             return []
         return [
             {
-                "netdev": owner.netdev,
+                "netdev_id": owner.netdev,
                 "card": owner.card,
                 "queue": owner.queue,
                 "direction": stage.probe.direction.value,
@@ -207,7 +207,7 @@ class Snapshot:
             "from_function": start.function,
             "to_stage": end.role,
             "to_function": end.function,
-            "slot": slot,
+            "bucket": slot,
             "count": count,
         }
 

@@ -239,7 +239,7 @@ def hot_plug(bench: Bench, report: Report) -> None:
         session.stop()
         tables = session.read().tables()
     taken = {
-        row["netdev"]: row["frames"]
+        row["netdev_id"]: row["frames"]
         for row in tables["queues"]
         if (row["direction"], row["stage"]) == ("tx", "dequeue")
     }

@@ -175,7 +175,7 @@ def trace_log(bench: Bench, report: Report) -> None:
     slots: dict[int, int] = {}
     for row in tables["frame_times"]:
         if (row["direction"], row["from_stage"], row["to_stage"]) == ("tx", "dequeue", "complete"):
-            slots[row["slot"]] = slots.get(row["slot"], 0) + row["count"]
+            slots[row["bucket"]] = slots.get(row["bucket"], 0) + row["count"]
     assert len(logged) >= FRAMES and sum(slots.values()) == FRAMES, (len(logged), slots)
     ours, theirs = quantile(slots, 0.5), statistics.median(logged)
     assert ours

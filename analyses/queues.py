@@ -1,0 +1,28 @@
+"""What each queue of a NIC carried, where the NIC has several."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from qtrace.analyses.methods.data import CELL, Data
+
+__all__ = ["COLUMNS", "QUESTION", "analyse"]
+
+QUESTION = "How do a NIC's queues share its frames?"
+_STAGE = [*CELL, "direction", "position", "stage", "function", "netdev_id"]
+_SUMS = ["calls", "frames", "bytes"]
+COLUMNS = (*_STAGE, "queue", "n", *_SUMS, "share")
+
+
+def analyse(data: Data) -> pd.DataFrame:
+    """One row a queue and stage, summed over the `n` repetitions.
+
+    `share` is of the stage's frames, of its calls where it tells no frames (kick, interrupt).
+    """
+    rows = data.table("queues")
+    found = rows.groupby([*_STAGE, "queue"], as_index=False)[_SUMS].sum()
+    found["n"] = rows.groupby([*_STAGE, "queue"])["rep"].nunique().to_numpy()
+    whole = found.groupby(_STAGE)[["frames", "calls"]].transform("sum")
+    by_frames = found["frames"] / whole["frames"].where(whole["frames"] > 0)
+    found["share"] = by_frames.fillna(found["calls"] / whole["calls"].where(whole["calls"] > 0))
+    return found[list(COLUMNS)]

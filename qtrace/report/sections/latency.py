@@ -1,0 +1,77 @@
+"""Round-trip times of each cell, compared with the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qtrace.report.answers import Answers, Row
+from qtrace.report.document import Section, Table
+from qtrace.report.figures import Bar, backend_colour, bars
+from qtrace.report.rows import base_name, compared_in_words, who
+from qtrace.report.section import ReportSection
+from qtrace.report.text import duration, microseconds, present, span, times
+
+__all__ = ["SECTION"]
+
+
+def write(answers: Answers) -> Section:
+    """Round trips: figure of the medians with a tick at p99, table of all quantiles."""
+    by_cell: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in answers.ask("latency"):
+        by_cell.setdefault(who(row), {})[row["metric"]] = row
+    found: list[Bar] = []
+    lines: list[tuple[object, ...]] = []
+    for (nic, name), metrics in sorted(by_cell.items()):
+        if not (row := metrics.get("rtt_p50", {})):
+            continue
+        tail = present(metrics["rtt_p99"]["mean"]) if "rtt_p99" in metrics else None
+        part = (name, row["mean"], backend_colour(name))
+        ends = present(row["low"]), present(row["high"])
+        found.append(Bar(f"{nic}, {name}", (part,), microseconds(row["mean"]), *ends, tail))
+        others = [
+            microseconds(metrics[key]["mean"]) if key in metrics else "" for key in ("rtt_p90", "rtt_p99")
+        ]
+        interval = span(microseconds(row["low"]), microseconds(row["high"]))
+        ratio_ends = span(times(row["ratio_low"]), times(row["ratio_high"]))
+        lines.append(
+            (
+                nic,
+                name,
+                microseconds(row["mean"]),
+                interval,
+                *others,
+                times(row["ratio"]),
+                ratio_ends,
+                row["n"],
+            )
+        )
+    base = base_name(answers)
+    figure = bars("latency", "Median round-trip time of each cell, tick at p99", {"round trip": found}, "µs")
+    table = Table.of(
+        "", f"NIC|back end|#p50|#95 % interval|#p90|#p99|#p50 of {base}|#95 % interval|#n", lines
+    )
+    return Section(
+        "latency",
+        "Round-trip latency",
+        "One small message at a time, there and back, without probes. Each figure is the mean over n "
+        "repetitions of that repetition's own quantile; the interval is on the median's mean, the tick "
+        "in the figure is p99. A ratio above 1 is slower.",
+        (table,),
+        (figure,) if figure else (),
+    )
+
+
+def headline(answers: Answers) -> Iterator[str]:
+    """One sentence a NIC."""
+    base = base_name(answers)
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in answers.ask("latency"):
+        if row["metric"] == "rtt_p50":
+            groups.setdefault((row["nic"], row["way"]), []).append(row)
+    for (nic, _), rows in sorted(groups.items()):
+        rows = sorted(rows, key=lambda row: row["mean"])
+        parts = [compared_in_words(row, base, duration(row["mean"] * 1e3)) for row in rows]
+        yield f"{nic}, median round trip: {', '.join(parts)}."
+
+
+SECTION = ReportSection(200, write, ("latency",), headline=headline)

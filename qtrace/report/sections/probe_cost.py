@@ -1,0 +1,47 @@
+"""What the probes cost."""
+
+from __future__ import annotations
+
+from qtrace.report.answers import Answers
+from qtrace.report.document import Section, Table
+from qtrace.report.rows import who
+from qtrace.report.section import ReportSection
+from qtrace.report.text import bits, microseconds, span, times
+
+__all__ = ["SECTION"]
+
+
+def write(answers: Answers) -> Section:
+    """Probed over plain."""
+    names = {"throughput": ("throughput", bits), "rtt_p50": ("round trip p50", microseconds)}
+    lines = []
+    for row in answers.ask("probe_cost"):
+        name, form = names[row["metric"]]
+        ends = span(times(row["ratio_low"]), times(row["ratio_high"]))
+        lines.append(
+            (
+                *who(row),
+                row["way"],
+                name,
+                form(row["plain"]),
+                form(row["probed"]),
+                times(row["ratio"]),
+                ends,
+                row["n"],
+            )
+        )
+    return Section(
+        "cost",
+        "What the probes cost",
+        "The same cell with probes over without them, paired by repetition: a throughput of 0.80 × means "
+        "that the probes took a fifth; a round trip above 1 × means that they made it longer. Counts are "
+        "of probed measurements, speeds in the other sections of unprobed ones.",
+        (
+            Table.of(
+                "", "NIC|back end|direction|metric|#without|#with|#with / without|#95 % interval|#n", lines
+            ),
+        ),
+    )
+
+
+SECTION = ReportSection(1500, write, ("probe_cost",))

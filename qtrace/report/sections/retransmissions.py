@@ -1,0 +1,49 @@
+"""What libslirp sent again (the level full)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qtrace.model import Direction
+from qtrace.report.answers import Answers
+from qtrace.report.document import Section, Table
+from qtrace.report.rows import place, who
+from qtrace.report.section import PathRows, ReportSection
+from qtrace.report.text import MISSING, clean, count
+
+__all__ = ["SECTION"]
+
+
+def write(answers: Answers) -> Section:
+    """What libslirp sent again."""
+    lines = [
+        (
+            *who(row),
+            row["kind"],
+            place(row),
+            count(row["count"]) if row["attached"] else MISSING,
+            row["note"],
+        )
+        for row in answers.ask("retransmissions")
+    ]
+    return Section(
+        "retransmissions",
+        "Sent again by libslirp",
+        "TCP between libslirp and the guest, seen where libslirp sends: `timeout` is a retransmission timer "
+        "that expired, `fast` the third duplicate ACK, `window probe` a byte into the guest's closed window, "
+        "where nothing was lost. TCP on the host's side of libslirp is the kernel's.",
+        (Table.of("", "NIC|back end|kind|$function|#times|note", lines),),
+    )
+
+
+def in_words(path: PathRows) -> Iterator[str]:
+    """A line with all kinds; of the direction to the guest alone, for that is libslirp's."""
+    again = path.ask("retransmissions") if path.direction is Direction.RX else ()
+    if again and again[0]["attached"]:
+        parts = [f"{count(row['count'])} {clean(row['kind'])}" for row in again]
+        yield f"libslirp's TCP sent again: {', '.join(parts)}"
+    elif again:
+        yield f"libslirp's retransmissions not measured: {clean(again[0]['note'])}"
+
+
+SECTION = ReportSection(1000, write, ("retransmissions",), in_words=in_words)

@@ -1,0 +1,69 @@
+"""Times between neighbouring stages."""
+
+from __future__ import annotations
+
+from qtrace.model import STAGE_ORDER, Direction, Role
+from qtrace.report.answers import Answers, Row
+from qtrace.report.document import Section, Table
+from qtrace.report.figures import PARTS, Bar, bars
+from qtrace.report.rows import DIRECTIONS, known, of_payload, who
+from qtrace.report.section import ReportSection
+from qtrace.report.text import count, duration
+
+__all__ = ["SECTION"]
+
+
+def write(answers: Answers) -> Section:
+    """Stacked medians by path, and all quantiles."""
+    rows = sorted(of_payload(answers.ask("stage_latency")), key=_place)
+    # One colour a stage in both panels: the time is what a frame takes after it.
+    colours = dict(zip((role.value for role in Role), PARTS, strict=True))
+    panels: dict[str, list[Bar]] = {}
+    for direction in Direction:
+        cells: dict[tuple[str, str], list[tuple[str, float, str]]] = {}
+        for row in rows:
+            if row["direction"] == direction.value and row["p50_ns"]:
+                after = row["from_stage"]
+                part = (f"after {after}", row["p50_ns"] / 1e3, colours.get(after, PARTS[-1]))
+                cells.setdefault(who(row), []).append(part)
+        panels[DIRECTIONS[direction.value]] = [
+            Bar(f"{nic}, {name}", tuple(parts), duration(sum(part[1] for part in parts) * 1e3))
+            for (nic, name), parts in sorted(cells.items())
+        ]
+    text = "Median time between neighbouring stages, stacked, by path"
+    figure = bars("stages", text, panels, "sum of the medians, µs", legend=True)
+
+    lines = [
+        (
+            *who(row),
+            row["direction"],
+            row["from_stage"],
+            row["to_stage"],
+            known(row, "p50"),
+            known(row, "p90"),
+            known(row, "p99"),
+            count(row["count"]),
+        )
+        for row in rows
+    ]
+    heads = "NIC|back end|direction|from|to|#p50|#p90|#p99|#passages"
+    return Section(
+        "stage-latency",
+        "Time between neighbouring stages",
+        "From histograms kept in the kernel with one slot for each power of two: the quantile is "
+        "interpolated within its slot, the slot's bounds in parentheses are what is certain. The probes' "
+        "own time is in it. Medians do not add up exactly to the median of the whole; the figure shows "
+        "where the time goes.",
+        (Table.of("", heads, lines),),
+        (figure,) if figure else (),
+    )
+
+
+def _place(row: Row) -> tuple[bool, str, str, str, int]:
+    """The order in which a frame meets the edges; tx before rx."""
+    order = [role.value for role in STAGE_ORDER[Direction(row["direction"])]]
+    at = order.index(row["from_stage"]) if row["from_stage"] in order else len(order)
+    return (row["direction"] == "rx", row["nic"], row["netdev"], row["datapath"], at)
+
+
+SECTION = ReportSection(500, write, ("stage_latency",))

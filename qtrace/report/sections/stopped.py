@@ -1,0 +1,65 @@
+"""Frames that waited, and frames that went no further."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qtrace.report.answers import Answers
+from qtrace.report.document import Section, Table
+from qtrace.report.rows import who
+from qtrace.report.section import PathRows, ReportSection
+from qtrace.report.text import clean, count, duration
+
+__all__ = ["SECTION"]
+
+
+def write(answers: Answers) -> Section:
+    """Frames that waited, and those that did not go on."""
+    waits = [
+        (
+            *who(row),
+            row["direction"],
+            row["from_stage"],
+            row["to_stage"],
+            duration(row["p50_ns"]),
+            duration(row["p99_ns"]),
+            count(row["count"]),
+        )
+        for row in answers.ask("waiting")
+    ]
+    stops = [
+        (
+            *who(row),
+            row["direction"],
+            row["stage"],
+            row["function"],
+            count(row["frames"]),
+            row["why"],
+        )
+        for row in answers.ask("stopped")
+    ]
+    return Section(
+        "stopped",
+        "Frames that waited, and frames that went no further",
+        "A frame waits where it is set aside in a queue of QEMU's, from the stage that it had passed to the "
+        "one where it went on; of several that waited together only the number is known. Of those that went "
+        "no further the stage is known, and the reason as far as it and the state of both ends tell it.",
+        (
+            Table.of("Time in a queue", "NIC|back end|direction|from|to|#p50|#p99|#frames", waits),
+            Table.of("Went no further", "NIC|back end|direction|after|$function|#frames|why", stops),
+        ),
+    )
+
+
+def in_words(path: PathRows) -> Iterator[str]:
+    """Who waited, and who stopped."""
+    for row in path.ask("waiting"):
+        where = f"between {clean(row['from_stage'])} and {clean(row['to_stage'])}"
+        times = f"p50 {duration(row['p50_ns'])}, p99 {duration(row['p99_ns'])}"
+        yield f"waited {where}: {count(row['count'])} frames, {times}"
+    for row in path.ask("stopped"):
+        where = f"at {clean(row['stage'])} ({clean(row['function'])})" if row["stage"] else "on the way"
+        yield f"stopped {where}: {count(row['frames'])} frames: {clean(row['why'])}"
+
+
+SECTION = ReportSection(700, write, ("waiting", "stopped"), in_words=in_words)

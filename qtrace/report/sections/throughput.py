@@ -1,0 +1,79 @@
+"""Throughput of each cell, compared with the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from qtrace.report.answers import Answers, Row
+from qtrace.report.document import Section, Table
+from qtrace.report.figures import Bar, backend_colour, bars
+from qtrace.report.rows import DIRECTIONS, base_name, compared_in_words, who
+from qtrace.report.section import ReportSection
+from qtrace.report.text import bits, present, span, times
+
+__all__ = ["SECTION"]
+
+
+def write(answers: Answers) -> Section:
+    """TCP throughput: figure and table."""
+    rows = answers.ask("throughput")
+
+    def bar(row: Row) -> Bar:
+        nic, name = who(row)
+        part = (name, row["mean"] / 1e9, backend_colour(name))
+        ends = [present(row[end]) for end in ("low", "high")]
+        low, high = (end / 1e9 if end is not None else None for end in ends)
+        return Bar(f"{nic}, {name}", (part,), bits(row["mean"]), low, high)
+
+    base = base_name(answers)
+    figure = bars("throughput", "TCP throughput of each cell by direction", _panels(rows, bar), "Gbit/s")
+    table = Table.of(
+        "",
+        f"NIC|back end|direction|#throughput|#95 % interval|#of {base}|#95 % interval|#n",
+        _compared(rows, bits),
+    )
+    return Section(
+        "throughput",
+        "Throughput",
+        "TCP payload received, without probes: the mean of n repetitions and the interval that covers the "
+        f"true mean with 95 % confidence (Student's t). The ratio is to {base} with the same NIC and "
+        "direction in the same repetition (geometric mean). Intervals that overlap widely do not tell "
+        "two cells apart.",
+        (table,),
+        (figure,) if figure else (),
+    )
+
+
+def headline(answers: Answers) -> Iterator[str]:
+    """One sentence a NIC and direction."""
+    base = base_name(answers)
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in answers.ask("throughput"):
+        groups.setdefault((row["nic"], row["way"]), []).append(row)
+    for (nic, way), rows in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] != "tx")):
+        rows = sorted(rows, key=lambda row: -row["mean"])
+        parts = [compared_in_words(row, base, bits(row["mean"])) for row in rows]
+        yield f"{nic}, {DIRECTIONS.get(way, way)}: {', '.join(parts)}."
+
+
+def _panels(rows: Sequence[Row], bar: Callable[[Row], Bar]) -> dict[str, list[Bar]]:
+    """Bars by direction; directions never share a panel."""
+    return {title: [bar(row) for row in rows if row["way"] == way] for way, title in DIRECTIONS.items()}
+
+
+def _compared(rows: Sequence[Row], form: Callable[[object], str]) -> list[tuple[object, ...]]:
+    return [
+        (
+            *who(row),
+            row["way"],
+            form(row["mean"]),
+            span(form(row["low"]), form(row["high"])),
+            times(row["ratio"]),
+            span(times(row["ratio_low"]), times(row["ratio_high"])),
+            row["n"],
+        )
+        for row in rows
+    ]
+
+
+SECTION = ReportSection(100, write, ("throughput",), headline=headline)

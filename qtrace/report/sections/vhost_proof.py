@@ -1,0 +1,73 @@
+"""Who carried the frames, QEMU or the kernel's vhost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qtrace.report.answers import Answers
+from qtrace.report.document import Section, Table
+from qtrace.report.rows import traffic, who
+from qtrace.report.section import ReportSection
+from qtrace.report.text import backend, clean, count
+
+__all__ = ["SECTION"]
+
+
+_CARRIES = {"qemu": "QEMU", "kernel": "the kernel", "both": "both", "nobody": "nobody", "unknown": "unknown"}
+
+
+def write(answers: Answers) -> Section:
+    """Who carried the frames."""
+    lines = [
+        (
+            *who(row),
+            traffic(row),
+            row["direction"],
+            count(row["qemu_frames"]),
+            count(row["kernel_frames"]),
+            _CARRIES[row["carried_by"]],
+            {True: "yes", False: "NO", None: "not known"}[row["as_planned"]],
+        )
+        for row in answers.ask("vhost_proof")
+    ]
+    return Section(
+        "vhost",
+        "Is vhost really on?",
+        "Counted, not assumed: with vhost on, QEMU's own dequeue and deliver must stay at zero while the "
+        "kernel's vhost functions count the frames; with vhost off the reverse. A dash is a side that "
+        "was not probed.",
+        (
+            Table.of(
+                "",
+                "NIC|back end|traffic|direction|#frames: in QEMU|#in the kernel's vhost|carried by|as "
+                "planned",
+                lines,
+            ),
+        ),
+    )
+
+
+def headline(answers: Answers) -> Iterator[str]:
+    """The verdict in a sentence."""
+    rows = [row for row in answers.ask("vhost_proof") if row["datapath"] == "vhost-net"]
+    if rows:
+        inside = sum(row["qemu_frames"] or 0 for row in rows)
+        below = sum(row["kernel_frames"] or 0 for row in rows)
+        watched = all(row["qemu_frames"] is not None for row in rows)
+        proved = all(row["as_planned"] for row in rows) and watched
+        yield (
+            f"vhost is {'proved' if proved else 'NOT proved'}: with it on, QEMU's dequeue and deliver "
+            f"counted {count(inside) if watched else 'nothing (not probed)'} and the kernel's functions "
+            f"{count(below)} frames."
+        )
+
+
+def alerts(answers: Answers) -> Iterator[str]:
+    """What was carried by another than the plan says."""
+    for row in answers.ask("vhost_proof"):
+        if row["as_planned"] is False:
+            where = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, {row['direction']}"
+            yield f"Not as planned: {where} was carried by {row['carried_by']}."
+
+
+SECTION = ReportSection(1300, write, ("vhost_proof",), headline=headline, alerts=alerts)

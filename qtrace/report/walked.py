@@ -1,0 +1,69 @@
+"""A walk that is to be written, and what every format of it says in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from qtrace.model import Direction, Evidence, Path, Step
+from qtrace.report.text import plain
+from qtrace.store.index import Index
+
+if TYPE_CHECKING:  # it comes with pandas, and a walk without a run answers at once
+    from qtrace.report.measured import Measured
+
+__all__ = ["Walked", "evidence", "place", "walked_between", "walked_path"]
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """`end` says where the frame leaves or enters QEMU, empty for calls between two functions; `data` is the
+    walk as JSON has it; `figures` are what a run measured on it, or None."""
+
+    title: str
+    end: str
+    steps: Sequence[Step]
+    data: Mapping[str, object]
+    index: Index
+    figures: Measured | None = None
+
+    @property
+    def head(self) -> list[str]:
+        """What the figures are of, a line each."""
+        return self.figures.head() if self.figures else []
+
+    @property
+    def tail(self) -> list[str]:
+        """What the run says of the whole QEMU, a line each."""
+        return self.figures.tail() if self.figures else []
+
+    def notes(self, step: Step) -> list[str]:
+        """What was measured at a step, a line each."""
+        return self.figures.at(step) if self.figures else []
+
+
+def walked_path(path: Path, index: Index, figures: Measured | None = None) -> Walked:
+    """The walk of a frame's path."""
+    title = f"{path.nic} on {path.netdev} ({path.datapath}), {path.direction}"
+    verb = "enters" if path.direction is Direction.RX and path.boundary.kind != "kernel" else "leaves"
+    note = f": {path.boundary.note}" if path.boundary.note else ""
+    end = f"{verb} QEMU by the {path.boundary.kind} {path.boundary.name}{note}"
+    data = path.to_json() | ({"measured": figures.to_json()} if figures else {})
+    return Walked(title, end, path.steps, data, index, figures)
+
+
+def walked_between(first: str, last: str, steps: Sequence[Step], index: Index) -> Walked:
+    """The calls from the function `first` to the function `last`."""
+    data = {"from": first, "to": last, "steps": [asdict(step) for step in steps]}
+    return Walked(f"from {first} to {last}", "", steps, data, index)
+
+
+def place(file: str, line: int) -> str:
+    """`net/tap.c:123`, or that it is outside QEMU."""
+    return plain(f"{file}:{line}" if line else file or "outside QEMU")
+
+
+def evidence(step: Step) -> Sequence[Evidence]:
+    """Why the step is known to be called, place by place."""
+    return step.call.evidence if step.call else ()
