@@ -16,8 +16,9 @@ from qtrace.binary.file.version import qemu_version
 __all__ = ["conditions"]
 
 
-def conditions(binary: Path, accelerator: str, guest_kernel: str) -> dict[str, str]:
-    """Name -> text, in display order. `binary` is the measured qemu-system-x86_64."""
+def conditions(binary: Path, accelerator: str, guest_kernel: str, version: str = "") -> dict[str, str]:
+    """Name -> text, in display order. `binary` is the measured qemu-system-x86_64, which is asked for its
+    `version` where that is not given."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -26,7 +27,7 @@ def conditions(binary: Path, accelerator: str, guest_kernel: str) -> dict[str, s
         "memory": f"{memory:.1f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "guest kernel": guest_kernel,
-        "QEMU": qemu_version(binary),
+        "QEMU": version or qemu_version(binary),
         "libslirp": _package("libslirp0"),
         "bcc": _bcc(),
         "libclang": _distribution("libclang"),

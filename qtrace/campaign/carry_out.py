@@ -27,7 +27,8 @@ from qtrace.lab.guest.kernel import ensure_kernel
 from qtrace.lab.host.owned import remove_leftovers
 from qtrace.lab.machine.machine import LabMachine
 from qtrace.lab.machine.venue import Venue
-from qtrace.measure.attacher import Attacher, Placement
+from qtrace.measure.attacher import Attacher
+from qtrace.measure.placement import Placement
 from qtrace.model import Cell
 from qtrace.model import Path as WalkedPath
 from qtrace.progress import Progress

@@ -23,7 +23,9 @@ def places(client: dict[str, Any]) -> list[dict[str, Any]]:
 def _title(data: dict[str, Any]) -> str:
     machine = f"the machine {data['machine'] or 'that is its default'} of {data['target']}"
     counts = [_count(data["nics"], "NIC"), _count(data["netdevs"], "back end"), _count(data["hubs"], "hub")]
-    return f"QEMU {data['qemu']}, {machine}: {', '.join(counts)}"
+    running = data.get("process", {}).get("qemu") or data["qemu"]
+    release = data["qemu"] if running == data["qemu"] else f"{running}, explained as {data['qemu']}"
+    return f"QEMU {release}, {machine}: {', '.join(counts)}"
 
 
 def _count(items: list[Any], word: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +13,10 @@ from qtrace.cli._console import echo_json, plain
 from qtrace.cli._explanation import as_markdown, as_mermaid, as_text, clients, places
 from qtrace.cli._help import Verb
 from qtrace.cli._options import flag_errors, index_option, named_index
-from qtrace.errors import QtraceError, TargetError
+from qtrace.errors import QtraceError, StoreError, TargetError
+
+if TYPE_CHECKING:
+    from qtrace.store.index import Index
 
 __all__ = ["command"]
 
@@ -69,12 +74,15 @@ def command(
 
     if sum((bool(line), pid is not None, file is not None)) != 1:
         raise click.UsageError("give one of: a line after '--', --file, --pid")
-    argv = _argv(line, pid, file)
-    index = named_index(index_name)
+    argv, release = _of_process(pid) if pid is not None else (_argv(line, file), "")
+    index = _index_for(index_name, release)
     try:
         data = Reader(index).explain(argv, config, lenient=lenient or pid is not None)
     except QtraceError as exc:
         raise type(exc)(plain(str(exc)), hint=plain(exc.hint)) from exc
+    if pid is not None:
+        data["process"] = {"pid": pid, "qemu": release}
+        data["warnings"] = [*_other_release(pid, release, data["qemu"]), *data["warnings"]]
     flag_errors(index, [place["file"] for client in clients(data) for place in places(client)])
     if form == "json":
         echo_json(data)
@@ -84,12 +92,42 @@ def command(
         click.echo(plain(as_markdown(data, every) if form == "md" else as_text(data, every)))
 
 
-def _argv(line: tuple[str, ...], pid: int | None, file: str | None) -> list[str]:
-    from qtrace.explain.words import LARGEST, split_text
-    from qtrace.proc import command_line
+def _of_process(pid: int) -> tuple[list[str], str]:
+    """Its command line, and its program's release: empty where that is out of reach, or no QEMU."""
+    from qtrace.measure.qemu_process import QemuProcess
 
-    if pid is not None:
-        return command_line(pid)
+    process = QemuProcess(pid)
+    try:
+        release, _ = process.version
+    except TargetError:
+        release = ""
+    return process.command_line, release
+
+
+def _index_for(name: str, release: str) -> Index:
+    """The one asked for; else the one used last, unless a process is of another `release` that is indexed."""
+    index = named_index(name)
+    if not name and release not in ("", index.meta["qemu"]):
+        with contextlib.suppress(StoreError):
+            return named_index(release)
+    return index
+
+
+def _other_release(pid: int, release: str, indexed: str) -> list[dict[str, str]]:
+    """What follows where a process is of another release than the index, as an item of `warnings`."""
+    if release in ("", indexed):
+        return []
+    text = (
+        f"process {pid} is QEMU {release}, the index that explains it is of {indexed}: what {release} has "
+        f"and {indexed} has not is unknown here, and defaults, functions and lines are those of {indexed} "
+        f"(qtrace index --source TREE, of {release}, makes the right one)"
+    )
+    return [{"kind": "release", "about": "", "text": text}]
+
+
+def _argv(line: tuple[str, ...], file: str | None) -> list[str]:
+    from qtrace.explain.words import LARGEST, split_text
+
     if file is not None:
         try:
             if file == "-":

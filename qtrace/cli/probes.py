@@ -67,13 +67,15 @@ def command(pid: int | None, netdev: str, form: str, index_name: str) -> None:
 
 def _of_process(pid: int, netdev: str, form: str, index_name: str) -> None:
     from qtrace.measure.probe_list import place_probes
-    from qtrace.measure.qemu_process import aim_at
+    from qtrace.measure.qemu_process import QemuProcess
 
     progress = ConsoleProgress()
     try:
-        aim = aim_at(pid, netdev, index_name, progress, tracing=False)
-        progress.step(f"looking for the stages of {aim} in {aim.binary}")
-        placed = place_probes(aim)
+        process = QemuProcess(pid, index_name, progress)
+        nics = process.measured(netdev, tracing=False)
+        title = ", ".join(map(str, nics))
+        progress.step(f"looking for the stages of {process}: {title} in {process.program}")
+        placed = place_probes(process, nics)
     finally:
         progress.close()
     if form == "json":

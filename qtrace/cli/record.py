@@ -81,16 +81,19 @@ def command(
     """
     from datetime import datetime
 
-    from qtrace.measure.qemu_process import aim_at
+    from qtrace.measure.qemu_process import QemuProcess
     from qtrace.measure.record import record_process
 
     effort = effort_of(level, budget)
     progress = ConsoleProgress()
     try:
-        aim = aim_at(pid, netdev, index_name, progress)
-        progress.done(str(aim))
+        process = QemuProcess(pid, index_name, progress)
+        nics = process.measured(netdev)
+        progress.done(f"{process}: {', '.join(map(str, nics))}")
         folder = (output or Path("runs") / f"{pid}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
-        live = record_process(aim, duration, folder, progress, sys.argv[1:], cpu_hertz, sample or 0, effort)
+        live = record_process(
+            process, nics, duration, folder, progress, sys.argv[1:], cpu_hertz, sample or 0, effort
+        )
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")
     finally:
         progress.close()

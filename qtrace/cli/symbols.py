@@ -47,15 +47,20 @@ def command(
     from qtrace.binary.symbols.symbol_cache import KnownSymbols
     from qtrace.index.renew import index_named
     from qtrace.measure.matching import index_for
-    from qtrace.measure.qemu_process import target_binary
+    from qtrace.measure.qemu_process import QemuProcess
 
     progress = ConsoleProgress()
     try:
-        binary = (
-            target_binary(int(target)) if target.isdigit() and not Path(target).exists() else Path(target)
-        )
-        known = KnownSymbols(binary, None)  # refuses what is no ELF file before an index is made for it
-        index = index_named(index_name, progress) if index_name or force else index_for(binary, "", progress)
+        process = None
+        if target.isdigit() and not Path(target).exists():
+            process = QemuProcess(int(target), "", progress)
+            _ = process.version  # refuses what is no QEMU before an index is made for it
+        binary = process.program if process else Path(target)
+        known = KnownSymbols(binary, None)  # refuses what is no ELF file
+        if index_name or force:
+            index = index_named(index_name, progress)
+        else:
+            index = process.index if process else index_for(binary, "", progress)
         known = KnownSymbols(binary, index, symbols, force)
         progress.step(f"looking for the functions of QEMU {index.meta['qemu']} in {binary}")
         found = known.everything()

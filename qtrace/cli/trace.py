@@ -71,15 +71,17 @@ def command(
     For counts that are exact and kept, use 'qtrace record'.
     """
     from qtrace.measure.live import watch_process
-    from qtrace.measure.qemu_process import aim_at
+    from qtrace.measure.qemu_process import QemuProcess
 
     effort = effort_of(level, budget)
     progress = ConsoleProgress()
     try:
-        aim = aim_at(pid, netdev, index_name, progress)
-        with contextlib.closing(watch_process(aim, interval, progress, effort)) as laps:
+        process = QemuProcess(pid, index_name, progress)
+        nics = process.measured(netdev)
+        title = f"{process}: {', '.join(map(str, nics))}"
+        with contextlib.closing(watch_process(process, nics, interval, progress, effort)) as laps:
             most = max(1, round(duration / interval)) if duration else None
-            _show(itertools.islice(laps, most), str(aim), form)
+            _show(itertools.islice(laps, most), title, form)
     finally:
         progress.close()
 

@@ -1,139 +1,52 @@
-"""Walked paths -> a tracing session on a process: index, binary and tracer joined."""
+"""Walked paths -> a tracing session on a process: its placement, its clients and the tracer joined."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path as FilePath
 
-from qtrace.binary.code.entry import Entries, Entry
-from qtrace.binary.symbols.symbol_cache import KnownSymbols
-from qtrace.errors import BinaryError, StoreError, TraceError
-from qtrace.measure.network_clients import clients_of
-from qtrace.model import Path, Probe, Symbol
-from qtrace.probes.family import ANY, point_for
-from qtrace.probes.qemu_function import ARGUMENTS, SENDERS
+from qtrace.errors import StoreError
+from qtrace.measure.placement import Placement
+from qtrace.measure.qemu_process import QemuProcess
+from qtrace.model import Path
 from qtrace.store.index import Index
 from qtrace.trace.qemu.layout import FIELDS
-from qtrace.trace.qemu.target import Target
 from qtrace.trace.session.engine import Engine
 from qtrace.trace.session.level import Level
-from qtrace.trace.session.probe_plan import Unplaced, merge, probes_for
 from qtrace.trace.session.session import Session
 
-__all__ = ["Attacher", "Placement"]
-
-# The tables whose field tells what a callback's arguments are.
-_TABLES = ("NetClientInfo", "SlirpCb")
+__all__ = ["Attacher", "attach"]
 
 
-class Placement:
-    """Where the functions of paths are in the program and the libraries of one process.
+@contextlib.contextmanager
+def attach(
+    engine: Engine, process: QemuProcess, paths: Sequence[Path], level: Level = Level.STAGES
+) -> Iterator[Session]:
+    """Probe the stages of `paths` in the process; those that cannot be are in the session's ledger.
 
-    `files` are the program's and the libraries'; `index` is that of the tree which the program was built
-    from, `fields` its callbacks.
+    Raises TargetError, TraceError, BinaryError.
     """
-
-    def __init__(
-        self, index: Index, files: Sequence[FilePath], fields: Mapping[tuple[str, str], str] | None = None
-    ) -> None:
-        self._index = index
-        self._program, *self._libraries = files
-        self._known: dict[FilePath, KnownSymbols] = {}
-        self._entries: dict[FilePath, Entries] = {}
-        self._places: dict[tuple[str, int], Symbol] = {}
-        self._fields = _callback_fields(index) if fields is None else fields
-
-    def probes(
-        self, paths: Sequence[Path], level: Level = Level.STAGES
-    ) -> tuple[list[Probe], list[Unplaced]]:
-        """Every stage of `paths` as a probe, or among those that cannot be placed, with the reason.
-
-        What was found is remembered for the next process of these files. Raises BinaryError.
-        """
-        probes, unplaced = merge([probes_for(path, self.locate, self.field_of, level) for path in paths])
-        probes = [self._cheapest(probe) for probe in probes]
-        self.save()
-        return probes, unplaced
-
-    def locate(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
-        """(file, place) of a function; with an empty `file`, or one of a library's, a library defines it."""
-        if file and not self._index.library_of(file):
-            return self._in(self._program, function, file)
-        # slirp_input is in libslirp, vde_send in libvdeplug.
-        wanted = function.split("_")[0]
-        libraries = [path for path in self._libraries if wanted in path.name]
-        return next(filter(None, (self._in(path, function, "") for path in libraries)), None)
-
-    def locate_in_program(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
-        """(file, place) of a function of the program itself; `file` may be empty where it is exported."""
-        return self._in(self._program, function, file)
-
-    def entry(self, path: FilePath, symbol: Symbol, arguments: int) -> Entry:
-        """The cheapest place at the function's entry where its first `arguments` are as they were."""
-        if path not in self._entries:
-            self._entries[path] = Entries(path)
-        return self._entries[path].at(symbol, arguments)
-
-    def save(self) -> None:
-        """Keep what was found for the next process."""
-        for known in self._known.values():
-            known.save()
-        for entries in self._entries.values():
-            entries.save()
-
-    def field_of(self, function: str, file: str) -> str | None:
-        """`Struct.field` of the table of callbacks that holds the function, if one does."""
-        return self._fields.get((function, file))
-
-    def _cheapest(self, probe: Probe) -> Probe:
-        """The same probe at the cheapest place of the function's entry."""
-        symbol = self._places.get((probe.binary, probe.offset))
-        point = point_for(probe.function, probe.kind)
-        if symbol is None or point is None:
-            return probe
-        path = FilePath(probe.binary)
-        arguments = point.arguments if point.function != ANY else ARGUMENTS[probe.rule]
-        arguments = max(arguments, SENDERS.get(probe.function, 0))
-        entry = self.entry(path, symbol, arguments)
-        return replace(probe, offset=entry.offset, stepped=entry.stepped)
-
-    def _in(self, path: FilePath, function: str, file: str) -> tuple[FilePath, Symbol] | None:
-        if path not in self._known:
-            self._known[path] = KnownSymbols(path, self._index if path == self._program else None)
-        with contextlib.suppress(BinaryError):
-            if symbol := self._known[path].locate(function, file):
-                self._places[str(path), symbol.offset] = symbol
-                return path, symbol
-        return None
+    probes, unplaced = process.placement.probes(paths, level)
+    layout = _layout(process.index)
+    with engine.attach(process.target, probes, layout, unplaced, process.clients, paths) as session:
+        yield session
 
 
 class Attacher:
-    """Attaches an engine to processes of the QEMU that `index` was made for."""
+    """Attaches an engine to one process after another of the QEMU that `index` was made for: where the
+    functions are in its files is found out once."""
 
     def __init__(self, engine: Engine, index: Index) -> None:
         self._engine = engine
         self._index = index
-        self._layout = _layout(index)
-        self._fields = _callback_fields(index)
-        self._placed: dict[object, tuple[list[Probe], list[Unplaced]]] = {}
+        self._placements: dict[tuple[FilePath, ...], Placement] = {}
 
     @contextlib.contextmanager
     def attach(self, pid: int, paths: Sequence[Path], level: Level = Level.STAGES) -> Iterator[Session]:
-        """Probe the stages of `paths` in process `pid`; those that cannot be are in its ledger.
-
-        Raises TargetError, TraceError, BinaryError.
-        """
-        files = Target(pid).libraries()
-        if not files:
-            raise TraceError(f"process {pid} shows no program of its own", hint="run it as root")
-        key = tuple(files), tuple(paths), level
-        if key not in self._placed:
-            self._placed[key] = Placement(self._index, files, self._fields).probes(paths, level)
-        probes, unplaced = self._placed[key]
-        clients = clients_of(pid, files[0], self._index)
-        with self._engine.attach(pid, probes, self._layout, unplaced, clients, paths) as session:
+        """As `attach`, in process `pid`."""
+        process = QemuProcess(pid, index=self._index, placements=self._placements)
+        with attach(self._engine, process, paths, level) as session:
             yield session
 
 
@@ -144,14 +57,4 @@ def _layout(index: Index) -> dict[str, int]:
         struct, _, field = name.partition(".")
         with contextlib.suppress(StoreError, KeyError):
             found[name] = index.struct(struct)[0][field][0] if field else index.enum("NetClientDriver")[name]
-    return found
-
-
-def _callback_fields(index: Index) -> dict[tuple[str, str], str]:
-    found: dict[tuple[str, str], str] = {}
-    for struct in _TABLES:
-        for _, _, field, what, value, _, _ in index.tables(struct):
-            if what == "function":
-                function = index.function_by_id(int(value))
-                found.setdefault((function.name, function.file), f"{struct}.{field}")
     return found

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from qtrace.errors import TraceError
-from qtrace.measure.attacher import Attacher
-from qtrace.measure.qemu_process import Aim, Followed
+from qtrace.measure.attacher import attach
+from qtrace.measure.measured_nic import MeasuredNic, paths_of
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.scaling import Suppression, Unseen
 from qtrace.progress import Progress
 from qtrace.trace.bpf.calibrate import ASSUMED, Cost
@@ -37,13 +38,13 @@ class Regulated:
     def __init__(
         self,
         session: Session,
-        followed: Sequence[Followed],
+        nics: Sequence[MeasuredNic],
         effort: Effort,
         cost: Cost,
         attaching: float,
     ) -> None:
         self.session, self.effort, self.cost = session, effort, cost
-        self.suppression = Suppression(followed)
+        self.suppression = Suppression(nics)
         self.regulator = Regulator(session, effort.budget, cost, self.suppression.keep)
         self._attaching = attaching
 
@@ -78,9 +79,9 @@ class Regulated:
 
 @contextlib.contextmanager
 def regulated(
-    engine: Engine, attacher: Attacher, aim: Aim, effort: Effort, progress: Progress
+    engine: Engine, process: QemuProcess, nics: Sequence[MeasuredNic], effort: Effort, progress: Progress
 ) -> Iterator[Regulated]:
-    """Calibrate, then attach to the process; nothing is attached when the block ends.
+    """Calibrate, then attach to the NICs' paths in the process; nothing is attached when the block ends.
 
     Raises TargetError, TraceError, BinaryError.
     """
@@ -90,5 +91,5 @@ def regulated(
         progress.warn(f"what a hit costs here is assumed: {exc}")
         cost = ASSUMED
     began = time.monotonic()
-    with attacher.attach(aim.pid, aim.paths(), effort.level) as session:
-        yield Regulated(session, aim.followed, effort, cost, time.monotonic() - began)
+    with attach(engine, process, paths_of(nics), effort.level) as session:
+        yield Regulated(session, nics, effort, cost, time.monotonic() - began)

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qtrace.analyses.methods.histogram import quantile
-from qtrace.measure.qemu_process import Followed
+from qtrace.measure.measured_nic import MeasuredNic
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Direction
 from qtrace.probes.common import DIRECTIONS
 from qtrace.probes.frames import LANE
-from qtrace.proc import tap_counters, tap_names
 from qtrace.trace.frames.reasons import UNDER_WAY, WAITING
 from qtrace.trace.session.snapshot import Snapshot
 
@@ -76,14 +76,14 @@ class Drops:
 class DropWatch:
     """Remembers what there was at the end of the lap before; made when counting begins."""
 
-    def __init__(self, pid: int, followed: Sequence[Followed]) -> None:
-        self._pid, self._followed = pid, followed
-        self._taps = tap_counters(pid)
+    def __init__(self, process: QemuProcess, nics: Sequence[MeasuredNic]) -> None:
+        self._process, self._nics = process, nics
+        self._taps = process.tap_counters()
         self._stopped: dict[tuple[str, str, str, str], int] = {}
 
     def lap(self, everything: Snapshot) -> tuple[Drops, ...]:
         """What a lap's snapshot and the taps' counters tell."""
-        names, now = tap_names(self._pid), tap_counters(self._pid)
+        names, now = self._process.tap_names(), self._process.tap_counters()
         moved = {
             name: {key: count - self._taps[name][key] for key, count in counters.items()}
             for name, counters in now.items()
@@ -91,7 +91,7 @@ class DropWatch:
         }
         before, self._stopped = self._stopped, {}
         found = []
-        for one in self._followed:
+        for one in self._nics:
             seen = one.of(everything)
             descriptors = {fd for owner in seen.owners for fd in owner.descriptors}
             taps = [moved[name] for name in {names.get(fd, "") for fd in descriptors} & moved.keys()]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qtrace.analyses.methods.histogram import quantile
-from qtrace.measure.attacher import Attacher
 from qtrace.measure.budgeted_session import Effort, regulated
 from qtrace.measure.drops import Drops, DropWatch
-from qtrace.measure.qemu_process import Aim, Followed
+from qtrace.measure.measured_nic import MeasuredNic
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.scaling import Scaled, Unseen
 from qtrace.model import Direction
 from qtrace.progress import Progress
@@ -95,7 +95,11 @@ class Lap:
 
 
 def watch_process(
-    aim: Aim, interval: float, progress: Progress, effort: Effort = _EXACT
+    process: QemuProcess,
+    nics: Sequence[MeasuredNic],
+    interval: float,
+    progress: Progress,
+    effort: Effort = _EXACT,
 ) -> Generator[Lap, None, None]:
     """Attach to the NICs' paths in the process and give a lap every `interval` seconds, without end.
 
@@ -105,21 +109,21 @@ def watch_process(
     """
     with (
         open_engine(progress) as engine,
-        regulated(engine, Attacher(engine, aim.index), aim, effort, progress) as traced,
+        regulated(engine, process, nics, effort, progress) as traced,
     ):
         traced.start()
-        watch = DropWatch(aim.pid, aim.followed)
-        progress.done(f"attached to process {aim.pid}: Ctrl-C ends it")
+        watch = DropWatch(process, nics)
+        progress.done(f"attached to {process}: Ctrl-C ends it")
         due = time.monotonic()
         while True:
             due += interval
             traced.regulator.run(due - time.monotonic())
             seen, unseen = traced.lap()
-            yield _lap(seen, unseen, aim.followed, watch.lap(seen))
+            yield _lap(seen, unseen, nics, watch.lap(seen))
             traced.session.require()
 
 
-def _lap(seen: Snapshot, unseen: Unseen, followed: Sequence[Followed], drops: tuple[Drops, ...]) -> Lap:
+def _lap(seen: Snapshot, unseen: Unseen, nics: Sequence[MeasuredNic], drops: tuple[Drops, ...]) -> Lap:
     calls: dict[tuple[str, str], tuple[int, int]] = {}
     for key, count in seen.syscalls.items():
         *_, name, fd = key
@@ -132,7 +136,7 @@ def _lap(seen: Snapshot, unseen: Unseen, followed: Sequence[Followed], drops: tu
         threads[used.name] = threads.get(used.name, 0.0) + used.seconds / max(seen.seconds, 1e-9)
     return Lap(
         seen.seconds,
-        tuple(rate for one in followed for rate in _stages(one, seen, unseen)),
+        tuple(rate for one in nics for rate in _stages(one, seen, unseen)),
         dict(sorted(calls.items(), key=lambda item: -item[1][0])),
         threads,
         tuple(_lost(seen.tables()["ledger"])),
@@ -141,7 +145,7 @@ def _lap(seen: Snapshot, unseen: Unseen, followed: Sequence[Followed], drops: tu
     )
 
 
-def _stages(one: Followed, everything: Snapshot, unseen: Unseen) -> list[StageRate]:
+def _stages(one: MeasuredNic, everything: Snapshot, unseen: Unseen) -> list[StageRate]:
     """The stages of one NIC, tx first, in the order of their positions."""
     seen = one.of(everything)
     into: dict[int, dict[int, int]] = {}

@@ -14,13 +14,15 @@ from qtrace.store.index import Index
 __all__ = ["index_for"]
 
 
-def index_for(binary: Path, name: str, progress: Progress) -> Index:
+def index_for(binary: Path, name: str, progress: Progress, release: str | None = None) -> Index:
     """The index `name` (a version or a file); for "" that of the package which `binary` came with.
 
     A QEMU of no package, or whose package has been upgraded since it was started, is read with what was
-    indexed of its version. Raises TargetError where that is another version's, StoreError.
+    indexed of its `release`; that is empty where the binary does not say it, and read from the file where it
+    is not given. Raises TargetError where the index is another release's, StoreError.
     """
-    version = qemu_version(binary).split()[0]
+    if release is None:
+        release = qemu_version(binary).split()[0]
     hint = "index the tree that it was built from: qtrace index --source TREE; then give --index"
     if name:
         index = index_named(name, progress)
@@ -28,14 +30,16 @@ def index_for(binary: Path, name: str, progress: Progress) -> Index:
         try:
             index, _ = ensure_index(progress, binary=binary)
         except MissingPrerequisite as exc:
+            exc.hint = exc.hint or hint
+            if not release:
+                raise
             try:
-                index = index_named(version, progress)
+                index = index_named(release, progress)
             except StoreError:
-                exc.hint = exc.hint or hint
                 raise exc from None
-            progress.warn(f"{exc}: it is read with the index of QEMU {version}, {index.meta['root']}")
-    if index.meta["qemu"] != version:
+            progress.warn(f"{exc}: it is read with the index of QEMU {release}, {index.meta['root']}")
+    if release and index.meta["qemu"] != release:
         raise TargetError(
-            f"{binary} is QEMU {version}, the source index is of {index.meta['qemu']}", hint=hint
+            f"{binary} is QEMU {release}, the source index is of {index.meta['qemu']}", hint=hint
         )
     return index

@@ -20,10 +20,10 @@ __all__ = ["clients_of"]
 _DRIVER = "NET_CLIENT_DRIVER_"
 
 
-def clients_of(pid: int, program: Path, index: Index) -> Callable[[], list[NetClient]]:
-    """What reads them, as often as it is called; `program` is what process `pid` runs.
+def clients_of(target: Target, program: Path, index: Index) -> Callable[[], list[NetClient]]:
+    """What reads them, as often as it is called; `program` is what the process runs.
 
-    It raises TargetError where they cannot be told.
+    It raises TargetError where they cannot be told, or the process has ended.
     """
     layout = _layout(index)
     drivers = {
@@ -36,24 +36,25 @@ def clients_of(pid: int, program: Path, index: Index) -> Callable[[], list[NetCl
     def read() -> list[NetClient]:
         nonlocal head
         if head is None:
-            head = _head(pid, program)
-        with Memory(pid) as memory:
+            head = _head(target, program)
+        with Memory(target.pid) as memory:
+            target.require()  # so what was opened is its memory, not that of another with its pid
             return read_clients(memory, head, layout, drivers)
 
     return read
 
 
-def _head(pid: int, program: Path) -> int:
+def _head(target: Target, program: Path) -> int:
     """Where the list's head is in the process's memory."""
     try:
         elf = Elf(program)
         place = client_list(elf)
         code = next((part for part in elf.segments if part.executable), None)
     except BinaryError as exc:
-        raise TargetError(f"process {pid}: {exc}") from exc
+        raise TargetError(f"process {target.pid}: {exc}") from exc
     if place is None or code is None:
-        raise TargetError(f"process {pid}: where QEMU keeps its network clients could not be found")
-    return place + Target(pid).address_of(program, code.offset) - code.address
+        raise TargetError(f"process {target.pid}: where QEMU keeps its network clients could not be found")
+    return place + target.address_of(program, code.offset) - code.address
 
 
 def _layout(index: Index) -> dict[str, int]:

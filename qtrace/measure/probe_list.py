@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtrace.errors import TargetError, TraceError
-from qtrace.measure.attacher import Placement
-from qtrace.measure.qemu_process import Aim
+from qtrace.errors import TargetError
+from qtrace.measure.measured_nic import MeasuredNic, paths_of
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Direction, Probe
 from qtrace.trace.bpf.prerequisites import kprobes_available
 from qtrace.trace.qemu.target import Target
@@ -28,17 +29,14 @@ class Placed:
     reason: str
 
 
-def place_probes(aim: Aim) -> list[Placed]:
+def place_probes(process: QemuProcess, nics: Sequence[MeasuredNic]) -> list[Placed]:
     """Every stage of the NICs' paths in the process, in order, tx first; nothing is attached.
 
     Raises TargetError, TraceError, BinaryError.
     """
-    target = Target(aim.pid)
-    files = target.libraries()
-    if not files:
-        raise TraceError(f"process {aim.pid} shows no program of its own", hint="run it as root")
-    probes, unplaced = Placement(aim.index, files).probes(aim.paths())
-    found = [(probe, _why_not(probe, target)) for probe in probes] + list(unplaced)
+    probes, unplaced = process.placement.probes(paths_of(nics))
+    found = [(probe, _why_not(probe, process.target)) for probe in probes] + list(unplaced)
+    process.target.require()
     order = list(Direction)
     found.sort(key=lambda item: (order.index(item[0].direction), item[0].position))
     return [

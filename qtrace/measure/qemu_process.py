@@ -1,220 +1,193 @@
-"""A QEMU that somebody else started, and which of its NICs are to be followed."""
+"""One running QEMU, however it was started: what the kernel, its program and its source say of it, each asked
+for once."""
 
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, MutableMapping
 from functools import cached_property
 from pathlib import Path
 
-from qtrace.errors import CellError, TargetError
+from qtrace.binary.file.elf import Elf
+from qtrace.binary.file.version import version_of
+from qtrace.errors import BinaryError, CellError, TargetError, TraceError
 from qtrace.explain.attached import Attached, attached_nics
 from qtrace.explain.explanation import Reader
 from qtrace.measure.matching import index_for
+from qtrace.measure.measured_nic import MeasuredNic, labelled
 from qtrace.measure.network_clients import clients_of
-from qtrace.model import Cell
-from qtrace.model import Path as WalkedPath
-from qtrace.path.both_ways import both_ways
-from qtrace.probes.syscalls import Descriptor
-from qtrace.proc import command_line
-from qtrace.progress import Progress
+from qtrace.measure.placement import Placement
+from qtrace.measure.present_nics import present_nics
+from qtrace.proc import Counters, command_line, tap_counters, tap_names
+from qtrace.progress import SILENT, Progress
 from qtrace.store.index import Index
 from qtrace.trace.bpf.prerequisites import require_tracing, uprobes_refused
-from qtrace.trace.qemu.owners import Owner, Owners
+from qtrace.trace.qemu.net_clients import NetClient
 from qtrace.trace.qemu.target import Target
-from qtrace.trace.session.snapshot import Snapshot
 
-__all__ = ["Aim", "Followed", "aim_at", "target_binary"]
-
-_PORT = "hubport"
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+__all__ = ["QemuProcess"]
 
 
-def target_binary(pid: int) -> Path:
-    """The program that process `pid` runs; by /proc where its own path leads nowhere, or elsewhere.
+class QemuProcess:
+    """Process `pid`, held from here on: whoever is given its pid later is not taken for it.
 
-    Raises TargetError where it is gone or no system QEMU.
+    `index_name` chooses the source index, "" that of the program's own package; `index` gives it. Processes
+    that share `placements` (files -> where the functions are in them) look for functions once. A property
+    raises TargetError where the process has ended, or shows what it asks for to root only.
     """
-    running = Path(f"/proc/{pid}/exe")
-    try:
-        path = running.readlink()
-    except PermissionError as exc:
-        hint = "run it as root, or with CAP_SYS_PTRACE too"
-        raise TargetError(f"process {pid} is out of reach", hint=hint) from exc
-    except OSError as exc:
-        raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
-    if "qemu" not in path.name or "img" in path.name:
-        raise TargetError(f"process {pid} runs {path}, which is no QEMU", hint="see 'pgrep -a qemu'")
-    with contextlib.suppress(OSError):
-        if path.samefile(running):
-            return path
-    return running  # replaced by an upgrade, or in a container
 
-
-@dataclass(frozen=True)
-class Followed:
-    """One NIC and its back end in a running QEMU. `label` tells it from the others, empty where it is the
-    only one; `index` is that of QEMU's source."""
-
-    nic: Attached
-    index: Index
-    label: str = ""
+    def __init__(
+        self,
+        pid: int,
+        index_name: str = "",
+        progress: Progress = SILENT,
+        *,
+        index: Index | None = None,
+        placements: MutableMapping[tuple[Path, ...], Placement] | None = None,
+    ) -> None:
+        self.target = Target(pid)
+        self._index_name, self._progress, self._index = index_name, progress, index
+        self._placements = {} if placements is None else placements
 
     @property
-    def cell(self) -> Cell:
-        """What a run calls it."""
-        name = _UNSAFE.sub("", self.label)
-        return Cell(
-            self.nic.nic, self.nic.netdev, self.nic.datapath, None, f"live-{name}" if name else "live"
-        )
+    def pid(self) -> int:
+        """Its id in our pid namespace."""
+        return self.target.pid
 
     @cached_property
-    def paths(self) -> tuple[WalkedPath, ...]:
-        """Both directions. Raises CellError."""
-        return both_ways(self.index, self.nic.nic, self.nic.netdev, self.nic.datapath)
-
-    @property
-    def stages(self) -> set[tuple[str, str]]:
-        """(direction, function) of every step that is measured."""
-        return {
-            (path.direction.value, step.function)
-            for path in self.paths
-            for step in (*path.steps, *path.stages)
-        }
-
-    def owns(self, owner: Owner) -> bool:
-        """Whether what `owner` counts is this NIC's."""
-        if not self.nic.hub:
-            return (owner.netdev, owner.nic) == (self.nic.id, self.nic.nic)
-        if self.nic.id != f"hub{owner.hub}":
-            return False
-        return owner.nic == self.nic.nic if owner.nic else owner.driver == self.nic.driver
-
-    @property
-    def name(self) -> str:
-        """Its label, or its back end's id where it needs none."""
-        return self.label or self.nic.id
-
-    def of(self, seen: Snapshot) -> Snapshot:
-        """What this NIC counted of what the whole process did."""
-        return seen.only([owner.number for owner in seen.owners if self.owns(owner)], self.stages)
-
-    def __str__(self) -> str:
-        vhost = " with vhost" if self.nic.vhost else ""
-        name = f" ({self.label})" if self.label else ""
-        return f"{self.nic.nic} on {self.nic.netdev}{vhost}{name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """A process and what is to be followed in it; `others` are its NICs that are not."""
-
-    pid: int
-    binary: Path
-    index: Index
-    followed: tuple[Followed, ...]
-    others: tuple[Attached, ...]
-
-    def paths(self) -> tuple[WalkedPath, ...]:
-        """Of all NICs that are followed, both directions. Raises CellError."""
-        return tuple(path for one in self.followed for path in one.paths)
-
-    def __str__(self) -> str:
-        return f"process {self.pid}: {', '.join(map(str, self.followed))}"
-
-
-def aim_at(pid: int, netdev_id: str, index_name: str, progress: Progress, *, tracing: bool = True) -> Aim:
-    """Process `pid`, its source's index and the NICs to follow: all, or that on the netdev `netdev_id`; with
-    `tracing`, once all that is there which tracing them needs.
-
-    A NIC whose path the source does not have is named and left out, unless it is the only one. Raises
-    TargetError, CellError, MissingPrerequisite.
-    """
-    binary = target_binary(pid)
-    if tracing:
-        require_tracing(kernel=False)
-        if reason := uprobes_refused():
-            progress.warn(f"{reason}: system calls and the devices' own counters are all that is counted")
-    index = index_for(binary, index_name, progress)
-    nics = _nics(pid, binary, index, progress)
-    if not nics:
-        raise TargetError(f"process {pid} has no NIC with a netdev")
-    chosen = [nic for nic in nics if nic.id == netdev_id] if netdev_id else nics
-    if not chosen:
-        known = ", ".join(f"{nic.id} ({nic.nic} on {nic.netdev})" for nic in nics)
-        raise TargetError(f"process {pid} has no netdev {netdev_id!r}", hint=f"it has: {known}")
-    followed = _labelled(chosen, index)
-    lost: list[Attached] = []
-    for one in followed[:] if len(followed) > 1 else ():
+    def _link(self) -> Path:
+        """What the kernel calls its program, in the process's own mount namespace."""
         try:
-            _ = one.paths
-        except CellError as exc:
-            if len(followed) == 1:  # no other one is left
-                raise
-            progress.warn(f"{one} is not followed: {exc}")
-            followed.remove(one)
-            lost.append(one.nic)
-    if tracing and any(one.nic.vhost for one in followed):
-        require_tracing(kernel=True)
-    others = [nic for nic in nics if nic not in chosen] + lost
-    return Aim(pid, binary, index, tuple(followed), tuple(others))
+            link = Path(f"/proc/{self.pid}/exe").readlink()
+        except PermissionError as exc:
+            hint = "run it as root, or with CAP_SYS_PTRACE too"
+            raise TargetError(f"{self} is out of reach", hint=hint) from exc
+        except OSError as exc:
+            raise TargetError(f"there is no {self}", hint="see 'pgrep -a qemu'") from exc
+        self.target.require()
+        return link
 
+    @cached_property
+    def program(self) -> Path:
+        """What it runs; by /proc where its own path leads nowhere, or elsewhere."""
+        running = Path(f"/proc/{self.pid}/exe")
+        with contextlib.suppress(OSError):
+            if self._link.samefile(running):
+                return self._link
+        return running  # replaced by an upgrade, or in a container
 
-def _labelled(nics: Sequence[Attached], index: Index) -> list[Followed]:
-    if len(nics) == 1:
-        return [Followed(nics[0], index)]
-    ids = [nic.id for nic in nics]
-    # Several back ends on one hub share the hub's name.
-    return [
-        Followed(nic, index, f"{nic.id}-{nic.netdev}" if ids.count(nic.id) > 1 else nic.id) for nic in nics
-    ]
+    @cached_property
+    def version(self) -> tuple[str, str]:
+        """(release, what the packager added), as a line in its program says; the release is empty where that
+        does not. Raises TargetError for what is no system QEMU, whatever its file is called."""
+        program = self.program
+        try:
+            found = version_of(Elf(program))
+        except BinaryError as exc:
+            self.target.require()
+            message = f"{self} runs {self._link}, which is no QEMU"
+            raise TargetError(message, hint="see 'pgrep -a qemu'") from exc
+        self.target.require()
+        return found
 
+    @property
+    def version_text(self) -> str:
+        """`7.2.22 (Debian 1:7.2+dfsg-7)`."""
+        release, package = self.version
+        return f"{release} ({package})" if package else release
 
-def _nics(pid: int, binary: Path, index: Index, progress: Progress) -> list[Attached]:
-    """Every NIC with a back end: as the command line has them, and as the memory says that they are now."""
-    listed = attached_nics(Reader(index), command_line(pid))
-    owners = Owners()
-    try:
-        owners.update(clients_of(pid, binary, index)())
-    except TargetError as exc:
-        progress.warn(
-            f"only the NICs of the command line are known, and their counts are not told apart: {exc}"
-        )
-        return listed
-    present = [owner for owner in owners if owner.nic and not owner.queue]
-    classes = Target(pid).descriptors()
-    streams = [
-        owner.netdev
-        for owner in owners
-        if owner.driver == "socket"
-        and all(classes.get(fd) != Descriptor.DATAGRAM for fd in owner.descriptors)
-    ]
-    behind = {f"hub{owner.hub}" for owner in owners if not owner.nic and owner.netdev in streams}
-    return [
-        replace(nic, netdev="socket-stream")
-        if nic.netdev == "socket" and (nic.id in streams or nic.id in behind)
-        else nic
-        for nic in _present(listed, present)
-    ]
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """The program, then the mapped libraries: what its memory map calls each -> where we can read it."""
+        files = self.target.files()
+        self.target.require()
+        if not files:
+            raise TraceError(f"{self} shows no program of its own", hint="run it as root")
+        return files
 
+    @cached_property
+    def command_line(self) -> list[str]:
+        """Its arguments."""
+        words = command_line(self.pid)
+        self.target.require()
+        return words
 
-def _present(listed: Sequence[Attached], present: Iterable[Owner]) -> list[Attached]:
-    """What is in memory, in the words of the command line where it is from there."""
-    left = list(listed)
-    found: list[Attached] = []
-    for owner in present:
-        if owner.driver == _PORT:
-            hubs = [nic for nic in left if nic.hub and (nic.id, nic.nic) == (f"hub{owner.hub}", owner.nic)]
-            found += hubs
-            left = [nic for nic in left if nic not in hubs]
-            continue
-        # A name that QEMU has generated is on no command line: there they stand in the same order.
-        known = next((nic for nic in left if not nic.hub and nic.id in (owner.netdev, "")), None)
-        if known is None or known.nic != owner.nic:
-            known = Attached(owner.nic, owner.driver, owner.netdev, owner.vhost)
-        else:
-            left.remove(known)
-        found.append(replace(known, id=owner.netdev))
-    return found
+    @cached_property
+    def index(self) -> Index:
+        """That of its source. Raises StoreError, MissingPrerequisite."""
+        if self._index is not None:
+            return self._index
+        return index_for(self.program, self._index_name, self._progress, self.version[0])
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where QEMU's functions are in its files. Raises BinaryError."""
+        files = tuple(self.files.values())
+        if files not in self._placements:
+            self._placements[files] = Placement(self.index, files)
+        return self._placements[files]
+
+    @cached_property
+    def clients(self) -> Callable[[], list[NetClient]]:
+        """Reads its network clients as they are at each call; TargetError where they cannot be told."""
+        return clients_of(self.target, next(iter(self.files.values())), self.index)
+
+    @cached_property
+    def nics(self) -> list[Attached]:
+        """Every NIC with a back end: as its command line has them, and as its memory says that they are."""
+        listed = attached_nics(Reader(self.index), self.command_line)
+        try:
+            found = present_nics(listed, self.clients(), self.target.descriptors())
+        except TargetError as exc:
+            self._progress.warn(
+                f"only the NICs of the command line are known, and their counts are not told apart: {exc}"
+            )
+            found = listed
+        self.target.require()
+        if not found:
+            raise TargetError(f"{self} has no NIC with a netdev")
+        return found
+
+    def measured(self, netdev_id: str = "", *, tracing: bool = True) -> list[MeasuredNic]:
+        """The NICs to measure: all, or those on the netdev `netdev_id`; with `tracing`, once all is there
+        that tracing them needs.
+
+        A NIC whose path the source does not have is named and left out, unless it is the only one. Raises
+        TargetError, CellError, MissingPrerequisite.
+        """
+        _ = self.version  # no QEMU: that is said before what else is missing
+        if tracing:
+            require_tracing(kernel=False)
+            if reason := uprobes_refused():
+                self._progress.warn(
+                    f"{reason}: system calls and the devices' own counters are all that is counted"
+                )
+        chosen = [nic for nic in self.nics if nic.id == netdev_id] if netdev_id else self.nics
+        if not chosen:
+            known = ", ".join(f"{nic.id} ({nic.nic} on {nic.netdev})" for nic in self.nics)
+            raise TargetError(f"{self} has no netdev {netdev_id!r}", hint=f"it has: {known}")
+        found = labelled(chosen, self.index)
+        for one in found[:] if len(found) > 1 else ():
+            try:
+                _ = one.paths
+            except CellError as exc:
+                if len(found) == 1:  # no other one is left
+                    raise
+                self._progress.warn(f"{one} is not followed: {exc}")
+                found.remove(one)
+        if tracing and any(one.nic.vhost for one in found):
+            require_tracing(kernel=True)
+        return found
+
+    def tap_counters(self) -> dict[str, Counters]:
+        """As `proc.tap_counters`; empty where it has ended."""
+        found = tap_counters(self.pid)
+        return found if self.target.alive() else {}
+
+    def tap_names(self) -> dict[int, str]:
+        """As `proc.tap_names`; empty where it has ended."""
+        found = tap_names(self.pid)
+        return found if self.target.alive() else {}
+
+    def __str__(self) -> str:
+        return f"process {self.pid}"

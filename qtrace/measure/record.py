@@ -10,12 +10,12 @@ from typing import Any
 from qtrace import __version__
 from qtrace.conditions import conditions
 from qtrace.explain.attached import accelerator_of
-from qtrace.measure.attacher import Attacher
 from qtrace.measure.budgeted_session import Effort, Regulated, regulated
 from qtrace.measure.instruments.all import Instruments
-from qtrace.measure.qemu_process import Aim, Followed
+from qtrace.measure.measured_nic import MeasuredNic, paths_of
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.virtio_features import negotiated
-from qtrace.proc import Counters, command_line, tap_counters, tap_names
+from qtrace.proc import Counters
 from qtrace.progress import Progress
 from qtrace.store.run import RunWriter
 from qtrace.trace.session.engine import open_engine
@@ -38,7 +38,8 @@ class Live:
 
 
 def record_process(
-    aim: Aim,
+    process: QemuProcess,
+    nics: Sequence[MeasuredNic],
     seconds: float,
     folder: Path,
     progress: Progress,
@@ -55,40 +56,39 @@ def record_process(
     Ctrl-C, or the end of the process, ends the window and keeps what was counted. Raises TargetError where
     the process ends before, TraceError, CellError.
     """
-    pid, index = aim.pid, aim.index
-    paths = aim.paths()
-    facts = conditions(aim.binary, accelerator_of(command_line(pid)), "unknown: not our guest")
-    title = ", ".join(map(str, aim.followed))
+    accelerator = accelerator_of(process.command_line)
+    facts = conditions(process.program, accelerator, "unknown: not our guest", process.version_text)
+    title = ", ".join(map(str, nics))
     meta = {
         "qtrace": __version__,
         "command": list(command),
         "venue": "host",
-        "venue_reason": f"process {pid} runs here",
+        "venue_reason": f"{process} runs here",
         "conditions": facts,
-        "plan": {"name": "record", "title": f"process {pid}: {title}", "repetitions": 1},
-        "paths": list({path: path.to_json() for path in paths}.values()),
+        "plan": {"name": "record", "title": f"{process}: {title}", "repetitions": 1},
+        "paths": list({path: path.to_json() for path in paths_of(nics)}.values()),
     }
     with (
         open_engine(progress) as engine,
-        regulated(engine, Attacher(engine, index), aim, effort, progress) as traced,
+        regulated(engine, process, nics, effort, progress) as traced,
         RunWriter.create(folder, meta) as writer,
     ):
         session = traced.session
-        besides = Instruments(session, pid, index, cpu_hertz, sample, effort.level)
-        before, taps = tap_counters(pid), tap_names(pid)
+        besides = Instruments(session, process, cpu_hertz, sample, effort.level)
+        before, taps = process.tap_counters(), process.tap_names()
         traced.start()
-        progress.step(f"counting in process {pid} for {seconds:g} s (Ctrl-C ends it early)")
+        progress.step(f"counting in {process} for {seconds:g} s (Ctrl-C ends it early)")
         interrupted = False
         try:
             _watch(traced, seconds)
         except KeyboardInterrupt:
             interrupted = True
         traced.stop()
-        after = tap_counters(pid)
+        after = process.tap_counters()
         snapshot = session.read()
-        ended = [] if session.alive() else [_ended(pid)]
+        ended = [] if session.alive() else [_ended(process)]
         if ended:
-            progress.warn(f"process {pid} has ended: what was counted up to then is kept")
+            progress.warn(f"{process} has ended: what was counted up to then is kept")
         devices = {
             name: {key: number - before[name][key] for key, number in counters.items()}
             for name, counters in after.items()
@@ -96,10 +96,10 @@ def record_process(
         }
         unseen = traced.suppression.whole(traced.regulator, snapshot.seconds)
         tables = {}
-        for one in aim.followed:
+        for one in nics:
             tables[one.name] = found = _of_nic(one, snapshot, devices, taps)
             unseen.apply(one.name, found)
-            found["ledger"] += [*_shared(aim, one, snapshot), *ended]
+            found["ledger"] += [*_shared(process, one, snapshot), *ended]
             mine = [owner.number for owner in snapshot.owners if one.owns(owner)]
             for name, rows in besides.tables(snapshot, mine, progress).items():
                 found.setdefault(name, []).extend(rows)
@@ -118,13 +118,13 @@ def _watch(traced: Regulated, seconds: float) -> None:
         traced.session.refresh()
 
 
-def _ended(pid: int) -> dict[str, Any]:
+def _ended(process: QemuProcess) -> dict[str, Any]:
     note = "counted up to then; its threads' times and its taps' own counters ended with it"
-    return {"kind": "ended", "item": f"process {pid}", "count": 1, "note": note}
+    return {"kind": "ended", "item": str(process), "count": 1, "note": note}
 
 
 def _of_nic(
-    one: Followed, snapshot: Snapshot, devices: Mapping[str, Counters], taps: Mapping[int, str]
+    one: MeasuredNic, snapshot: Snapshot, devices: Mapping[str, Counters], taps: Mapping[int, str]
 ) -> dict[str, list[dict[str, Any]]]:
     mine = [owner for owner in snapshot.owners if one.owns(owner)]
     tables = one.of(snapshot).tables()
@@ -137,9 +137,9 @@ def _of_nic(
     return tables
 
 
-def _shared(aim: Aim, one: Followed, snapshot: Snapshot) -> list[dict[str, Any]]:
+def _shared(process: QemuProcess, one: MeasuredNic, snapshot: Snapshot) -> list[dict[str, Any]]:
     """What of this NIC's tables is not its own."""
-    others = [*(other.nic for other in aim.followed if other is not one), *aim.others]
+    others = [nic for nic in process.nics if nic is not one.nic]
     if not others:
         return []
     if any(one.owns(owner) for owner in snapshot.owners):

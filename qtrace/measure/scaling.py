@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qtrace.measure.qemu_process import Followed
+from qtrace.measure.measured_nic import MeasuredNic
 from qtrace.measure.ratio_estimator import Spread, Three, exposure_of, key_of, values
 from qtrace.trace.budget.regulator import FUNCTIONS, Regulator, Window
 from qtrace.trace.session.snapshot import Count, Snapshot
@@ -109,14 +109,14 @@ class Unseen:
 class Suppression:
     """What a regulator has suppressed, from lap to lap, for each NIC; it hands its windows to `keep`."""
 
-    def __init__(self, followed: Sequence[Followed]) -> None:
-        self._followed = followed
-        self._spreads = {one.name: Spread() for one in followed}
+    def __init__(self, nics: Sequence[MeasuredNic]) -> None:
+        self._nics = nics
+        self._spreads = {one.name: Spread() for one in nics}
         self._before = 0.0  # seconds off before this lap
 
     def keep(self, window: Window) -> None:
         """A window, or a pause, has ended."""
-        for one in self._followed:
+        for one in self._nics:
             spread = self._spreads[one.name]
             (spread.add if window.on else spread.skip)(window.seconds, one.of(window.counted))
 
@@ -127,7 +127,7 @@ class Suppression:
     def lap(self, regulator: Regulator, seen: Snapshot, off: float) -> Unseen:
         """Of a lap; `off` is the regulator's as it was when the lap was read."""
         lap, self._before = off - self._before, off
-        mine = {one.name: one.of(seen) for one in self._followed}
+        mine = {one.name: one.of(seen) for one in self._nics}
         return Unseen(regulator, self._spreads, seen.seconds, lap, mine)
 
 

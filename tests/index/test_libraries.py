@@ -13,7 +13,7 @@ import pytest
 from qtrace.errors import SourceError
 from qtrace.index.build import ensure_index
 from qtrace.index.libraries import Library, fetch_libraries, open_library
-from qtrace.measure.attacher import Placement
+from qtrace.measure.placement import Placement
 from qtrace.model import Direction, Role
 from qtrace.model import Path as Walked
 from qtrace.path import stage_functions as stages

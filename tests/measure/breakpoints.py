@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtrace.measure.attacher import Placement
+from qtrace.measure.placement import Placement
 from qtrace.model import Direction
 from qtrace.path.walk import walk
 from qtrace.store.index import Index

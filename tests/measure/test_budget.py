@@ -21,9 +21,9 @@ from frames import frames_to_guest, frames_to_host
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import Network, open_network
 from qtrace.measure.attacher import Attacher
-from qtrace.measure.qemu_process import aim_at
+from qtrace.measure.measured_nic import paths_of
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.scaling import Suppression
-from qtrace.progress import SILENT
 from qtrace.store.index import Index
 from qtrace.trace.bpf.calibrate import ASSUMED, Cost
 from qtrace.trace.budget import regulator as regulator_module
@@ -265,9 +265,9 @@ def test_the_dearest_function_that_tells_no_frames_is_left_out_first(
 ) -> None:
     """On this path none takes half of the cost, so the limit is lower here."""
     monkeypatch.setattr(regulator_module, "_MOST", 0.001)
-    aim = aim_at(network.guest.pid, "", "", SILENT)
-    suppression = Suppression(aim.followed)
-    with attacher.attach(aim.pid, aim.paths()) as session:
+    nics = QemuProcess(network.guest.pid).measured()
+    suppression = Suppression(nics)
+    with attacher.attach(network.guest.pid, paths_of(nics)) as session:
         regulator = Regulator(session, Budget(0.001), ASSUMED, suppression.keep)
         session.start()
         regulator.begin()
@@ -277,7 +277,7 @@ def test_the_dearest_function_that_tells_no_frames_is_left_out_first(
         session.stop()
         regulator.end()
         seen = session.read()
-    (nic,) = aim.followed
+    (nic,) = nics
     tables = nic.of(seen).tables()
     suppression.whole(regulator, seen.seconds).apply(nic.name, tables)
     left = {row["item"] for row in tables["ledger"] if row["kind"] == "left out"}

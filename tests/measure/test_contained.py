@@ -20,7 +20,7 @@ from qtrace.cli.symbols import command
 from qtrace.errors import MissingPrerequisite
 from qtrace.lab.link.connection import Network, open_network
 from qtrace.measure.attacher import Attacher
-from qtrace.measure.qemu_process import target_binary
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Cell, Direction
 from qtrace.store.index import Index
 from qtrace.trace.session.engine import open_engine
@@ -50,7 +50,7 @@ def test_it_is_another_program_at_the_same_path(contained: Network) -> None:
     pid = contained.guest.pid
     assert Path(f"/proc/{pid}/exe").readlink() == Path("/usr/bin", PROGRAM)
     assert Path(f"/proc/{pid}/ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink()
-    assert build_id(target_binary(pid)) != build_id(Path("/usr/bin", PROGRAM))
+    assert build_id(QemuProcess(pid).program) != build_id(Path("/usr/bin", PROGRAM))
 
 
 # Back ends: the receive callback and what watches the descriptor. NICs: the receive callback and what sends,

@@ -17,9 +17,9 @@ from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import Network, open_network
 from qtrace.measure.attacher import Attacher
 from qtrace.measure.instruments.cpu_functions import UNKNOWN, function_rows
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Cell
 from qtrace.store.index import Index
-from qtrace.trace.qemu.target import Target
 
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
 
@@ -52,7 +52,7 @@ def test_samples_are_the_cpu_time_that_the_kernel_has_counted(
     assert not {place.thread for place in samples} - threads.keys()
 
     names = {tid: used.name for tid, used in threads.items()}
-    rows = function_rows(samples, HERTZ, names, Target(pid).files(), index)
+    rows = function_rows(samples, HERTZ, names, QemuProcess(pid, index=index))
     assert sum(row["samples"] for row in rows) == taken and all(row["hertz"] == HERTZ for row in rows)
     found = Counter(row["function"] for row in rows)
     assert found["[kernel]"]

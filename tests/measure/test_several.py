@@ -22,8 +22,7 @@ from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.guest import find_qemu
 from qtrace.lab.link.connection import Network, open_network
 from qtrace.lab.link.tap import open_queues
-from qtrace.measure.network_clients import clients_of
-from qtrace.measure.qemu_process import target_binary
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.store.index import Index
 from qtrace.store.run import RunReader
 from qtrace.trace.qemu.net_clients import NetClient
@@ -65,7 +64,7 @@ def network(index: Index) -> Iterator[Network]:
 
 
 def test_the_memory_says_what_the_monitor_says(network: Network, index: Index) -> None:
-    clients = clients_of(network.guest.pid, find_qemu().resolve(), index)()
+    clients = QemuProcess(network.guest.pid, index=index).clients()
     said = str(network.guest.qmp("human-monitor-command", **{"command-line": "info network"}))
     told = re.findall(r"^(?: \\ )?(\w+): index=(\d+),type=([\w-]+)", said, re.MULTILINE)
     assert sorted((c.name, str(c.queue), c.driver) for c in clients) == sorted(told) and len(told) == 10
@@ -126,7 +125,7 @@ def test_cards_that_come_and_go_disturb_no_other(network: Network, index: Index)
     assert process.stdout
     network.guest.qmp("netdev_add", type="user", id="net7")
     network.guest.qmp("device_add", driver="virtio-net-pci", netdev="net7", id="nic7", romfile="")
-    read = clients_of(network.guest.pid, find_qemu().resolve(), index)
+    read = QemuProcess(network.guest.pid, index=index).clients
     assert any(client.name == "nic7" for client in read())
     assert frames_from(network, "eth1", 30) == 30
     assert frames_from(network, "eth0", 40) == 40
@@ -210,7 +209,7 @@ def _ready(process: subprocess.Popen[bytes], index: Index) -> list[NetClient]:
     deadline = time.monotonic() + 30
     while True:
         try:
-            clients = clients_of(process.pid, target_binary(process.pid), index)()
+            clients = QemuProcess(process.pid, index=index).clients()
             if len(clients) == 6 and all(client.peer for client in clients):
                 return clients
         except TargetError:

@@ -10,10 +10,9 @@ from typing import Any
 from qtrace.measure.instruments.copies import Copied
 from qtrace.measure.instruments.cpu_functions import function_rows
 from qtrace.measure.instruments.retransmissions import Retransmitted
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.progress import Progress
-from qtrace.store.index import Index
 from qtrace.trace.instruments.frame_samples import sample_rows
-from qtrace.trace.qemu.target import Target
 from qtrace.trace.session.level import Level
 from qtrace.trace.session.session import Session
 from qtrace.trace.session.snapshot import Snapshot
@@ -29,20 +28,17 @@ class Instruments:
     def __init__(
         self,
         session: Session,
-        pid: int,
-        index: Index,
+        process: QemuProcess,
         cpu_hertz: int,
         sample: int,
         level: Level = Level.STAGES,
     ) -> None:
-        self._index = index
-        self._files = Target(pid).files() if cpu_hertz else {}  # the process may have ended when it is asked
+        self._process = process
         self._cpu = session.sample_cpu(cpu_hertz) if cpu_hertz else None
         self._frames = session.sample_frames(sample) if sample else None
         self._inside: list[Copied | Retransmitted] = []
         if level is Level.FULL:
-            files = Target(pid).libraries()
-            self._inside = [kind(session, index, files) for kind in (Copied, Retransmitted)]
+            self._inside = [kind(session, process) for kind in (Copied, Retransmitted)]
         self._asked = False
 
     def conditions(self) -> dict[str, str]:
@@ -67,7 +63,7 @@ class Instruments:
         if self._cpu and first:
             progress.step("naming the functions that were sampled")
             samples = self._cpu.samples()
-            found["cpu_functions"] = function_rows(samples, self._cpu.hertz, names, self._files, self._index)
+            found["cpu_functions"] = function_rows(samples, self._cpu.hertz, names, self._process)
         for one in self._inside:
             for name, rows in one.tables(snapshot, owners).items():
                 found.setdefault(name, []).extend(rows)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
-from qtrace.measure.attacher import Placement
+from qtrace.measure.placement import Placement
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Direction, Role
 from qtrace.probes.qemu_copies import COPIES, FAMILY, SPACE, Copying
 from qtrace.store.index import Index
@@ -22,12 +22,12 @@ _INLINE_NOTE = "memcpy in a caller's body (headers of a constant size), and what
 
 
 class Copied:
-    """Attached to a session; `files` are the program's and its libraries'. Raises BinaryError."""
+    """Attached to a session on the process. Raises BinaryError."""
 
-    def __init__(self, session: Session, index: Index, files: list[Path]) -> None:
+    def __init__(self, session: Session, process: QemuProcess) -> None:
+        index, placement = process.index, process.placement
         struct, _, field = SPACE.partition(".")
         space = index.offsets(struct).get(field)
-        placement = Placement(index, files)
         places = [_place(function, index, placement, space) for function in COPIES]
         placement.save()
         self._counter: CopyCounter = session.count_copies(places, space or 0)

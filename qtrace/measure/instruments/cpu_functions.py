@@ -10,6 +10,7 @@ from typing import Any
 from qtrace.binary.symbols.names import FunctionNames
 from qtrace.errors import BinaryError
 from qtrace.index.definitions import defined_functions, tcg_helper_names
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.store.index import Index
 from qtrace.trace.instruments.cpu_samples import CpuPlace
 
@@ -22,23 +23,23 @@ def function_rows(
     samples: Mapping[CpuPlace, int],
     hertz: int,
     threads: Mapping[int, str],
-    files: Mapping[str, Path],
-    index: Index,
+    process: QemuProcess,
 ) -> list[dict[str, Any]]:
     """One row a thread and function, the most frequent first.
 
-    `threads`: id -> name; `files`: what the process calls a mapped file -> where it can be read, the program
-    first (`Target.files`).
+    `threads`: id -> name.
 
     `file` is the function's in QEMU's tree where it is known, else the name of the binary. A function without
     a name is UNKNOWN, with the named ones that it lies between.
     """
     names: dict[str, FunctionNames | None] = {}
     counts: dict[tuple[int, str, str], int] = {}
-    program = next(iter(files), "")
+    files = process.files
+    program = next(iter(files))
     for place, count in samples.items():
         if place.file not in names:
-            names[place.file] = _names(files.get(place.file), index if place.file == program else None)
+            index = process.index if place.file == program else None
+            names[place.file] = _names(files.get(place.file), index)
         function, file = _function(place, names[place.file])
         key = (place.thread, function, file)
         counts[key] = counts.get(key, 0) + count

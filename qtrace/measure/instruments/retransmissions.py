@@ -9,10 +9,9 @@ from typing import Any
 
 from qtrace.binary.symbols.named_bodies import bodies_named
 from qtrace.errors import BinaryError
-from qtrace.measure.attacher import Placement
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Symbol
 from qtrace.probes.slirp_tcp import CALLERS, FAMILY, FIELDS, KINDS, SENDS, name_in_library
-from qtrace.store.index import Index
 from qtrace.trace.instruments.slirp_tcp_counter import AgainPlace
 from qtrace.trace.session.session import Session
 from qtrace.trace.session.snapshot import Snapshot
@@ -25,12 +24,13 @@ _VERSION = re.compile(r"^\s*version\s*:\s*'([0-9.]+)'", re.MULTILINE)  # in its 
 
 
 class Retransmitted:
-    """Attached to a session; `files` are the program's and its libraries'."""
+    """Attached to a session on the process."""
 
-    def __init__(self, session: Session, index: Index, files: list[Path]) -> None:
+    def __init__(self, session: Session, process: QemuProcess) -> None:
+        index = process.index
         rows = [row for row in index.function(SENDS) if index.library_of(row.file)]
         self._file, self._line = (rows[0].file, rows[0].line) if rows else ("", 0)
-        self._counter = session.count_sent_again(_place(index, files))
+        self._counter = session.count_sent_again(_place(process))
 
     def tables(self, snapshot: Snapshot, owners: Collection[int]) -> dict[str, list[dict[str, Any]]]:
         """`retransmissions` of these owners in the window that has ended, and `ledger` rows."""
@@ -58,8 +58,9 @@ class Retransmitted:
         return {"retransmissions": rows, "ledger": missing}
 
 
-def _place(index: Index, files: list[Path]) -> AgainPlace:
-    library = next((path for path in files if path.name.startswith(f"{_LIBRARY}.")), None)
+def _place(process: QemuProcess) -> AgainPlace:
+    index = process.index
+    library = next((path for path in process.files.values() if path.name.startswith(f"{_LIBRARY}.")), None)
     if library is None:
         return AgainPlace(reason=f"the process has no {_LIBRARY}")
     fields = {}
@@ -76,9 +77,8 @@ def _place(index: Index, files: list[Path]) -> AgainPlace:
         names = [name_in_library(function) for function in CALLERS.values()]
         body, callers = bodies_named(library, name_in_library(SENDS), names)
         symbol = Symbol(SENDS, "", body.address, body.first, "string", name_in_library(SENDS))
-        placement = Placement(index, files)
-        entry = placement.entry(library, symbol, FAMILY.points[0].arguments)
-        placement.save()
+        entry = process.placement.entry(library, symbol, FAMILY.points[0].arguments)
+        process.placement.save()
     except (BinaryError, OSError) as exc:
         return AgainPlace(reason=str(exc))
     ends = {name: (caller.first, caller.end) for name, caller in zip(CALLERS, callers, strict=True)}

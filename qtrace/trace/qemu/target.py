@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
-import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,22 +43,29 @@ class Mapping:
 
 
 class Target:
-    """A running process. Raises TargetError where it is gone or out of reach."""
+    """A running process, held from here on: one that is given its pid later is never taken for it.
+
+    `started` is when it began, in clock ticks since boot (proc(5)). Raises TargetError where it is gone or
+    out of reach.
+    """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._proc = Path("/proc", str(pid))
-        _, self._born = self._state()
-        if Path("/proc", str(pid), "status").read_text().split("Tgid:")[1].split()[0] != str(pid):
-            raise TargetError(f"{pid} is a thread, not a process", hint="give the process's id")
+        try:
+            group = (self._proc / "status").read_text().split("Tgid:")[1].split()[0]
+            if group != str(pid):
+                raise TargetError(f"{pid} is a thread, not a process", hint="give the process's id")
+            self._held = os.pidfd_open(pid)
+            weakref.finalize(self, os.close, self._held)
+            self.started = int((self._proc / "stat").read_text().rpartition(")")[2].split()[19])
+        except OSError as exc:
+            raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
+        self.require()
 
     def alive(self) -> bool:
         """Whether it still runs: neither a zombie nor another process that was given its pid."""
-        try:
-            state, born = self._state()
-        except TargetError:
-            return False
-        return born == self._born and state not in ("Z", "X")
+        return not self._ends(0)
 
     def require(self) -> None:
         """Raise TargetError unless it still runs."""
@@ -66,19 +74,13 @@ class Target:
 
     def wait(self, seconds: float) -> None:
         """Until the time is up, or the process has ended."""
-        deadline = time.monotonic() + seconds
-        try:
-            descriptor = os.pidfd_open(self.pid)
-        except OSError:  # it has ended
-            return
-        try:
-            # Alive after the descriptor was made: it is that of our process, not of one with its pid.
-            if self.alive() and (left := deadline - time.monotonic()) > 0:
-                ended = select.poll()
-                ended.register(descriptor, select.POLLIN)
-                ended.poll(1000 * left)
-        finally:
-            os.close(descriptor)
+        self._ends(seconds)
+
+    def _ends(self, seconds: float) -> bool:
+        """Whether it has ended by then; the descriptor is readable from that moment on (pidfd_open(2))."""
+        ended = select.poll()
+        ended.register(self._held, select.POLLIN)
+        return bool(ended.poll(max(0, math.ceil(1000 * seconds))))
 
     def address_of(self, binary: Path, offset: int) -> int:
         """Where the byte at `offset` of the file `binary` is in the process's memory.
@@ -170,14 +172,6 @@ class Target:
                     int(switches["nonvoluntary_ctxt_switches"]),
                 )
         return found
-
-    def _state(self) -> tuple[str, str]:
-        """(state, clock ticks since boot at which it began), as proc(5) has them in `stat`."""
-        try:
-            fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
-            return fields[0], fields[19]
-        except OSError as exc:
-            raise TargetError(f"there is no process {self.pid}", hint="see 'pgrep -a qemu'") from exc
 
     def _listed(self, folder: str) -> Iterator[Path]:
         try:

@@ -43,14 +43,14 @@ class Engine:
     @contextlib.contextmanager
     def attach(
         self,
-        pid: int,
+        target: Target,
         probes: Sequence[Probe],
         layout: Mapping[str, int],
         unplaced: Sequence[tuple[Probe, str]] = (),
         clients: Clients | None = None,
         paths: Sequence[Path] = (),
     ) -> Iterator[Session]:
-        """Attach to process `pid`; everything is detached when the block ends.
+        """Attach to the process `target`; everything is detached when the block ends.
 
         `layout` gives the offsets of `layout.FIELDS`; `unplaced` are the stages that the plan
         could not place, with the reason; `clients` tells the process's network clients as they are now, and
@@ -61,7 +61,7 @@ class Engine:
         if self._session is not None:
             raise TraceError("this engine traces a process already", hint="end its session first")
         session = Session(
-            self._module, Target(pid), tuple(probes), Layout(layout), tuple(unplaced), clients, tuple(paths)
+            self._module, target, tuple(probes), Layout(layout), tuple(unplaced), clients, tuple(paths)
         )
         self._session = session
         try:

@@ -111,6 +111,7 @@ class Session:
             self._module, self._paths, [stage.probe for stage in self._stages], attached
         )
         self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
+        self._target.require()  # so all of it was put on this process
 
     def close(self) -> None:
         """Detach everything. `Engine.attach` calls it."""

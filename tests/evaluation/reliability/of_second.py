@@ -21,7 +21,7 @@ from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.guest import QEMU_UID
 from qtrace.lab.host.owned import private_dir
 from qtrace.lab.link.connection import open_network
-from qtrace.measure.attacher import Placement
+from qtrace.measure.placement import Placement
 from qtrace.trace.qemu.target import Target
 
 _GROUP = "a second tool"

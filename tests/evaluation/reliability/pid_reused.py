@@ -1,12 +1,12 @@
-"""Runs in a pid namespace of its own: one QEMU ends, the next gets its pid; what the tracer's target says."""
+"""Runs in a pid namespace of its own: one QEMU ends, the next gets its pid; what the tracer says then."""
 
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from qtrace.errors import TargetError
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.trace.qemu.target import Target
 
 
@@ -14,24 +14,16 @@ def start(program: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([program, "-machine", "none", "-display", "none", "-nodefaults", "-S"])
 
 
-def _tick() -> int:
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
-
-
 def main() -> None:
     program = sys.argv[1]
     first = start(program)
-    born = _tick()
-    target = Target(first.pid)
-    assert target.alive()
+    process, target = QemuProcess(first.pid), Target(first.pid)
+    assert target.alive() and process.version[0]
     first.kill()
     began = time.monotonic()
     target.wait(60)  # returns when it has ended, though nobody has reaped it
     assert time.monotonic() - began < 30 and not target.alive()
     first.wait()
-    # /proc has the start in ticks of 1/100 s: a pid that comes again within one is not told apart.
-    while _tick() == born:
-        time.sleep(0.001)
     Path("/proc/sys/kernel/ns_last_pid").write_text(str(first.pid - 1))
     second = start(program)
     try:
@@ -42,6 +34,13 @@ def main() -> None:
         except TargetError as exc:
             said = str(exc)
         target.wait(60)  # and does not wait for the other
+        # What was not asked for before is not asked of the other one.
+        for ask in ("files", "command_line"):
+            try:
+                raise AssertionError(f"{ask} of another process: {getattr(process, ask)}")
+            except TargetError as exc:
+                assert str(exc) == said
+        assert process.tap_counters() == {} and process.tap_names() == {}
         assert second.poll() is None and Target(second.pid).alive()
     finally:
         second.kill()

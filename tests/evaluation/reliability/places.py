@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtrace.measure.probe_list import place_probes
-from qtrace.measure.qemu_process import aim_at
-from qtrace.progress import SILENT
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.trace.qemu.target import Target
 
 __all__ = ["INT3", "Places", "program_exists"]
@@ -29,7 +28,8 @@ class Places:
     @classmethod
     def of(cls, pid: int) -> Places:
         """Where `record` would put uprobes."""
-        placed = place_probes(aim_at(pid, "", "", SILENT, tracing=False))
+        process = QemuProcess(pid)
+        placed = place_probes(process, process.measured(tracing=False))
         spots = {(Path(item.binary), item.offset) for item in placed if item.binary and not item.reason}
         assert spots
         return cls(pid, tuple(sorted(spots)))

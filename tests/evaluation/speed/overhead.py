@@ -36,7 +36,8 @@ from stream import SMALL, TCP, Stream, stream
 from qtrace.index.build import ensure_index
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import open_network
-from qtrace.measure.attacher import Attacher, Placement
+from qtrace.measure.attacher import Attacher
+from qtrace.measure.placement import Placement
 from qtrace.model import Direction, Probe
 from qtrace.model import Path as Walked
 from qtrace.path.walk import walk

@@ -1,0 +1,90 @@
+"""One NIC of a running QEMU that is measured: its paths, its cell in a run, and which counts are its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from qtrace.explain.attached import Attached
+from qtrace.model import Cell
+from qtrace.model import Path as WalkedPath
+from qtrace.path.both_ways import both_ways
+from qtrace.store.index import Index
+from qtrace.trace.qemu.owners import Owner
+from qtrace.trace.session.snapshot import Snapshot
+
+__all__ = ["MeasuredNic", "labelled", "paths_of"]
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True)
+class MeasuredNic:
+    """One NIC and its back end in a running QEMU. `label` tells it from the others, empty where it is the
+    only one; `index` is that of QEMU's source."""
+
+    nic: Attached
+    index: Index
+    label: str = ""
+
+    @property
+    def cell(self) -> Cell:
+        """What a run calls it."""
+        name = _UNSAFE.sub("", self.label)
+        return Cell(
+            self.nic.nic, self.nic.netdev, self.nic.datapath, None, f"live-{name}" if name else "live"
+        )
+
+    @cached_property
+    def paths(self) -> tuple[WalkedPath, ...]:
+        """Both directions. Raises CellError."""
+        return both_ways(self.index, self.nic.nic, self.nic.netdev, self.nic.datapath)
+
+    @property
+    def stages(self) -> set[tuple[str, str]]:
+        """(direction, function) of every step that is measured."""
+        return {
+            (path.direction.value, step.function)
+            for path in self.paths
+            for step in (*path.steps, *path.stages)
+        }
+
+    def owns(self, owner: Owner) -> bool:
+        """Whether what `owner` counts is this NIC's."""
+        if not self.nic.hub:
+            return (owner.netdev, owner.nic) == (self.nic.id, self.nic.nic)
+        if self.nic.id != f"hub{owner.hub}":
+            return False
+        return owner.nic == self.nic.nic if owner.nic else owner.driver == self.nic.driver
+
+    @property
+    def name(self) -> str:
+        """Its label, or its back end's id where it needs none."""
+        return self.label or self.nic.id
+
+    def of(self, seen: Snapshot) -> Snapshot:
+        """What this NIC counted of what the whole process did."""
+        return seen.only([owner.number for owner in seen.owners if self.owns(owner)], self.stages)
+
+    def __str__(self) -> str:
+        vhost = " with vhost" if self.nic.vhost else ""
+        name = f" ({self.label})" if self.label else ""
+        return f"{self.nic.nic} on {self.nic.netdev}{vhost}{name}"
+
+
+def labelled(nics: Sequence[Attached], index: Index) -> list[MeasuredNic]:
+    """Each with a label of its own where there are several."""
+    if len(nics) == 1:
+        return [MeasuredNic(nics[0], index)]
+    ids = [nic.id for nic in nics]
+    # Several back ends on one hub share the hub's name.
+    return [
+        MeasuredNic(nic, index, f"{nic.id}-{nic.netdev}" if ids.count(nic.id) > 1 else nic.id) for nic in nics
+    ]
+
+
+def paths_of(nics: Sequence[MeasuredNic]) -> tuple[WalkedPath, ...]:
+    """Of all these NICs, both directions. Raises CellError."""
+    return tuple(path for nic in nics for path in nic.paths)

@@ -1,0 +1,115 @@
+"""Where the functions of walked paths are in a process's files: index and binary joined."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path as FilePath
+
+from qtrace.binary.code.entry import Entries, Entry
+from qtrace.binary.symbols.symbol_cache import KnownSymbols
+from qtrace.errors import BinaryError
+from qtrace.model import Path, Probe, Symbol
+from qtrace.probes.family import ANY, point_for
+from qtrace.probes.qemu_function import ARGUMENTS, SENDERS
+from qtrace.store.index import Index
+from qtrace.trace.session.level import Level
+from qtrace.trace.session.probe_plan import Unplaced, merge, probes_for
+
+__all__ = ["Placement"]
+
+# The tables whose field tells what a callback's arguments are.
+_TABLES = ("NetClientInfo", "SlirpCb")
+
+
+class Placement:
+    """Where the functions of paths are in the program and the libraries of one process.
+
+    `files` are the program's and the libraries'; `index` is that of the tree which the program was built
+    from.
+    """
+
+    def __init__(self, index: Index, files: Sequence[FilePath]) -> None:
+        self._index = index
+        self._program, *self._libraries = files
+        self._known: dict[FilePath, KnownSymbols] = {}
+        self._entries: dict[FilePath, Entries] = {}
+        self._places: dict[tuple[str, int], Symbol] = {}
+        self._fields = _callback_fields(index)
+        self._probes: dict[tuple[tuple[Path, ...], Level], tuple[list[Probe], list[Unplaced]]] = {}
+
+    def probes(
+        self, paths: Sequence[Path], level: Level = Level.STAGES
+    ) -> tuple[list[Probe], list[Unplaced]]:
+        """Every stage of `paths` as a probe, or among those that cannot be placed, with the reason.
+
+        What was found is remembered for the next process of these files. Raises BinaryError.
+        """
+        key = tuple(paths), level
+        if key not in self._probes:
+            probes, unplaced = merge([probes_for(path, self.locate, self.field_of, level) for path in paths])
+            self._probes[key] = [self._cheapest(probe) for probe in probes], unplaced
+            self.save()
+        return self._probes[key]
+
+    def locate(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
+        """(file, place) of a function; with an empty `file`, or one of a library's, a library defines it."""
+        if file and not self._index.library_of(file):
+            return self._in(self._program, function, file)
+        # slirp_input is in libslirp, vde_send in libvdeplug.
+        wanted = function.split("_")[0]
+        libraries = [path for path in self._libraries if wanted in path.name]
+        return next(filter(None, (self._in(path, function, "") for path in libraries)), None)
+
+    def locate_in_program(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
+        """(file, place) of a function of the program itself; `file` may be empty where it is exported."""
+        return self._in(self._program, function, file)
+
+    def entry(self, path: FilePath, symbol: Symbol, arguments: int) -> Entry:
+        """The cheapest place at the function's entry where its first `arguments` are as they were."""
+        if path not in self._entries:
+            self._entries[path] = Entries(path)
+        return self._entries[path].at(symbol, arguments)
+
+    def save(self) -> None:
+        """Keep what was found for the next process."""
+        for known in self._known.values():
+            known.save()
+        for entries in self._entries.values():
+            entries.save()
+
+    def field_of(self, function: str, file: str) -> str | None:
+        """`Struct.field` of the table of callbacks that holds the function, if one does."""
+        return self._fields.get((function, file))
+
+    def _cheapest(self, probe: Probe) -> Probe:
+        """The same probe at the cheapest place of the function's entry."""
+        symbol = self._places.get((probe.binary, probe.offset))
+        point = point_for(probe.function, probe.kind)
+        if symbol is None or point is None:
+            return probe
+        path = FilePath(probe.binary)
+        arguments = point.arguments if point.function != ANY else ARGUMENTS[probe.rule]
+        arguments = max(arguments, SENDERS.get(probe.function, 0))
+        entry = self.entry(path, symbol, arguments)
+        return replace(probe, offset=entry.offset, stepped=entry.stepped)
+
+    def _in(self, path: FilePath, function: str, file: str) -> tuple[FilePath, Symbol] | None:
+        if path not in self._known:
+            self._known[path] = KnownSymbols(path, self._index if path == self._program else None)
+        with contextlib.suppress(BinaryError):
+            if symbol := self._known[path].locate(function, file):
+                self._places[str(path), symbol.offset] = symbol
+                return path, symbol
+        return None
+
+
+def _callback_fields(index: Index) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    for struct in _TABLES:
+        for _, _, field, what, value, _, _ in index.tables(struct):
+            if what == "function":
+                function = index.function_by_id(int(value))
+                found.setdefault((function.name, function.file), f"{struct}.{field}")
+    return found
