@@ -1,7 +1,7 @@
 /* What every probe shares: the target, where its hits are counted, and how a passage is timed.
  *
  * Everything is aggregated here, in the kernel: one array slot a stage, one log2 histogram an edge.
- * No event leaves the kernel for a frame, unless frames are sampled (samples.bpf.c). Additions are atomic:
+ * No event leaves the kernel for a frame, unless frames are sampled (frame_samples.bpf.c). Additions are atomic:
  * since Linux 6.x a uprobe's program can be preempted in the middle, and an exact count must not lose one.
  *
  * A process may have several NICs and queues; an owner is a pair of network clients (net/net.c), numbered from

@@ -5,12 +5,14 @@ from __future__ import annotations
 from enum import IntFlag
 
 from qtrace.model import Direction
+from qtrace.probes.family import Family
 from qtrace.probes.shared import Key, Loss, Shared
 
 __all__ = [
     "ANY_SLOT",
     "DIRECTIONS",
     "EDGE",
+    "FAMILY",
     "MOST_VECTORS",
     "NO_SLOT",
     "OWNERS",
@@ -64,4 +66,12 @@ SHARED = Shared(
         Loss("EDGES", "passages beyond the histogram map", "edges are incomplete"),
         Loss("THREADS", "threads beyond the thread map", "edges of further threads are missing"),
     ),
+)
+FAMILY = Family(
+    name="common",
+    summary="what the programs of all families share",
+    needs=(),
+    points=(),
+    tables=("owners", "vhost_workers", "last_way", "followed_as"),
+    memories=("latest",),
 )

@@ -51,8 +51,9 @@ class Point:
 class Family:
     """One boundary of the kernel or of QEMU. `needs`: `uprobes`, `kprobes`, `raw tracepoints`, `vhost`.
 
-    `layout` are the structure offsets that its programs read, as `Struct.field`. With `apart` its points
-    measure no stage: an instrument of its own attaches them.
+    `layout` are the structure offsets that its programs read, as `Struct.field`. Of its BPF maps a session
+    empties `tables` when it opens, and `memories`, which hold what one hit tells the next, also whenever
+    counting begins or goes on.
     """
 
     name: str
@@ -60,7 +61,8 @@ class Family:
     needs: tuple[str, ...]
     points: tuple[Point, ...]
     layout: tuple[str, ...] = ()
-    apart: bool = False
+    tables: tuple[str, ...] = ()
+    memories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,17 @@ class Source:
 
     @property
     def name(self) -> str:
-        """As its Python file calls it: `probes/cpu`."""
+        """With its folder: `probes/vhost`."""
         return f"{self.file.parent.name}/{self.file.name.removesuffix('.bpf.c')}"
+
+    def declarations(self) -> str:
+        """What stands before all C texts, so that others can ask for this one: WITH_VHOST is defined."""
+        return f"#define WITH_{self.name.rpartition('/')[2].upper()}\n{self.shared.declarations()}"
 
 
 def families() -> list[Family]:
-    """Every family in this folder, by name. A file without a `FAMILY` is a helper, not a family."""
+    """Every family in this folder, by name. A file without a `FAMILY` is a helper, not a family; one whose
+    family has no points is what the others share."""
     found = []
     for module in pkgutil.iter_modules([str(_HERE)]):
         family = getattr(importlib.import_module(f"qtrace.probes.{module.name}"), "FAMILY", None)
@@ -88,7 +95,7 @@ def families() -> list[Family]:
 
 def point_for(function: str, kind: str) -> Point | None:
     """The point that measures `function`: one that names it, else the one for any uprobe, else None."""
-    points = [point for family in families() if not family.apart for point in family.points]
+    points = [point for family in families() for point in family.points]
     for point in points:
         if point.function == function and any(how == kind for how, _ in point.programs):
             return point
@@ -98,12 +105,16 @@ def point_for(function: str, kind: str) -> Point | None:
 
 
 def sources_in(folder: Path, package: str) -> list[Source]:
-    """Every NAME.bpf.c of a folder, with the `SHARED` of `package`'s module NAME if there is one."""
+    """Every NAME.bpf.c of a folder with a NAME.py beside it, and the `SHARED` of `package`'s module NAME.
+
+    One without belongs to an instrument (qtrace/measure/instruments), which brings it where it is wanted.
+    """
     found = []
     for file in sorted(folder.glob("*.bpf.c")):
         name = file.name.removesuffix(".bpf.c")
-        module = importlib.import_module(f"{package}.{name}") if (folder / f"{name}.py").exists() else None
-        found.append(Source(file, getattr(module, "SHARED", Shared())))
+        if (folder / f"{name}.py").exists():
+            module = importlib.import_module(f"{package}.{name}")
+            found.append(Source(file, getattr(module, "SHARED", Shared())))
     return found
 
 
@@ -118,7 +129,7 @@ def program_text(others: Iterable[Source] = ()) -> str:
     The declarations that are made from Python come first, then common.bpf.c, then the others.
     """
     sources = _all(others)
-    made = [_headed(f"made from {source.name}.py", source.shared.declarations()) for source in sources]
+    made = [_headed(f"made for {source.name}.bpf.c", source.declarations()) for source in sources]
     lost = _headed("made from every `losses`", loss_declarations(losses(others)))
     texts = [_headed(f"{source.name}.bpf.c", source.file.read_text()) for source in sources]
     return "\n".join([*filter(None, made), lost, *texts])

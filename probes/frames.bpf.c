@@ -56,9 +56,18 @@ BPF_PERCPU_HASH(frame_times, u32, u64, 4096); /* EDGE_KEY */
 BPF_HASH(frame_stops, u32, u64, 4096); /* FRAME_STOP_KEY -> frames that stopped there and have not gone on */
 BPF_PERCPU_HASH(frame_waits, u32, u64, 4096); /* as frame_times: from where a frame stopped to where it went on */
 
-static __always_inline struct sampling *sampling_on(void);
+/* One frame in so many is sampled, where frame_samples.bpf.c is among the programs. */
+#ifdef WITH_FRAME_SAMPLES
+static __always_inline u8 sampling_on(void);
 static __always_inline u8 sample_begins(u64 now);
 static __always_inline void sample_hit(u32 slot, u32 group, u64 began, u64 when, u64 frames, u64 bytes);
+static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length);
+#else
+static __always_inline u8 sampling_on(void) { return 0; }
+static __always_inline u8 sample_begins(u64 now) { return 0; }
+static __always_inline void sample_hit(u32 slot, u32 group, u64 began, u64 when, u64 frames, u64 bytes) {}
+static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length) {}
+#endif
 
 /* `number` more frames wait at a stage, or with `number` negative fewer. */
 static __always_inline void frame_stopped(u32 group, u8 slot, u64 number) {

@@ -19,4 +19,5 @@ FAMILY = Family(
             arguments=2,
         ),
     ),
+    tables=("pci_irq_slots", "irq_level"),
 )

@@ -39,8 +39,6 @@ static __always_inline u64 vector_bytes(u64 at, u64 number) {
     return sum;
 }
 
-static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length);
-
 /* The direction of the last stage that this thread has passed. */
 static __always_inline u8 thread_way(void) {
     u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1;

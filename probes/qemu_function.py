@@ -40,4 +40,5 @@ FAMILY = Family(
     needs=("uprobes",),
     points=(Point(ANY, (("uprobe", "on_function"),)),),
     layout=("NetClientState.info", "NetClientInfo.type"),
+    tables=("sites",),
 )

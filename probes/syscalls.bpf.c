@@ -53,14 +53,38 @@ static __always_inline u64 message_bytes(u64 at, u64 number) {
     return sum;
 }
 
+/* Number and arguments of the system call that returns (sys_exit's first argument has its registers). */
+static __always_inline struct entered entered_with(struct bpf_raw_tracepoint_args *ctx) {
+    struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+    struct entered entered = {};
+    bpf_probe_read_kernel(&entered, sizeof(entered), &regs->si);
+    return entered;
+}
+
+/* The class of the descriptor that a system call was given which `does` this; FD_NONE where it takes none. */
+static __always_inline u32 class_of(u32 does, u32 fd) {
+    if (!(does & DOES_FD))
+        return FD_NONE;
+    u32 *known = fd_class.lookup(&fd);
+    return known ? *known : FD_OTHER;
+}
+
+/* Whose a descriptor of that class is. */
+static __always_inline u32 owner_of_descriptor(struct target *target, u32 class, u32 fd) {
+    if (class == FD_NONE || class == FD_OTHER || class == FD_EVENTFD) /* those are no network client's */
+        return UNKNOWN;
+    u32 *known = fd_owner.lookup(&fd);
+    if (known)
+        return *known;
+    return class == FD_STREAM || class == FD_DATAGRAM ? target->sockets : UNKNOWN;
+}
+
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     struct target *target = counted(COUNTS_CALLS);
-    struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
     long result = ctx->args[1];
-    struct entered entered = {};
     if (!target)
         return 0;
-    bpf_probe_read_kernel(&entered, sizeof(entered), &regs->si);
+    struct entered entered = entered_with(ctx);
     u64 number = entered.number, first = entered.first, second = entered.second;
 
     u32 index = number;
@@ -69,19 +93,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
         return 0;
     if (*does & DOES_WAIT)
         frames_rest();
-    u32 class = FD_NONE, owner = UNKNOWN, fd = first;
-    if (*does & DOES_FD) {
-        u32 *known = fd_class.lookup(&fd);
-        class = known ? *known : FD_OTHER;
-        if (class != FD_OTHER && class != FD_EVENTFD) /* those are no network client's */
-            known = fd_owner.lookup(&fd);
-        else
-            known = 0;
-        if (known)
-            owner = *known;
-        else if (class == FD_STREAM || class == FD_DATAGRAM)
-            owner = target->sockets;
-    }
+    u32 fd = first, class = class_of(*does, fd), owner = owner_of_descriptor(target, class, fd);
     if (result >= 0) {
         u32 made = result;
         if (*does & DOES_SOCKET) {

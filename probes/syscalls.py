@@ -84,4 +84,5 @@ FAMILY = Family(
             note="frames are datagrams; what a stream carries is in bytes",
         ),
     ),
+    tables=("fd_class", "fd_owner", "syscall_slots"),
 )

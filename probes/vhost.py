@@ -44,4 +44,6 @@ FAMILY = Family(
             instead=("eventfd_signal_mask",),
         ),
     ),
+    tables=(_TABLE,),
+    memories=("vhost_direction", "vhost_received"),
 )

@@ -69,4 +69,6 @@ FAMILY = Family(
         "VirtQueueElement.out_num",
         "VirtQueueElement.in_num",
     ),
+    tables=(_TABLE,),
+    memories=("popping", "giving"),
 )

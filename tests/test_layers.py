@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Within a large room: its own rooms, from the ground up.
 INSIDE: dict[str, tuple[str, ...]] = {
     "binary": ("file", "code", "recovery", "symbols"),
-    "trace": ("bpf", "qemu", "frames", "instruments", "session", "budget"),
+    "trace": ("bpf", "qemu", "frames", "session", "budget"),
     "lab": ("host", "guest", "link", "mode", "machine", "workload", "reachability"),
 }
 # A feature has one name on all of these floors.

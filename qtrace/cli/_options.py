@@ -13,7 +13,7 @@ from qtrace.errors import OldIndex
 from qtrace.trace.session.level import Level
 
 if TYPE_CHECKING:
-    from qtrace.measure.budgeted_session import Effort
+    from qtrace.measure.effort import Effort
     from qtrace.store.index import Index
 
 __all__ = ["budget_option", "effort_of", "flag_errors", "index_option", "level_option", "named_index"]
@@ -48,7 +48,7 @@ budget_option = click.option(
 
 def effort_of(level: str, budget: str) -> Effort:
     """The effort that --level and --max-overhead ask for. Raises click.BadParameter."""
-    from qtrace.measure.budgeted_session import Effort
+    from qtrace.measure.effort import Effort
     from qtrace.trace.budget.overhead_budget import Budget, default_budget
 
     try:

@@ -38,11 +38,14 @@ def command(pid: int | None, netdev: str, form: str, index_name: str) -> None:
     if pid is not None:
         _of_process(pid, netdev, form, index_name)
         return
+    from qtrace.measure.instrument_registry import instruments
     from qtrace.probes import families
     from qtrace.trace.bpf.prerequisites import why_not
 
     rows: list[dict[str, Any]] = []
-    for family in families():
+    found = [family for family in families() if family.points]
+    found += [entry.family for entry in instruments().values()]
+    for family in sorted(found, key=lambda family: family.name):
         reason = why_not(family.needs)
         rows.append(
             {

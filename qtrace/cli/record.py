@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from qtrace.cli._options import budget_option, effort_of, index_option, level_op
 __all__ = ["command"]
 
 _FIRST = ("suppressed", "left out")
-_FUNCTIONS = 8  # shown of those that were sampled
 
 
 @click.command(
@@ -84,16 +83,14 @@ def command(
     from qtrace.measure.qemu_process import QemuProcess
     from qtrace.measure.record import record_process
 
-    effort = effort_of(level, budget)
+    effort = replace(effort_of(level, budget), cpu_hertz=cpu_hertz, sample=sample or 0)
     progress = ConsoleProgress()
     try:
         process = QemuProcess(pid, index_name, progress)
         nics = process.measured(netdev)
         progress.done(f"{process}: {', '.join(map(str, nics))}")
         folder = (output or Path("runs") / f"{pid}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
-        live = record_process(
-            process, nics, duration, folder, progress, sys.argv[1:], cpu_hertz, sample or 0, effort
-        )
+        live = record_process(process, nics, duration, folder, progress, sys.argv[1:], effort)
         progress.done(f"{live.snapshot.seconds:.1f} s counted; run: {folder}")
     finally:
         progress.close()
@@ -111,6 +108,8 @@ def command(
 
 
 def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
+    from qtrace.measure.instrument_registry import instruments
+
     for row in tables["ledger"]:
         if row["kind"] in _FIRST:
             click.echo(f"NOT EXACT: {row['kind']}: {plain(row['item'])} ({plain(row['note'])})")
@@ -137,8 +136,9 @@ def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
         dropped = row["tx_dropped"] + row["rx_dropped"]
         said = f"the tap {plain(row['device'])} itself: {received:,} frames from the guest, {sent:,} to it"
         click.echo(said + (f", {dropped:,} dropped" if dropped else ""))
-    _print_inside(tables)
-    _print_functions(tables.get("cpu_functions", []))
+    for entry in instruments().values():
+        for line in entry.lines(tables):
+            click.echo(plain(line))
     for row in tables["ledger"]:
         if row["kind"] != "unattached" and row["kind"] not in _FIRST:
             click.echo(f"{row['kind']}: {plain(row['item'])}: {row['count']:,} ({plain(row['note'])})")
@@ -152,42 +152,3 @@ def _how_exact(row: dict[str, Any]) -> str:
     half = row.get(f"{name}_error")
     error = f" ± {100 * half / row[name]:.1f} %" if half is not None and row[name] else ""
     return f"  {name}{error}, observed {row['observed']:.0%} of the time"
-
-
-def _print_inside(tables: dict[str, list[dict[str, Any]]]) -> None:
-    """Copies by direction and function, and the retransmissions of libslirp."""
-    copies = [row for row in tables.get("copies", []) if row["attached"]]
-    for way in ("tx", "rx"):
-        mine = [row for row in copies if row["direction"] == way]
-        first = [row for row in mine if row["function"] == mine[0]["function"]]  # a row a queue
-        frames, carried = (sum(row[name] for row in first) for name in ("frames", "frame_bytes"))
-        total = sum(row["bytes"] for row in mine)
-        if not frames and not total:
-            continue
-        ratio = f", {total / carried:.2f} for each byte carried" if carried else ""
-        click.echo(f"{way} copied: {total:,} bytes, {frames:,} frames handed over{ratio}")
-        for row in mine:
-            if row["calls"]:
-                where = f"{row['file']}:{row['line']}" if row["file"] else ""
-                each = f"{row['bytes'] / row['frames']:>12,.1f} a frame" if row["frames"] else ""
-                line = f"   {row['function']:<28}{where:<22}{row['calls']:>12,}{row['bytes']:>16,}{each}"
-                click.echo(plain(line))
-    again = [row for row in tables.get("retransmissions", []) if row["attached"]]
-    if again:
-        parts = ", ".join(f"{row['count']:,} {row['kind']}" for row in again)
-        click.echo(plain(f"libslirp's TCP sent again to the guest: {parts}"))
-
-
-def _print_functions(rows: list[dict[str, Any]]) -> None:
-    from qtrace.analyses.methods.stats import proportion
-
-    counts: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        counts[row["function"], row["file"]] += row["samples"]
-    if not (total := counts.total()):
-        return
-    click.echo(f"CPU time, {total:,} samples, {total / rows[0]['hertz']:.2f} s:")
-    for (function, file), count in counts.most_common(_FUNCTIONS):
-        share = proportion(count, total)
-        ends = f"({100 * share.low:.1f} to {100 * share.high:.1f} %)"
-        click.echo(plain(f"   {100 * share.mean:5.1f} % {ends:<18}{function:<35} {file}"))

@@ -5,31 +5,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from qtrace.errors import TraceError
 from qtrace.measure.attacher import attach
+from qtrace.measure.effort import Effort
 from qtrace.measure.measured_nic import MeasuredNic, paths_of
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.scaling import Suppression, Unseen
 from qtrace.progress import Progress
 from qtrace.trace.bpf.calibrate import ASSUMED, Cost
-from qtrace.trace.budget.overhead_budget import UNLIMITED, Budget
 from qtrace.trace.budget.regulator import Regulator
 from qtrace.trace.session.engine import Engine
-from qtrace.trace.session.level import Level
 from qtrace.trace.session.session import Session
 from qtrace.trace.session.snapshot import Snapshot
 
-__all__ = ["Effort", "Regulated", "regulated"]
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is measured, and the share of a processor that it may take."""
-
-    level: Level = Level.STAGES
-    budget: Budget = UNLIMITED
+__all__ = ["Regulated", "regulated"]
 
 
 class Regulated:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qtrace.analyses.methods.histogram import quantile
-from qtrace.measure.budgeted_session import Effort, regulated
+from qtrace.measure.budgeted_session import regulated
 from qtrace.measure.drops import Drops, DropWatch
+from qtrace.measure.effort import Effort
 from qtrace.measure.measured_nic import MeasuredNic
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.scaling import Scaled, Unseen

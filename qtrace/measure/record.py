@@ -10,15 +10,15 @@ from typing import Any
 from qtrace import __version__
 from qtrace.conditions import conditions
 from qtrace.explain.attached import accelerator_of
-from qtrace.measure.budgeted_session import Effort, Regulated, regulated
-from qtrace.measure.instruments.all import Instruments
+from qtrace.measure.budgeted_session import Regulated, regulated
+from qtrace.measure.effort import Effort
+from qtrace.measure.instrument_registry import Instruments, open_full_engine
 from qtrace.measure.measured_nic import MeasuredNic, paths_of
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.virtio_features import negotiated
 from qtrace.proc import Counters
 from qtrace.progress import Progress
 from qtrace.store.run import RunWriter
-from qtrace.trace.session.engine import open_engine
 from qtrace.trace.session.snapshot import Snapshot
 
 __all__ = ["Live", "record_process"]
@@ -44,14 +44,11 @@ def record_process(
     folder: Path,
     progress: Progress,
     command: Sequence[str],
-    cpu_hertz: int = 0,
-    sample: int = 0,
     effort: Effort = _EXACT,
 ) -> Live:
     """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`: a cell a NIC.
 
-    What its threads execute is sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole.
-    `effort` says what is probed and what that may cost.
+    `effort` says what is measured and what that may cost.
 
     Ctrl-C, or the end of the process, ends the window and keeps what was counted. Raises TargetError where
     the process ends before, TraceError, CellError.
@@ -69,12 +66,12 @@ def record_process(
         "paths": list({path: path.to_json() for path in paths_of(nics)}.values()),
     }
     with (
-        open_engine(progress) as engine,
+        open_full_engine(progress) as engine,
         regulated(engine, process, nics, effort, progress) as traced,
         RunWriter.create(folder, meta) as writer,
     ):
         session = traced.session
-        besides = Instruments(session, process, cpu_hertz, sample, effort.level)
+        besides = Instruments(session, process, effort)
         before, taps = process.tap_counters(), process.tap_names()
         traced.start()
         progress.step(f"counting in {process} for {seconds:g} s (Ctrl-C ends it early)")
@@ -105,7 +102,7 @@ def record_process(
                 found.setdefault(name, []).extend(rows)
             writer.add(one.cell.id, 1, True, found)
         said = facts | besides.conditions() | negotiated(snapshot.owners)
-        writer.update(conditions=said | traced.detach(), clock=besides.clock())
+        writer.update(conditions=said | traced.detach(), clock=_clock())
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
 
@@ -116,6 +113,11 @@ def _watch(traced: Regulated, seconds: float) -> None:
     while (left := until - time.monotonic()) > 0 and traced.session.alive():
         traced.regulator.run(min(left, _LOOK))
         traced.session.refresh()
+
+
+def _clock() -> dict[str, int]:
+    """What a sampled frame's time and the wall clock are at one moment, in ns."""
+    return {"monotonic_ns": time.monotonic_ns(), "unix_ns": time.time_ns()}
 
 
 def _ended(process: QemuProcess) -> dict[str, Any]:

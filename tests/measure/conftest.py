@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from qtrace.measure.attacher import Attacher
+from qtrace.measure.instrument_registry import open_full_engine
 from qtrace.store.index import Index
-from qtrace.trace.session.engine import open_engine
 
 
 @pytest.fixture(scope="session")
 def attacher(index: Index) -> Iterator[Attacher]:
-    with open_engine() as engine:
+    with open_full_engine() as engine:
         yield Attacher(engine, index)

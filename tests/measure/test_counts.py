@@ -15,9 +15,9 @@ from frames import frames_to_guest, frames_to_host
 from qtrace.errors import CellError
 from qtrace.lab.link.connection import Network
 from qtrace.measure.attacher import Attacher
+from qtrace.measure.instruments.frame_samples import FrameSamples, sample_rows
 from qtrace.model import Direction
 from qtrace.store.index import Index
-from qtrace.trace.instruments.frame_samples import sample_rows
 
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
 
@@ -155,7 +155,7 @@ def test_frames_that_wait_are_followed_or_said_to_be_ambiguous(traced: Traced) -
 def test_sampled_frames_have_their_own_bytes(traced: Traced) -> None:
     """Without the header that a tap's client may put before them: the address and the size are pktgen's."""
     network, session = traced.network, traced.session
-    sampler = session.sample_frames(1, most=10**6)
+    sampler = session.add(FrameSamples(1, most=10**6))
     snapshot, _ = run_window(traced, frames_to_host)
     probes = [stage.probe for stage in snapshot.stages]
     rows = [

@@ -16,7 +16,7 @@ from qtrace.campaign.brief import make_brief
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import Network, open_network
 from qtrace.measure.attacher import Attacher
-from qtrace.measure.instruments.cpu_functions import UNKNOWN, function_rows
+from qtrace.measure.instruments.cpu_functions import UNKNOWN, CpuFunctions
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Cell
 from qtrace.store.index import Index
@@ -39,7 +39,7 @@ def test_samples_are_the_cpu_time_that_the_kernel_has_counted(
     paths = make_brief([CELL], index, "", ()).paths_of(CELL)
     pid = network.guest.pid
     with attacher.attach(pid, paths) as session:
-        cpu = session.sample_cpu(HERTZ)
+        cpu = session.add(CpuFunctions(QemuProcess(pid, index=index), HERTZ))
         for _ in range(2):  # a window forgets the one before
             session.start()
             frames_to_host(network, 3000)
@@ -52,7 +52,7 @@ def test_samples_are_the_cpu_time_that_the_kernel_has_counted(
     assert not {place.thread for place in samples} - threads.keys()
 
     names = {tid: used.name for tid, used in threads.items()}
-    rows = function_rows(samples, HERTZ, names, QemuProcess(pid, index=index))
+    rows = cpu.rows(samples, names)
     assert sum(row["samples"] for row in rows) == taken and all(row["hertz"] == HERTZ for row in rows)
     found = Counter(row["function"] for row in rows)
     assert found["[kernel]"]
@@ -72,7 +72,7 @@ def test_samples_are_the_cpu_time_that_the_kernel_has_counted(
 def test_what_is_in_no_window_is_not_sampled(network: Network, attacher: Attacher, index: Index) -> None:
     paths = make_brief([CELL], index, "", ()).paths_of(CELL)
     with attacher.attach(network.guest.pid, paths) as session:
-        cpu = session.sample_cpu(HERTZ)
+        cpu = session.add(CpuFunctions(QemuProcess(network.guest.pid, index=index), HERTZ))
         frames_to_host(network, 3000)
         assert not cpu.samples()
 

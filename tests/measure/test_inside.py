@@ -30,8 +30,8 @@ from qtrace.lab.link.connection import Network, open_network
 from qtrace.lab.workload import tcp
 from qtrace.lab.workload.server import serve
 from qtrace.measure.attacher import Attacher
-from qtrace.measure.instruments.copies import Copied
-from qtrace.measure.instruments.retransmissions import Retransmitted
+from qtrace.measure.instruments.copies import Copies
+from qtrace.measure.instruments.retransmissions import Retransmissions
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Direction
 from qtrace.path.walk import walk
@@ -82,7 +82,7 @@ def test_bytes_copied_for_known_frames(nic: str, attacher: Attacher, index: Inde
         open_network(nic, "tap", "qemu", choose_accelerator(), more=more) as network,
         traced(network, attacher, index) as one,
     ):
-        copied = Copied(one.session, QemuProcess(network.guest.pid, index=index))
+        copied = one.session.add(Copies(QemuProcess(network.guest.pid, index=index)))
         for way in Direction:
             window = pass_frames(one, way, SIZE, FRAMES)
             snapshot = one.session.read()
@@ -113,7 +113,7 @@ def test_a_frame_that_is_queued_is_copied_once(attacher: Attacher, index: Index)
         traced(network, attacher, index) as one,
         ThreadPoolExecutor(1) as pool,
     ):
-        copied = Copied(one.session, QemuProcess(network.guest.pid, index=index))
+        copied = one.session.add(Copies(QemuProcess(network.guest.pid, index=index)))
 
         def queued() -> dict[str, Any]:
             snapshot = one.session.read()
@@ -151,7 +151,7 @@ def user(index: Index) -> Iterator[Network]:
         yield network
 
 
-def again_in(session: Session, again: Retransmitted) -> dict[str, int]:
+def again_in(session: Session, again: Retransmissions) -> dict[str, int]:
     snapshot = session.read()
     rows = again.tables(snapshot, [owner.number for owner in snapshot.owners])["retransmissions"]
     assert [row["note"] for row in rows if not row["attached"]] == []
@@ -163,7 +163,7 @@ def test_what_libslirp_sends_again(user: Network, attacher: Attacher, index: Ind
     guest's link is down."""
     with traced(user, attacher, index) as one:
         session = one.session
-        again = Retransmitted(session, QemuProcess(user.guest.pid, index=wide))
+        again = session.add(Retransmissions(QemuProcess(user.guest.pid, index=wide)))
         session.start()
         tcp.tcp(user, Direction.RX, 1)
         session.stop()
@@ -202,7 +202,7 @@ def test_what_libslirp_sends_again(user: Network, attacher: Attacher, index: Ind
 
 def test_an_index_without_the_library_says_so(user: Network, attacher: Attacher, index: Index) -> None:
     with traced(user, attacher, index) as one:
-        again = Retransmitted(one.session, QemuProcess(user.guest.pid, index=index))
+        again = one.session.add(Retransmissions(QemuProcess(user.guest.pid, index=index)))
         one.session.start()
         one.session.stop()
         snapshot = one.session.read()

@@ -20,6 +20,7 @@ from qtrace.campaign.brief import make_brief
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import Network, open_network
 from qtrace.measure.attacher import Attacher
+from qtrace.measure.instruments.frame_samples import FrameSamples
 from qtrace.model import Cell
 from qtrace.store.index import Index
 from qtrace.store.run import RunReader, RunWriter
@@ -103,7 +104,7 @@ def test_a_rate_is_kept_and_what_is_passed_over_is_counted(
     cell = Cell("virtio-net-pci", "tap", "qemu", None, "rr")
     paths = make_brief([cell], index, "", ()).paths_of(cell)
     with attacher.attach(network.guest.pid, paths) as session:
-        sampler = session.sample_frames(3, most=5)
+        sampler = session.add(FrameSamples(3, most=5))
         session.start()
         assert frames_to_host(network, FRAMES) == FRAMES
         network.settle()

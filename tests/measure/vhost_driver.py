@@ -16,6 +16,7 @@ from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import open_network
 from qtrace.lab.link.tap import open_queues
 from qtrace.measure.attacher import Attacher
+from qtrace.measure.instrument_registry import instruments, open_full_engine
 from qtrace.model import Cell
 from qtrace.probes import families
 from qtrace.proc import vhost_workers
@@ -24,7 +25,7 @@ from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.calibrate import ASSUMED
 from qtrace.trace.budget.overhead_budget import Budget
 from qtrace.trace.budget.regulator import Regulator, Window
-from qtrace.trace.session.engine import Engine, open_engine
+from qtrace.trace.session.engine import Engine
 
 FRAMES = 1009
 # Device in the guest, netdev, queue, frames.
@@ -34,7 +35,7 @@ QUEUES = (("eth0", "net0", 0, 17), ("eth1", "net1", 0, 31), ("eth1", "net1", 1, 
 def main() -> None:
     brief = Brief.load(Path(sys.argv[1]))
     answer: dict[str, object] = {}
-    with open_engine() as engine:
+    with open_full_engine() as engine:
         load_all(engine)
         answer["instead"] = [
             refusal(engine, "qtrace_has_none", ("qtrace_has_none_either", "eventfd_signal")),
@@ -101,7 +102,8 @@ def limited(network, session) -> object:  # type: ignore[no-untyped-def]
 
 def load_all(engine: Engine) -> None:
     """Have this kernel's verifier, which is stricter than newer ones, accept every program at a function."""
-    points = [point for family in families() for point in family.points]
+    every = [*families(), *(entry.family for entry in instruments().values())]
+    points = [point for family in every for point in family.points]
     programs = {name for point in points for kind, name in point.programs if kind != "raw_tracepoint"}
     for name in sorted(programs):
         engine._module.load_func(name.encode(), engine._module.KPROBE)

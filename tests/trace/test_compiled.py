@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from modules import Make
 
+from qtrace.measure.instrument_registry import instruments
 from qtrace.probes import program_text
 from qtrace.trace.bpf.compiled import typed_library
 
+SOURCES = [entry.source for entry in instruments().values()]
 pytestmark = pytest.mark.needs("root", "bcc")
 TEXT = """
 BPF_HASH(seen, u32, u64, 16);
@@ -44,8 +46,8 @@ def test_what_is_kept_is_what_was_compiled(make: Make, headers: Path | None) -> 
     from bcc import BPF
 
     lib = typed_library()
-    compiled, first = make(program_text(), headers)
-    again, second = make(program_text(), headers)
+    compiled, first = make(program_text(SOURCES), headers)
+    again, second = make(program_text(SOURCES), headers)
     assert (first, second) == (False, True)
     count = lib.bpf_num_tables(compiled.module)
     assert count > 30 and lib.bpf_num_tables(again.module) == count
@@ -105,6 +107,6 @@ def test_without_a_cache_the_programs_are_compiled(
 def test_a_module_that_lies_high_in_memory_is_kept(make: Make, headers: Path | None) -> None:
     """What a thread allocates lies beyond 32 bits, where in a small process little else does."""
     with ThreadPoolExecutor(1) as pool:
-        module, _ = pool.submit(make, program_text(), headers).result()
+        module, _ = pool.submit(make, program_text(SOURCES), headers).result()
     assert module.module >> 32
-    assert make(program_text(), headers)[1]
+    assert make(program_text(SOURCES), headers)[1]

@@ -12,6 +12,7 @@ from modules import Make
 
 from qtrace.distribution.debian import fetch_package
 from qtrace.errors import MissingPrerequisite, TraceError
+from qtrace.measure.instrument_registry import instruments
 from qtrace.probes import families, program_text
 from qtrace.trace.bpf.kernel_calls import KPROBE, PERF_EVENT, RAW_TRACEPOINT
 from qtrace.trace.bpf.prerequisites import merge_headers
@@ -19,6 +20,8 @@ from qtrace.trace.bpf.prerequisites import merge_headers
 pytestmark = pytest.mark.needs("root", "bcc")
 
 NEXT = "trixie"
+SOURCES = [entry.source for entry in instruments().values()]
+FAMILIES = [*families(), *(entry.family for entry in instruments().values())]
 KINDS = {"perf_event": PERF_EVENT, "raw_tracepoint": RAW_TRACEPOINT}
 # A register read by half, as the kernel does not allow.
 HALF = """
@@ -110,9 +113,9 @@ def test_every_program_is_accepted_with_the_next_release_s_headers(
     """Linux 6.9 made `cs` of the registers a part of a word."""
     registers = (newer_headers / "arch/x86/include/asm/ptrace.h").read_text()
     assert re.search(r"^\s*u16\s+cs;", registers, re.MULTILINE)
-    module, _ = make(program_text(), newer_headers)
+    module, _ = make(program_text(SOURCES), newer_headers)
     programs = {
-        program: kind for family in families() for point in family.points for kind, program in point.programs
+        program: kind for family in FAMILIES for point in family.points for kind, program in point.programs
     }
     assert len(programs) > 15
     for name, kind in programs.items():

@@ -14,17 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modules import Make
 
+from qtrace.measure.instrument_registry import instruments
+from qtrace.measure.instruments.copies import COPY
+from qtrace.measure.instruments.retransmissions import AGAIN, TCP_LAYOUT
 from qtrace.probes import Source, losses, program_text, sources_in
 from qtrace.probes.common import OWNERS, SIDE, SLOTS, STAGE
 from qtrace.probes.frames import GROUP
-from qtrace.probes.qemu_copies import COPY
 from qtrace.probes.shared import Key, Loss, Shared
-from qtrace.probes.slirp_tcp import AGAIN, CALLERS, FIELDS
 from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.qemu.layout import FIELDS as TARGET_FIELDS
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCES = sources_in(ROOT / "probes", "qtrace.probes")
+INSTRUMENTS = [entry.source for entry in instruments().values()]
+SOURCES = [*sources_in(ROOT / "probes", "qtrace.probes"), *INSTRUMENTS]
 KEYS = [key for source in SOURCES for key in source.shared.keys]
 TYPES = (
     "typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32; typedef unsigned long u64;\n"
@@ -77,7 +79,7 @@ def test_a_wrong_value_would_be_seen() -> None:
 
 def test_every_name_is_declared_once() -> None:
     names = [name for source in SOURCES for name in source.shared.values]
-    names += [f"LOST_{loss.name}" for loss in losses()]
+    names += [f"LOST_{loss.name}" for loss in losses(INSTRUMENTS)]
     assert len(names) == len(set(names)) > 40
 
 
@@ -115,13 +117,18 @@ def test_the_kernel_s_maps_are_as_python_takes_them(make: Make, headers: Path | 
     """In the module that was compiled, and in the one that is made from what was kept."""
     asserted = "".join(_as_described(source.shared) for source in SOURCES)
     for kept in (False, True):
-        module, was_kept = make(program_text() + "\n" + asserted, headers)
+        module, was_kept = make(program_text(INSTRUMENTS) + "\n" + asserted, headers)
         assert was_kept is kept
-        sizes = {"counts": STAGE, "frame_parts": STAGE, "copies": COPY, "sent_again": AGAIN}
+        sizes = {"counts": STAGE, "frame_parts": STAGE, "copies": COPY, "retransmissions": AGAIN}
         sizes |= {"frames_waiting": GROUP, "frame_counts": GROUP}
         sizes |= dict.fromkeys(("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots"), SIDE)
         lengths = {table: key.size for table, key in sizes.items()}
-        lengths |= {"places": SLOTS, "followed_as": OWNERS, "last_way": OWNERS, "lost": len(losses())}
+        lengths |= {
+            "places": SLOTS,
+            "followed_as": OWNERS,
+            "last_way": OWNERS,
+            "lost": len(losses(INSTRUMENTS)),
+        }
         assert {name: len(module[name.encode()]) for name in lengths} == lengths
         fields = {name: {field for field, *_ in module[name].Leaf._fields_} for name in _STRUCTS}
         assert fields == _STRUCTS
@@ -138,7 +145,7 @@ _KEYED = {
 }
 _STRUCTS = {
     b"targets": {"tgid", "running", "owners", "sockets", *TARGET_FIELDS},
-    b"slirp_layout": {*FIELDS, *(f"{caller}_{end}" for caller in CALLERS for end in ("begin", "end"))},
+    b"tcp_layout": TCP_LAYOUT,
 }
 
 OWN = """

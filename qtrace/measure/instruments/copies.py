@@ -1,52 +1,130 @@
-"""What QEMU copies on the way of a NIC's frames: where its copying functions are, and the table `copies`."""
+"""Bytes that QEMU copies on the way of a NIC's frames, by function: the run's table `copies`.
+
+The functions are of util/iov.c, of net/queue.c, and the physical memory's DMA (include/sysemu/dma.h).
+
+Not among them is what has no function of its own: memcpy, and iov_to_buf where its size is a constant
+(include/qemu/iov.h), which is how headers are copied.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import ctypes
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
-from qtrace.measure.placement import Placement
+from qtrace.errors import TargetError, TraceError
+from qtrace.measure.effort import Effort
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Direction, Role
-from qtrace.probes.qemu_copies import COPIES, FAMILY, SPACE, Copying
-from qtrace.store.index import Index
-from qtrace.trace.instruments.copy_counter import CopyCounter, CopyPlace
-from qtrace.trace.session.session import Session
+from qtrace.probes.common import DIRECTIONS, OWNERS
+from qtrace.probes.family import Family, Point
+from qtrace.probes.shared import Key, Shared
+from qtrace.store.run import Tables
+from qtrace.trace.bpf.tally import Tally
+from qtrace.trace.session.instrument import Tracing
+from qtrace.trace.session.level import Level
 from qtrace.trace.session.snapshot import Count, Snapshot
 
-__all__ = ["Copied"]
+__all__ = ["COPY", "FAMILY", "SHARED", "Copies", "instrument", "lines"]
 
+_MOST_SITES = 8
+# `copies`: an array with one place for each function, direction and owner.
+COPY = Key("COPY_INDEX", owner=OWNERS, direction=len(DIRECTIONS), number=_MOST_SITES)
+_PROGRAM, _ARGUMENTS = "on_copy", 5
+# Where a PCI device's own address space is: it tells whose the DMA is.
+_SPACE = "PCIDevice.bus_master_as"
 # What is never counted, whatever the binary.
 _INLINE = "copies without a function of their own"
 _INLINE_NOTE = "memcpy in a caller's body (headers of a constant size), and what a library copies inside"
 
 
-class Copied:
-    """Attached to a session on the process. Raises BinaryError."""
+class Copying(IntEnum):
+    """What a copying function is given."""
 
-    def __init__(self, session: Session, process: QemuProcess) -> None:
-        index, placement = process.index, process.placement
-        struct, _, field = SPACE.partition(".")
-        space = index.offsets(struct).get(field)
-        places = [_place(function, index, placement, space) for function in COPIES]
-        placement.save()
-        self._counter: CopyCounter = session.count_copies(places, space or 0)
+    DMA = 0
+    VECTOR = 1
+    QUEUED = 2
+    QUEUED_VECTOR = 3
 
-    def tables(self, snapshot: Snapshot, owners: Collection[int]) -> dict[str, list[dict[str, Any]]]:
+
+# Function -> what it is given. iov_copy copies vectors, no bytes. All DMA of PCI devices with a buffer goes
+# by address_space_rw (include/sysemu/dma.h), which may or may not call its two parts: these are not counted.
+_COPIES = {
+    "address_space_rw": Copying.DMA,
+    "iov_to_buf_full": Copying.VECTOR,
+    "iov_from_buf_full": Copying.VECTOR,
+    "qemu_net_queue_append": Copying.QUEUED,
+    "qemu_net_queue_append_iov": Copying.QUEUED_VECTOR,
+}
+SHARED = Shared(enums={"COPY": Copying}, keys=(COPY,))
+FAMILY = Family(
+    name="copies",
+    summary="entry of QEMU's functions that copy bytes: calls and bytes of frames, at the level full",
+    needs=("uprobes",),
+    points=tuple(Point(function, (("uprobe", _PROGRAM),), arguments=_ARGUMENTS) for function in _COPIES),
+    layout=(_SPACE, "NetClientState.info", "NetClientInfo.type"),
+    tables=("copy_sites",),
+)
+
+
+def instrument(process: QemuProcess, effort: Effort) -> Copies | None:
+    """At the level full."""
+    return Copies(process) if effort.level is Level.FULL else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A function of `_COPIES`: where it stands in the source (`line` 0: not indexed), and the byte `offset`
+    of the file `binary` where it is probed; `reason` is why it is not, or empty."""
+
+    function: str
+    file: str
+    line: int
+    binary: str = ""
+    offset: int = 0
+    reason: str = ""
+
+
+class Copies:
+    """Counts calls and bytes by owner, direction and function."""
+
+    family = FAMILY
+
+    def __init__(self, process: QemuProcess) -> None:
+        struct, _, field = _SPACE.partition(".")
+        self._space = process.index.offsets(struct).get(field)
+        self._places = [_place(function, process, self._space) for function in _COPIES]
+        process.placement.save()
+
+    def open(self, tracing: Tracing) -> None:
+        """Attach; a place where that fails has the reason then."""
+        space = tracing.module[b"copy_space"]
+        space[ctypes.c_int(0)] = space.Leaf(self._space or 0)
+        self._tally = Tally(tracing.module, "copies")
+        self._places = [_placed(tracing, number, place) for number, place in enumerate(self._places)]
+
+    def begin(self) -> None:
+        """A window begins."""
+        self._tally.begin()
+
+    def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
         """`copies` of these owners in the window that has ended, and `ledger` rows."""
         if not snapshot.owners:
             row = {"kind": "unattached", "item": "copies: whose they are is not known", "count": 1}
             return {"copies": [], "ledger": [row | {"note": snapshot.unread}]}
         known = {owner.number: owner for owner in snapshot.owners if owner.number in owners}
-        counts = self._counter.counts({0, *known})
+        counts = self._counts({0, *known})
         alone = len(snapshot.owners) == 1
         rows, lost = [], 0
         for number, owner in known.items():
             for direction in Direction:
                 carried = _handed_over(snapshot, number, direction)
-                for place, copying in enumerate(self._counter.places):
-                    calls, data = counts[number, direction, place]
-                    nobodys = counts[0, direction, place]
+                for at, place in enumerate(self._places):
+                    calls, data = counts[number, direction, at]
+                    nobodys = counts[0, direction, at]
                     if alone:  # what is nobody's is of the only one
                         calls, data = calls + nobodys[0], data + nobodys[1]
                     else:
@@ -56,28 +134,66 @@ class Copied:
                             "netdev_id": owner.netdev,
                             "queue": owner.queue,
                             "direction": direction.value,
-                            "function": copying.function,
-                            "file": copying.file,
-                            "line": copying.line,
-                            "attached": not copying.reason,
-                            "note": copying.reason,
+                            "function": place.function,
+                            "file": place.file,
+                            "line": place.line,
+                            "attached": not place.reason,
+                            "note": place.reason,
                             "calls": calls,
                             "bytes": data,
                             "frames": carried.frames,
                             "frame_bytes": carried.bytes,
                         }
                     )
+        ledger = self._ledger(lost // max(1, len(known)))  # each owner has met what is nobody's
+        return {"copies": rows, "ledger": ledger if known else []}
+
+    def _ledger(self, lost: int) -> list[dict[str, Any]]:
         ledger = [{"kind": "not counted", "item": _INLINE, "count": 1, "note": _INLINE_NOTE}]
         if lost:
             note = "calls in a frame that belongs to no netdev that is known"
-            count = lost // len(known)  # each owner has met them
-            ledger.append({"kind": "unattributed", "item": "copies", "count": count, "note": note})
+            ledger.append({"kind": "unattributed", "item": "copies", "count": lost, "note": note})
         ledger += [
             {"kind": "unattached", "item": f"copies by {place.function}", "count": 1, "note": place.reason}
-            for place in self._counter.places
+            for place in self._places
             if place.reason
         ]
-        return {"copies": rows, "ledger": ledger if known else []}
+        return ledger
+
+    def _counts(self, owners: Collection[int]) -> Mapping[tuple[int, Direction, int], tuple[int, int]]:
+        """(owner, direction, number of the place) -> (calls, bytes) in this window."""
+        keys = {
+            COPY.pack(owner, way, number): (owner, direction, number)
+            for owner in owners
+            for way, direction in enumerate(DIRECTIONS)
+            for number in range(len(self._places))
+        }
+        return {keys[index]: count for index, count in self._tally.read(keys).items()}
+
+    def conditions(self) -> dict[str, str]:
+        """None."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing: the probes are the session's."""
+
+
+def lines(tables: Tables) -> Iterator[str]:
+    """What `record` says: bytes by direction and function, with the ratio to what was carried."""
+    for direction in Direction:
+        mine = [row for row in tables.get("copies", []) if row["attached"] and row["direction"] == direction]
+        first = [row for row in mine if row["function"] == mine[0]["function"]]  # a row a queue
+        frames, carried = (sum(row[name] for row in first) for name in ("frames", "frame_bytes"))
+        total = sum(row["bytes"] for row in mine)
+        if not frames and not total:
+            continue
+        ratio = f", {total / carried:.2f} for each byte carried" if carried else ""
+        yield f"{direction.value} copied: {total:,} bytes, {frames:,} frames handed over{ratio}"
+        for row in mine:
+            if row["calls"]:
+                where = f"{row['file']}:{row['line']}" if row["file"] else ""
+                each = f"{row['bytes'] / row['frames']:>12,.1f} a frame" if row["frames"] else ""
+                yield f"   {row['function']:<28}{where:<22}{row['calls']:>12,}{row['bytes']:>16,}{each}"
 
 
 def _handed_over(snapshot: Snapshot, owner: int, direction: Direction) -> Count:
@@ -90,15 +206,28 @@ def _handed_over(snapshot: Snapshot, owner: int, direction: Direction) -> Count:
     return sum(counts, Count())
 
 
-def _place(function: str, index: Index, placement: Placement, space: int | None) -> CopyPlace:
-    rows = [row for row in index.function(function) if row.file and row.line]
+def _place(function: str, process: QemuProcess, space: int | None) -> _Place:
+    rows = [row for row in process.index.function(function) if row.file and row.line]
     file, line = (rows[0].file, rows[0].line) if rows else ("", 0)
-    if COPIES[function] is Copying.DMA and space is None:
-        return CopyPlace(function, file, line, reason=f"the source index does not say where {SPACE} lies")
-    found = placement.locate_in_program(function, file)
+    if _COPIES[function] is Copying.DMA and space is None:
+        return _Place(function, file, line, reason=f"the source index does not say where {_SPACE} lies")
+    found = process.placement.locate_in_program(function, file)
     if found is None:
-        return CopyPlace(function, file, line, reason=f"{function} could not be found again in this binary")
+        return _Place(function, file, line, reason=f"{function} could not be found again in this binary")
     path, symbol = found
-    point = next(point for point in FAMILY.points if point.function == function)
-    entry = placement.entry(path, symbol, point.arguments)
-    return CopyPlace(function, file, line, str(path), entry.offset)
+    entry = process.placement.entry(path, symbol, _ARGUMENTS)
+    return _Place(function, file, line, str(path), entry.offset)
+
+
+def _placed(tracing: Tracing, number: int, place: _Place) -> _Place:
+    """The same, attached."""
+    if place.reason:
+        return place
+    sites = tracing.module[b"copy_sites"]
+    try:
+        address = tracing.target.address_of(Path(place.binary), place.offset)
+        sites[ctypes.c_uint64(address)] = sites.Leaf(kind=_COPIES[place.function], number=number)
+        tracing.attached.uprobe(_PROGRAM, Path(place.binary), place.offset)
+    except (TargetError, TraceError) as exc:
+        return replace(place, reason=str(exc))
+    return place

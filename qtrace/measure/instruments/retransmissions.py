@@ -1,49 +1,140 @@
-"""What libslirp's TCP sends again to the guest of a `user` netdev: the run's table `retransmissions`."""
+"""How often libslirp's TCP sends again to the guest of a `user` netdev: the run's table `retransmissions`.
+
+It does so by tcp_output (libslirp's src/tcp_output.c), called by tcp_timer.c and tcp_input.c.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
 from qtrace.binary.symbols.named_bodies import bodies_named
-from qtrace.errors import BinaryError
+from qtrace.errors import BinaryError, TargetError, TraceError
+from qtrace.measure.effort import Effort
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Symbol
-from qtrace.probes.slirp_tcp import CALLERS, FAMILY, FIELDS, KINDS, SENDS, name_in_library
-from qtrace.trace.instruments.slirp_tcp_counter import AgainPlace
-from qtrace.trace.session.session import Session
+from qtrace.probes.common import OWNERS
+from qtrace.probes.family import Family, Point
+from qtrace.probes.shared import Key, Shared
+from qtrace.store.run import Tables
+from qtrace.trace.bpf.tally import Tally
+from qtrace.trace.session.instrument import Tracing
+from qtrace.trace.session.level import Level
 from qtrace.trace.session.snapshot import Snapshot
 
-__all__ = ["Retransmitted"]
+__all__ = ["AGAIN", "FAMILY", "SHARED", "TCP_LAYOUT", "Retransmissions", "instrument", "lines"]
 
 _LIBRARY = "libslirp"
 _NETDEV = "user"
 _VERSION = re.compile(r"^\s*version\s*:\s*'([0-9.]+)'", re.MULTILINE)  # in its meson.build
+_PROGRAM, _ARGUMENTS = "on_tcp_output", 1
+_SENDS = "tcp_output"
+# What sets a connection back before it calls that; the first is where the timers have expired.
+_CALLERS = {"timers": "tcp_timers", "input": "tcp_input"}
+# Field of the BPF struct `tcp_offsets` -> what the index calls it.
+_FIELDS = {
+    "timer": "tcpcb.t_timer",
+    "dupacks": "tcpcb.t_dupacks",
+    "force": "tcpcb.t_force",
+    "una": "tcpcb.snd_una",
+    "nxt": "tcpcb.snd_nxt",
+    "max": "tcpcb.snd_max",
+    "socket": "tcpcb.t_socket",
+    "slirp": "socket.slirp",
+}
+# All fields of that struct.
+TCP_LAYOUT = {*_FIELDS, *(f"{caller}_{end}" for caller in _CALLERS for end in ("begin", "end"))}
 
 
-class Retransmitted:
-    """Attached to a session on the process."""
+class Again(IntEnum):
+    """Why it sends again."""
 
-    def __init__(self, session: Session, process: QemuProcess) -> None:
+    TIMEOUT = 0
+    FAST = 1
+    PROBE = 2
+
+
+# `window probe`: the guest's window is closed, nothing was lost.
+_KINDS = {Again.TIMEOUT: "timeout", Again.FAST: "fast", Again.PROBE: "window probe"}
+# `retransmissions`: an array with one place for each kind of each owner.
+AGAIN = Key("AGAIN_INDEX", owner=OWNERS, kind=len(Again))
+SHARED = Shared(enums={"AGAIN": Again}, keys=(AGAIN,))
+FAMILY = Family(
+    name="retransmissions",
+    summary="libslirp's TCP sends again to the guest: timeouts, fast retransmits, at the level full",
+    needs=("uprobes",),
+    points=(Point(_SENDS, (("uprobe", _PROGRAM),), arguments=_ARGUMENTS),),
+    layout=tuple(_FIELDS.values()),
+)
+
+
+def instrument(process: QemuProcess, effort: Effort) -> Retransmissions | None:
+    """At the level full."""
+    return Retransmissions(process) if effort.level is Level.FULL else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the library sends: the byte `offset` of the file `binary`; `callers` are the bodies of the timers
+    and of the input, as (first byte, end) in the file; `fields` are members of the BPF struct `tcp_offsets`.
+    `reason` is why it is not known, or empty."""
+
+    binary: str = ""
+    offset: int = 0
+    callers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    fields: Mapping[str, int] = field(default_factory=dict)
+    reason: str = ""
+
+
+class Retransmissions:
+    """Counts by owner and kind."""
+
+    family = FAMILY
+
+    def __init__(self, process: QemuProcess) -> None:
         index = process.index
-        rows = [row for row in index.function(SENDS) if index.library_of(row.file)]
+        rows = [row for row in index.function(_SENDS) if index.library_of(row.file)]
         self._file, self._line = (rows[0].file, rows[0].line) if rows else ("", 0)
-        self._counter = session.count_sent_again(_place(process))
+        self._place = _place(process)
+        self._reason = self._place.reason
 
-    def tables(self, snapshot: Snapshot, owners: Collection[int]) -> dict[str, list[dict[str, Any]]]:
+    def open(self, tracing: Tracing) -> None:
+        """Attach, or know why not."""
+        self._tally = Tally(tracing.module, "retransmissions")
+        if self._reason:
+            return
+        binary, table = Path(self._place.binary), tracing.module[b"tcp_layout"]
+        try:
+            members = dict(self._place.fields)
+            for name, (first, end) in self._place.callers.items():
+                begin = tracing.target.address_of(binary, first)
+                members |= {f"{name}_begin": begin, f"{name}_end": begin + end - first}
+            table[ctypes.c_int(0)] = table.Leaf(**members)
+            tracing.target.address_of(binary, self._place.offset)
+            tracing.attached.uprobe(_PROGRAM, binary, self._place.offset)
+        except (TargetError, TraceError) as exc:
+            self._reason = str(exc)
+
+    def begin(self) -> None:
+        """A window begins."""
+        self._tally.begin()
+
+    def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
         """`retransmissions` of these owners in the window that has ended, and `ledger` rows."""
         mine = [owner for owner in snapshot.owners if owner.number in owners and owner.driver == _NETDEV]
         if not mine:
             return {"retransmissions": [], "ledger": []}
-        reason = self._counter.reason
-        counts = self._counter.counts([owner.number for owner in mine])
+        reason = self._reason
+        counts = self._counts([owner.number for owner in mine])
         rows = [
             {
                 "netdev_id": owner.netdev,
                 "kind": kind,
-                "function": SENDS,
+                "function": _SENDS,
                 "file": self._file,
                 "line": self._line,
                 "attached": not reason,
@@ -51,38 +142,66 @@ class Retransmitted:
                 "count": counts[owner.number, kind],
             }
             for owner in mine
-            for kind in KINDS.values()
+            for kind in _KINDS.values()
         ]
         item = "libslirp's retransmissions"
         missing = [{"kind": "unattached", "item": item, "count": 1, "note": reason}] if reason else []
         return {"retransmissions": rows, "ledger": missing}
 
+    def _counts(self, owners: Collection[int]) -> Mapping[tuple[int, str], int]:
+        """(owner, kind) -> how often in this window."""
+        keys = {
+            AGAIN.pack(owner, number): (owner, kind) for owner in owners for number, kind in _KINDS.items()
+        }
+        return {keys[index]: calls for index, (calls, _) in self._tally.read(keys).items()}
 
-def _place(process: QemuProcess) -> AgainPlace:
+    def conditions(self) -> dict[str, str]:
+        """None."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing: the probe is the session's."""
+
+
+def lines(tables: Tables) -> Iterator[str]:
+    """What `record` says: how often, by kind."""
+    again = [row for row in tables.get("retransmissions", []) if row["attached"]]
+    if again:
+        parts = ", ".join(f"{row['count']:,} {row['kind']}" for row in again)
+        yield f"libslirp's TCP sent again to the guest: {parts}"
+
+
+def _place(process: QemuProcess) -> _Place:
     index = process.index
     library = next((path for path in process.files.values() if path.name.startswith(f"{_LIBRARY}.")), None)
     if library is None:
-        return AgainPlace(reason=f"the process has no {_LIBRARY}")
+        return _Place(reason=f"the process has no {_LIBRARY}")
     fields = {}
-    for member, name in FIELDS.items():
-        struct, _, field = name.partition(".")
-        if (offset := index.offsets(struct).get(field)) is None or _LIBRARY not in index.libraries:
-            return AgainPlace(
+    for member, name in _FIELDS.items():
+        struct, _, field_name = name.partition(".")
+        offset = index.offsets(struct).get(field_name)
+        if offset is None or _LIBRARY not in index.libraries:
+            return _Place(
                 reason=f"the index has no source of {_LIBRARY}: 'qtrace index --libraries' makes one that has"
             )
         fields[member] = offset
     try:
         if reason := _other_version(index.libraries[_LIBRARY], library):
-            return AgainPlace(reason=reason)
-        names = [name_in_library(function) for function in CALLERS.values()]
-        body, callers = bodies_named(library, name_in_library(SENDS), names)
-        symbol = Symbol(SENDS, "", body.address, body.first, "string", name_in_library(SENDS))
-        entry = process.placement.entry(library, symbol, FAMILY.points[0].arguments)
+            return _Place(reason=reason)
+        names = [_name_in_library(function) for function in _CALLERS.values()]
+        body, callers = bodies_named(library, _name_in_library(_SENDS), names)
+        symbol = Symbol(_SENDS, "", body.address, body.first, "string", _name_in_library(_SENDS))
+        entry = process.placement.entry(library, symbol, _ARGUMENTS)
         process.placement.save()
     except (BinaryError, OSError) as exc:
-        return AgainPlace(reason=str(exc))
-    ends = {name: (caller.first, caller.end) for name, caller in zip(CALLERS, callers, strict=True)}
-    return AgainPlace(str(library), entry.offset, ends, fields)
+        return _Place(reason=str(exc))
+    ends = {name: (caller.first, caller.end) for name, caller in zip(_CALLERS, callers, strict=True)}
+    return _Place(str(library), entry.offset, ends, fields)
+
+
+def _name_in_library(function: str) -> str:
+    """The string by which a function says that it was called (DEBUG_CALL in libslirp's src/debug.h)."""
+    return f"{function}..."
 
 
 def _other_version(tree: Path, library: Path) -> str:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.errors import TraceError
-from qtrace.trace.bpf.kernel_calls import KPROBE, RAW_TRACEPOINT, on_raw_tracepoint
+from qtrace.trace.bpf.kernel_calls import KPROBE, PERF_EVENT, RAW_TRACEPOINT, on_raw_tracepoint
 from qtrace.trace.bpf.links import UPROBE_MULTI, link_uprobe, links_available
-from qtrace.trace.bpf.perf_events import open_kprobe, open_uprobe
+from qtrace.trace.bpf.perf_events import open_clock, open_kprobe, open_uprobe
 from qtrace.trace.bpf.prerequisites import uprobes_refused
 
 __all__ = ["Attachments"]
@@ -96,6 +96,19 @@ class Attachments:
             self._keep(on_raw_tracepoint(self._load(program, RAW_TRACEPOINT), event))
         except OSError as exc:
             raise TraceError(f"cannot attach to the tracepoint {event}: {exc.strerror}") from exc
+
+    def clock(self, program: str, hertz: int) -> None:
+        """At the clock's ticks of every processor that is online, whatever it executes."""
+        from bcc.utils import get_online_cpus
+
+        loaded = self._load(program, PERF_EVENT)
+        for cpu in get_online_cpus():
+            try:
+                self._keep(open_clock(loaded, hertz, cpu))
+            except OSError as exc:
+                raise TraceError(
+                    f"the kernel gives no clock event for processor {cpu}: {exc.strerror}"
+                ) from exc
 
     def missed(self) -> dict[str, int]:
         """Program -> hits that the kernel dropped because the program was running already."""

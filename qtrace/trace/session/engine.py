@@ -13,7 +13,8 @@ from typing import Any
 
 from qtrace.errors import TraceError
 from qtrace.model import Path, Probe
-from qtrace.probes import program_text
+from qtrace.probes import Source, losses, program_text
+from qtrace.probes.shared import Loss
 from qtrace.progress import SILENT, Progress
 from qtrace.trace.bpf.calibrate import Cost, calibrate
 from qtrace.trace.bpf.compiled import make_module
@@ -29,8 +30,8 @@ __all__ = ["Engine", "open_engine"]
 class Engine:
     """One compiled BPF module. Made by `open_engine`; one session at a time."""
 
-    def __init__(self, module: Any, release: str) -> None:
-        self._module = module
+    def __init__(self, module: Any, release: str, lost: Sequence[Loss]) -> None:
+        self._module, self._lost = module, lost
         self._session: Session | None = None
         self.release = release  # of bcc
 
@@ -61,7 +62,14 @@ class Engine:
         if self._session is not None:
             raise TraceError("this engine traces a process already", hint="end its session first")
         session = Session(
-            self._module, target, tuple(probes), Layout(layout), tuple(unplaced), clients, tuple(paths)
+            self._module,
+            target,
+            tuple(probes),
+            Layout(layout),
+            tuple(unplaced),
+            clients,
+            tuple(paths),
+            self._lost,
         )
         self._session = session
         try:
@@ -73,8 +81,8 @@ class Engine:
 
 
 @contextlib.contextmanager
-def open_engine(progress: Progress = SILENT) -> Iterator[Engine]:
-    """Check the prerequisites, compile, and free everything when the block ends.
+def open_engine(progress: Progress = SILENT, others: Sequence[Source] = ()) -> Iterator[Engine]:
+    """Check the prerequisites, compile the families' programs and `others`, and free everything at the end.
 
     Raises MissingPrerequisite naming what is missing, TraceError if the programs do not compile.
     """
@@ -85,9 +93,9 @@ def open_engine(progress: Progress = SILENT) -> Iterator[Engine]:
     import bcc  # here and not above: what needs no tracing works without it
 
     progress.step("compiling the eBPF programs")
-    module, kept = make_module(program_text(), headers)
+    module, kept = make_module(program_text(others), headers)
     progress.done(f"eBPF programs {'compiled before' if kept else 'compiled'} (bcc {bcc.__version__})")
     try:
-        yield Engine(module, str(bcc.__version__))
+        yield Engine(module, str(bcc.__version__), losses(others))
     finally:
         module.cleanup()

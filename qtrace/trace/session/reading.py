@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from qtrace.probes.common import EDGE, STAGE
+from qtrace.probes.shared import Loss
 from qtrace.probes.syscalls import Descriptor
 from qtrace.trace.frames.followed import FrameReading, Group
-from qtrace.trace.session.snapshot import LOST, Count
+from qtrace.trace.session.snapshot import Count
 
 __all__ = ["Reading", "subtract"]
 
@@ -23,7 +24,7 @@ class Reading:
     edges: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
     syscalls: Mapping[tuple[int, int, str, str], Count] = field(default_factory=dict)
     errors: Mapping[tuple[int, int, str, str], int] = field(default_factory=dict)
-    lost: Mapping[int, int] = field(default_factory=dict)
+    lost: Mapping[Loss, int] = field(default_factory=dict)
     missed: Mapping[str, int] = field(default_factory=dict)
     frames: FrameReading = field(default_factory=FrameReading)
     hits: int = 0
@@ -32,6 +33,7 @@ class Reading:
     def of(
         cls,
         module: Any,
+        losses: Sequence[Loss],
         stages: int,
         owners: Collection[int],
         names: Mapping[int, str],
@@ -41,7 +43,7 @@ class Reading:
         left: Mapping[Group, int],
         until: float,
     ) -> Reading:
-        """Read `stages` slots of these owners, and all edges, system calls and losses; counting ceased at
+        """Read `stages` slots of these owners, and all edges, system calls and `losses`; counting ceased at
         `until` (s, CLOCK_MONOTONIC), or goes on."""
         counts = {}
         table = module[b"counts"]
@@ -69,7 +71,7 @@ class Reading:
             syscalls[name] = Count(before.calls + calls, 0, before.bytes + data)
             errors[name] = errors.get(name, 0) + sum(cpu.errors for cpu in cpus)
         table = module[b"lost"]
-        lost = {index: int(sum(table[ctypes.c_int(index)])) for index in range(len(LOST))}
+        lost = {loss: int(sum(table[ctypes.c_int(index)])) for index, loss in enumerate(losses)}
         hits = int(sum(module[b"hits"][ctypes.c_int(0)]))
         frames = FrameReading.of(module, owners, ends, left, until)
         return cls(counts, edges, syscalls, errors, lost, dict(missed), frames, hits)

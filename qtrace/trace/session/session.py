@@ -6,40 +6,33 @@ import ctypes
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qtrace.errors import TargetError, TraceError
 from qtrace.model import Path as WalkedPath
 from qtrace.model import Probe
-from qtrace.probes import Point, point_for
+from qtrace.probes import Point, families, point_for
 from qtrace.probes.common import DIRECTIONS, NO_SLOT, SIDE, SLOTS
+from qtrace.probes.family import Family
 from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
+from qtrace.probes.shared import Loss
 from qtrace.probes.syscalls import CLASSES, DOES, Descriptor
 from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.prerequisites import kprobes_available
 from qtrace.trace.bpf.running import ALL, CALLS, NOTHING
 from qtrace.trace.frames.follower import Follower
-from qtrace.trace.instruments.copy_counter import CopyCounter, CopyPlace
-from qtrace.trace.instruments.cpu_samples import CpuSampler
-from qtrace.trace.instruments.frame_samples import FrameSampler
-from qtrace.trace.instruments.instrument import Instrument
-from qtrace.trace.instruments.slirp_tcp_counter import AgainPlace, SentAgain
 from qtrace.trace.qemu.attribution import Attribution, Clients
 from qtrace.trace.qemu.layout import Layout
 from qtrace.trace.qemu.owners import Owner
 from qtrace.trace.qemu.target import Target, ThreadTimes
+from qtrace.trace.session.instrument import Instrument, Tracing
 from qtrace.trace.session.reading import Reading, subtract
 from qtrace.trace.session.snapshot import Snapshot, Stage
 
 __all__ = ["Session"]
 
-# What the programs remember from one hit to the next.
-_MEMORIES = (
-    *("sites", "latest", "owners", "fd_class", "fd_owner", "popping", "giving", "irq_level"),
-    *("vhost_workers", "vhost_direction", "vhost_received"),
-)
-# Of these, from a stage to the next.
-_BEFORE = ("latest", "popping", "giving", "vhost_direction", "vhost_received")
+Given = TypeVar("Given", bound=Instrument)
+
 _CLASSES_OF = {"tap": (Descriptor.TAP,), "socket": (Descriptor.STREAM, Descriptor.DATAGRAM)}
 
 
@@ -55,6 +48,7 @@ class Session:
         unplaced: tuple[tuple[Probe, str], ...] = (),
         clients: Clients | None = None,
         paths: tuple[WalkedPath, ...] = (),
+        lost: Sequence[Loss] = (),
     ) -> None:
         if len(probes) > SLOTS:
             raise TraceError(f"{len(probes)} probes are asked for; {SLOTS} can be counted at once")
@@ -71,7 +65,9 @@ class Session:
         self._base = Reading()
         self._threads: dict[int, ThreadTimes] = {}
         self._began = self._ended = 0.0
+        self._families = families()
         self._instruments: list[Instrument] = []
+        self._lost = lost
         self._paths = paths
         self._follower: Follower | None = None
 
@@ -82,17 +78,8 @@ class Session:
 
     def open(self) -> None:
         """Write the maps and attach. `Engine.attach` calls it."""
-        for name in _MEMORIES:
-            self._table(name).clear()
-        for name in (
-            "virtqueue_slots",
-            "syscall_slots",
-            "vhost_slots",
-            "pci_irq_slots",
-            "last_way",
-            "followed_as",
-        ):
-            self._zero(name)
+        for family in self._families:
+            self._empty(family)
         self._attribute()
         self._run(NOTHING)
         self._prepare_syscalls()
@@ -120,34 +107,13 @@ class Session:
             self._instruments.pop().close()
         self._attached.close()
 
-    def sample_cpu(self, hertz: int) -> CpuSampler:
-        """Sample what the threads execute in the windows that follow. Raises TraceError."""
-        sampler = CpuSampler(self._module, self._target, hertz)
-        self._instruments.append(sampler)
-        sampler.open()
-        return sampler
-
-    def sample_frames(self, every: int, most: int = 1000) -> FrameSampler:
-        """Keep the hits of one frame in `every`, at most `most` frames a second, in the windows that follow.
-        Raises TraceError."""
-        sampler = FrameSampler(self._module, every, most)
-        self._instruments.append(sampler)
-        sampler.open()
-        return sampler
-
-    def count_copies(self, places: Sequence[CopyPlace], space: int) -> CopyCounter:
-        """Count what these functions copy in the windows that follow; `space` as in `CopyCounter`."""
-        counter = CopyCounter(self._module, self._attached, self._target, places, space)
-        self._instruments.append(counter)
-        counter.open()
-        return counter
-
-    def count_sent_again(self, place: AgainPlace) -> SentAgain:
-        """Count what libslirp sends again in the windows that follow."""
-        counter = SentAgain(self._module, self._attached, self._target, place)
-        self._instruments.append(counter)
-        counter.open()
-        return counter
+    def add(self, instrument: Given) -> Given:
+        """Measure with `instrument` too in the windows that follow; gives it back. Raises TraceError."""
+        self._instruments.append(instrument)
+        self._families.append(instrument.family)
+        self._empty(instrument.family)
+        instrument.open(Tracing(self._module, self._attached, self._target))
+        return instrument
 
     def start(self) -> None:
         """Begin a window: everything counts from zero."""
@@ -156,7 +122,7 @@ class Session:
         self._attribute()
         self._know_owners()
         self._refresh_descriptors()
-        self._table("latest").clear()
+        self._forget()
         if self._follower:
             self._follower.begin()
         for instrument in self._instruments:
@@ -192,8 +158,7 @@ class Session:
         except TraceError:
             self._target.require()
             raise
-        for name in _BEFORE:  # what was passed before the pause is not what comes before
-            self._table(name).clear()
+        self._forget()  # what was passed before the pause is not what comes before
         if self._follower:
             self._follower.resume()
         seen = self._reading()
@@ -271,10 +236,16 @@ class Session:
     def _table(self, name: str) -> Any:
         return self._module[name.encode()]
 
-    def _zero(self, name: str) -> None:
-        table = self._table(name)
-        for index in range(len(table)):
-            table[ctypes.c_int(index)] = table.Leaf(0)
+    def _empty(self, family: Family) -> None:
+        """As if nothing had been traced before; an array's elements are 0 then."""
+        for name in (*family.tables, *family.memories):
+            self._table(name).clear()
+
+    def _forget(self) -> None:
+        """What one hit has told the next."""
+        for family in self._families:
+            for name in family.memories:
+                self._table(name).clear()
 
     def _run(self, running: int) -> None:
         """Switch programs on or off, all at once."""
@@ -374,7 +345,7 @@ class Session:
         followed = (self._follower.ends, self._follower.left) if self._follower else ({}, {})
         slots = min(len(self._stages), SLOTS)  # the last ones are those that could not be placed
         until = self._ended or time.monotonic()
-        return Reading.of(self._module, slots, numbers, names, CLASSES, missed, *followed, until)
+        return Reading.of(self._module, self._lost, slots, numbers, names, CLASSES, missed, *followed, until)
 
 
 def _syscall_names() -> dict[int, str]:

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qtrace.model import Probe
-from qtrace.probes import losses
 from qtrace.probes.common import OWNERS
+from qtrace.probes.shared import Loss
 from qtrace.trace.frames.followed import FrameReading
 from qtrace.trace.qemu.owners import Owner, through_hubs
 from qtrace.trace.qemu.target import ThreadTimes
 
-__all__ = ["LOST", "Count", "Snapshot", "Stage"]
-
-LOST = losses()  # by index of the BPF array `lost`
+__all__ = ["Count", "Snapshot", "Stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Counts by (owner, slot), edges by (owner, from slot, to slot, log2 of ns), system calls by (owner of
-    the descriptor, thread, name, class), threads by id, losses by index of `LOST`, and hits that the kernel
+    the descriptor, thread, name, class), threads by id, losses, and hits that the kernel
     dropped by program. Owner 0 is nobody that is known; `unread` is why nobody is, or empty. `hits` are
     those of all probed functions, whether they were frames of ours or not; `names` are those of all threads,
     of those too that have ended."""
@@ -71,7 +69,7 @@ class Snapshot:
     syscalls: Mapping[tuple[int, int, str, str], Count]
     errors: Mapping[tuple[int, int, str, str], int]
     threads: Mapping[int, ThreadTimes]
-    lost: Mapping[int, int]
+    lost: Mapping[Loss, int]
     missed: Mapping[str, int]
     frames: FrameReading = field(default_factory=FrameReading)
     unread: str = ""
@@ -251,9 +249,8 @@ class Snapshot:
         for owner in self.came:
             note = "it came in the window: frames of it that passed before it was noticed are in others' rows"
             rows.append({"kind": "plugged in", "item": str(owner), "count": 1, "note": note})
-        for index, count in self.lost.items():
+        for loss, count in self.lost.items():
             if count:
-                loss = LOST[index]
                 rows.append({"kind": "lost", "item": loss.item, "count": count, "note": loss.note})
         for program, count in self.missed.items():
             if count:

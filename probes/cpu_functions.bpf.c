@@ -4,7 +4,8 @@
  * and the target nothing between two samples. What is sampled is named in user space.
  *
  * What a program of a perf event is given begins with the registers (bpf_perf_event_data); the header that says
- * so brings in so much that the compiler takes a second for it. IN_* are made from cpu.py.
+ * so brings in so much that the compiler takes a second for it. IN_* are made from the instrument
+ * cpu_functions.
  */
 
 struct cpu_at {

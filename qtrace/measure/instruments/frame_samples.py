@@ -1,24 +1,72 @@
-"""One frame in so many with each of its hits, sent by the kernel through a ring buffer (samples.bpf.c)."""
+"""One frame in so many with each of its hits and its first bytes: the run's table `samples`.
+
+The kernel sends them through a ring buffer.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from qtrace.errors import TraceError
+from qtrace.measure.effort import Effort
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Probe
+from qtrace.probes.family import Family, Point
 from qtrace.probes.frames import GROUP
-from qtrace.probes.samples import SAMPLE_BYTES, Sample
+from qtrace.probes.shared import Loss, Shared
+from qtrace.store.run import Tables
 from qtrace.trace.qemu.owners import Owner
+from qtrace.trace.session.instrument import Tracing
+from qtrace.trace.session.snapshot import Snapshot
 
-__all__ = ["FrameSampler", "SampledHit", "sample_rows"]
+__all__ = ["FAMILY", "SHARED", "FrameSamples", "SampledHit", "instrument", "lines", "sample_rows"]
 
-_HEAD = ctypes.sizeof(Sample)
+_SAMPLE_BYTES = 256  # of a frame
+_MOST = 1000  # frames a second
 _OFTEN = 0.05  # seconds between two looks into the ring buffer
 _MOST_HITS = 500_000  # kept in memory
+
+
+class Sample(ctypes.Structure):
+    """One hit. With `has_data` it is only the first `length` bytes, which follow, of the frame at the hit
+    before in this slot and thread. `group` is FRAME_GROUP's; times are in ns (CLOCK_MONOTONIC)."""
+
+    _fields_ = (
+        ("when", ctypes.c_uint64),
+        ("began", ctypes.c_uint64),
+        ("frames", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+        ("thread", ctypes.c_uint32),
+        ("group", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint16),
+        ("length", ctypes.c_uint16),
+        ("slot", ctypes.c_uint8),
+        ("has_data", ctypes.c_uint8),
+        ("unused", ctypes.c_uint16),
+    )
+
+
+SHARED = Shared(
+    constants={"SAMPLE_BYTES": _SAMPLE_BYTES},
+    structs={"sample": Sample},
+    losses=(Loss("SAMPLES", "hits of sampled frames beyond the ring buffer", "those frames are incomplete"),),
+)
+FAMILY = Family(
+    name="frame_samples",
+    summary="one frame in so many: when it passed each stage, and its first bytes",
+    needs=("uprobes",),
+    points=(Point("stages", (), note="no probe of its own: those of the stages tell it"),),
+    tables=("sampling",),
+)
+
+
+def instrument(process: QemuProcess, effort: Effort) -> FrameSamples | None:
+    """Where frames are to be sampled."""
+    return FrameSamples(effort.sample) if effort.sample else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +88,13 @@ class SampledHit:
     data: bytes = b""
 
 
-class FrameSampler:
+class FrameSamples:
     """Keeps one frame in `every`, at most `most` a second."""
 
-    def __init__(self, module: Any, every: int, most: int) -> None:
-        self._module, self.every, self.most = module, every, most
+    family = FAMILY
+
+    def __init__(self, every: int, most: int = _MOST) -> None:
+        self.every, self.most = every, most
         self._hits: list[SampledHit] = []
         self._places: dict[tuple[int, int, int], int] = {}
         self._ring: int | None = None
@@ -53,10 +103,11 @@ class FrameSampler:
         self._reader = threading.Thread(target=self._read, name="sampled frames", daemon=True)
         self.dropped = 0  # hits beyond what is kept
 
-    def open(self) -> None:
+    def open(self, tracing: Tracing) -> None:
         """Open the ring buffer and begin to read it. Raises TraceError."""
         from bcc.libbcc import _RINGBUF_CB_TYPE, lib
 
+        self._module = tracing.module
         self._callback = _RINGBUF_CB_TYPE(self._take)
         self._ring = lib.bpf_new_ringbuf(self._module[b"sample_events"].map_fd, self._callback, None)
         if not self._ring:
@@ -78,6 +129,14 @@ class FrameSampler:
         with self._lock:
             return sorted(self._hits, key=lambda hit: (hit.began, hit.when))
 
+    def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
+        """`samples` of these owners."""
+        names = {tid: used.name for tid, used in snapshot.threads.items()}
+        hits = [hit for hit in self.hits() if hit.owner in owners]
+        probes = [stage.probe for stage in snapshot.stages]
+        rows = sample_rows(hits, probes, snapshot.owners, names)
+        return {"samples": rows, "ledger": self.ledger() if 0 in owners else []}
+
     def ledger(self) -> list[dict[str, Any]]:
         """What is not among the hits: rows of the run's ledger."""
         over = int(self._module[b"sampling"][ctypes.c_int(0)].passed_over)
@@ -93,6 +152,10 @@ class FrameSampler:
                 {"kind": "lost", "item": "hits of sampled frames", "count": self.dropped, "note": note}
             )
         return rows
+
+    def conditions(self) -> dict[str, str]:
+        """How many."""
+        return {"sampled frames": f"one in {self.every}, at most {self.most} a second"}
 
     def close(self) -> None:
         """End reading. Can be called twice."""
@@ -129,7 +192,8 @@ class FrameSampler:
         if hit.has_data:
             place = self._places.pop((began, slot, thread), None)
             if place is not None:
-                found = raw[_HEAD : _HEAD + min(hit.length, SAMPLE_BYTES)]
+                head = ctypes.sizeof(Sample)
+                found = raw[head : head + min(hit.length, _SAMPLE_BYTES)]
                 self._hits[place] = replace(self._hits[place], data=found)
         elif len(self._hits) >= _MOST_HITS:
             self.dropped += 1
@@ -140,6 +204,11 @@ class FrameSampler:
                 SampledHit(owner, way, began, hit.when, slot, thread, hit.cpu, hit.frames, hit.bytes)
             )
         return 0
+
+
+def lines(tables: Tables) -> Iterator[str]:
+    """Nothing: `qtrace export` shows them."""
+    return iter(())
 
 
 def sample_rows(

@@ -1,7 +1,7 @@
 /* One frame in so many, with each of its hits sent to user space: when, where, and the frame's first bytes.
  *
  * Which frame a hit is of is told by (group, when the frame began); frames.bpf.c follows it. All other frames
- * cost one look at a counter. SAMPLE_BYTES and struct sample are made from samples.py.
+ * cost one look at a counter. SAMPLE_BYTES and struct sample are made from the instrument frame_samples.
  */
 
 #define SAMPLE_VECTORS 8
@@ -23,15 +23,19 @@ struct sample_with_data {
 BPF_ARRAY(sampling, struct sampling, 1);
 BPF_RINGBUF_OUTPUT(sample_events, 1024); /* pages */
 
-static __always_inline struct sampling *sampling_on(void) {
+static __always_inline struct sampling *sampling_now(void) {
     u32 zero = 0;
     struct sampling *found = sampling.lookup(&zero);
     return found && found->every ? found : 0;
 }
 
+static __always_inline u8 sampling_on(void) {
+    return sampling_now() != 0;
+}
+
 /* Whether the frame that begins now is to be sampled. */
 static __always_inline u8 sample_begins(u64 now) {
-    struct sampling *found = sampling_on();
+    struct sampling *found = sampling_now();
     if (!found)
         return 0;
     u64 number = found->begun;

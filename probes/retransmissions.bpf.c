@@ -1,13 +1,13 @@
 /* libslirp's TCP sends again: tcp_output (src/tcp_output.c), told apart by who calls it and by the connection's
  * state. Only its timers and its input set what is sent next back to what is not acknowledged.
  *
- * AGAIN_* are made from slirp_tcp.py.
+ * AGAIN_* are made from the instrument retransmissions.
  */
 
 #define FAST_THRESHOLD 3 /* TCPREXMTTHRESH: duplicate ACKs */
 
 /* The bodies that call it, in the process; offsets are bytes into struct tcpcb and struct socket. */
-struct slirp_tcp {
+struct tcp_offsets {
     u64 timers_begin, timers_end;
     u64 input_begin, input_end;
     u16 timer; /* tcpcb.t_timer, whose first one is that of retransmission */
@@ -18,8 +18,8 @@ struct slirp_tcp {
     u16 slirp; /* socket.slirp */
 };
 
-BPF_ARRAY(slirp_layout, struct slirp_tcp, 1);
-BPF_PERCPU_ARRAY(sent_again, struct tally, AGAIN_INDEX_SIZE);
+BPF_ARRAY(tcp_layout, struct tcp_offsets, 1);
+BPF_PERCPU_ARRAY(retransmissions, struct tally, AGAIN_INDEX_SIZE);
 
 int on_tcp_output(struct pt_regs *ctx) {
     struct target *target = traced();
@@ -27,7 +27,7 @@ int on_tcp_output(struct pt_regs *ctx) {
     u64 from = 0, tcb = PT_REGS_PARM1(ctx), socket = 0, slirp = 0;
     short timer = 0, dupacks = 0;
     u8 force = 0;
-    struct slirp_tcp *layout = slirp_layout.lookup(&zero);
+    struct tcp_offsets *layout = tcp_layout.lookup(&zero);
     if (!target || !layout)
         return 0;
     if (bpf_probe_read_user(&from, sizeof(from), (void *)PT_REGS_SP(ctx))) {
@@ -58,7 +58,7 @@ int on_tcp_output(struct pt_regs *ctx) {
     else if (!timers)
         kind = AGAIN_FAST;
     u32 index = AGAIN_INDEX(owner_of(slirp), kind);
-    struct tally *tally = sent_again.lookup(&index);
+    struct tally *tally = retransmissions.lookup(&index);
     if (tally)
         lock_xadd(&tally->calls, 1);
     return 0;

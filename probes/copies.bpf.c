@@ -3,7 +3,7 @@
  * DMA is told by the address space that it goes to: a PCI device's own lies within it. What copies between
  * vectors is given no object: it is the frame's that the thread carries, from its first stage to its last.
  *
- * COPY_* are made from qemu_copies.py.
+ * COPY_* are made from the instrument copies.
  */
 
 struct copy_site {
@@ -14,8 +14,6 @@ struct copy_site {
 BPF_HASH(copy_sites, u64, struct copy_site, 16);
 BPF_ARRAY(copy_space, u32, 1); /* PCIDevice.bus_master_as */
 BPF_PERCPU_ARRAY(copies, struct tally, COPY_INDEX_SIZE);
-
-static __always_inline u8 thread_way(void);
 
 /* How many of the vector's bytes lie between `offset` and `offset` + `wanted`. */
 static __always_inline u64 vector_part(u64 at, u64 number, u64 offset, u64 wanted) {

@@ -1,1 +1,0 @@
-"""What a session can have besides the counts of its stages."""

@@ -1,0 +1,52 @@
+"""What a session can be given besides the stages that it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from qtrace.probes.family import Family
+from qtrace.store.run import Tables
+from qtrace.trace.bpf.attachments import Attachments
+from qtrace.trace.qemu.target import Target
+from qtrace.trace.session.snapshot import Snapshot
+
+__all__ = ["Instrument", "Tracing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """What an instrument attaches by: the compiled programs, what is attached to the process, the process."""
+
+    module: Any
+    attached: Attachments
+    target: Target
+
+
+class Instrument(Protocol):
+    """Something that is measured in a process besides the stages, in the session's windows.
+
+    `Session.add` opens it; nothing of it is left when the session ends.
+    """
+
+    @property
+    def family(self) -> Family:
+        """What it attaches, and its maps; its name is the instrument's."""
+
+    def open(self, tracing: Tracing) -> None:
+        """Attach; its maps are empty. Raises TraceError where nothing can be measured."""
+
+    def begin(self) -> None:
+        """A window begins, and all programs are off: forget what was seen before."""
+
+    def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
+        """Rows of the run for the frames of these owners in the window that has ended, and `ledger` rows.
+
+        With 0 among the owners also what is nobody's, and what is the whole process's."""
+
+    def conditions(self) -> dict[str, str]:
+        """What is to be known of a run that was measured with it, name -> text."""
+
+    def close(self) -> None:
+        """Detach what is not the session's own, however far `open` came. Can be called twice."""
