@@ -1,8 +1,8 @@
 """The instruments that there are, found in their folder, and those that a session was given.
 
 A file of qtrace/measure/instruments/ has a `FAMILY`, whose name is its own; a `SHARED`, which its
-probes/NAME.bpf.c finds declared; `instrument(process, effort)`, which gives the instrument, or None where it
-is not asked for; and `lines(tables)`, what `qtrace record` says of its tables.
+probes/NAME.bpf.c finds declared; `COLUMNS`, its tables in a run; `instrument(process, effort)`, which gives
+the instrument, or None where it is not asked for; and `lines(tables)`, what `qtrace record` says of them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from qtrace.measure.qemu_process import QemuProcess
 from qtrace.probes.family import Family, Source
 from qtrace.progress import SILENT, Progress
 from qtrace.store.run import Tables
+from qtrace.store.run_schema import TableSchema
 from qtrace.trace.session.engine import Engine, open_engine
 from qtrace.trace.session.instrument import Instrument
 from qtrace.trace.session.session import Session
 from qtrace.trace.session.snapshot import Snapshot
 
-__all__ = ["Entry", "Instruments", "instruments", "open_full_engine"]
+__all__ = ["Entry", "Instruments", "instrument_tables", "instruments", "open_full_engine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Entry:
 
     family: Family
     source: Source
+    columns: tuple[TableSchema, ...]
     make: Callable[[QemuProcess, Effort], Instrument | None]
     lines: Callable[[Tables], Iterator[str]]
 
@@ -48,8 +50,13 @@ def instruments() -> Mapping[str, Entry]:
     for info in sorted(pkgutil.iter_modules(qtrace.measure.instruments.__path__), key=lambda info: info.name):
         module = importlib.import_module(f"qtrace.measure.instruments.{info.name}")
         source = Source(probes / f"{info.name}.bpf.c", module.SHARED)
-        found[info.name] = Entry(module.FAMILY, source, module.instrument, module.lines)
+        found[info.name] = Entry(module.FAMILY, source, module.COLUMNS, module.instrument, module.lines)
     return found
+
+
+def instrument_tables() -> list[TableSchema]:
+    """The tables of all instruments in a run."""
+    return [table for entry in instruments().values() for table in entry.columns]
 
 
 @contextlib.contextmanager

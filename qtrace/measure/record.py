@@ -12,7 +12,7 @@ from qtrace.conditions import conditions
 from qtrace.explain.attached import accelerator_of
 from qtrace.measure.budgeted_session import Regulated, regulated
 from qtrace.measure.effort import Effort
-from qtrace.measure.instrument_registry import Instruments, open_full_engine
+from qtrace.measure.instrument_registry import Instruments, instrument_tables, open_full_engine
 from qtrace.measure.measured_nic import MeasuredNic, paths_of
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.virtio_features import negotiated
@@ -68,7 +68,7 @@ def record_process(
     with (
         open_full_engine(progress) as engine,
         regulated(engine, process, nics, effort, progress) as traced,
-        RunWriter.create(folder, meta) as writer,
+        RunWriter.create(folder, meta, instrument_tables()) as writer,
     ):
         session = traced.session
         besides = Instruments(session, process, effort)

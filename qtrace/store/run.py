@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qtrace.errors import StoreError
-from qtrace.store.run_schema import FORMAT, OLDEST, SCHEMAS, migrated
+from qtrace.store.run_schema import FORMAT, KEY, OLDEST, SCHEMAS, TableSchema, migrated
 
 __all__ = ["STATUSES", "RunReader", "RunWriter", "Tables", "close_dead", "require_free"]
 
@@ -37,13 +37,15 @@ _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 class RunWriter:
     """Records a run. Use as a context manager: leaving it by an error marks the run `interrupted`."""
 
-    def __init__(self, path: Path, meta: dict[str, Any]) -> None:
+    def __init__(self, path: Path, meta: dict[str, Any], more: Iterable[TableSchema] = ()) -> None:
         self.path = path
         self._meta = meta
+        self._schemas = {**SCHEMAS, **{table.name: table.schema for table in more}}
 
     @classmethod
-    def create(cls, path: Path, meta: Mapping[str, Any]) -> RunWriter:
-        """Begin a run in the folder `path`, which must be absent or empty. Raises StoreError."""
+    def create(cls, path: Path, meta: Mapping[str, Any], more: Iterable[TableSchema] = ()) -> RunWriter:
+        """Begin a run in the folder `path`, which must be absent or empty; `more` are tables that only who
+        writes it knows. Raises StoreError."""
         require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,7 @@ class RunWriter:
             raise StoreError(f"cannot make the run folder {path}: {exc.strerror}") from exc
         now = datetime.now(UTC).isoformat(timespec="seconds")
         head = {"format": FORMAT, "id": path.name, "created": now, "finished": None, "status": "running"}
-        writer = cls(path, {**head, **meta})
+        writer = cls(path, {**head, **meta}, more)
         writer._save()
         writer._reserve()
         return writer
@@ -83,7 +85,7 @@ class RunWriter:
             _write(folder / f"{_safe(name)}.json", json.dumps(document, indent=1).encode())
         key = {"cell": cell, "rep": rep, "probed": probed}
         for table, rows in tables.items():
-            schema = SCHEMAS[table]
+            schema = self._schemas[table]
             for row in rows:
                 if extra := row.keys() - set(schema.names):
                     raise StoreError(f"table {table!r} has no column {', '.join(sorted(extra))}")
@@ -152,19 +154,28 @@ class RunReader:
     def table(self, name: str) -> pa.Table:
         """All measurements' rows of one table, with the key columns; empty if there are none.
 
-        Whatever format the run has, the columns are those of `run_schema.SCHEMAS`.
+        Whatever format the run has, the columns are those of `run_schema.SCHEMAS`; those of a table that is
+        not in it are the files' own.
         """
+        key = pa.schema([column.field for column in KEY])
         parts: list[pa.Table] = []
         for file in sorted(self.path.glob(f"data/{name}/cell=*/*.parquet")):
             try:
                 _inside(file, self.path)
                 # ParquetFile and not read_table: the folder's name would be read as a column too.
-                parts.append(migrated(pq.ParquetFile(file).read(), name, self.meta["format"]))
+                part = pq.ParquetFile(file).read()
+                if name in SCHEMAS:
+                    part = migrated(part, name, self.meta["format"])
+                elif parts:
+                    part = part.select(parts[0].schema.names).cast(parts[0].schema)
+                else:
+                    part.select(key.names).cast(key)
+                parts.append(part)
             except (OSError, pa.ArrowException, KeyError, ValueError) as exc:
                 entry = f"{file.relative_to(self.path)}: {str(exc).splitlines()[0]}"
                 if entry not in self.damaged:
                     self.damaged.append(entry)
-        return pa.concat_tables(parts) if parts else SCHEMAS[name].empty_table()
+        return pa.concat_tables(parts) if parts else SCHEMAS.get(name, key).empty_table()
 
 
 def _check_format(file: Path, said: object) -> None:

@@ -1,16 +1,18 @@
-"""docs/run-format.md: the run format as `qtrace/store/run_schema.py` describes it."""
+"""docs/run-format.md: the run format as `qtrace/store/run_schema.py` and the instruments describe it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from qtrace.measure.instrument_registry import instrument_tables
 from qtrace.store.run_schema import FORMAT, KEY, META, METRICS, OLDEST, RENAMED, TABLES, Column
 
 PAGE = "docs/run-format.md"
 
 _HEAD = f"""# The run format (version {FORMAT})
 
-This page is made from `qtrace/store/run_schema.py` by `make docs`.
+This page is made from `qtrace/store/run_schema.py`, and the `COLUMNS` of `qtrace/measure/instruments/`, by
+`make docs`.
 
 A run is a folder. Tables are long, one Parquet file a measurement, partitioned by cell: pandas reads one,
 DuckDB, Dask or Spark read ten thousand.
@@ -46,7 +48,8 @@ def text() -> str:
     parts = [_HEAD, "## run.json\n", _grid("entry|type|meaning", META)]
     parts += ["\n## Columns of every table\n", _columns(KEY)]
     parts += ["\n## Tables\n", "A count of what could not be measured is 0, with `attached` false.\n"]
-    for table in TABLES.values():
+    own = {table.name: table for table in instrument_tables()}
+    for table in (TABLES | own).values():
         parts += [f"### {table.name}\n", f"{table.meaning}\n", _columns(table.columns), ""]
     parts += ["## Metrics\n", _METRICS, _grid("workload|metric|unit|meaning", METRICS)]
     parts += ["\n## Older formats\n", _OLDER, _grid("format|table|column|in the next format", _renamed())]

@@ -12,7 +12,7 @@ import pytest
 
 from qtrace.errors import StoreError
 from qtrace.store.run import RunReader, RunWriter, close_dead
-from qtrace.store.run_schema import FORMAT, META, RENAMED, SCHEMAS, TABLES
+from qtrace.store.run_schema import FORMAT, META, RENAMED, SCHEMAS, TABLES, Column, TableSchema
 
 CELL = "e1000+tap+qemu+tx+tcp"
 META_ROWS = {"venue": "host", "conditions": {}, "paths": []}
@@ -107,3 +107,25 @@ def test_nothing_is_added_to_an_older_run_but_it_can_be_closed(tmp_path: Path) -
     closed = RunReader.open(path)
     assert (closed.meta["status"], closed.meta["format"]) == ("interrupted", 1)
     assert closed.table("edges").to_pylist()[0]["bucket"] == 12
+
+
+def test_a_table_that_only_its_writer_knows_is_read_by_what_the_files_say(tmp_path: Path) -> None:
+    """In the run, with units; and a file of other columns is damage."""
+    count = Column("count", pa.int64(), "how many", "calls")
+    own = TableSchema("own", "What is ours.", (Column("name", pa.string(), "a name"), count))
+    with RunWriter.create(tmp_path / "run", META_ROWS, [own]) as writer:
+        writer.add(CELL, 1, True, {"own": [{"name": "a", "count": 7}]})
+        writer.add(CELL, 2, True, {"own": [{"name": "b", "count": 9}]})
+        with pytest.raises(StoreError, match="no column calls"):
+            writer.add(CELL, 3, True, {"own": [{"name": "c", "calls": 1}]})
+    run = RunReader.open(tmp_path / "run")
+    assert run.table("own").schema == own.schema
+    assert run.table("own").schema.field("count").metadata[b"unit"] == b"calls"
+    assert [(row["rep"], row["name"], row["count"]) for row in run.table("own").to_pylist()] == [
+        (1, "a", 7),
+        (2, "b", 9),
+    ]
+    assert run.table("nobody-s").num_rows == 0 and not run.damaged
+    file = max((tmp_path / "run/data/own").rglob("*.parquet"))
+    pq.write_table(pq.ParquetFile(file).read().drop_columns(["count"]), file)
+    assert [row["name"] for row in run.table("own").to_pylist()] == ["a"] and len(run.damaged) == 1

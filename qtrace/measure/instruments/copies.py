@@ -23,12 +23,13 @@ from qtrace.probes.common import DIRECTIONS, OWNERS
 from qtrace.probes.family import Family, Point
 from qtrace.probes.shared import Key, Shared
 from qtrace.store.run import Tables
+from qtrace.store.run_schema import TABLES
 from qtrace.trace.bpf.tally import Tally
 from qtrace.trace.session.instrument import Tracing
 from qtrace.trace.session.level import Level
 from qtrace.trace.session.snapshot import Count, Snapshot
 
-__all__ = ["COPY", "FAMILY", "SHARED", "Copies", "instrument", "lines"]
+__all__ = ["COLUMNS", "COPY", "FAMILY", "SHARED", "Copies", "instrument", "lines"]
 
 _MOST_SITES = 8
 # `copies`: an array with one place for each function, direction and owner.
@@ -68,6 +69,7 @@ FAMILY = Family(
     layout=(_SPACE, "NetClientState.info", "NetClientInfo.type"),
     tables=("copy_sites",),
 )
+COLUMNS = (TABLES["copies"],)
 
 
 def instrument(process: QemuProcess, effort: Effort) -> Copies | None:
@@ -92,6 +94,7 @@ class Copies:
     """Counts calls and bytes by owner, direction and function."""
 
     family = FAMILY
+    columns = COLUMNS
 
     def __init__(self, process: QemuProcess) -> None:
         struct, _, field = _SPACE.partition(".")

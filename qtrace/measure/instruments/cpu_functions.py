@@ -25,11 +25,12 @@ from qtrace.probes.family import Family, Point
 from qtrace.probes.shared import Loss, Shared
 from qtrace.store.index import Index
 from qtrace.store.run import Tables
+from qtrace.store.run_schema import TABLES
 from qtrace.trace.qemu.target import Mapping as Span
 from qtrace.trace.session.instrument import Tracing
 from qtrace.trace.session.snapshot import Snapshot
 
-__all__ = ["FAMILY", "SHARED", "UNKNOWN", "CpuFunctions", "CpuPlace", "instrument", "lines"]
+__all__ = ["COLUMNS", "FAMILY", "SHARED", "UNKNOWN", "CpuFunctions", "CpuPlace", "instrument", "lines"]
 
 UNKNOWN = "unknown"
 # Stand for a file: the kernel, code that QEMU has made itself (TCG's translation of the guest's), none known.
@@ -57,6 +58,7 @@ FAMILY = Family(
     points=(Point("cpu-clock", (("perf_event", _PROGRAM),), note="samples, no uprobe"),),
     tables=("cpu_samples",),
 )
+COLUMNS = (TABLES["cpu_functions"],)
 
 
 def instrument(process: QemuProcess, effort: Effort) -> CpuFunctions | None:
@@ -78,6 +80,7 @@ class CpuFunctions:
     """Takes `hertz` samples a second on each processor, of the process's threads and vhost workers only."""
 
     family = FAMILY
+    columns = COLUMNS
 
     def __init__(self, process: QemuProcess, hertz: int) -> None:
         self._process, self.hertz = process, hertz

@@ -19,11 +19,12 @@ from qtrace.probes.family import Family, Point
 from qtrace.probes.frames import GROUP
 from qtrace.probes.shared import Loss, Shared
 from qtrace.store.run import Tables
+from qtrace.store.run_schema import TABLES
 from qtrace.trace.qemu.owners import Owner
 from qtrace.trace.session.instrument import Tracing
 from qtrace.trace.session.snapshot import Snapshot
 
-__all__ = ["FAMILY", "SHARED", "FrameSamples", "SampledHit", "instrument", "lines", "sample_rows"]
+__all__ = ["COLUMNS", "FAMILY", "SHARED", "FrameSamples", "SampledHit", "instrument", "lines", "sample_rows"]
 
 _SAMPLE_BYTES = 256  # of a frame
 _MOST = 1000  # frames a second
@@ -62,6 +63,7 @@ FAMILY = Family(
     points=(Point("stages", (), note="no probe of its own: those of the stages tell it"),),
     tables=("sampling",),
 )
+COLUMNS = (TABLES["samples"],)
 
 
 def instrument(process: QemuProcess, effort: Effort) -> FrameSamples | None:
@@ -92,6 +94,7 @@ class FrameSamples:
     """Keeps one frame in `every`, at most `most` a second."""
 
     family = FAMILY
+    columns = COLUMNS
 
     def __init__(self, every: int, most: int = _MOST) -> None:
         self.every, self.most = every, most

@@ -21,12 +21,13 @@ from qtrace.probes.common import OWNERS
 from qtrace.probes.family import Family, Point
 from qtrace.probes.shared import Key, Shared
 from qtrace.store.run import Tables
+from qtrace.store.run_schema import TABLES
 from qtrace.trace.bpf.tally import Tally
 from qtrace.trace.session.instrument import Tracing
 from qtrace.trace.session.level import Level
 from qtrace.trace.session.snapshot import Snapshot
 
-__all__ = ["AGAIN", "FAMILY", "SHARED", "TCP_LAYOUT", "Retransmissions", "instrument", "lines"]
+__all__ = ["AGAIN", "COLUMNS", "FAMILY", "SHARED", "TCP_LAYOUT", "Retransmissions", "instrument", "lines"]
 
 _LIBRARY = "libslirp"
 _NETDEV = "user"
@@ -70,6 +71,7 @@ FAMILY = Family(
     points=(Point(_SENDS, (("uprobe", _PROGRAM),), arguments=_ARGUMENTS),),
     layout=tuple(_FIELDS.values()),
 )
+COLUMNS = (TABLES["retransmissions"],)
 
 
 def instrument(process: QemuProcess, effort: Effort) -> Retransmissions | None:
@@ -94,6 +96,7 @@ class Retransmissions:
     """Counts by owner and kind."""
 
     family = FAMILY
+    columns = COLUMNS
 
     def __init__(self, process: QemuProcess) -> None:
         index = process.index

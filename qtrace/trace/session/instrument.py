@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from qtrace.probes.family import Family
 from qtrace.store.run import Tables
+from qtrace.store.run_schema import TableSchema
 from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.qemu.target import Target
 from qtrace.trace.session.snapshot import Snapshot
@@ -33,6 +34,10 @@ class Instrument(Protocol):
     @property
     def family(self) -> Family:
         """What it attaches, and its maps; its name is the instrument's."""
+
+    @property
+    def columns(self) -> Sequence[TableSchema]:
+        """The tables that it has in a run: each column with its type, unit and meaning."""
 
     def open(self, tracing: Tracing) -> None:
         """Attach; its maps are empty. Raises TraceError where nothing can be measured."""

@@ -20,6 +20,7 @@ from qtrace.probes.syscalls import CLASSES, DOES, Descriptor
 from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.prerequisites import kprobes_available
 from qtrace.trace.bpf.running import ALL, CALLS, NOTHING
+from qtrace.trace.bpf.syscall_names import syscall_names
 from qtrace.trace.frames.follower import Follower
 from qtrace.trace.qemu.attribution import Attribution, Clients
 from qtrace.trace.qemu.layout import Layout
@@ -312,7 +313,7 @@ class Session:
 
     def _prepare_syscalls(self) -> None:
         does = self._table("syscall_does")
-        for number, name in _syscall_names().items():
+        for number, name in syscall_names().items():
             if number < len(does):
                 does[ctypes.c_int(number)] = does.Leaf(DOES.get(name, 0))
         self._refresh_descriptors()
@@ -341,17 +342,11 @@ class Session:
 
     def _reading(self) -> Reading:
         numbers = self._attribution.numbers
-        names, missed = _syscall_names(), self._attached.missed()
+        names, missed = syscall_names(), self._attached.missed()
         followed = (self._follower.ends, self._follower.left) if self._follower else ({}, {})
         slots = min(len(self._stages), SLOTS)  # the last ones are those that could not be placed
         until = self._ended or time.monotonic()
         return Reading.of(self._module, self._lost, slots, numbers, names, CLASSES, missed, *followed, until)
-
-
-def _syscall_names() -> dict[int, str]:
-    from bcc.syscall import syscalls
-
-    return {number: name.decode() for number, name in syscalls.items()}
 
 
 def _since(after: ThreadTimes, before: ThreadTimes | None) -> ThreadTimes:
