@@ -78,7 +78,7 @@ class Source:
         return f"{self.file.parent.name}/{self.file.name.removesuffix('.bpf.c')}"
 
     def declarations(self) -> str:
-        """What stands before all C texts, so that others can ask for this one: WITH_VHOST is defined."""
+        """C declarations that stand before all texts; others can ask for this one: WITH_VHOST is defined."""
         return f"#define WITH_{self.name.rpartition('/')[2].upper()}\n{self.shared.declarations()}"
 
 

@@ -51,7 +51,7 @@ class Attacher:
 
 
 def _layout(index: Index) -> dict[str, int]:
-    """What the programs need to know of QEMU's structures; what the index lacks, the tracer names."""
+    """The offsets of QEMU's structures that the programs read; the tracer names one that the index lacks."""
     found = {}
     for name in FIELDS.values():
         struct, _, field = name.partition(".")

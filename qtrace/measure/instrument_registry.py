@@ -1,8 +1,8 @@
-"""The instruments that there are, found in their folder, and those that a session was given.
+"""The instruments that there are, found in their folder, and the ones that a session was given.
 
 A file of qtrace/measure/instruments/ has a `FAMILY`, whose name is its own; a `SHARED`, which its
 probes/NAME.bpf.c finds declared; `COLUMNS`, its tables in a run; `instrument(process, effort)`, which gives
-the instrument, or None where it is not asked for; and `lines(tables)`, what `qtrace record` says of them.
+the instrument, or None where it is not asked for; and `lines(tables)`, which `qtrace record` shows.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Instruments:
         self._asked = False
 
     def conditions(self) -> dict[str, str]:
-        """What is to be known of a run that was measured with them, name -> text."""
+        """Conditions of a run that was measured with them, name -> text."""
         return {name: text for one in self._given for name, text in one.conditions().items()}
 
     def tables(self, snapshot: Snapshot, owners: Collection[int], progress: Progress) -> Tables:

@@ -31,7 +31,7 @@ class MeasuredNic:
 
     @property
     def cell(self) -> Cell:
-        """What a run calls it."""
+        """Its cell in a run."""
         name = _UNSAFE.sub("", self.label)
         return Cell(
             self.nic.nic, self.nic.netdev, self.nic.datapath, None, f"live-{name}" if name else "live"
@@ -65,7 +65,7 @@ class MeasuredNic:
         return self.label or self.nic.id
 
     def of(self, seen: Snapshot) -> Snapshot:
-        """What this NIC counted of what the whole process did."""
+        """This NIC's part of a snapshot of the whole process."""
         return seen.only([owner.number for owner in seen.owners if self.owns(owner)], self.stages)
 
     def __str__(self) -> str:

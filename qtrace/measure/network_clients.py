@@ -21,7 +21,7 @@ _DRIVER = "NET_CLIENT_DRIVER_"
 
 
 def clients_of(target: Target, program: Path, index: Index) -> Callable[[], list[NetClient]]:
-    """What reads them, as often as it is called; `program` is what the process runs.
+    """A function that reads them, as often as it is called; `program` is the file that the process runs.
 
     It raises TargetError where they cannot be told, or the process has ended.
     """

@@ -1,4 +1,4 @@
-"""Which NICs a running QEMU has now: its command line corrected by the network clients in its memory."""
+"""The NICs that a running QEMU has now: its command line corrected by the network clients in its memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def present_nics(
 
 
 def _present(listed: Sequence[Attached], present: Iterable[Owner]) -> list[Attached]:
-    """What is in memory, in the words of the command line where it is from there."""
+    """The NICs in memory, each in the words of the command line where it is from there."""
     left = list(listed)
     found: list[Attached] = []
     for owner in present:

@@ -54,9 +54,14 @@ class QemuProcess:
         """Its id in our pid namespace."""
         return self.target.pid
 
+    @property
+    def started(self) -> int:
+        """When it began, in clock ticks since boot."""
+        return self.target.started
+
     @cached_property
     def _link(self) -> Path:
-        """What the kernel calls its program, in the process's own mount namespace."""
+        """The kernel's name of its program, in the process's own mount namespace."""
         try:
             link = Path(f"/proc/{self.pid}/exe").readlink()
         except PermissionError as exc:
@@ -69,7 +74,7 @@ class QemuProcess:
 
     @cached_property
     def program(self) -> Path:
-        """What it runs; by /proc where its own path leads nowhere, or elsewhere."""
+        """The file that it runs; by /proc where its own path leads nowhere, or elsewhere."""
         running = Path(f"/proc/{self.pid}/exe")
         with contextlib.suppress(OSError):
             if self._link.samefile(running):
@@ -78,8 +83,10 @@ class QemuProcess:
 
     @cached_property
     def version(self) -> tuple[str, str]:
-        """(release, what the packager added), as a line in its program says; the release is empty where that
-        does not. Raises TargetError for what is no system QEMU, whatever its file is called."""
+        """(release, the packager's words) of a line in its program; the release is empty where that has none.
+
+        Raises TargetError for what is no system QEMU, whatever its file is called.
+        """
         program = self.program
         try:
             found = version_of(Elf(program))
@@ -98,7 +105,7 @@ class QemuProcess:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """The program, then the mapped libraries: what its memory map calls each -> where we can read it."""
+        """The program, then the mapped libraries: the name in its memory map -> where we can read it."""
         files = self.target.files()
         self.target.require()
         if not files:

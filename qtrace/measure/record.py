@@ -116,7 +116,7 @@ def _watch(traced: Regulated, seconds: float) -> None:
 
 
 def _clock() -> dict[str, int]:
-    """What a sampled frame's time and the wall clock are at one moment, in ns."""
+    """A sampled frame's time and the wall clock's at one moment, in ns."""
     return {"monotonic_ns": time.monotonic_ns(), "unix_ns": time.time_ns()}
 
 

@@ -37,13 +37,13 @@ COPY = Key("COPY_INDEX", owner=OWNERS, direction=len(DIRECTIONS), number=_MOST_S
 _PROGRAM, _ARGUMENTS = "on_copy", 5
 # Where a PCI device's own address space is: it tells whose the DMA is.
 _SPACE = "PCIDevice.bus_master_as"
-# What is never counted, whatever the binary.
+# Never counted, whatever the binary.
 _INLINE = "copies without a function of their own"
 _INLINE_NOTE = "memcpy in a caller's body (headers of a constant size), and what a library copies inside"
 
 
 class Copying(IntEnum):
-    """What a copying function is given."""
+    """The arguments of a copying function."""
 
     DMA = 0
     VECTOR = 1
@@ -51,7 +51,7 @@ class Copying(IntEnum):
     QUEUED_VECTOR = 3
 
 
-# Function -> what it is given. iov_copy copies vectors, no bytes. All DMA of PCI devices with a buffer goes
+# Function -> its arguments. iov_copy copies vectors, no bytes. All DMA of PCI devices with a buffer goes
 # by address_space_rw (include/sysemu/dma.h), which may or may not call its two parts: these are not counted.
 _COPIES = {
     "address_space_rw": Copying.DMA,
@@ -182,7 +182,7 @@ class Copies:
 
 
 def lines(tables: Tables) -> Iterator[str]:
-    """What `record` says: bytes by direction and function, with the ratio to what was carried."""
+    """For `record`: bytes by direction and function, with the ratio to the bytes carried."""
     for direction in Direction:
         mine = [row for row in tables.get("copies", []) if row["attached"] and row["direction"] == direction]
         first = [row for row in mine if row["function"] == mine[0]["function"]]  # a row a queue
@@ -200,7 +200,7 @@ def lines(tables: Tables) -> Iterator[str]:
 
 
 def _handed_over(snapshot: Snapshot, owner: int, direction: Direction) -> Count:
-    """What was handed to the peer meanwhile."""
+    """Frames and bytes that were handed to the peer meanwhile."""
     counts = [
         snapshot.counts.get((owner, slot), Count())
         for slot, stage in enumerate(snapshot.stages)

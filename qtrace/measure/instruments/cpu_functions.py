@@ -159,7 +159,7 @@ class CpuFunctions:
 
 
 def lines(tables: Tables) -> Iterator[str]:
-    """What `record` says: the most frequent functions, each with its share and that one's 95 % interval."""
+    """For `record`: the most frequent functions, each with its share and that one's 95 % interval."""
     counts: Counter[tuple[str, str]] = Counter()
     rows = tables.get("cpu_functions", [])
     for row in rows:

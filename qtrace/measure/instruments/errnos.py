@@ -1,7 +1,7 @@
-"""Which system calls of QEMU's failed, and with which errno: the run's table `errnos`.
+"""System calls of QEMU's that failed, by errno: the run's table `errnos`.
 
-What the host refuses a frame with stands here: EINVAL, ENOBUFS or EIO of a write to a tap or a socket, EMFILE
-where no descriptor is left.
+The host refuses a frame with EINVAL, ENOBUFS or EIO of a write to a tap or a socket; EMFILE says that no
+descriptor is left.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Errnos:
 
 
 def lines(tables: Tables) -> Iterator[str]:
-    """What `record` says: the most frequent, without those that are usual."""
+    """For `record`: the most frequent, without those that are usual."""
     counts: Counter[str] = Counter()
     for row in tables.get("errnos", []):
         if row["errno"] not in _USUAL:

@@ -141,7 +141,7 @@ class FrameSamples:
         return {"samples": rows, "ledger": self.ledger() if 0 in owners else []}
 
     def ledger(self) -> list[dict[str, Any]]:
-        """What is not among the hits: rows of the run's ledger."""
+        """Frames that are not among the hits: rows of the run's ledger."""
         over = int(self._module[b"sampling"][ctypes.c_int(0)].passed_over)
         rows = [
             {"kind": "sampled", "item": "frames", "count": self.every, "note": "one in so many is kept whole"}

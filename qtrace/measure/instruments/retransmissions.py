@@ -34,7 +34,7 @@ _NETDEV = "user"
 _VERSION = re.compile(r"^\s*version\s*:\s*'([0-9.]+)'", re.MULTILINE)  # in its meson.build
 _PROGRAM, _ARGUMENTS = "on_tcp_output", 1
 _SENDS = "tcp_output"
-# What sets a connection back before it calls that; the first is where the timers have expired.
+# Functions that set a connection back before they call that; the first is where the timers have expired.
 _CALLERS = {"timers": "tcp_timers", "input": "tcp_input"}
 # Field of the BPF struct `tcp_offsets` -> what the index calls it.
 _FIELDS = {
@@ -167,7 +167,7 @@ class Retransmissions:
 
 
 def lines(tables: Tables) -> Iterator[str]:
-    """What `record` says: how often, by kind."""
+    """For `record`: how often, by kind."""
     again = [row for row in tables.get("retransmissions", []) if row["attached"]]
     if again:
         parts = ", ".join(f"{row['count']:,} {row['kind']}" for row in again)

@@ -1,4 +1,4 @@
-"""What a session can be given besides the stages that it counts."""
+"""Measurements that a session can be given besides the stages that it counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Instrument", "Tracing"]
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """What an instrument attaches by: the compiled programs, what is attached to the process, the process."""
+    """An instrument attaches by it: the compiled programs, the process, the session's attachments to it."""
 
     module: Any
     attached: Attachments
@@ -33,7 +33,7 @@ class Instrument(Protocol):
 
     @property
     def family(self) -> Family:
-        """What it attaches, and its maps; its name is the instrument's."""
+        """Its name, its points and its maps."""
 
     @property
     def columns(self) -> Sequence[TableSchema]:
@@ -48,10 +48,10 @@ class Instrument(Protocol):
     def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
         """Rows of the run for the frames of these owners in the window that has ended, and `ledger` rows.
 
-        With 0 among the owners also what is nobody's, and what is the whole process's."""
+        With 0 among the owners also the rows of nobody's frames, and the whole process's."""
 
     def conditions(self) -> dict[str, str]:
-        """What is to be known of a run that was measured with it, name -> text."""
+        """Conditions of a run that was measured with it, name -> text."""
 
     def close(self) -> None:
         """Detach what is not the session's own, however far `open` came. Can be called twice."""
