@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import signal
 import sys
-from types import FrameType
 from typing import Any, ClassVar
 
 import click
@@ -15,6 +13,7 @@ import qtrace.cli
 from qtrace import __version__
 from qtrace.cli._console import nobody_reads
 from qtrace.cli._help import VerbGroup
+from qtrace.cli._requests import heed_requests
 from qtrace.errors import QtraceError
 
 __all__ = ["command", "main"]
@@ -60,19 +59,13 @@ def command() -> None:
     """Read a packet's path out of QEMU's source, then measure it on a running QEMU."""
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Entry point. Exit status: 0 done, 1 refused or failed with one message, 2 wrong usage, 130 Ctrl-C.
 
     A request to end (SIGTERM, a closed terminal) is taken like Ctrl-C, so that everything that was
     started is ended.
     """
-    for request in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(request) is signal.SIG_DFL:
-            signal.signal(request, _interrupt)
+    heed_requests()
     try:
         status = command.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)

@@ -18,7 +18,7 @@ import pytest
 
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.guest.guest_image import NIC_MODULES
-from qtrace.lab.host.owned import LABS, remove_leftovers
+from qtrace.lab.host.owned import LABS, STATE, remove_leftovers
 from qtrace.lab.mode.live_lab import open_lab
 from qtrace.lab.mode.mode import CELLS, load_mode, load_modes
 
@@ -127,15 +127,28 @@ def test_what_a_killed_lab_leaves_is_found_and_nothing_else(
 
 
 @LIVE
-def test_interrupted_half_way_it_leaves_nothing(host: Callable[[], dict[str, str]]) -> None:
+@pytest.mark.parametrize("moment", ["owner", "netns router", "netns internet", "vm1/qmp"])
+def test_interrupted_half_way_it_leaves_nothing(moment: str, host: Callable[[], dict[str, str]]) -> None:
+    """`moment`: what of the lab has just come when Ctrl-C does."""
     before = host()
     process = _start("tap-bridge")
-    _until(lambda: any(Path("/run/netns").glob("qt-tap-bridge*-router")))
-    name = next(Path("/run/netns").glob("qt-tap-bridge*-router")).name[3:-7]
+    name = ""
+
+    def come() -> bool:
+        nonlocal name
+        mine = f"{process.pid}-"
+        name = name or next((at.parent.name for at in LABS.glob("*/owner") if _text(at).startswith(mine)), "")
+        space = moment.removeprefix("netns ")
+        return bool(name) and (
+            (LABS / name / moment).exists() or Path(f"/run/netns/qt-{name}-{space}").exists()
+        )
+
+    _until(come)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in said
     assert not any(Path("/run/netns").glob(f"qt-{name}-*")) and not (LABS / name).exists()
+    assert not any(STATE.glob(f"{process.pid}-*"))  # what is written down is what is still there
     assert host() == before
 
 
@@ -280,6 +293,14 @@ def _json(*words: str) -> Any:
     said = _run(*words, "--format", "json")
     assert said.returncode == 0, said.stderr
     return json.loads(said.stdout)
+
+
+def _text(path: Path) -> str:
+    """Empty where the file has gone meanwhile."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def _until(true: Callable[[], bool]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import signal
@@ -137,6 +138,9 @@ class Guest:
             return self._qmp.cmd(command, **arguments)
         except (QMPError, OSError, EOFError) as exc:
             raise LabError(self.epitaph() or f"QMP {command} failed: {exc}") from exc
+        except KeyboardInterrupt:
+            _end_tasks()
+            raise
 
     def hand_over(self, name: str, descriptor: int) -> None:
         """Give QEMU a descriptor that its options can call `name` from now on."""
@@ -173,6 +177,9 @@ class Guest:
             self._qmp.settimeout(20)
         except (QMPError, OSError, EOFError) as exc:
             raise LabError(self.epitaph() or f"cannot reach QEMU's monitor: {exc}") from exc
+        except KeyboardInterrupt:
+            _end_tasks()
+            raise
         self.release = self._agent.wait_ready(deadline)
 
     def has_monitor(self) -> bool:
@@ -227,6 +234,16 @@ class Guest:
         except OSError:
             return ""
         return " / ".join(text.splitlines()[-4:])[-600:]
+
+
+def _end_tasks() -> None:
+    """End what an interrupted call of the monitor has left in the event loop: asyncio prints a traceback of a
+    task that nobody asks for its result."""
+    loop = asyncio.get_event_loop()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
 @contextlib.contextmanager

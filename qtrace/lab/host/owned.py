@@ -19,7 +19,7 @@ from pathlib import Path
 
 from qtrace.errors import LabError, MissingPrerequisite
 
-__all__ = ["LABS", "ip", "own", "private_dir", "remove_leftovers", "start_time", "unique_name"]
+__all__ = ["LABS", "STATE", "ip", "own", "private_dir", "remove_leftovers", "start_time", "unique_name"]
 
 STATE = Path("/run/qtrace")
 LABS = STATE / "labs"
@@ -55,8 +55,8 @@ def own(kind: str, name: str) -> Iterator[None]:
     What could not be taken down keeps its record, so that the next start finds it.
     """
     record = _home() / f"{kind}-{next(_counter)}"
-    record.write_text(name)
     try:
+        record.write_text(name)
         yield
     finally:
         if not _exists(kind, name):

@@ -47,22 +47,29 @@ def claim(mode: str) -> Iterator[tuple[str, Path]]:
         LABS.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise MissingPrerequisite(f"cannot write to {LABS}: {exc.strerror}", hint="run it with sudo") from exc
-    with contextlib.ExitStack() as stack:
-        for number in range(1, 1000):
-            name = mode if number == 1 else f"{mode}-{number}"
-            home = LABS / name
-            if home.exists():
-                continue
-            try:
-                home.mkdir(mode=0o755)
-            except FileExistsError:  # another was quicker: it is not ours, so no record may name it
-                continue
-            stack.enter_context(own("dir", str(home)))
-            stack.callback(shutil.rmtree, home, ignore_errors=True)
-            (home / "owner").write_text(f"{os.getpid()}-{start_time(os.getpid())}")
-            yield name, home
-            return
-        raise LabError("there are too many labs", hint="run: qtrace lab down --all")
+    for number in range(1, 1000):
+        name = mode if number == 1 else f"{mode}-{number}"
+        home = LABS / name
+        if home.exists():
+            continue
+        try:
+            home.mkdir(mode=0o755)
+        except FileExistsError:  # another was quicker: it is not ours, so no record may name it
+            continue
+        recorded = False
+        try:
+            with own("dir", str(home)):
+                recorded = True
+                try:
+                    (home / "owner").write_text(f"{os.getpid()}-{start_time(os.getpid())}")
+                    yield name, home
+                finally:
+                    shutil.rmtree(home, ignore_errors=True)
+        finally:
+            if not recorded:
+                shutil.rmtree(home, ignore_errors=True)
+        return
+    raise LabError("there are too many labs", hint="run: qtrace lab down --all")
 
 
 def describe(home: Path, entry: Entry, *, up: bool = False) -> None:
