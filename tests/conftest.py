@@ -11,12 +11,14 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 from program import Program
 
 from qtrace.cache import cache_dir
@@ -25,6 +27,9 @@ from qtrace.errors import MissingPrerequisite
 from qtrace.index.build import ensure_index, release_tree
 from qtrace.store.index import Index
 
+# A busy machine makes no law wrong.
+settings.register_profile("laws", deadline=None)
+settings.load_profile("laws")
 NEXT = "trixie"  # the next Debian, whose QEMU is read
 _BUILT = "bookworm-backports"  # the same series, as a program that runs here
 _PARTS = ("x86", "common", "gui", "modules-opengl", "modules-spice")
@@ -55,6 +60,9 @@ def _skip_or_fail() -> Callable[[str], NoReturn]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*what): root, bcc, tun, or the name of a program")
+    # A shell's background job ignores Ctrl-C, and so would the commands that tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

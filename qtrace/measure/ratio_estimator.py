@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from qtrace.analyses.methods.stats import t_quantile
 from qtrace.model import Direction
-from qtrace.trace.budget.regulator import FUNCTIONS
+from qtrace.trace.budget.decision import FUNCTIONS
 from qtrace.trace.session.snapshot import Count, Snapshot
 
 __all__ = ["Exposure", "Key", "Spread", "Three", "exposure_of", "key_of", "values"]

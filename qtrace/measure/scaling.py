@@ -8,7 +8,8 @@ from typing import Any
 
 from qtrace.measure.measured_nic import MeasuredNic
 from qtrace.measure.ratio_estimator import Spread, Three, exposure_of, key_of, values
-from qtrace.trace.budget.regulator import FUNCTIONS, Regulator, Window
+from qtrace.trace.budget.decision import FUNCTIONS
+from qtrace.trace.budget.regulator import Regulator, Window
 from qtrace.trace.session.snapshot import Count, Snapshot
 
 __all__ = ["Scaled", "Suppression", "Unseen"]

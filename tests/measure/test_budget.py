@@ -26,7 +26,7 @@ from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.scaling import Suppression
 from qtrace.store.index import Index
 from qtrace.trace.bpf.calibrate import ASSUMED, Cost
-from qtrace.trace.budget import regulator as regulator_module
+from qtrace.trace.budget import decision
 from qtrace.trace.budget.overhead_budget import Budget
 from qtrace.trace.budget.regulator import Regulator
 from qtrace.trace.session.engine import open_engine
@@ -264,7 +264,7 @@ def test_the_dearest_function_that_tells_no_frames_is_left_out_first(
     network: Network, attacher: Attacher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On this path none takes half of the cost, so the limit is lower here."""
-    monkeypatch.setattr(regulator_module, "_MOST", 0.001)
+    monkeypatch.setattr(decision, "_MOST", 0.001)
     nics = QemuProcess(network.guest.pid).measured()
     suppression = Suppression(nics)
     with attacher.attach(network.guest.pid, paths_of(nics)) as session:

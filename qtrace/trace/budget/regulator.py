@@ -14,22 +14,17 @@ from dataclasses import dataclass
 
 from qtrace.model import Probe
 from qtrace.trace.bpf.calibrate import Cost
-from qtrace.trace.budget.overhead_budget import Budget, cost_of
+from qtrace.trace.budget.decision import FUNCTIONS, Load, Switching, dearest, load_of
+from qtrace.trace.budget.overhead_budget import Budget
 from qtrace.trace.session.reading import Reading
 from qtrace.trace.session.session import Session
 from qtrace.trace.session.snapshot import Snapshot
 
-__all__ = ["FUNCTIONS", "LeftOut", "Regulator", "Window"]
-
-# How a stage is measured where its probe is on a function, of QEMU's or of vhost's in the kernel.
-FUNCTIONS = ("uprobe", "uretprobe", "kprobe", "kretprobe")
+__all__ = ["LeftOut", "Regulator", "Window"]
 
 _LOOK = 0.25  # seconds between two looks while everything is on
-_CYCLE = 1.0  # seconds of window and pause that are aimed at
-_SHORTEST, _LONGEST = 0.05, 0.5  # seconds of a window
 # Of the budget: in QEMU's work a hit costs up to a quarter more than calibrated (docs/overhead.md).
 _AIM = 0.75
-_MOST = 0.5  # of what all hits cost: a function beyond it that tells no frames is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +107,17 @@ class Regulator:
         seen, now = self._session.mark(), time.monotonic()
         lately = self._session.between(self._seen, seen)
         seconds = now - self._looked
-        functions, calls = cost_of(lately, self._cost, seconds, seconds)
-        # System calls are counted all the time; what they take is not there for functions, up to a half.
-        share = max(self._share - calls / seconds, self._share / 2)
-        load = functions / seconds
-        if load <= share:
+        load = load_of(lately, self._cost, seconds, self._share)
+        if load.fits:
             self._seen, self._looked, self._due = seen, now, now + _LOOK
-        elif dearest := self._dearest(lately, functions, seconds):
-            self._leave_out(*dearest)
+        elif found := dearest(lately, self._cost, seconds):
+            self._leave_out(*found)
             self._seen, self._looked = self._session.mark(), time.monotonic()
             self._due = self._looked + _LOOK
         else:
-            self._pause(load, share)
+            self._pause(load)
 
-    def _pause(self, load: float, share: float) -> None:
+    def _pause(self, load: Load) -> None:
         began, opened = time.monotonic(), self._looked
         self._paused = began
         self.pauses += 1
@@ -133,12 +125,9 @@ class Regulator:
         ended = time.monotonic()
         self._close(began, seen, on=True)
         self._taking = ended - began
-        trapped = self._putting + (began - opened) + self._taking
-        # Never in step with traffic that comes in bursts.
-        pause = (trapped * load / share - trapped) * random.uniform(0.75, 1.25)
-        self._due = ended + pause
-        wanted = _CYCLE * share / load - self._putting - self._taking
-        self._length = min(max(wanted, _SHORTEST), _LONGEST)
+        switching = Switching(self._putting, self._taking)
+        self._due = ended + switching.pause(load, began - opened, random.random())
+        self._length = switching.next_window(load)
 
     def _resume(self) -> None:
         began = time.monotonic()
@@ -154,25 +143,6 @@ class Regulator:
         lately = self._session.between(self._seen, seen)
         self._keep(Window(now - self._looked, lately, on))
         self._looked, self._seen = now, seen
-
-    def _dearest(self, lately: Snapshot, spent: float, seconds: float) -> tuple[Probe, float] | None:
-        """The probe that takes most of what was `spent` and tells no frames, with its share, if one does."""
-        hit = self._cost.hit.at(seconds / max(1, lately.hits))
-        probes: dict[str, Probe] = {}
-        takes: dict[str, float] = {}
-        frames: set[str] = set()
-        for (_, slot), count in lately.counts.items():
-            stage = lately.stages[slot]
-            if stage.how in FUNCTIONS and not stage.reason:
-                name = stage.probe.function
-                probes[name] = stage.probe
-                each = hit + (self._cost.step if stage.probe.stepped else 0.0)
-                takes[name] = takes.get(name, 0.0) + count.calls * each
-                frames.update((name,) if count.frames else ())
-        name = max(takes.keys() - frames, key=lambda function: takes[function], default="")
-        if not name or takes[name] <= _MOST * spent:
-            return None
-        return probes[name], min(1.0, takes[name] / spent)
 
     def _leave_out(self, probe: Probe, share: float) -> None:
         on = time.monotonic() - self._began - self.off

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qtrace.model import Path, Probe, Role
@@ -13,7 +13,7 @@ from qtrace.probes.frames import CARRIED, GROUP, LANE, Part
 from qtrace.trace.frames.followed import Group, group_index
 from qtrace.trace.qemu.owners import Owner, through_hubs
 
-__all__ = ["Follower"]
+__all__ = ["Follower", "Routes"]
 
 _PORT = "hubport"
 _NOTICES = (Role.KICK, Role.INTERRUPT)  # one of them may stand for many frames
@@ -21,6 +21,65 @@ _KERNEL = ("kprobe", "kretprobe")
 # What passes between a NIC and a hub's port, and between another port and what is behind it.
 _AT_NIC = (Role.DEQUEUE, Role.COMPLETE), (Role.DELIVER, Role.ENQUEUE)
 _BEHIND = (Role.DELIVER, Role.HOST), (Role.HOST, Role.SEND)
+
+
+class Routes:
+    """Which slots an owner's frames pass, from the paths that were planned; `probes` and `attached` are by
+    slot."""
+
+    def __init__(self, paths: Sequence[Path], probes: Sequence[Probe], attached: Sequence[bool]) -> None:
+        self._paths, self._probes = paths, probes
+        self._slots = [slot for slot, probe in enumerate(probes) if attached[slot] and _carries(probe)]
+
+    def parts(self, owner: Owner | None) -> dict[int, int]:
+        """Slot -> its part, on the one path that this owner's frames take each way; None is whoever is not
+        told apart."""
+        found: dict[int, int] = {}
+        for way in range(LANE.size):
+            slots = self._route(owner, way)
+            if len(slots) < 2:
+                continue
+            found |= dict.fromkeys(slots, Part.TAKES)
+            found[slots[0]] |= Part.FIRST
+            found[slots[-1]] |= Part.LAST
+        return found
+
+    def ends(self, parts: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+        """Lane -> slots of the first and of the last stage among `parts`."""
+        found: dict[int, tuple[int, int]] = {}
+        for slot, part in parts.items():
+            if part & Part.FIRST:
+                way = _way(self._probes[slot])
+                last = next(
+                    at for at, bits in parts.items() if bits & Part.LAST and _way(self._probes[at]) == way
+                )
+                found[way] = slot, last
+        return found
+
+    def _route(self, owner: Owner | None, way: int) -> list[int]:
+        kernel, direction = LANE.unpack(way)
+        paths = [
+            path
+            for path in self._paths
+            if path.direction == DIRECTIONS[direction] and (path.datapath == "vhost-net") == bool(kernel)
+        ]
+        if owner is not None and len({(path.nic, path.netdev) for path in paths}) > 1:
+            paths = [path for path in paths if _is_of(path, owner)]
+        roles = None
+        if owner is not None and owner.hub >= 0 and _PORT in (client.driver for client in owner.clients):
+            roles = (_AT_NIC if owner.nic else _BEHIND)[direction]
+        routes = {
+            frozenset(step.function for step in path.stages if roles is None or step.stage in roles)
+            for path in paths
+        }
+        if len(routes) != 1:  # whose way it is cannot be told
+            return []
+        mine = [
+            slot
+            for slot in self._slots
+            if _way(self._probes[slot]) == way and self._probes[slot].function in next(iter(routes))
+        ]
+        return sorted(mine, key=lambda slot: self._probes[slot].position)
 
 
 class Follower:
@@ -32,9 +91,8 @@ class Follower:
     def __init__(
         self, module: Any, paths: Sequence[Path], probes: Sequence[Probe], attached: Sequence[bool]
     ) -> None:
-        self._module, self._paths = module, paths
-        self._slots = [slot for slot, probe in enumerate(probes) if attached[slot] and _carries(probe)]
-        self._probes = probes
+        self._module = module
+        self._routes = Routes(paths, probes, attached)
         self._written: dict[int, dict[int, int]] = {}
         self._aliases: dict[int, int] = {}
         self.ends: dict[Group, tuple[int, int]] = {}  # slots of the first and of the last stage
@@ -50,10 +108,10 @@ class Follower:
         known = list(owners)
         joined = through_hubs(known)
         aliases = {number: owner.number for number, owner in joined.items() if owner.number != number}
-        parts = {0: self._of(None)}
+        parts = {0: self._routes.parts(None)}
         for owner in known:
             if owner.number not in aliases:
-                parts[owner.number] = self._of(joined.get(owner.number, owner))
+                parts[owner.number] = self._routes.parts(joined.get(owner.number, owner))
         if aliases != self._aliases:
             followed_as = self._module[b"followed_as"]
             for number in range(OWNERS):
@@ -66,15 +124,11 @@ class Follower:
                 for slot in range(SLOTS):
                     table[ctypes.c_int(STAGE.pack(number, slot))] = table.Leaf(slots.get(slot, 0))
         self._written = parts
-        self.ends = {}
-        for number, slots in parts.items():
-            for slot, part in slots.items():
-                if part & Part.FIRST:
-                    way = _way(self._probes[slot])
-                    last = next(
-                        at for at, bits in slots.items() if bits & Part.LAST and _way(self._probes[at]) == way
-                    )
-                    self.ends[number, way] = slot, last
+        self.ends = {
+            (number, way): ends
+            for number, slots in parts.items()
+            for way, ends in self._routes.ends(slots).items()
+        }
 
     def begin(self) -> None:
         """A window begins, and all programs are off: nothing is under way."""
@@ -105,43 +159,6 @@ class Follower:
         waiting = self._module[b"frames_waiting"]
         for index in range(len(waiting)):
             waiting[ctypes.c_int(index)] = waiting.Leaf()
-
-    def _of(self, owner: Owner | None) -> dict[int, int]:
-        """Slot -> its part, on the one path that this owner's frames take each way."""
-        found: dict[int, int] = {}
-        for way in range(LANE.size):
-            slots = self._route(owner, way)
-            if len(slots) < 2:
-                continue
-            found |= dict.fromkeys(slots, Part.TAKES)
-            found[slots[0]] |= Part.FIRST
-            found[slots[-1]] |= Part.LAST
-        return found
-
-    def _route(self, owner: Owner | None, way: int) -> list[int]:
-        kernel, direction = LANE.unpack(way)
-        paths = [
-            path
-            for path in self._paths
-            if path.direction == DIRECTIONS[direction] and (path.datapath == "vhost-net") == bool(kernel)
-        ]
-        if owner is not None and len({(path.nic, path.netdev) for path in paths}) > 1:
-            paths = [path for path in paths if _is_of(path, owner)]
-        roles = None
-        if owner is not None and owner.hub >= 0 and _PORT in (client.driver for client in owner.clients):
-            roles = (_AT_NIC if owner.nic else _BEHIND)[direction]
-        routes = {
-            frozenset(step.function for step in path.stages if roles is None or step.stage in roles)
-            for path in paths
-        }
-        if len(routes) != 1:  # whose way it is cannot be told
-            return []
-        mine = [
-            slot
-            for slot in self._slots
-            if _way(self._probes[slot]) == way and self._probes[slot].function in next(iter(routes))
-        ]
-        return sorted(mine, key=lambda slot: self._probes[slot].position)
 
 
 def _is_of(path: Path, owner: Owner) -> bool:

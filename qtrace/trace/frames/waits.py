@@ -108,8 +108,9 @@ class Waiting:
                 if moving := min(self.under_way.get((number, way, slot), 0), slots[slot]):
                     slots[slot] -= moving
                     stops.append(row | _at(probes[slot]) | {"why": UNDER_WAY, "frames": moving})
+            still = {slot: frames for slot, frames in slots.items() if frames}
             for slot, why, frames in reasons(
-                slots, probes, owner, kernel=bool(kernel), paused=(number, way) in self.paused
+                still, probes, owner, kernel=bool(kernel), paused=(number, way) in self.paused
             ):
                 stops.append(row | _at(probes[slot]) | {"why": why, "frames": frames})
         return {"waits": waits, "stops": stops}
