@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from clang.cindex import Cursor, CursorKind, LinkageKind, StorageClass, TypeKind
+from clang.cindex import Cursor, CursorKind, LinkageKind, StorageClass, Type, TypeKind
 
 from qtrace.index.cursors import (
+    ARRAYS,
+    arguments,
     bare,
+    canonical,
     children,
     chosen,
     constant_element,
+    declaration,
     distance,
     field_name,
+    fields,
     kind_ids,
+    names_given,
     pointer_to_function,
     position,
+    referenced,
+    spelling,
     strip,
-    type_kind,
+    type_id,
+    usr,
 )
 from qtrace.index.facts import Call, Facts, Pass, Store, Use
 from qtrace.index.split_functions import first_test
 
-__all__ = ["ARRAYS", "Body", "initialiser", "usr_of", "values"]
+__all__ = ["Body", "initialiser", "usr_of", "values"]
 
-ARRAYS = (TypeKind.CONSTANTARRAY, TypeKind.INCOMPLETEARRAY)
 _CALL, _BINARY = CursorKind.CALL_EXPR.value, CursorKind.BINARY_OPERATOR.value
 _VARIABLE, _LIST = CursorKind.VAR_DECL.value, CursorKind.INIT_LIST_EXPR.value
 _FUNCTION, _PARAMETER = CursorKind.FUNCTION_DECL.value, CursorKind.PARM_DECL.value
@@ -49,6 +57,7 @@ _LOOPS = kind_ids(CursorKind.FOR_STMT, CursorKind.WHILE_STMT, CursorKind.DO_STMT
 _READ = frozenset((_CALL, _BINARY, _VARIABLE, _LIST, _STRING, _MEMBER, _SUBSCRIPT)) | _LOOPS
 _CLOSED = frozenset((_LIST, _NAME, CursorKind.TYPE_REF.value, _INTEGER, _STRING))
 _EXPORTED = "c:@"
+_POINTER = TypeKind.POINTER.value
 _DEEPEST = 4  # tables inside tables
 _FAR = 64  # bytes: what is nearer to the object's beginning says little
 
@@ -91,13 +100,16 @@ class Body:
             _READERS[child._kind_id](self, child)
 
     def call(self, cursor: Cursor) -> None:
-        target = cursor.referenced
+        target = referenced(cursor)
         found = target._kind_id if target is not None else 0
         callee, kind, name = "", "unknown", ""
-        if found == _FUNCTION:
-            if target.spelling.startswith(("trace_", "__builtin_")):
-                if target.spelling.startswith("trace_"):
-                    self.facts.uses.append(Use(self.usr, "trace", target.spelling[6:]))
+        if target is None:
+            pass
+        elif found == _FUNCTION:
+            called = spelling(target)
+            if called.startswith(("trace_", "__builtin_")):
+                if called.startswith("trace_"):
+                    self.facts.uses.append(Use(self.usr, "trace", called[6:]))
                 return
             kind, name = "direct", usr_of(self.unit, target)
         elif found == _FIELD:
@@ -105,7 +117,7 @@ class Body:
         elif found == _PARAMETER:
             kind, name = "param", str(self.parameter(target))
         elif found == _VARIABLE:
-            kind, name = "variable", self.local(target) or target.spelling
+            kind, name = "variable", self.local(target) or spelling(target)
         if kind == "unknown" or not name:
             kind, name = self.computed(cursor)
         callee = name if kind == "direct" else ""
@@ -113,7 +125,7 @@ class Body:
         loop = any(first <= line <= last for first, last in self.loops)
         self.facts.calls.append(Call(self.usr, kind, name, self.place, line, loop))
         if callee:
-            for number, argument in enumerate(cursor.get_arguments()):
+            for number, argument in enumerate(arguments(cursor)):
                 for what, text in self.argument(argument):
                     self.facts.passes.append(Pass(self.usr, callee, number, what, text, self.place, line))
 
@@ -124,7 +136,7 @@ class Body:
             self.loops.append((extent.start.line, extent.end.line))
 
     def string(self, cursor: Cursor) -> None:
-        self.facts.uses.append(Use(self.usr, "string", cursor.spelling[1:-1]))
+        self.facts.uses.append(Use(self.usr, "string", spelling(cursor)[1:-1]))
 
     def member(self, cursor: Cursor) -> None:
         """Note how far from the object that a pointer leads to a field lies: an instruction shows that."""
@@ -147,13 +159,13 @@ class Body:
         while callee is not None and callee._kind_id in _COMPUTED:
             subscripts += callee._kind_id == _SUBSCRIPT
             callee = next(iter(children(callee)), None)
-        target = callee.referenced if callee is not None else None
+        target = referenced(callee) if callee is not None else None
         if callee is None or target is None:
             return "unknown", ""
         if target._kind_id == _FUNCTION:
             return "direct", usr_of(self.unit, target)
         if subscripts and callee._kind_id == _NAME:
-            return "variable", self.inner_table(target) or str(callee.spelling)
+            return "variable", self.inner_table(target) or spelling(callee)
         if subscripts and callee._kind_id == _MEMBER:
             return "field", field_name(target)
         return "unknown", ""
@@ -162,64 +174,64 @@ class Body:
         """A name of its own for a function's own array of pointers to functions, else nothing."""
         if cursor._kind_id != _VARIABLE or cursor.linkage != LinkageKind.NO_LINKAGE:
             return ""
-        element = cursor.type.get_canonical()
-        while element.kind in ARRAYS:
+        element = canonical(cursor)
+        while element._kind_id in ARRAYS:
             element = element.get_array_element_type().get_canonical()
-        return f"{self.usr} {cursor.spelling}" if pointer_to_function(element) else ""
+        return f"{self.usr} {spelling(cursor)}" if pointer_to_function(element) else ""
 
     def own_parameter(self, cursor: Cursor) -> str:
         """The number of the parameter that an expression is, if it is one."""
-        target = cursor.referenced if cursor._kind_id == _NAME else None
+        target = referenced(cursor) if cursor._kind_id == _NAME else None
         if target is None or target._kind_id != _PARAMETER:
             return ""
         number = self.parameter(target)
         return str(number) if number >= 0 else ""
 
     def parameter(self, target: Cursor) -> int:
-        return self.parameters.get(target.get_usr() or target.spelling, -1)
+        return self.parameters.get(usr(target) or spelling(target), -1)
 
     def argument(self, cursor: Cursor) -> Iterator[tuple[str, str]]:
         inner = strip(cursor)
         if inner._kind_id == _INTEGER:
             return
         if inner._kind_id == _STRING:
-            yield "string", inner.spelling[1:-1]
+            yield "string", spelling(inner)[1:-1]
             return
         if number := self.own_parameter(inner):
             yield "param", number
             return
         if inner._kind_id == _UNARY and (owner := self.address(inner)):
             yield "address", owner
-        for what, text in values(self.unit, cursor):
+        for what, text in values(self.unit, inner):
             if what in ("function", "field", "variable"):
                 yield what, text
 
     def address(self, cursor: Cursor) -> str:
         """The field whose address an expression takes, if functions are kept in it: `&c->parent_realize`."""
         inner = strip(children(cursor)[0])
-        if inner._kind_id != _MEMBER or type_kind(cursor) != TypeKind.POINTER:
+        if inner._kind_id != _MEMBER or type_id(cursor) != _POINTER:
             return ""
-        taken = pointer_to_function(inner.type.get_canonical())
-        return field_name(inner.referenced) if taken else ""
+        taken = pointer_to_function(canonical(inner))
+        return field_name(referenced(inner)) if taken else ""
 
     def assignment(self, cursor: Cursor) -> None:
         # Any operator comes here; what is of interest has a pointer for its value.
-        if type_kind(cursor) != TypeKind.POINTER:
+        if type_id(cursor) != _POINTER:
             return
         sides = children(cursor)
         if len(sides) != 2:
             return
         left, right = strip(sides[0]), strip(sides[1])
-        if left._kind_id == _NAME and (name := self.local(left.referenced)):
+        if left._kind_id == _NAME and (name := self.local(referenced(left))):
             self.stored(name, right, sides[1])
         elif left._kind_id == _UNARY and right._kind_id == _MEMBER:
             number = self.own_parameter(strip(children(left)[0]))
-            source = field_name(right.referenced)
-            if number and source and pointer_to_function(right.type.get_canonical()):
+            source = field_name(referenced(right))
+            if number and source and pointer_to_function(canonical(right)):
                 self.store(f"{number} {self.usr}", [("out", source)], cursor)
         if left._kind_id == _SUBSCRIPT:
             left = strip(children(left)[0])
-        if left._kind_id == _MEMBER and (field := field_name(left.referenced)):
+        if left._kind_id == _MEMBER and (field := field_name(referenced(left))):
             self.stored(field, right, sides[1])
 
     def declared(self, cursor: Cursor) -> None:
@@ -228,7 +240,7 @@ class Body:
         if init and init[-1]._kind_id == _LIST and (table := self.inner_table(cursor)):
             self.facts.stores += initialiser(self.unit, init[-1], table, "", self.usr, self.place)
         if init and init[-1]._kind_id == _LIST and cursor.storage_class == StorageClass.STATIC:
-            self.tables.append((cursor.spelling, init[-1]))
+            self.tables.append((spelling(cursor), init[-1]))
         if name and init:
             self.stored(name, strip(init[-1]), init[-1])
 
@@ -236,13 +248,13 @@ class Body:
         """A name of its own for a function's variable that holds a pointer to a function, else nothing."""
         if cursor is None or cursor._kind_id != _VARIABLE or cursor.linkage != LinkageKind.NO_LINKAGE:
             return ""
-        return f"{self.usr} {cursor.spelling}" if pointer_to_function(cursor.type.get_canonical()) else ""
+        return f"{self.usr} {spelling(cursor)}" if pointer_to_function(canonical(cursor)) else ""
 
     def stored(self, owner: str, right: Cursor, whole: Cursor) -> None:
         if right._kind_id == _CALL:
             found = [
                 ("made", text)
-                for argument in right.get_arguments()
+                for argument in arguments(right)
                 for what, text in self.argument(argument)
                 if what == "function"
             ]
@@ -250,7 +262,7 @@ class Body:
             found = [("param", number)]
         else:
             kept = ("function", "field", "string", "variable")
-            found = [item for item in values(self.unit, whole) if item[0] in kept]
+            found = [item for item in values(self.unit, right) if item[0] in kept]
         self.store(owner, found, whole)
 
     def store(self, owner: str, found: Iterable[tuple[str, str]], where: Cursor) -> None:
@@ -260,7 +272,7 @@ class Body:
 
     def compound(self, init: Cursor) -> None:
         """`*bh = (QEMUBH) { .cb = cb }` and local tables."""
-        owner = bare(init.type.get_canonical().spelling)
+        owner = bare(canonical(init).spelling)
         for item in children(init):
             parts = children(item)
             if len(parts) >= 2 and parts[0]._kind_id == _DESIGNATOR:
@@ -268,7 +280,7 @@ class Body:
                 if value._kind_id == _LIST:
                     self.compound(value)
                 else:
-                    self.stored(f"{owner}.{parts[0].spelling}", value, parts[-1])
+                    self.stored(f"{owner}.{spelling(parts[0])}", value, parts[-1])
             self.read(item)
 
 
@@ -293,19 +305,19 @@ def initialiser(
     unit: Unit, init: Cursor, variable: str, row: str, caller: str, place: str, depth: int = 0
 ) -> Iterator[Store]:
     """What a table's initialiser puts where; `variable` names the table, `row` its outermost entry."""
-    kind = init.type.get_canonical()
-    array = kind.kind in ARRAYS
-    fields: list[Cursor] = [] if array else list(kind.get_fields())
+    kind: Type = canonical(init)
+    array = kind._kind_id in ARRAYS
+    names = [] if array else [spelling(item) for item in fields(kind)]
     owner = bare(kind.spelling)
     for number, item in enumerate(children(init)):
         parts = children(item) if item._kind_id == _UNEXPOSED else []
         index, value = str(number), item
         if len(parts) >= 2 and parts[0]._kind_id in (_DESIGNATOR, _NAME):
-            index, value = parts[0].spelling, parts[-1]
+            index, value = spelling(parts[0]), parts[-1]
         elif array and len(parts) >= 2 and parts[0]._kind_id == _INTEGER:
             value = parts[-1]
         elif not array:
-            index = fields[number].spelling if number < len(fields) else index
+            index = names[number] if number < len(names) else index
         inner = strip(value)
         if inner._kind_id == _LIST:
             if depth < _DEEPEST:
@@ -313,7 +325,7 @@ def initialiser(
                 yield from initialiser(unit, inner, variable, inside, caller, place, depth + 1)
             continue
         line = position(value)[1]
-        for what, text in values(unit, value, constants=True):
+        for what, text in values(unit, inner, constants=True):
             target = variable if array else f"{owner}.{index}"
             yield Store(target, what, text, variable, index if array else row, caller, place, line)
 
@@ -328,25 +340,25 @@ def values(unit: Unit, cursor: Cursor, constants: bool = False) -> Iterator[tupl
         for child in children(cursor):
             yield from values(unit, child, constants)
     elif kind == _NAME:
-        target = cursor.referenced
+        target = referenced(cursor)
         if target is None:
             return
         if target._kind_id == _FUNCTION:
             yield "function", usr_of(unit, target)
         elif target._kind_id == _CONSTANT and constants:
-            yield "enum", target.spelling
+            yield "enum", spelling(target)
         elif target._kind_id == _VARIABLE:
-            yield "variable", target.spelling
+            yield "variable", spelling(target)
     elif kind == _UNARY:
         for child in children(cursor):
             for what, text in values(unit, child):
                 if what in ("variable", "function"):
                     yield what, text
     elif kind == _MEMBER:
-        if owner := field_name(cursor.referenced):
+        if owner := field_name(referenced(cursor)):
             yield "field", owner
     elif kind == _STRING:
-        yield "string", cursor.spelling.strip('"')
+        yield "string", spelling(cursor).strip('"')
     elif constants and kind == _SIZEOF:
         if text := _sizeof(cursor):
             yield "sizeof", text
@@ -359,13 +371,15 @@ def usr_of(unit: Unit, function: Cursor) -> str:
 
     clang tells statics apart by their file without its folder, and two folders may have a vhost-vdpa.c.
     """
-    usr = str(function.get_usr())
-    if not usr.startswith(_EXPORTED):
-        _, _, rest = usr.partition("@")
-        usr = f"c:{unit.place(position(function)[0], function)}@{rest}"
-    if usr not in unit.facts.external:
-        unit.facts.external[usr] = function.spelling
-    return usr
+    number = declaration(function)
+    if number not in names_given:
+        name = usr(function)
+        if not name.startswith(_EXPORTED):
+            _, _, rest = name.partition("@")
+            name = f"c:{unit.place(position(function)[0], function)}@{rest}"
+        unit.facts.external.setdefault(name, spelling(function))
+        names_given[number] = name
+    return names_given[number]
 
 
 def _sizeof(cursor: Cursor) -> str:

@@ -5,46 +5,111 @@ An index asks a million nodes; nothing here knows what for.
 
 from __future__ import annotations
 
+import ctypes
 import re
-from collections.abc import Container
-from ctypes import POINTER, byref, c_int, c_longlong, c_uint, c_void_p, cast, pointer
-from typing import Any
+from collections.abc import Container, Iterator
+from ctypes import CFUNCTYPE, byref, c_char_p, c_int, c_longlong, c_size_t, c_uint, c_void_p, py_object
+from typing import Any, NamedTuple
 
 from clang import cindex
-from clang.cindex import Cursor, CursorKind, TranslationUnit, Type, TypeKind
+from clang.cindex import Cursor, CursorKind, SourceLocation, TranslationUnit, Type, TypeKind
 
 __all__ = [
+    "ARRAYS",
+    "Field",
+    "anywhere",
+    "arguments",
     "bare",
+    "canonical",
     "chain",
     "children",
     "chosen",
     "constant_element",
+    "declaration",
     "distance",
     "evaluated",
     "field_name",
+    "field_of",
+    "fields",
     "included",
     "is_definition",
     "kind_ids",
+    "names_given",
+    "outermost",
     "pointer_to_function",
     "position",
+    "referenced",
+    "spelling",
     "strip",
-    "type_kind",
+    "type_id",
     "unrooted",
+    "usr",
 ]
 
 _lib: Any = cindex.conf.lib
-_visit: Any = cindex.callbacks["cursor_visit"]
 _includes: Any = cindex.callbacks["translation_unit_includes"]
-_NEXT, _INTO = 1, 2  # CXChildVisitResult
-_lib.clang_Cursor_Evaluate.argtypes, _lib.clang_Cursor_Evaluate.restype = [Cursor], c_void_p
-_lib.clang_EvalResult_getKind.argtypes, _lib.clang_EvalResult_getKind.restype = [c_void_p], c_int
-_lib.clang_EvalResult_getAsLongLong.argtypes = [c_void_p]
-_lib.clang_EvalResult_getAsLongLong.restype = c_longlong
-_lib.clang_EvalResult_dispose.argtypes = [c_void_p]
+_STOP, _NEXT, _INTO = 0, 1, 2  # CXChildVisitResult
 _INT = 1  # CXEval_Int
+_IN_MACRO = 1 << 31  # of a location: what a macro makes has none in a file
+_INVALID = frozenset(range(70, 74))  # CXCursor_FirstInvalid to CXCursor_LastInvalid
 
-_file, _line, _column, _offset = c_void_p(), c_uint(), c_uint(), c_uint()
-_file_at = cast(pointer(_file), POINTER(cindex.c_object_p))
+
+class _Node(Cursor):  # type: ignore[misc]
+    """A cursor of the unit that is being read: there is one at a time, and none of them has to be told."""
+
+    _tu: TranslationUnit | None = None
+
+
+class _Text(ctypes.Structure):
+    """A CXString."""
+
+    _fields_ = (("data", c_void_p), ("flags", c_uint))
+
+
+# The library once more, its functions without what the binding does to each result.
+_plain = ctypes.CDLL(_lib._name)
+
+
+def _function(name: str, result: Any, *arguments: Any) -> Any:
+    function = getattr(_plain, f"clang_{name}")
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+_Visit = CFUNCTYPE(c_int, _Node, _Node, py_object)
+_FieldVisit = CFUNCTYPE(c_int, _Node, py_object)
+_visit_children = _function("visitChildren", c_uint, Cursor, _Visit, py_object)
+_visit_fields = _function("Type_visitFields", c_uint, Type, _FieldVisit, py_object)
+_get_string, _dispose = _function("getCString", c_char_p, _Text), _function("disposeString", None, _Text)
+_get_spelling = _function("getCursorSpelling", _Text, Cursor)
+_get_usr = _function("getCursorUSR", _Text, Cursor)
+_get_type_spelling = _function("getTypeSpelling", _Text, Type)
+_get_referenced = _function("getCursorReferenced", _Node, Cursor)
+_get_parent = _function("getCursorSemanticParent", _Node, Cursor)
+_get_type = _function("getCursorType", Type, Cursor)
+_get_canonical = _function("getCanonicalType", Type, Type)
+_get_pointee = _function("getPointeeType", Type, Type)
+_get_number = _function("Cursor_getNumArguments", c_int, Cursor)
+_get_argument = _function("Cursor_getArgument", _Node, Cursor, c_uint)
+_get_offset = _function("Cursor_getOffsetOfField", c_longlong, Cursor)
+_is_definition = _function("isCursorDefinition", c_uint, Cursor)
+_get_location = _function("getCursorLocation", SourceLocation, Cursor)
+_get_place = _function("getInstantiationLocation", None, SourceLocation, *(c_void_p,) * 4)
+_get_file_name = _function("getFileName", _Text, c_void_p)
+_get_contents = _function("getFileContents", c_void_p, TranslationUnit, c_void_p, c_void_p)
+_evaluate = _function("Cursor_Evaluate", c_void_p, Cursor)
+_result_kind = _function("EvalResult_getKind", c_int, c_void_p)
+_result_number = _function("EvalResult_getAsLongLong", c_longlong, c_void_p)
+_result_dispose = _function("EvalResult_dispose", None, c_void_p)
+
+_file, _line, _column, _offset, _size = c_void_p(), c_uint(), c_uint(), c_uint(), c_size_t()
+_place_at = tuple(byref(item) for item in (_file, _line, _column, _offset))
+
+
+def _text(held: _Text) -> str:
+    text = _get_string(held)
+    _dispose(held)
+    return text.decode() if text else ""
 
 
 def kind_ids(*kinds: CursorKind) -> frozenset[int]:
@@ -65,6 +130,9 @@ _UNNAMED = re.compile(
     r"(\((?:unnamed|anonymous) (?:\w+ )?at )\S*/"
 )  # where the tree lies is no part of a name
 _DROPPED = frozenset(("const", "struct", "volatile", "static"))
+ARRAYS = frozenset((TypeKind.CONSTANTARRAY.value, TypeKind.INCOMPLETEARRAY.value))
+_POINTER, _CONSTANT_ARRAY = TypeKind.POINTER.value, TypeKind.CONSTANTARRAY.value
+_FUNCTION_TYPE = TypeKind.FUNCTIONPROTO.value
 
 
 def _append(child: Cursor, parent: Cursor, found: list[Cursor]) -> int:
@@ -72,16 +140,13 @@ def _append(child: Cursor, parent: Cursor, found: list[Cursor]) -> int:
     return _NEXT
 
 
-_append_each: Any = _visit(_append)
+_append_each = _Visit(_append)
 
 
 def children(cursor: Cursor) -> list[Cursor]:
     """The cursors directly below."""
     found: list[Cursor] = []
-    _lib.clang_visitChildren(cursor, _append_each, found)
-    unit = cursor._tu
-    for child in found:
-        child._tu = unit
+    _visit_children(cursor, _append_each, found)
     return found
 
 
@@ -100,29 +165,108 @@ def _choose(child: Cursor, parent: Cursor, found: _Choice) -> int:
     return _NEXT if kind in found.closed else _INTO
 
 
-_choose_each: Any = _visit(_choose)
+_choose_each = _Visit(_choose)
 
 
 def chosen(cursor: Cursor, wanted: Container[int], closed: Container[int]) -> list[Cursor]:
     """Everything below of the `wanted` kinds, in the order of the text; not what is below `closed` ones."""
     found = _Choice(wanted, closed)
-    _lib.clang_visitChildren(cursor, _choose_each, found)
-    unit = cursor._tu
-    for child in found:
-        child._tu = unit
+    _visit_children(cursor, _choose_each, found)
     return found
 
 
 def position(cursor: Cursor) -> tuple[int, int, int]:
     """(a number for the file that holds for this unit, line, offset) of where the text stands."""
-    where = _lib.clang_getCursorLocation(cursor)
-    _lib.clang_getInstantiationLocation(where, _file_at, byref(_line), byref(_column), byref(_offset))
+    _get_place(_get_location(cursor), *_place_at)
     return _file.value or 0, _line.value, _offset.value
+
+
+class _Wanted:
+    """A kind that `_look` looks for."""
+
+    def __init__(self, kind: int) -> None:
+        self.kind, self.found = kind, False
+
+
+def _look(child: Cursor, parent: Cursor, wanted: _Wanted) -> int:
+    if child._kind_id == wanted.kind:
+        wanted.found = True
+        return _STOP
+    return _INTO
+
+
+_look_each = _Visit(_look)
+
+
+def anywhere(cursor: Cursor, kind: int) -> bool:
+    """Whether there is one of this kind below."""
+    wanted = _Wanted(kind)
+    _visit_children(cursor, _look_each, wanted)
+    return wanted.found
+
+
+def outermost(unit: TranslationUnit) -> Iterator[tuple[Cursor, int, int]]:
+    """The declarations of a unit in their order: each, the number of its file as in `position`, its offset.
+
+    Until they are through, all functions here are about this unit.
+    """
+    _Node._tu = unit
+    try:
+        yield from _located(unit)
+    finally:
+        _Node._tu = None
+        _fields.clear()
+        names_given.clear()
+
+
+def _located(unit: TranslationUnit) -> Iterator[tuple[Cursor, int, int]]:
+    # Mostly the next one is in the same file: it is as far behind the file's location as its text behind the
+    # beginning.
+    first = end = number = 0
+    for cursor in children(unit.cursor):
+        where = _get_location(cursor)
+        at = where.int_data
+        if first <= at < end:
+            yield cursor, number, at - first
+            continue
+        _get_place(where, *_place_at)
+        file, offset = _file.value or 0, _offset.value
+        if at < _IN_MACRO and file:
+            _get_contents(unit, _file, byref(_size))
+            first, number = at - offset, file
+            end = first + _size.value
+        yield cursor, file, offset
+
+
+def spelling(cursor: Cursor) -> str:
+    """As the text has it."""
+    return _text(_get_spelling(cursor))
+
+
+def usr(cursor: Cursor) -> str:
+    """clang's name for a declaration that tells it from all others."""
+    return _text(_get_usr(cursor))
+
+
+def declaration(cursor: Cursor) -> int:
+    """A number for a declaration that holds for this unit."""
+    return cursor.data[0] or 0
+
+
+def referenced(cursor: Cursor) -> Cursor | None:
+    """The declaration that an expression names."""
+    found: Cursor = _get_referenced(cursor)
+    return None if found._kind_id in _INVALID else found
+
+
+def arguments(cursor: Cursor) -> list[Cursor]:
+    """Of a call or of a function."""
+    return [_get_argument(cursor, number) for number in range(_get_number(cursor))]
 
 
 def _note(file: Any, stack: Any, depth: int, found: set[str]) -> None:
     if depth > 0:
-        found.add(_lib.clang_getFileName(cindex.File(file)))
+        found.add(_text(_get_file_name(file)))
 
 
 _note_each: Any = _includes(_note)
@@ -137,7 +281,7 @@ def included(unit: TranslationUnit) -> set[str]:
 
 def is_definition(cursor: Cursor) -> bool:
     """Whether a declaration is also the definition."""
-    return bool(_lib.clang_isCursorDefinition(cursor))
+    return bool(_is_definition(cursor))
 
 
 def strip(cursor: Cursor) -> Cursor:
@@ -150,34 +294,75 @@ def strip(cursor: Cursor) -> Cursor:
     return cursor
 
 
-def type_kind(cursor: Cursor) -> TypeKind:
-    """The kind of an expression's type behind typedefs."""
-    return cursor.type.get_canonical().kind
+def canonical(cursor: Cursor) -> Type:
+    """The type of an expression or a declaration behind typedefs."""
+    kind = _get_canonical(_get_type(cursor))
+    kind._tu = cursor._tu
+    return kind
+
+
+def type_id(cursor: Cursor) -> int:
+    """The number of the kind of that type."""
+    kind: int = _get_canonical(_get_type(cursor))._kind_id
+    return kind
 
 
 def pointer_to_function(kind: Type) -> bool:
     """Whether a type behind typedefs is a pointer to a function."""
-    return bool(kind.get_pointee().kind == TypeKind.FUNCTIONPROTO)
+    return bool(_get_pointee(kind)._kind_id == _FUNCTION_TYPE)
+
+
+def _field(child: Cursor, found: list[Cursor]) -> int:
+    found.append(child)
+    return _NEXT
+
+
+_field_each = _FieldVisit(_field)
+
+
+def fields(kind: Type) -> list[Cursor]:
+    """The fields of a struct or union."""
+    found: list[Cursor] = []
+    _visit_fields(kind, _field_each, found)
+    return found
+
+
+class Field(NamedTuple):
+    """A field's `Struct.field` and how many bytes from the struct's beginning it lies."""
+
+    name: str
+    offset: int
+
+
+# What is known of the unit that is being read, by `declaration`: each is used more often than declared.
+_fields: dict[int, Field] = {}
+names_given: dict[int, str] = {}
+
+
+def field_of(field: Cursor) -> Field:
+    """Of a field's declaration; a struct inside a struct gives its own place."""
+    number = declaration(field)
+    if (known := _fields.get(number)) is None:
+        owner = _text(_get_type_spelling(_get_canonical(_get_type(_get_parent(field)))))
+        known = Field(f"{bare(owner)}.{spelling(field)}", max(_get_offset(field), 0) // 8)
+        _fields[number] = known
+    return known
 
 
 def field_name(field: Cursor | None) -> str:
-    """`Struct.field` of a field's declaration, else nothing; a struct inside a struct gives its own place."""
-    if field is None or field._kind_id != _FIELD:
-        return ""
-    return f"{bare(field.semantic_parent.type.get_canonical().spelling)}.{field.spelling}"
+    """`Struct.field` of a field's declaration, else nothing."""
+    return field_of(field).name if field is not None and field._kind_id == _FIELD else ""
 
 
 def evaluated(cursor: Cursor) -> int | None:
     """The value of a constant integer expression, None for anything else."""
-    result = _lib.clang_Cursor_Evaluate(cursor)
+    result = _evaluate(cursor)
     if not result:
         return None
     try:
-        if _lib.clang_EvalResult_getKind(result) != _INT:
-            return None
-        return int(_lib.clang_EvalResult_getAsLongLong(result))
+        return int(_result_number(result)) if _result_kind(result) == _INT else None
     finally:
-        _lib.clang_EvalResult_dispose(result)
+        _result_dispose(result)
 
 
 def distance(member: Cursor) -> int:
@@ -188,16 +373,16 @@ def distance(member: Cursor) -> int:
     far = 0
     while True:
         if member._kind_id == _MEMBER:
-            if (field := member.referenced) is not None:
-                far += max(int(_lib.clang_Cursor_getOffsetOfField(field)), 0) // 8
+            if (field := referenced(member)) is not None:
+                far += field_of(field).offset
             below = children(member)
-            if not below or type_kind(below[0]) == TypeKind.POINTER:
+            if not below or type_id(below[0]) == _POINTER:
                 return far
             member = strip(below[0])
         elif member._kind_id == _SUBSCRIPT and len(parts := children(member)) == 2:
             far += (evaluated(parts[1]) or 0) * max(int(member.type.get_size()), 0)
             member = strip(parts[0])
-            if type_kind(member) == TypeKind.POINTER:
+            if type_id(member) == _POINTER:
                 return far
         else:
             return far
@@ -209,8 +394,8 @@ def constant_element(cursor: Cursor) -> bool:
     if len(parts) != 2:
         return False
     base = strip(parts[0])
-    array = base._kind_id in (_MEMBER, _SUBSCRIPT) and type_kind(base) == TypeKind.CONSTANTARRAY
-    return array and evaluated(parts[1]) is not None
+    known = base._kind_id in (_MEMBER, _SUBSCRIPT) and type_id(base) == _CONSTANT_ARRAY
+    return known and evaluated(parts[1]) is not None
 
 
 def chain(member: Cursor) -> list[Cursor]:
@@ -220,7 +405,7 @@ def chain(member: Cursor) -> list[Cursor]:
         member = strip(below[0])
         if member._kind_id != _MEMBER:
             break
-        if type_kind(below[0]) == TypeKind.POINTER:
+        if type_id(below[0]) == _POINTER:
             found.append(member)
     return found
 

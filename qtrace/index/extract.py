@@ -20,7 +20,18 @@ from clang.cindex import (
 
 from qtrace.errors import SourceError
 from qtrace.index.body import Body, initialiser, usr_of
-from qtrace.index.cursors import bare, children, included, is_definition, position, unrooted
+from qtrace.index.cursors import (
+    arguments,
+    bare,
+    children,
+    included,
+    is_definition,
+    outermost,
+    position,
+    spelling,
+    unrooted,
+    usr,
+)
 from qtrace.index.facts import Facts, Function, Struct
 from qtrace.index.guards import guards
 from qtrace.index.table_images import image
@@ -32,9 +43,9 @@ _STRUCT, _UNION = CursorKind.STRUCT_DECL.value, CursorKind.UNION_DECL.value
 _TYPEDEF, _ENUM = CursorKind.TYPEDEF_DECL.value, CursorKind.ENUM_DECL.value
 _LIST = CursorKind.INIT_LIST_EXPR.value
 _ONLY_DEFINED = (_FUNCTION, _STRUCT, _UNION, _ENUM)
-# Declarations of headers that this worker has already read, and in which unit: with the same flags they are
-# the same in all.
-_read_headers: dict[tuple[str, str, int, int], str] = {}
+# What this worker has read of headers, by flags and file: (offset, which of several there) -> in which unit,
+# or nothing where a declaration has nothing to read. With the same flags they are the same in all units.
+_read_headers: dict[tuple[str, str], dict[tuple[int, int], str]] = {}
 _KEPT_ENUMS = {"NetClientDriver"}
 _MOST_ERRORS = 5
 _ERROR = 3  # CXDiagnostic_Error
@@ -117,27 +128,33 @@ class _Reader:
         if any(name.endswith(_QAPI_NET) for name in self.facts.includes):
             self.facts.includes.append(self.root + _QAPI_SCHEMA)
         relied: set[tuple[str, str]] = set()
-        before, same = (0, 0), 0
-        for cursor in children(self.unit.cursor):
-            kind = cursor._kind_id
-            if kind in _ONLY_DEFINED and not is_definition(cursor):
-                continue
-            number, line, offset = position(cursor)
-            place = self.place(number, cursor)
+        file, header, before, same = self.facts.file, -1, -1, 0
+        place, known, mine = "", {}, False
+        for cursor, number, offset in outermost(self.unit):
+            if number != header:
+                header, before, place = number, -1, self.place(number, cursor)
+                mine, known = place == file, _read_headers.setdefault((self.facts.flags, place), {})
             if not place:
                 continue
-            if place != self.facts.file:
+            kind = cursor._kind_id
+            if not mine:
                 # A macro may make several declarations at one place.
-                same = same + 1 if before == (number, offset) else 0
-                before = number, offset
-                known = (self.facts.flags, place, offset, same)
-                owner = _read_headers.get(known, self.facts.file)
-                if owner != self.facts.file:
-                    relied.add((place, owner))
+                same = same + 1 if before == offset else 0
+                before = offset
+                owner = known.get((offset, same))
+                if owner is not None and owner != file:
+                    if owner:
+                        relied.add((place, owner))
                     continue
+            if kind in _ONLY_DEFINED and not is_definition(cursor):
+                if not mine:
+                    known[offset, same] = ""
+                continue
+            if not mine:
                 if kind == _TYPEDEF and not _complete(cursor):
                     continue  # another unit may know what it stands for
-                _read_headers[known] = self.facts.file
+                known[offset, same] = file
+            line = position(cursor)[1] if kind in (_FUNCTION, _VARIABLE) else 0
             if kind == _FUNCTION:
                 self.function(cursor, place, line)
             elif kind == _VARIABLE:
@@ -178,15 +195,15 @@ class _Reader:
         name = cursor.spelling
         if place.startswith("qapi/") or name.startswith(("trace_", "_nocheck__trace_")):
             return
-        usr = usr_of(self, cursor)
+        identity = usr_of(self, cursor)
         static = cursor.linkage == LinkageKind.INTERNAL
         end = cursor.extent.end.line
         guard = self.guard(place, line)
         self.facts.functions.append(
-            Function(usr, name, place, line, end, static, cursor.type.spelling, guard)
+            Function(identity, name, place, line, end, static, cursor.type.spelling, guard)
         )
-        parameters = {item.get_usr() or item.spelling: n for n, item in enumerate(cursor.get_arguments())}
-        body = Body(self, usr, place, parameters)
+        parameters = {usr(item) or spelling(item): n for n, item in enumerate(arguments(cursor))}
+        body = Body(self, identity, place, parameters)
         body.whole(cursor)
         for name, table in body.tables:
             self.facts.cells += image(self, table, name, place)

@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 from clang.cindex import Cursor, CursorKind
 
-from qtrace.index.cursors import chain, children, chosen, constant_element, distance, kind_ids, strip
+from qtrace.index.cursors import (
+    anywhere,
+    chain,
+    children,
+    chosen,
+    constant_element,
+    distance,
+    kind_ids,
+    referenced,
+    strip,
+)
 
 __all__ = ["FirstTest", "first_test"]
 
@@ -63,7 +73,7 @@ def first_test(function: Cursor) -> FirstTest | None:
 
 
 def _calls(cursor: Cursor) -> bool:
-    return cursor._kind_id == _CALL or bool(chosen(cursor, (_CALL,), ()))
+    return cursor._kind_id == _CALL or anywhere(cursor, _CALL)
 
 
 def _first_read(cursor: Cursor) -> frozenset[int]:
@@ -74,7 +84,7 @@ def _first_read(cursor: Cursor) -> frozenset[int]:
     if (found := _first_field(cursor)) is not None:
         return found
     names = [cursor] if cursor._kind_id == _NAME else chosen(cursor, (_NAME,), ())
-    target = names[0].referenced if names else None
+    target = referenced(names[0]) if names else None
     if target is None or target._kind_id != _VARIABLE or not (value := children(target)):
         return frozenset()
     return frozenset() if _calls(value[-1]) else _first_field(value[-1]) or frozenset()

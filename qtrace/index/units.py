@@ -7,6 +7,7 @@ are kept under a name made of these contents, so an old state of the tree finds 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib.metadata
 import json
@@ -169,8 +170,7 @@ class _Units:
         )
         for place, sign in places:
             words = [word.replace(place, sign) for word in words]
-        clang = importlib.metadata.version("libclang")
-        return digest(str(FORMAT), clang, file, self.inputs.get(file).sha256, *words)[:32]
+        return digest(str(FORMAT), _clang(), file, self.inputs.get(file).sha256, *words)[:32]
 
 
 def incomplete(found: Mapping[str, Facts]) -> list[str]:
@@ -197,6 +197,11 @@ def incomplete(found: Mapping[str, Facts]) -> list[str]:
     return sorted({file for file, header in list(relied) if not whole(file, header)})
 
 
+@functools.cache
+def _clang() -> str:
+    return importlib.metadata.version("libclang")
+
+
 def _home() -> Path:
     return cache_dir("facts")
 
@@ -205,7 +210,11 @@ def _home() -> Path:
 def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Worker processes that have read no header yet."""
     workers = max(1, min(_WORKERS, os.cpu_count() or 1, jobs))
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("forkserver"), initializer=_begin)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["__main__", extract.__module__]
+    )  # libclang is loaded once for all workers
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin)
     try:
         yield pool
     except BrokenProcessPool as exc:
