@@ -3,6 +3,9 @@
 A test that needs root, bcc, a QEMU tree or the lab machine asks for it with `needs(...)`; where it is
 missing the test is skipped with the reason. `QTRACE_NO_SKIP=1` (CI sets it) turns every such skip into
 a failure.
+
+`--part quick` is what any user can run in two minutes: no root, no bcc, no guest, nothing marked `slow`, and
+of QEMU only an index that is already there. `--part rest` is everything else.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from qtrace.store.index import Index
 # A busy machine makes no law wrong.
 settings.register_profile("laws", deadline=None)
 settings.load_profile("laws")
+_OF_A_GUEST = {"root", "bcc", "tun"}
+_LONG = {"newer", "newer_program", "side_cache"}  # fixtures that fetch a release, or index a tree
 NEXT = "trixie"  # the next Debian, whose QEMU is read
 _BUILT = "bookworm-backports"  # the same series, as a program that runs here
 _PARTS = ("x86", "common", "gui", "modules-opengl", "modules-spice")
@@ -58,8 +63,28 @@ def _skip_or_fail() -> Callable[[str], NoReturn]:
     return skip_or_fail
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", choices=("all", "quick", "rest"), default="all", help="see tests/conftest.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    part = config.getoption("part")
+    if part == "all":
+        return
+    other = [item for item in items if _is_quick(item) != (part == "quick")]
+    config.hook.pytest_deselected(items=other)
+    items[:] = [item for item in items if item not in set(other)]
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    needed = {what for mark in item.iter_markers("needs") for what in mark.args}
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return not (item.get_closest_marker("slow") or needed & _OF_A_GUEST or fixtures & _LONG)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*what): root, bcc, tun, or the name of a program")
+    config.addinivalue_line("markers", "slow: takes seconds; no part of --part quick")
     # A shell's background job ignores Ctrl-C, and so would the commands that tests start and interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -92,8 +117,10 @@ def side_cache(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def index() -> Index:
+def index(request: pytest.FixtureRequest) -> Index:
     """The index of the installed QEMU's own source, made once and kept in the cache."""
+    if request.config.getoption("part") == "quick" and not any(cache_dir("indexes").glob("qemu-*.sqlite")):
+        skip_or_fail("needs the index of the installed QEMU in the cache: run 'qtrace index' first")
     return ensure_index()[0]
 
 

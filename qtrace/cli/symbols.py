@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,8 +11,9 @@ import click
 from qtrace.cli._console import ConsoleProgress, echo_json, plain
 from qtrace.cli._help import Verb
 from qtrace.cli._options import index_option
+from qtrace.model import Symbol
 
-__all__ = ["command"]
+__all__ = ["command", "list_symbols"]
 
 _PATHS = ("net/", "hw/net/", "hw/virtio/")
 
@@ -31,7 +33,7 @@ _PATHS = ("net/", "hw/net/", "hw/virtio/")
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Read the symbols from this file, which must be of this very binary.",
 )
-@click.option("--all", "everything", is_flag=True, help="List the functions of every indexed file.")
+@click.option("--all", "everything", is_flag=True, help="List every function of every indexed file.")
 @click.option("--force", is_flag=True, help="Use an index of another version, or symbols of another binary.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @index_option
@@ -42,6 +44,8 @@ def command(
 
     In a stripped binary they are found by comparison with the source index: static tables, addresses that
     functions hand to each other, calls. Functions that cannot be told apart are said to be ambiguous.
+
+    The functions that were found come first, then for each file how many were not; --all lists these too.
     """
     from qtrace.binary.file.debuginfod import servers
     from qtrace.binary.symbols.symbol_cache import KnownSymbols
@@ -93,8 +97,30 @@ def command(
             }
         )
         return
+    list_symbols(found, everything)
+
+
+def list_symbols(found: Sequence[Symbol], everything: bool) -> None:
+    """Print what has an address, then what has none: one count a file, or with `everything` each function."""
+    missing: dict[str, Counter[str]] = {}
     for item in found:
-        place = f"{item.address:#12x}" if item.address else f"{'-':>12}"
-        click.echo(plain(f"{place}  {item.how:<11} {item.name:<44} {item.file}  {item.evidence}"))
+        if item.address:
+            click.echo(_line(f"{item.address:#12x}", item))
+        else:
+            missing.setdefault(item.file, Counter())[item.how] += 1
+    if everything:
+        for item in found:
+            if not item.address:
+                click.echo(_line(f"{'-':>12}", item))
+    else:
+        for file, reasons in missing.items():
+            said = ", ".join(f"{number} {how}" for how, number in reasons.most_common())
+            click.echo(plain(f"{'-':>12}  {reasons.total()} of {file}: {said}"))
     counts = Counter(item.how for item in found)
     click.echo(", ".join(f"{number} {how}" for how, number in counts.most_common()), err=True)
+    if missing and not everything:
+        click.echo("--all lists each function, of every indexed file", err=True)
+
+
+def _line(place: str, item: Symbol) -> str:
+    return plain(f"{place}  {item.how:<11} {item.name:<44} {item.file}  {item.evidence}")
