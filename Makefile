@@ -14,11 +14,12 @@ DEBIAN_PACKAGES := \
 	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch vde2 nftables passt perl-base \
 	tcpdump bpftrace dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
 
-.PHONY: help setup report test check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach reliability clean
+.PHONY: help setup report test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach reliability clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
-	@echo 'make test     set up what is missing, run every test'
+	@echo 'make test     set up what is missing, run every test, the quick ones first'
+	@echo 'make test-fast  the tests that need no root, no guest and no bcc: two minutes, as any user'
 	@echo 'make check    lint and types, and that the generated pages are true'
 	@echo 'make docs     write the generated pages: docs/cli.md, docs/qtrace.1, the verbs in README …'
 	@echo 'make pages-stale  list the measured pages whose inputs have changed since they were made'
@@ -47,8 +48,15 @@ check: setup
 docs: setup
 	@$(BIN)/python tests/generated/write.py
 
+# The quick part asks only for an index that is there.
 test: check
-	@$(BIN)/python -m pytest
+	@$(QTRACE) index
+	@$(BIN)/python -m pytest --part quick
+	@$(BIN)/python -m pytest --part rest
+
+# Sets nothing up where there is a virtual environment: an ordinary user may install no package.
+test-fast: $(if $(wildcard $(BIN)/python),,setup)
+	@$(BIN)/python -m pytest --part quick -p no:cacheprovider
 
 # Pages that a measurement makes name the commit that they were made from.
 pages-stale: setup

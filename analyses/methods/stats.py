@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Estimate", "estimate", "median_ratio", "proportion", "ratio", "t_probability", "t_quantile"]
+__all__ = ["Estimate", "estimate", "proportion", "ratio", "t_probability", "t_quantile"]
 
 _NONE = float("nan")
 _NORMAL = 1.959964  # the 97.5 % quantile of the normal distribution
@@ -48,27 +48,6 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> Estimate:
     """
     logs = estimate([math.log(a) - math.log(b) for a, b in pairs if a > 0 and b > 0])
     return Estimate(logs.n, _exp(logs.mean), _exp(logs.low), _exp(logs.high))
-
-
-def median_ratio(pairs: Sequence[tuple[float, float]]) -> Estimate:
-    """The median of `first / second` over many pairs, as `mean`, with an interval from their order alone:
-    a machine that now and then does something else spoils some pairs, which move it little.
-
-    Pairs with a value that is not positive are left out. The interval is NaN for fewer than six.
-    """
-    ratios = sorted(a / b for a, b in pairs if a > 0 and b > 0)
-    n = len(ratios)
-    if not n:
-        return Estimate(0, _NONE, _NONE, _NONE)
-    median = (ratios[(n - 1) // 2] + ratios[n // 2]) / 2
-    # How many lie below the true median is binomial: the outermost `cut` on each side are in its tails.
-    tail, cut = 1, 0  # of 2^n
-    while 40 * tail <= 2**n:
-        cut += 1
-        tail += math.comb(n, cut)
-    if not cut:
-        return Estimate(n, median, _NONE, _NONE)
-    return Estimate(n, median, ratios[cut - 1], ratios[n - cut])
 
 
 def proportion(part: int, whole: int) -> Estimate:

@@ -85,10 +85,6 @@ class Schema:
         kind, _ = self.netdevs().get(netdev, ("", ""))
         return self.members(kind) if kind in self.entities else []
 
-    def default_of(self, netdev: str, option: str) -> str:
-        """What the schema says is the default, empty where it says nothing."""
-        return next((item.default for item in self.options_of(netdev) if item.name == option), "")
-
 
 @lru_cache(maxsize=4)
 def read_schema(root: Path) -> Schema:

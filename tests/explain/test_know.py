@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cost_table import HERE, REPORT, TABLE
+from cost_table import HERE, REPORT, TABLE, derive
 from witness import INSTALLED
 
-from qtrace.explain.cost import cost, derive
+from qtrace.explain.cost import cost
 from qtrace.explain.explanation import Reader
 from qtrace.explain.reach_claims import claims, reach_rows
 from qtrace.store.index import Index

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pages import marked
+from paired import median_ratio
 from rounds import (
     BPFTRACE_FULL,
     BPFTRACE_STAGES,
@@ -21,7 +22,7 @@ from rounds import (
 )
 from stream import TCP
 
-from qtrace.analyses.methods.stats import Estimate, median_ratio, ratio
+from qtrace.analyses.methods.stats import Estimate, ratio
 from qtrace.conditions import conditions
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.guest import find_qemu
