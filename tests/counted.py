@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from qtrace.model import Direction, Probe, Role
+from qtrace.probes.common import SHARED
 from qtrace.trace.frames.followed import FrameCount, FrameReading
 from qtrace.trace.frames.waits import Waiting
 from qtrace.trace.qemu.net_clients import NetClient
@@ -93,7 +94,7 @@ def readings(draw: st.DrawFn) -> Reading:
         draw(st.dictionaries(st.tuples(_owner, _slot, _slot, _bucket), numbers, max_size=5)),
         syscalls,
         {key: draw(st.integers(0, count.calls)) for key, count in syscalls.items()},
-        draw(st.dictionaries(st.integers(0, 6), numbers, max_size=4)),
+        draw(st.dictionaries(st.sampled_from(SHARED.losses), numbers, max_size=4)),
         draw(st.dictionaries(st.sampled_from(("on_entry", "on_return")), numbers)),
         draw(frame_readings),
         draw(numbers),

@@ -194,7 +194,7 @@ def test_json_is_the_issue_s_and_comes_back(index: Index) -> None:
 
 def test_the_verb_answers_at_once_and_without_pandas_or_libclang(index: Index) -> None:
     code = (
-        "import sys; from qtrace.cli.main import _group as verbs; "
+        "import sys; from qtrace.cli.main import command as verbs; "
         "verbs.main('walk e1000 tap --direction tx --format json'.split(), standalone_mode=False);"
         "assert not {'pandas', 'clang', 'pyarrow'} & set(sys.modules)"
     )

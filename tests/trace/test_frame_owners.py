@@ -8,8 +8,9 @@ from counted import client, pair
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qtrace.probes.common import OWNERS
 from qtrace.trace.qemu.net_clients import NetClient
-from qtrace.trace.qemu.owners import MOST_OWNERS, Owner, Owners, through_hubs
+from qtrace.trace.qemu.owners import Owner, Owners, through_hubs
 
 
 def known(owners: Owners) -> dict[str, int]:
@@ -46,12 +47,12 @@ def test_a_number_once_given_stays_and_is_given_to_nobody_else() -> None:
     assert owners.given == 3
 
 
-@given(st.integers(0, 2 * MOST_OWNERS))
+@given(st.integers(0, 2 * OWNERS))
 def test_pairs_beyond_the_last_number_are_counted(number: int) -> None:
     owners = Owners()
     owners.update(item for at in range(number) for item in pair(2 * at + 1, 2 * at + 2))
     assert len(owners) + owners.beyond == number
-    assert len(owners) == min(number, MOST_OWNERS - 1)
+    assert len(owners) == min(number, OWNERS - 1)
     assert sorted(owner.number for owner in owners) == [*range(1, len(owners) + 1)]
 
 
