@@ -25,6 +25,7 @@ __all__ = [
     "Role",
     "Step",
     "Symbol",
+    "Way",
     "path_from_json",
 ]
 
@@ -137,11 +138,32 @@ class Boundary:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One of the functions by which a stage may be passed. A stage is a boundary; it has at least one way.
+
+    `function` is where the boundary is crossed (`msix_notify`, `tap_receive_iov`, `sendto`); `file` and
+    `line` say where it is defined, empty and 0 outside of QEMU. `condition` is what chooses it, as far as
+    the source tells it, in words of the source (`msix_enabled(…)`), else empty. `evidence` has the calls
+    that lead there, in their order, from a function on the path or from where the guest enters.
+    `usual` marks the way that the path itself takes.
+    """
+
+    stage: Role
+    function: str
+    file: str
+    line: int
+    condition: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    usual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """The way of a frame through QEMU for one NIC, netdev and direction.
 
     `netdev` is the QAPI name (`tap`); `datapath` is `qemu`, or `vhost-net` where the kernel carries
-    the frames. `steps` are in the order in which a frame meets them.
+    the frames. `steps` are in the order in which a frame meets them. `ways` are all ways of all stages,
+    in the order of the stages, the usual one first; empty where they were not asked for.
     """
 
     nic: str
@@ -150,11 +172,16 @@ class Path:
     direction: Direction
     steps: tuple[Step, ...]
     boundary: Boundary
+    ways: tuple[Way, ...] = ()
 
     @property
     def stages(self) -> tuple[Step, ...]:
         """The steps that have a role, in order."""
         return tuple(step for step in self.steps if step.stage is not None)
+
+    def ways_of(self, stage: Role) -> tuple[Way, ...]:
+        """The ways of one stage, the usual one first."""
+        return tuple(way for way in self.ways if way.stage is stage)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; `path_from_json` is its inverse."""
@@ -181,7 +208,14 @@ def path_from_json(data: dict[str, Any]) -> Path:
         direction=Direction(data["direction"]),
         steps=tuple(steps),
         boundary=Boundary(**data["boundary"]),
+        ways=tuple(_way(raw) for raw in data.get("ways", ())),
     )
+
+
+def _way(raw: dict[str, Any]) -> Way:
+    evidence = tuple(Evidence(**item) for item in raw.get("evidence", ()))
+    place = (Role(raw["stage"]), raw["function"], raw["file"], int(raw["line"]))
+    return Way(*place, raw.get("condition", ""), evidence, bool(raw.get("usual")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from qtrace.index.facts import Facts, Struct
 from qtrace.index.guards import guards
 from qtrace.index.inputs import Input, Inputs, digest
 from qtrace.index.libraries import Library, read_library
+from qtrace.index.mentions import mentions
 from qtrace.index.platforms import other_platform
 from qtrace.index.prepare import prepare
 from qtrace.index.resolve import EdgeFact, Graph, resolve
@@ -181,6 +182,7 @@ def _rows(  # long: one entry a table
                 *(numbers[e.caller], numbers[e.callee], e.file, e.line, e.kind, e.rule, e.field, e.evidence),
                 EXACT if e.kind == "direct" or len(sites[_site(e)]) == 1 else BY_TYPE,
                 int(e.loop),
+                e.parameter,
             )
             for e in graph.edges
             if e.caller in numbers and e.callee in numbers
@@ -193,11 +195,14 @@ def _rows(  # long: one entry a table
         ],
         "variables": list(dict.fromkeys(entry for unit in facts for entry in unit.variables)),
         "registrations": [
-            (r.owner, r.what, _value(r.what, r.value, numbers), r.rule, numbers.get(r.caller), r.file, r.line)
+            (
+                *(r.owner, r.what, _value(r.what, r.value, numbers), r.rule, numbers.get(r.caller)),
+                *(r.file, r.line, int(r.origin is None)),
+            )
             for r in graph.registrations
         ]
         + [
-            (s.owner, s.what, _value(s.what, s.value, numbers), "assignment", None, s.file, s.line)
+            (s.owner, s.what, _value(s.what, s.value, numbers), "assignment", None, s.file, s.line, 1)
             for s in graph.stores
             if not s.variable and s.what in ("string", "field", "made")
         ],
@@ -210,6 +215,9 @@ def _rows(  # long: one entry a table
             if p.what in ("function", "variable", "param", "string")
             and p.caller in numbers
             and p.callee in numbers
+        ],
+        "mentions": [
+            (numbers[one], numbers[other]) for one, other in mentions(graph) if {one, other} <= numbers.keys()
         ],
         "uses": [(numbers[use.caller], use.what, use.value) for use in graph.uses if use.caller in numbers],
         "cells": list(

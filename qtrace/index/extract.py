@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from clang.cindex import (
     TranslationUnit,
     TranslationUnitLoadError,
     TranslationUnitSaveError,
+    Type,
     TypeKind,
 )
 
@@ -102,6 +104,17 @@ def precompile(header: str, flags: tuple[str, ...], into: Path) -> bool:
 def _complete(typedef: Cursor) -> bool:
     under = typedef.underlying_typedef_type.get_canonical()
     return under.kind != TypeKind.RECORD or is_definition(under.get_declaration())
+
+
+def _named_fields(kind: Type) -> Iterator[Cursor]:
+    """The fields of a record, those inside of unions and structs without a name among them: they are
+    reached by their own names (`VIRTIO_DECLARE_FEATURES(guest_features)` makes such a union)."""
+    for item in kind.get_fields():
+        under = item.type.get_canonical()
+        if item.spelling and "(" not in item.spelling:
+            yield item
+        elif under.kind == TypeKind.RECORD:
+            yield from _named_fields(under)
 
 
 def _errors(unit: TranslationUnit) -> list[str]:
@@ -224,9 +237,10 @@ class _Reader:
         if not name or "(" in name or name in self.seen or not cursor.is_definition():
             return
         self.seen.add(name)
+        whole = cursor.type
         fields = []
-        for item in cursor.type.get_fields():
-            offset = cursor.type.get_offset(item.spelling)
+        for item in _named_fields(whole):
+            offset = whole.get_offset(item.spelling)
             if offset >= 0:
                 kind = unrooted(item.type.spelling)
                 fields.append((item.spelling, offset // 8, max(item.type.get_size(), 0), kind))

@@ -46,7 +46,8 @@ _DEEPEST = 6
 class Registration(NamedTuple):
     """`value` (what: `function` or `variable`) becomes `owner`. `by` names the callee it went through.
 
-    `origin`, (file, line, why), is where a field got it that this one got it from.
+    `origin`, (file, line, why), is where a field got it that this one got it from: then the function is
+    not named here.
     """
 
     owner: str
@@ -61,7 +62,8 @@ class Registration(NamedTuple):
 
 
 class EdgeFact(NamedTuple):
-    """A resolved call between USRs."""
+    """A resolved call between USRs. `parameter` is the number of the caller's parameter that is called, -1
+    where it is none: then what this caller's caller gave is meant."""
 
     caller: str
     callee: str
@@ -72,6 +74,7 @@ class EdgeFact(NamedTuple):
     field: str
     evidence: str
     loop: bool = False
+    parameter: int = -1
 
 
 class Graph(NamedTuple):
@@ -130,6 +133,8 @@ def resolve(facts: Iterable[Facts]) -> Graph:
             edges.append(EdgeFact(call.caller, call.target, call.file, call.line, *direct, call.loop))
             continue
         found = targets.get(call.target, []) if call.kind in ("field", "variable") else []
+        if call.kind == "variable":  # a static array's name is its file's own
+            found = [entry for entry in found if entry.file == call.file] or found
         if call.kind == "param":
             found = handed.get((call.caller, int(call.target)), [])
         # Another system's files are not in a Linux build, so only they see what they register.
@@ -161,7 +166,7 @@ def _edge(call: Call, entry: Registration, owner: str) -> EdgeFact:
     ]
     return EdgeFact(
         *(call.caller, entry.value, call.file, call.line, kind, f"{entry.rule}:{owner}", owner),
-        *(json.dumps(evidence), call.loop),
+        *(json.dumps(evidence), call.loop, int(call.target) if call.kind == "param" else -1),
     )
 
 

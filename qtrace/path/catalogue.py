@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from qtrace.errors import NoPath
 from qtrace.index.platforms import other_platform
 from qtrace.store.index import ClientTable, Index
 
-__all__ = ["Nic", "backend_name", "core_files", "find_nic", "map_tree", "nic_files", "nics"]
+__all__ = ["Nic", "backend_name", "core_files", "find_nic", "map_tree", "nic_files", "nic_runs", "nics"]
 
 _NIC_DRIVER = "NET_CLIENT_DRIVER_NIC"
 _PREFIX = "NET_CLIENT_DRIVER_"
@@ -50,21 +50,22 @@ def nics(index: Index) -> list[Nic]:
     return sorted(found, key=lambda nic: nic.name)
 
 
-def core_files(index: Index, nic: Nic) -> tuple[str, ...]:
+def nic_runs(index: Index, nic: Nic) -> frozenset[int]:
+    """All functions that the NIC can run, those of QEMU's core that it calls among them."""
+    return index.runnable(index.functions_in(nic.files))
+
+
+def core_files(index: Index, nic: Nic, runs: frozenset[int]) -> tuple[str, ...]:
     """The NIC's files and those that only it and its kin are made of: hw/net/pcnet.c behind pcnet-pci.c.
 
-    They lie in the NIC's folder or in hw/net, are called from its files, and are no other NIC's own.
+    They lie in the NIC's folder or in that of most NICs, have functions that it can run, and are no other
+    NIC's own.
     """
-    others = set(nic_files(index)) - set(nic.files)
-    folders = {"hw/net", *(str(Path(file).parent) for file in nic.files)}
-    found = set(nic.files)
-    while True:
-        called = {
-            file for file in index.files_called_from(sorted(found)) if str(Path(file).parent) in folders
-        }
-        if called - others <= found:
-            return tuple(sorted(found))
-        found |= called - others
+    clients = nic_files(index)
+    common, _ = Counter(str(Path(file).parent) for file in clients).most_common(1)[0]
+    folders = {common, *(str(Path(file).parent) for file in nic.files)}
+    found = {file for file in index.files_with(runs) if str(Path(file).parent) in folders}
+    return tuple(sorted(found - set(clients) | set(nic.files)))
 
 
 def find_nic(index: Index, name: str) -> Nic:

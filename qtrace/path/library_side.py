@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from qtrace.model import Boundary
 from qtrace.path import stage_functions as stages
-from qtrace.path.route import Router
-from qtrace.path.steps import Trail, named
+from qtrace.path.route import Hop, Router, Trail
+from qtrace.path.steps import named
 from qtrace.store.index import Edge, FunctionRow, Index
 
 __all__ = ["Beyond"]
@@ -22,7 +22,7 @@ class Beyond:
         self.entry = entry
         self.library = index.library_of(entry.file)
         files = index.files_of(self.library) if self.library else ()
-        self.router = Router(index, files, stages.INSIDE_ASIDE)
+        self.router = Router(index, frozenset(files), stages.INSIDE_ASIDE)
 
     def to_system(self, kinds: tuple[tuple[str, ...], ...]) -> tuple[Trail, Boundary]:
         """From behind the entry to the system call, a stream's first; nothing where there is no way."""
@@ -32,7 +32,7 @@ class Beyond:
         for number, names in enumerate(kinds):
             if trail := self.router.route([self.entry.id], named(names), self.inside(names)):
                 notes = (*self._plug_ins(trail), *self._callers(kinds[number + 1 :]))
-                return trail[1:], Boundary("syscall", trail[-1][1].name, "; ".join(notes))
+                return trail[1:], Boundary("syscall", trail[-1].function.name, "; ".join(notes))
         return [], boundary
 
     def back(self, read: Trail, callback: FunctionRow) -> Trail:
@@ -42,14 +42,14 @@ class Beyond:
         before (its poll ends with that) is another frame's way.
         """
         here = self.entry
-        for edge, function in read:
+        for edge, function, _ in read:
             assert edge is not None
             behind = [call for call in self.router.out(here.id) if call.line > edge.line]
             for call in behind:
                 if not self.inside()(call):
                     continue
                 if trail := self._to(call.callee, callback):
-                    return [(call, trail[0][1]), *trail[1:]]
+                    return [Hop(call, trail[0].function), *trail[1:]]
             here = function
         return (self._to(self.entry.id, callback) or [])[1:]
 
@@ -88,9 +88,8 @@ class Beyond:
 
     def _plug_ins(self, trail: Trail) -> list[str]:
         """Which plug-in a trail leads through: the library loads it by name, so it is one of several."""
-        names = [
-            self._plug_in(function.file)[0] for edge, function in trail if edge and edge.kind != "direct"
-        ]
+        hops = [hop for hop in trail if hop.edge and hop.edge.kind != "direct"]
+        names = [self._plug_in(hop.function.file)[0] for hop in hops]
         return [f"through its plug-in {name}: a URL can name another" for name in names if name]
 
     def _callers(self, kinds: tuple[tuple[str, ...], ...]) -> list[str]:

@@ -8,8 +8,8 @@ from qtrace.model import Boundary, Role
 from qtrace.path import stage_functions as stages
 from qtrace.path.library_side import Beyond
 from qtrace.path.netdevs import Netdev
-from qtrace.path.route import Router
-from qtrace.path.steps import Trail, named
+from qtrace.path.route import Hop, Router, Trail
+from qtrace.path.steps import named
 from qtrace.store.index import Edge, FunctionRow, Index
 
 __all__ = ["HostSide"]
@@ -17,14 +17,12 @@ __all__ = ["HostSide"]
 # Fields that hold what the main loop calls for a descriptor (util/aio-posix.c, util/main-loop.c), or
 # what GLib's does (io/channel-watch.c).
 _LOOP_FIELDS = ("AioHandler.io_read", "IOHandlerRecord.fd_read", "GSource.callback", "Notifier.notify")
-# QEMU's own ways to a descriptor: a stream's reassembly, channels, and vectors that are sent piece by piece.
-_SHARED = ("net/net.c", "io/", "util/iov.c")
 
 Pieces = list[tuple[Trail, Role | None]]
 
 
 class HostSide:
-    """Answers for one netdev; `router` knows its files."""
+    """Answers for one netdev."""
 
     def __init__(self, index: Index, router: Router, netdev: Netdev) -> None:
         self.index = index
@@ -38,7 +36,7 @@ class HostSide:
         """
         for kinds in (stages.HOST_WRITE, stages.HOST_RING):
             if trail := self.router.route([receive.id], named(kinds), self.within):
-                inside, boundary = self._on(trail[-1][1], kinds, stages.INSIDE_WRITE)
+                inside, boundary = self._on(trail[-1].function, kinds, stages.INSIDE_WRITE)
                 return trail, inside, boundary
         return None
 
@@ -56,8 +54,8 @@ class HostSide:
                     best = (send, read)
             if best:
                 send, read = best
-                parts: Pieces = [(self.entered(send[0][1]), None), (read[1:], Role.HOST)]
-                inside, boundary = self._on(read[-1][1], kinds, stages.INSIDE_READ)
+                parts: Pieces = [(self.entered(send[0].function), None), (read[1:], Role.HOST)]
+                inside, boundary = self._on(read[-1].function, kinds, stages.INSIDE_READ)
                 return [*parts, (inside, None), (send[1:], Role.SEND)], boundary
         return self._called_back()
 
@@ -74,23 +72,23 @@ class HostSide:
         poll = self._library_poll()
         if poll is None:
             return None
-        beyond = Beyond(self.index, self.netdev.name, poll[-1][1])
+        beyond = Beyond(self.index, self.netdev.name, poll[-1].function)
         read, boundary = beyond.to_system(stages.INSIDE_READ)
         for field, value, file, line in self._callbacks():
             send = self.router.route([value], named(stages.SEND), self.within)
             if send is None:
                 continue
-            callback = send[0][1]
+            callback = send[0].function
             if into := beyond.back(read, callback) if read else []:
                 parts: Pieces = [(poll, None), (read, None), (into, Role.HOST)]
                 return [*parts, (send[1:], Role.SEND)], boundary
             why = f"{field} of the callback table that the library was given"
             edge = Edge(
-                poll[-1][1].id, callback.id, file, line, "table", "library", field, ((file, line, why),)
+                poll[-1].function.id, callback.id, file, line, "table", "library", field, ((file, line, why),)
             )
-            parts = [(poll, None), ([(edge, callback)], Role.HOST)]
+            parts = [(poll, None), ([Hop(edge, callback)], Role.HOST)]
             note = boundary.note if boundary.kind == "library" else ""
-            return [*parts, (send[1:], Role.SEND)], Boundary("library", poll[-1][1].name, note)
+            return [*parts, (send[1:], Role.SEND)], Boundary("library", poll[-1].function.name, note)
         return None
 
     def _callbacks(self) -> list[tuple[str, int, str, int]]:
@@ -99,41 +97,49 @@ class HostSide:
             (f"{struct}.{field}", int(value), file, line)
             for file in self.netdev.files
             for _, _, struct, field, what, value, line in self.index.tables_in(file)
-            if what == "function" and struct not in ("NetClientInfo", "")
+            if what == "function" and struct not in ("NetClientInfo", "") and int(value) in self.netdev.runs
         ]
 
     def _library_poll(self) -> Trail | None:
         starts = self.handlers(("Notifier.notify",))
         trail = self.router.route(starts, named(stages.HOST_READ), self.within)
-        return [*self.entered(trail[0][1]), *trail[1:]] if trail else None
+        return [*self.entered(trail[0].function), *trail[1:]] if trail else None
 
     def handlers(self, fields: tuple[str, ...]) -> list[int]:
-        """Functions of the netdev's files that the main loop calls."""
+        """Functions of the netdev that the main loop calls, from its own files."""
         found = [
-            int(value)
-            for field, what, value, _, _ in self.index.registrations_in(self.netdev.files)
-            if field in fields and what == "function"
+            value
+            for value, _, file, _, caller in self.registered(fields)
+            if file in self.netdev.files and (not caller or caller in self.netdev.runs)
         ]
         return list(dict.fromkeys(found))
 
+    def registered(self, fields: tuple[str, ...]) -> list[tuple[int, str, str, int, int]]:
+        """(function, `Struct.field`, file, line, who sets it) of what a field holds and the netdev runs."""
+        return [
+            (value, field, file, line, caller)
+            for field in fields
+            for value, caller, file, line in self.index.registered(field)
+            if value in self.netdev.runs
+        ]
+
     def entered(self, function: FunctionRow) -> Trail:
         """`function` as a first step that the main loop calls, with its registration as evidence."""
-        for field, what, value, file, line in self.index.registrations_in(self.netdev.files):
-            if what == "function" and value == str(function.id) and field in _LOOP_FIELDS:
+        for value, field, file, line, caller in self.registered(_LOOP_FIELDS):
+            if value == function.id and caller in self.netdev.runs:
                 why = f"{field} is set: the main loop calls it"
                 edge = Edge(0, function.id, file, line, "async", "main loop", field, ((file, line, why),))
-                return [(edge, function)]
-        return [(None, function)]
+                return [Hop(edge, function)]
+        return [Hop(None, function)]
 
     def within(self, edge: Edge) -> bool:
-        """On the netdev's side: its own files, what they share, inline functions, and the ends."""
+        """On the netdev's side: what it can run, and the ends."""
         target = self.router.function(edge.callee)
-        if edge.field.startswith("SocketReadState.") and target.file not in self.netdev.files:
-            return False  # each user of a stream's reassembly has a callback of its own
-        ends = target.name in {*stages.HOST_WRITE, *stages.HOST_READ, *stages.HOST_RING, *stages.SEND}
-        return ends or target.file in self.netdev.files or target.file.startswith(("include/", *_SHARED))
+        if target.name in {*stages.HOST_WRITE, *stages.HOST_READ, *stages.HOST_RING, *stages.SEND}:
+            return True
+        return target.id in self.netdev.runs and target.name not in stages.FOR_LATER
 
 
 def _reassembles(trail: Trail) -> bool:
     """Whether frames are put together from a stream on the way (net/net.c, net_fill_rstate)."""
-    return any(edge is not None and edge.field.startswith("SocketReadState.") for edge, _ in trail)
+    return any(edge is not None and edge.field.startswith("SocketReadState.") for edge, _, _ in trail)

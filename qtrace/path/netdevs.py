@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from qtrace.errors import NoPath
 from qtrace.index.platforms import other_platform
 from qtrace.path.catalogue import backend_name
+from qtrace.path.core import Core
 from qtrace.store.index import ClientTable, Index
 
 __all__ = ["Netdev", "find_netdev", "netdev_names"]
@@ -28,11 +30,13 @@ _DEEPEST = 6  # calls from a netdev's init function to where it makes its client
 
 @dataclass(frozen=True, slots=True)
 class Netdev:
-    """`tables` have a receive callback; `files` are the netdev's own. `stream`: of a netdev that carries
-    datagrams too, only what carries a stream."""
+    """`tables` have a receive callback. `runs` are all functions that the netdev can run: what its init
+    function and its tables reach. `files`: where those of them are that belong to back ends; several may
+    share one. `stream`: of a netdev that carries datagrams too, only what carries a stream."""
 
     name: str
     tables: tuple[ClientTable, ...]
+    runs: frozenset[int]
     files: tuple[str, ...]
     stream: bool = False
 
@@ -64,9 +68,16 @@ def find_netdev(index: Index, name: str) -> Netdev:
     if not own:
         where = f": it needs {guard}, which a build for Linux does not have" if guard else ""
         raise NoPath(f"netdev {name!r} has no NetClientInfo with a receive callback in this index{where}")
-    stems = {table.file.removesuffix(".c") for table in own}
-    files = {table.file for table in own} | {f"{stem}-linux.c" for stem in stems}
-    return Netdev(name, tuple(own), tuple(sorted(files)))
+    callbacks = [function.id for table in own for function, _ in table.callbacks.values()]
+    runs = index.runnable([*callbacks, *([init] if init is not None else [])])
+    folders = {str(Path(table.file).parent) for table in own}
+    shared = Core(index).net | {table.file for table in tables if table not in own}
+    files = {
+        file
+        for file in index.files_with(runs)
+        if str(Path(file).parent) in folders and file not in shared and not other_platform(file)
+    }
+    return Netdev(name, tuple(own), runs, tuple(sorted(files | {table.file for table in own})))
 
 
 def _made_by(index: Index, init: int | None, tables: list[ClientTable]) -> list[ClientTable]:

@@ -1,34 +1,51 @@
-"""The shortest way through the call graph between two points, preferring the data path."""
+"""The cheapest way through the call graph between two points, preferring the data path."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
 from functools import cached_property
+from typing import NamedTuple
 
+from qtrace.model import EXACT
+from qtrace.path.bindings import NOTHING, Bindings, Known
 from qtrace.store.index import Edge, FunctionRow, Index
 
-__all__ = ["Router"]
+__all__ = ["Hop", "Router", "Trail"]
 
 # A step costs 1; these cost more, so that a frame is not led through them while there is another way.
 _DETOUR = 4
 _ELSEWHERE = 3  # a step into a file that is neither the NIC's, nor the netdev's, nor of the core
-_CORE = ("net/net.c", "net/queue.c", "hw/virtio/virtio.c", "hw/virtio/virtio-pci.c", "hw/pci/", "include/")
 # Words in a function's name that say it is not what carries an ordinary frame.
 _ASIDE = ("filter", "flush", "purge", "reset", "cleanup", "loopback", "announce", "error", "load", "vmstate")
 
 
+class Hop(NamedTuple):
+    """A function on a way, the call that leads to it (the first may have none), what the way knows there."""
+
+    edge: Edge | None
+    function: FunctionRow
+    known: Known = NOTHING
+
+
+Trail = list[Hop]
+_State = tuple[int, Known]
+
+
 class Router:
-    """Searches one index for one pair of NIC and netdev; `files` are those two's own.
+    """Searches one index for one pair of NIC and netdev; `files` are those two's own and the core's.
 
     `aside` are more words in a function's name that say it is not an ordinary frame's.
     """
 
-    def __init__(self, index: Index, files: Iterable[str], aside: Iterable[str] = ()) -> None:
+    def __init__(self, index: Index, files: Container[str], aside: Iterable[str] = ()) -> None:
         self.index = index
-        self.files = frozenset(files)
+        self.files = files
         self.aside = (*_ASIDE, *aside)
+        self.bindings = Bindings(index)
         self._out: dict[int, list[Edge]] = {}
+        self._functions: dict[int, FunctionRow] = {}
 
     @cached_property
     def timers(self) -> frozenset[int]:
@@ -40,8 +57,10 @@ class Router:
         )
 
     def function(self, number: int) -> FunctionRow:
-        """The function with that id."""
-        return self.index.function_by_id(number)
+        """The function with that id, remembered."""
+        if number not in self._functions:
+            self._functions[number] = self.index.function_by_id(number)
+        return self._functions[number]
 
     def out(self, number: int) -> list[Edge]:
         """Edges out of a function, remembered."""
@@ -51,48 +70,53 @@ class Router:
 
     def route(
         self,
-        starts: Iterable[int],
+        starts: Iterable[int | Hop],
         goal: Callable[[FunctionRow], bool],
         allowed: Callable[[Edge], bool] = lambda edge: True,
         limit: int = 60,
-    ) -> list[tuple[Edge | None, FunctionRow]] | None:
-        """The cheapest way from any of `starts` to a function that is a `goal`, as (edge, function).
+    ) -> Trail | None:
+        """The cheapest way from any of `starts` to a function that is a `goal`.
 
-        The first entry has no edge. Ties go to the call that stands first in its file. None if there
-        is no way within `limit`.
+        A start is a function's id, or a hop of another way, with what is known there. The first hop has no
+        edge. Ties go to the call that stands first in its file. None if there is no way within `limit`.
         """
-        queue: list[tuple[int, int, int]] = []
-        came: dict[int, tuple[int, Edge] | None] = {}
-        cost: dict[int, int] = {}
+        queue: list[tuple[int, int, _State]] = []
+        came: dict[_State, tuple[_State, Edge] | None] = {}
+        cost: dict[_State, int] = {}
         order = 0
         for start in starts:
-            cost.setdefault(start, 0)
-            came.setdefault(start, None)
-            heapq.heappush(queue, (0, order, start))
+            state = (start.function.id, start.known) if isinstance(start, Hop) else (start, NOTHING)
+            cost.setdefault(state, 0)
+            came.setdefault(state, None)
+            heapq.heappush(queue, (0, order, state))
             order += 1
-        done: set[int] = set()
+        done: set[_State] = set()
         while queue:
-            spent, _, here = heapq.heappop(queue)
-            if here in done:
+            spent, _, state = heapq.heappop(queue)
+            if state in done:
                 continue
-            done.add(here)
+            done.add(state)
+            here, known = state
             function = self.function(here)
             if goal(function):
-                return self._trail(here, came)
+                return self._trail(state, came)
             if not function.file:
                 continue
             for edge in self.out(here):
-                if not allowed(edge):
+                if not self.bindings.allows(edge, known) or not allowed(edge):
                     continue
-                price = spent + self._price(edge)
-                if price <= limit and price < cost.get(edge.callee, limit + 1):
-                    cost[edge.callee] = price
-                    came[edge.callee] = (here, edge)
+                price = spent + self._price(edge, known)
+                if price > limit:
+                    continue
+                to = edge.callee, self.bindings.behind(edge, known)
+                if price < cost.get(to, limit + 1):
+                    cost[to] = price
+                    came[to] = (state, edge)
                     order += 1
-                    heapq.heappush(queue, (price, order, edge.callee))
+                    heapq.heappush(queue, (price, order, to))
         return None
 
-    def _price(self, edge: Edge) -> int:
+    def _price(self, edge: Edge, known: Known) -> int:
         target = self.function(edge.callee)
         price = 1
         if edge.callee in self.timers:
@@ -101,17 +125,20 @@ class Router:
             price += _DETOUR
         if target.name == "qemu_sendv_packet":
             price += 1  # where a device has both, the vector is for the frame that needs a tag put in
-        if target.file and target.file not in self.files and not target.file.startswith(_CORE):
+        if target.file and target.file not in self.files and not target.file.startswith("include/"):
             price += _ELSEWHERE
+        if self.bindings.contradicts(edge, known):
+            price += _DETOUR
         return price
 
-    def _trail(
-        self, end: int, came: dict[int, tuple[int, Edge] | None]
-    ) -> list[tuple[Edge | None, FunctionRow]]:
-        trail: list[tuple[Edge | None, FunctionRow]] = []
-        here: int | None = end
+    def _trail(self, end: _State, came: dict[_State, tuple[_State, Edge] | None]) -> Trail:
+        trail: Trail = []
+        here: _State | None = end
         while here is not None:
             before = came[here]
-            trail.append((before[1] if before else None, self.function(here)))
+            edge = before[1] if before else None
+            if before and edge and self.bindings.decides(edge, before[0][1]):
+                edge = replace(edge, confidence=EXACT)  # of all that callers give, this way gives one
+            trail.append(Hop(edge, self.function(here[0]), here[1]))
             here = before[0] if before else None
         return trail[::-1]

@@ -11,6 +11,7 @@ from qtrace.model import Role
 __all__ = [
     "DEQUEUE",
     "ENQUEUE",
+    "FOR_LATER",
     "GUEST_WRITE",
     "HOST_READ",
     "HOST_RING",
@@ -72,6 +73,12 @@ INSIDE_ASIDE = ("ip6",)
 # A ring that the host's kernel shares is told by an ioctl; so are many other things, hence only where a
 # netdev has no other way (net/netmap.c).
 HOST_RING = {"ioctl": "syscall"}
+
+# include/qemu/main-loop.h, include/block/aio.h: what is done later, or wakes another thread. No frame goes on
+# through them, though they write to an eventfd.
+FOR_LATER = frozenset(
+    {"qemu_set_fd_handler", "aio_set_fd_handler", "aio_notify", "event_notifier_set", "qemu_bh_schedule"}
+)
 
 # net/queue.c: where a frame that the peer cannot take now is kept, and what takes it up again.
 QUEUED = ("qemu_net_queue_append", "qemu_net_queue_append_iov")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from qtrace.model import CallSite, Evidence, Role, Step
-from qtrace.store.index import Edge, FunctionRow
+from qtrace.path.route import Hop, Trail
+from qtrace.store.index import FunctionRow
 
-__all__ = ["Steps", "Trail", "named"]
-
-# Functions in order, each with the edge that leads to it; the first may have none.
-Trail = list[tuple[Edge | None, FunctionRow]]
+__all__ = ["Steps", "named"]
 
 
 class Steps:
@@ -21,21 +19,22 @@ class Steps:
 
     def add(self, trail: Trail, last: Role | None) -> None:
         """Add a piece."""
-        for number, (edge, function) in enumerate(trail, 1):
-            self.steps.append(_step(edge, function, last if number == len(trail) else None))
+        for number, hop in enumerate(trail, 1):
+            self.steps.append(_step(hop, last if number == len(trail) else None))
 
     def splice(self, trail: Trail, side: Trail, role: Role) -> None:
         """Add `trail`, and `side` right behind the function that it branches off from."""
-        for edge, function in trail:
-            self.steps.append(_step(edge, function, None))
-            if side and side[0][0] is not None and side[0][0].caller == function.id:
+        for hop in trail:
+            self.steps.append(_step(hop, None))
+            if side and side[0].edge is not None and side[0].edge.caller == hop.function.id:
                 self.add(side, role)
                 side = []
         if side:
             self.add(side, role)
 
 
-def _step(edge: Edge | None, function: FunctionRow, role: Role | None) -> Step:
+def _step(hop: Hop, role: Role | None) -> Step:
+    edge, function, _ = hop
     call = None
     if edge is not None:
         evidence = tuple(Evidence(file, line, why) for file, line, why in edge.evidence)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cached_property
 
 from qtrace.errors import NoPath
 from qtrace.model import EXACT, Boundary, CallSite, Direction, Evidence, Path, Role, Step
 from qtrace.path import stage_functions as stages
-from qtrace.path.catalogue import Nic, core_files, find_nic
+from qtrace.path.catalogue import Nic, core_files, find_nic, nic_runs
+from qtrace.path.core import Core
 from qtrace.path.netdev_side import HostSide
 from qtrace.path.netdevs import Netdev, find_netdev
-from qtrace.path.route import Router
-from qtrace.path.steps import Steps, Trail, named
+from qtrace.path.route import Hop, Router, Trail
+from qtrace.path.steps import Steps, named
 from qtrace.store.index import ClientTable, Edge, FunctionRow, Index
 
 __all__ = ["walk"]
@@ -39,8 +41,11 @@ class _Pair:
         self.name = name
         self.nic = nic
         self.netdev = netdev
-        self.nic_files = core_files(index, nic)
-        self.router = Router(index, [*self.nic_files, *netdev.files])
+        self.runs = nic_runs(index, nic)
+        self.nic_files = core_files(index, nic, self.runs)
+        self.core = Core(index)
+        known = frozenset((*self.nic_files, *netdev.files))
+        self.router = Router(index, known | self.core.net | self.core.bus)
         self.host = HostSide(index, self.router, netdev)
 
     def tx(self) -> Path:
@@ -52,15 +57,14 @@ class _Pair:
         steps.splice(nic_part[1:-1], taken, Role.DEQUEUE)
         steps.add(nic_part[-1:], last=Role.SEND)
         receive, table = self.receiver(self.netdev.tables)
-        steps.add(self.deliver(nic_part[-1][1], receive, table)[1:], last=Role.DELIVER)
+        steps.add(self.deliver(nic_part[-1].function, receive, table)[1:], last=Role.DELIVER)
         host = self.host.write(receive)
         if host is None:
             raise self.none(f"no call chain leads from {receive.name} to a system or library call")
         trail, inside, boundary = host
         steps.add(trail[1:], last=Role.HOST)
         steps.add(inside, last=None)
-        back = self.branch(nic_part[:-1], stages.GUEST_WRITE, innermost=True)
-        steps.add(back, last=Role.COMPLETE)
+        steps.add(self.branch(nic_part[:-1], stages.GUEST_WRITE), last=Role.COMPLETE)
         steps.add(self.interrupt(nic_part[:-1]), last=Role.INTERRUPT)
         return self.path(Direction.TX, steps, boundary)
 
@@ -73,15 +77,18 @@ class _Pair:
         steps = Steps()
         for trail, role in part:
             steps.add(trail, last=role)
-        sender = part[-1][0][-1][1]
+        sender = part[-1][0][-1].function
         receive, table = self.receiver(self.nic.tables)
         steps.add(self.deliver(sender, receive, table)[1:], last=Role.DELIVER)
-        into = self.router.route([receive.id], named(stages.ENQUEUE), self.within_nic)
-        body: Trail = [(None, receive)] if into is None else into
-        if into is not None:
-            steps.add(into[1:], last=Role.ENQUEUE)
-        steps.add(self.interrupt(body[:-1] or body), last=Role.INTERRUPT)
+        into = self.into_guest(receive)
+        steps.add(into[1:], last=Role.ENQUEUE)
+        steps.add(self.interrupt(into[:-1] or into), last=Role.INTERRUPT)
         return self.path(Direction.RX, steps, boundary)
+
+    def into_guest(self, receive: FunctionRow) -> Trail:
+        """From the NIC's receive callback into guest memory; `receive` alone where no way is known."""
+        found = self.router.route([receive.id], named(stages.ENQUEUE), self.within_nic)
+        return found or [Hop(None, receive)]
 
     def path(self, direction: Direction, steps: Steps, boundary: Boundary) -> Path:
         noted = tuple(self.noted(step) for step in steps.steps)
@@ -104,14 +111,14 @@ class _Pair:
 
     def doorbells(self) -> list[int]:
         """Where the guest's write enters: the virtio queue's notifier, or the NIC's register writes."""
-        if any("virtio" in name for name in self.nic.types):
-            return [function.id for function in self.index.function(stages.VIRTIO_KICK)]
+        if kick := [row.id for row in self.index.function(stages.VIRTIO_KICK) if row.id in self.runs]:
+            return kick
         return [
             int(value)
             for _, _, field, what, value, file, _ in self.index.tables(
                 "MemoryRegionOps", ("write", "write_with_attrs")
             )
-            if what == "function" and file in self.nic_files
+            if what == "function" and file in self.nic_files and int(value) in self.runs
         ]
 
     def entries(self) -> list[int]:
@@ -121,6 +128,7 @@ class _Pair:
             for field, what, value, _, _ in self.index.registrations_in(self.nic_files)
             if what == "function"
             and value.isdigit()
+            and int(value) in self.runs
             and not field.startswith(_NOT_ENTRIES)
             and not field.endswith(_SET_UP)
         ]
@@ -136,62 +144,86 @@ class _Pair:
 
     def deliver(self, sender: FunctionRow, receive: FunctionRow, table: ClientTable) -> Trail:
         """From the send function through the queue to the peer: `peer->info->receive*` is pruned to one."""
-        inside = {"net/net.c", "net/queue.c"}
 
         def allowed(edge: Edge) -> bool:
             if edge.field.startswith("NetClientInfo."):
                 return edge.callee == receive.id
             target = self.router.function(edge.callee)
-            return target.file in inside or target.id == receive.id
+            return target.file in self.core.net or target.id == receive.id
 
         trail = self.router.route([sender.id], lambda function: function.id == receive.id, allowed)
         if trail is None:
             raise self.none(f"no call chain leads from {sender.name} to {receive.name}")
         # Of the many that may stand there, the pair says which one does.
-        return [(_sure(edge) if edge else edge, function) for edge, function in trail]
+        return [hop._replace(edge=_sure(hop.edge)) for hop in trail]
 
-    def branch(self, trail: Trail, names: tuple[str, ...], innermost: bool = False) -> Trail:
+    def branch(self, trail: Trail, names: tuple[str, ...]) -> Trail:
         """A side step from a function on `trail` to one of `names`; empty if there is none.
 
         The functions nearest to where the frame is handed on are tried first.
         """
-
-        def sending(edge: Edge) -> bool:
-            # A card that loops frames back to itself receives in the middle of sending.
-            return self.within_nic(edge) and "receive" not in self.router.function(edge.callee).name
-
-        for name in names:
-            for _, function in reversed(trail):
-                found = self.router.route([function.id], named({name}), sending, limit=6)
-                if found:
-                    return found[1:]
-        return []
+        return self.side_step(trail, names, self.within_nic, limit=6)
 
     def interrupt(self, trail: Trail) -> Trail:
-        for name in stages.INTERRUPT:
-            for _, function in reversed(trail):
-                found = self.router.route([function.id], named({name}), self.within_bus, limit=16)
-                if found:
+        """The side step that tells the guest."""
+        return self.side_step(trail, stages.INTERRUPT, self.within_bus, limit=16)
+
+    def side_step(
+        self, trail: Trail, names: tuple[str, ...], allowed: Callable[[Edge], bool], limit: int
+    ) -> Trail:
+        """From the last function on `trail` that leads to one of `names`; of these the first that is found.
+
+        A NIC that loops a frame back to itself receives in the middle of sending: that is another frame's
+        way, so what only receiving runs is left out where `trail` does not come from there.
+        """
+        aside = self.receiving - {hop.function.id for hop in trail}
+        if any(hop.function.id in self.receivers for hop in trail):
+            aside = frozenset()
+
+        def own(edge: Edge) -> bool:
+            return edge.callee not in aside and allowed(edge)
+
+        for name in names:
+            for hop in reversed(trail):
+                if found := self.router.route([hop], named({name}), own, limit):
                     return found[1:]
         return []
 
+    @cached_property
+    def receivers(self) -> frozenset[int]:
+        """The NIC's callbacks that take a frame."""
+        fields = ("receive_iov", "receive", "receive_raw")
+        tables = self.nic.tables
+        return frozenset(t.callbacks[field][0].id for t in tables for field in fields if field in t.callbacks)
+
+    @cached_property
+    def receiving(self) -> frozenset[int]:
+        """The functions that carry a frame from these callbacks into guest memory, and lead to an interrupt:
+        what they end in, a write to memory, sending has in common with them."""
+        trails = [self.router.route([at], named(stages.ENQUEUE), self.within_nic) for at in self.receivers]
+        carry = {hop.function.id for trail in trails if trail for hop in trail[:-1]}
+        tell = named(stages.INTERRUPT)
+        telling = {at for at in carry if self.router.route([at], tell, self.within_bus, limit=16)}
+        return self.receivers | telling
+
     def forward(self, edge: Edge) -> bool:
-        """On the NIC's side: its own files, the virtio core, and inline functions."""
+        """On the NIC's side: what it can run, up to where it hands a frame on."""
         target = self.router.function(edge.callee)
         return target.name in stages.SEND or self._own(target)
 
     def within_nic(self, edge: Edge) -> bool:
+        """The same, up to guest memory."""
         target = self.router.function(edge.callee)
         known = {*stages.DEQUEUE, *stages.ENQUEUE, *stages.GUEST_WRITE}
         return target.name in known or self._own(target)
 
     def within_bus(self, edge: Edge) -> bool:
+        """The same, up to the interrupt."""
         target = self.router.function(edge.callee)
-        bus = target.file.startswith(("hw/virtio/", "hw/pci/"))
-        return target.name in stages.INTERRUPT or bus or self._own(target)
+        return target.name in stages.INTERRUPT or self._own(target)
 
     def _own(self, target: FunctionRow) -> bool:
-        return target.file in self.nic_files or target.file.startswith(("hw/virtio/virtio", "include/"))
+        return target.id in self.runs and target.file not in self.core.net
 
     def none(self, reason: str) -> NoPath:
         text = f"{self.name} on {self.netdev.name}: {reason}"
@@ -202,7 +234,7 @@ class _Pair:
 
 def _vhost(index: Index, name: str, nic: Nic, netdev: str, direction: Direction) -> Path:
     """The kernel carries the frames: its own steps, after those of QEMU that set it up."""
-    if netdev != "tap" or not any("virtio" in kind for kind in nic.types):
+    if netdev != "tap" or not _is_virtio(index, nic):
         raise NoPath(
             f"vhost-net carries frames only between a virtio NIC and a tap, not {name} on {netdev}",
             hint="drop --vhost, or choose virtio-net-pci and tap",
@@ -218,6 +250,12 @@ def _vhost(index: Index, name: str, nic: Nic, netdev: str, direction: Direction)
     return Path(name, netdev, "vhost-net", direction, tuple(steps), Boundary("kernel", "vhost-net"))
 
 
-def _sure(edge: Edge) -> Edge:
-    chosen = edge.field.startswith("NetClientInfo.")
-    return replace(edge, confidence=EXACT) if chosen else edge
+def _is_virtio(index: Index, nic: Nic) -> bool:
+    """Whether the guest's doorbell is a virtio queue's."""
+    kicks = {row.id for row in index.function(stages.VIRTIO_KICK)}
+    return not kicks.isdisjoint(nic_runs(index, nic))
+
+
+def _sure(edge: Edge | None) -> Edge | None:
+    chosen = edge is not None and edge.field.startswith("NetClientInfo.")
+    return replace(edge, confidence=EXACT) if edge and chosen else edge

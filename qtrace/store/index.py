@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
-FORMAT = 32
+FORMAT = 33
 _COLUMNS = "id, name, file, line, static"
 
 
@@ -53,7 +53,8 @@ class FunctionRow:
 class Edge:
     """A resolved call. `evidence`: (file, line, why). `field` is `Struct.field` for an indirect one.
 
-    `confidence` and `loop` as in `qtrace.model.CallSite`.
+    `confidence` and `loop` as in `qtrace.model.CallSite`. `parameter` is the number of the caller's
+    parameter that is called, -1 where it is none.
     """
 
     caller: int
@@ -66,6 +67,7 @@ class Edge:
     evidence: tuple[tuple[str, int, str], ...]
     confidence: str = EXACT
     loop: bool = False
+    parameter: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,45 @@ class Index:
         """Edges into a function."""
         return self._edges("SELECT * FROM edges WHERE callee = ? ORDER BY file, line", (number,))
 
+    def runnable(self, functions: Iterable[int]) -> frozenset[int]:
+        """The functions that these can make run, they themselves among them: see `qtrace.index.mentions`."""
+        query = (
+            "WITH RECURSIVE runs (id) AS (SELECT value FROM json_each(?) "
+            "UNION SELECT other FROM mentions JOIN runs ON function = id) SELECT id FROM runs"
+        )
+        return frozenset(number for (number,) in self._db.execute(query, (json.dumps(list(functions)),)))
+
+    def functions_in(self, files: Sequence[str]) -> list[int]:
+        """The functions that are defined in these files."""
+        marks = ", ".join("?" * len(files))
+        query = f"SELECT id FROM functions WHERE file IN ({marks}) ORDER BY id"
+        return [number for (number,) in self._db.execute(query, tuple(files))]
+
+    def files_with(self, functions: Iterable[int]) -> list[str]:
+        """The files in which these functions are defined."""
+        query = (
+            "SELECT DISTINCT file FROM functions WHERE id IN (SELECT value FROM json_each(?)) "
+            "AND file IS NOT NULL ORDER BY file"
+        )
+        return [file for (file,) in self._db.execute(query, (json.dumps(list(functions)),))]
+
+    def given(self, caller: int) -> list[tuple[int, int, str, str, int]]:
+        """(callee, argument, what, value, line) of what a function hands on: `function`s (the value is an id)
+        and its own `param`eters (their numbers)."""
+        query = (
+            "SELECT callee, argument, what, value, line FROM passes WHERE caller = ? "
+            "AND what IN ('function', 'param') ORDER BY line, argument"
+        )
+        return list(self._db.execute(query, (caller,)))
+
+    def kept_by(self, caller: int) -> list[tuple[str, int, str, int]]:
+        """(`Struct.field`, function, file, line) of the functions that a function names to be kept there."""
+        query = (
+            "SELECT field, value, file, line FROM registrations WHERE caller = ? AND what = 'function' "
+            "AND named = 1 AND rule != 'table' ORDER BY line"
+        )
+        return [(field, int(v), file, line) for field, v, file, line in self._db.execute(query, (caller,))]
+
     def unresolved(self, number: int | None = None) -> list[tuple[str, str, int, str]]:
         """(caller, file, line, target) of indirect calls that nothing is known about."""
         where = "" if number is None else "WHERE caller = ?"
@@ -240,6 +281,15 @@ class Index:
         """(what, value, rule, file, line) of everything that becomes `Struct.field`."""
         query = "SELECT what, value, rule, file, line FROM registrations WHERE field = ? ORDER BY file, line"
         return list(self._db.execute(query, (owner,)))
+
+    def registered(self, owner: str) -> list[tuple[int, int, str, int]]:
+        """(function, the function that does it or 0, file, line) of all that becomes `Struct.field`."""
+        query = (
+            "SELECT value, caller, file, line FROM registrations WHERE field = ? AND what = 'function' "
+            "ORDER BY rowid"
+        )
+        rows = self._db.execute(query, (owner,))
+        return [(int(value), caller or 0, file, line) for value, caller, file, line in rows]
 
     def registrars(self, owner: str) -> set[tuple[str, int]]:
         """(value, id of the function that makes it so) of everything that becomes `Struct.field`."""
@@ -388,8 +438,20 @@ class Index:
 
     def _edges(self, query: str, arguments: tuple[object, ...]) -> list[Edge]:
         return [
-            Edge(a, b, file, line, kind, rule, name, tuple(map(_evidence, json.loads(why))), sure, bool(loop))
-            for a, b, file, line, kind, rule, name, why, sure, loop in self._db.execute(query, arguments)
+            Edge(
+                a,
+                b,
+                file,
+                line,
+                kind,
+                rule,
+                name,
+                tuple(map(_evidence, json.loads(why))),
+                sure,
+                bool(loop),
+                n,
+            )
+            for a, b, file, line, kind, rule, name, why, sure, loop, n in self._db.execute(query, arguments)
         ]
 
 

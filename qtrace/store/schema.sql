@@ -10,10 +10,11 @@ CREATE TABLE functions (
 );
 CREATE INDEX functions_name ON functions (name);
 -- kind: direct, table, argument, async. evidence: JSON list of [file, line, why]. confidence: exact, by type.
+-- parameter: the number of the caller's parameter that is called, -1 where it is none.
 CREATE TABLE edges (
     caller INTEGER NOT NULL, callee INTEGER NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
     kind TEXT NOT NULL, rule TEXT NOT NULL, field TEXT NOT NULL, evidence TEXT NOT NULL,
-    confidence TEXT NOT NULL, loop INTEGER NOT NULL
+    confidence TEXT NOT NULL, loop INTEGER NOT NULL, parameter INTEGER NOT NULL
 );
 CREATE INDEX edges_caller ON edges (caller);
 CREATE INDEX edges_callee ON edges (callee);
@@ -26,13 +27,18 @@ CREATE INDEX tables_struct ON tables (struct, field);
 CREATE INDEX tables_variable ON tables (variable, file);
 CREATE TABLE variables (name TEXT, type TEXT, file TEXT, line INTEGER);
 -- A function or a table that becomes the value of Struct.field: by assignment or as an argument.
+-- named: 1 where it is named here, 0 where another field's value is handed over.
 CREATE TABLE registrations (
-    field TEXT, what TEXT, value TEXT, rule TEXT, caller INTEGER, file TEXT, line INTEGER
+    field TEXT, what TEXT, value TEXT, rule TEXT, caller INTEGER, file TEXT, line INTEGER, named INTEGER
 );
 CREATE INDEX registrations_field ON registrations (field);
+CREATE INDEX registrations_caller ON registrations (caller);
 -- What a function hands on as which argument of which callee: a function (value is an id), a variable, a
 -- parameter of its own (a number), a string.
 CREATE TABLE passes (caller INTEGER, callee INTEGER, argument INTEGER, what TEXT, value TEXT, line INTEGER);
+CREATE INDEX passes_caller ON passes (caller);
+-- A function can make `other` run: it calls or names it, or a table or type that it is in.
+CREATE TABLE mentions (function INTEGER, other INTEGER, PRIMARY KEY (function, other)) WITHOUT ROWID;
 -- Strings and trace points of a function's body. what: string (as in C, without quotes), trace;
 -- splits where it begins with a test that may end it.
 CREATE TABLE uses (function INTEGER, what TEXT, value TEXT);

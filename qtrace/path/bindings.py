@@ -1,0 +1,98 @@
+"""What is known on a way of the functions that were handed along it.
+
+A callee that calls its own parameter calls what this caller gave it, not what any caller gives: e1000e and
+igb both send through `net_tx_pkt_send_custom`, each with a callback of its own. The same holds for a field
+that was set on the way, unless it is another object's: so a field prefers, and a parameter decides.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from qtrace.store.index import Edge, Index
+
+__all__ = ["NOTHING", "Bindings", "Given", "Known"]
+
+
+class Given(NamedTuple):
+    """A function, named at a place."""
+
+    function: int
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """At a function's entry: (number of its parameter, what is in it), (`Struct.field`, what is in it)."""
+
+    parameters: frozenset[tuple[int, Given]] = frozenset()
+    fields: frozenset[tuple[str, Given]] = frozenset()
+
+    def in_parameter(self, number: int) -> set[Given]:
+        """What the way put into a parameter; empty where it did not say."""
+        return {given for at, given in self.parameters if at == number}
+
+    def in_field(self, field: str) -> set[int]:
+        """The functions that the way put into a field."""
+        return {given.function for at, given in self.fields if at == field}
+
+
+NOTHING = Known()
+
+
+class Bindings:
+    """Follows them through one index."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._given: dict[int, dict[tuple[int, int], list[tuple[int, str, str]]]] = {}
+        self._kept: dict[int, list[tuple[str, Given]]] = {}
+
+    def allows(self, edge: Edge, known: Known) -> bool:
+        """Whether the way can go on by this call: what it put into a parameter is the only thing there."""
+        inside = known.in_parameter(edge.parameter) if edge.parameter >= 0 else set()
+        return not inside or Given(edge.callee, *edge.evidence[0][:2]) in inside
+
+    def decides(self, edge: Edge, known: Known) -> bool:
+        """Whether the way itself says that nothing else is called there."""
+        inside = known.in_parameter(edge.parameter) if edge.parameter >= 0 else set()
+        return len({given.function for given in inside}) == 1
+
+    def contradicts(self, edge: Edge, known: Known) -> bool:
+        """Whether the way put other functions into the field that is called."""
+        inside = known.in_field(edge.field)
+        return bool(inside) and edge.callee not in inside
+
+    def behind(self, edge: Edge, known: Known) -> Known:
+        """What is known at the entry of the function that `edge` calls."""
+        parameters = set()
+        for argument, what, value in self._handed(edge.caller).get((edge.callee, edge.line), ()):
+            if what == "function":
+                parameters.add((argument, Given(int(value), edge.file, edge.line)))
+            else:
+                parameters |= {(argument, given) for given in known.in_parameter(int(value))}
+        fields = known.fields
+        if kept := [item for item in self._keeps(edge.caller) if item[1].line <= edge.line]:
+            names = {field for field, _ in kept}
+            fields = frozenset(item for item in fields if item[0] not in names) | frozenset(kept)
+        if not parameters and fields == known.fields and not known.parameters:
+            return known
+        return Known(frozenset(parameters), fields)
+
+    def _handed(self, caller: int) -> dict[tuple[int, int], list[tuple[int, str, str]]]:
+        """(callee, line) -> (argument, what, value)."""
+        if caller not in self._given:
+            rows = defaultdict(list)
+            for callee, argument, what, value, line in self._index.given(caller):
+                rows[callee, line].append((argument, what, value))
+            self._given[caller] = rows
+        return self._given[caller]
+
+    def _keeps(self, caller: int) -> list[tuple[str, Given]]:
+        if caller not in self._kept:
+            rows = self._index.kept_by(caller)
+            self._kept[caller] = [(field, Given(value, file, line)) for field, value, file, line in rows]
+        return self._kept[caller]
