@@ -41,6 +41,7 @@ def _netdevs() -> list[str]:
             "from the doorbell to writev, each step with its evidence",
         ),
         ("qtrace walk e1000 tap --direction rx --run RUN", "the same with the counts of a run at each stage"),
+        ("qtrace walk e1000e tap --direction rx --ways", "all ways of each stage: MSI-X, MSI or a pin"),
         ("qtrace walk --from tap_send --to e1000_receive_iov", "the calls between any two functions"),
     ),
 )
@@ -53,6 +54,12 @@ def _netdevs() -> list[str]:
 )
 @click.option(
     "--vhost", is_flag=True, help="Let the kernel carry the frames (the same as NETDEV 'tap,vhost=on')."
+)
+@click.option(
+    "--ways",
+    "unfolded",
+    is_flag=True,
+    help="Show of each stage all ways, with what chooses one and the calls that lead there.",
 )
 @click.option("--from", "first", metavar="F", help="Instead of a path, show the calls from the function F …")
 @click.option("--to", "last", metavar="G", help="… to the function G.")
@@ -76,6 +83,7 @@ def command(
     netdev: str | None,
     direction: str | None,
     vhost: bool,
+    unfolded: bool,
     first: str | None,
     last: str | None,
     form: str,
@@ -88,15 +96,20 @@ def command(
     NIC is a model or type (e1000, virtio-net-pci), NETDEV a back end (user, tap). --format html writes a
     page to stdout that shows each step's source, read from the indexed tree.
 
+    A stage may be passed in more ways than the one that is walked: the others stand below it.
+
     With --run each stage shows its calls, frames and bytes, and the time of a frame to the next stage.
     """
     from qtrace.path.calls_between import between
     from qtrace.path.walk import walk
+    from qtrace.path.ways import with_ways
     from qtrace.report.walked import walked_between, walked_path
 
     if first or last:
-        if not (first and last) or nic or netdev or direction or vhost or run:
-            raise click.UsageError("--from and --to go together, without NIC, NETDEV, --direction and --run")
+        if not (first and last) or nic or netdev or direction or vhost or unfolded or run:
+            raise click.UsageError(
+                "--from and --to go together, without NIC, NETDEV, --direction, --ways and --run"
+            )
         index = named_index(index_name)
         walked = walked_between(first, last, between(index, first, last), index)
     else:
@@ -109,8 +122,9 @@ def command(
             raise click.UsageError(f"--vhost contradicts NETDEV {netdev!r}")
         index = named_index(index_name)
         datapath = "vhost-net" if vhost or option == "vhost=on" else "qemu"
-        path = walk(index, nic, name, datapath, direction=Direction(direction))
-        walked = walked_path(path, index, _figures(run, path, workload) if run else None)
+        path = with_ways(index, walk(index, nic, name, datapath, direction=Direction(direction)))
+        figures = _figures(run, path, workload) if run else None
+        walked = walked_path(path, index, figures, unfolded=unfolded)
     flag_errors(index, [step.file for step in walked.steps if step.file])
     click.echo(write_walk(walked, form), nl=False)
 

@@ -28,7 +28,8 @@ from qtrace.index.tree import Tree, open_tree
 from qtrace.index.units import read_units
 from qtrace.model import BY_TYPE, EXACT
 from qtrace.progress import SILENT, Progress
-from qtrace.store.index import FORMAT, Index, index_path, mark_current, open_index, write_index
+from qtrace.store.index import FORMAT, Index, index_path, mark_current, open_index
+from qtrace.store.index_writer import write_index
 
 __all__ = ["ensure_index", "matching_tree", "recipe_of", "release_tree"]
 

@@ -25,10 +25,11 @@ from qtrace.progress import Progress
 __all__ = ["TARGETS", "generate"]
 
 # Raised whenever what is generated here changes.
-_GENERATION = 4
+_GENERATION = 5
 # (target, its folder in target/): code that only one target can compile is tried with each in turn.
-TARGETS = (("x86_64", "i386"), ("ppc64", "ppc"))
+TARGETS = (("x86_64", "i386"), ("ppc64", "ppc"), ("s390x", "s390x"))
 _TARGET, _BASE = TARGETS[0]
+_TRIED = ("7.2", "10.0", "10.2")  # releases whose generators are known to work as they are called here
 
 # Features and facts of a Linux host that configure would find. Names a tree does not know do no harm.
 _DEFINED = """
@@ -113,13 +114,22 @@ def _generate(tree: Tree, sources: Sequence[str], out: Path) -> None:
     ):
         jobs.append((["scripts/hxtool", "-h", table], out / name))
     with ThreadPoolExecutor(2) as pool:
-        for result in [pool.submit(_run_generator, tree.root, argv, to) for argv, to in jobs]:
+        for result in [pool.submit(_run_generator, tree, argv, to) for argv, to in jobs]:
             result.result()
     # net/trace.h of the tree includes "trace/trace-net.h"; some groups are included from the top.
     _write_config(tree, sources, out)
 
 
-def _run_generator(root: Path, argv: Sequence[str], into: Path | None) -> None:
+def _why_not(version: str) -> str:
+    """What to do where a generator of the tree does not work as those that were tried."""
+    oldest = tuple(map(int, _TRIED[0].split(".")))
+    if tuple(map(int, version.split(".")[:2])) < oldest:
+        return f"QEMU {version}: releases before {_TRIED[0]} are not supported (tried: {', '.join(_TRIED)})"
+    return "is the tree complete and unchanged?"
+
+
+def _run_generator(tree: Tree, argv: Sequence[str], into: Path | None) -> None:
+    root = tree.root
     hxtool = argv[0].endswith("hxtool")
     command = ["sh", *argv] if hxtool else [sys.executable, "-B", *argv]
     # hxtool reads its file from stdin in some releases, by name in others.
@@ -127,9 +137,7 @@ def _run_generator(root: Path, argv: Sequence[str], into: Path | None) -> None:
         said = subprocess.run(command, stdin=stdin, capture_output=True, cwd=root)
     if said.returncode != 0:
         tail = said.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise SourceError(
-            f"{root}/{argv[0]} failed: {' '.join(tail)}", hint="is the tree complete and unchanged?"
-        )
+        raise SourceError(f"{root}/{argv[0]} failed: {' '.join(tail)}", hint=_why_not(tree.version))
     if into is not None:
         into.write_bytes(said.stdout)
 

@@ -10,38 +10,43 @@ from pathlib import Path
 
 from qtrace.errors import SourceError
 from qtrace.index import meson
+from qtrace.index.platforms import other_platform
 
 __all__ = ["Tree", "open_tree"]
 
-# What networking paths run through, besides all of net/ and hw/net/. A pattern that matches nothing
-# is no error: folders move between releases (softmmu/ became system/).
-_PATTERNS = (
-    "net/**/*.c",
-    "hw/net/**/*.c",
-    "hw/virtio/virtio.c",
-    "hw/virtio/virtio-bus.c",
-    "hw/virtio/virtio-pci.c",
-    "hw/virtio/virtio-net-pci.c",
-    "hw/virtio/vhost.c",
-    "hw/virtio/vhost-backend.c",
-    "hw/virtio/vhost-user.c",
-    "hw/virtio/vhost-vdpa.c",
-    "hw/virtio/vhost-shadow-virtqueue.c",
-    "hw/core/qdev.c",
-    "hw/pci/pci.c",
-    "hw/pci/msix.c",
-    "hw/usb/dev-network.c",
-    "util/aio-posix.c",
-    "util/async.c",
-    "util/fdmon-epoll.c",
-    "util/fdmon-poll.c",
-    "util/qemu-timer.c",
-    "util/main-loop.c",
-    "util/iov.c",
-    "util/event_notifier-posix.c",
-    "io/channel.c",
-    "io/channel-socket.c",
-)
+# All C files below these are read, wherever one moves within them.
+_FOLDERS = ("net", "hw/net")
+# What paths run through besides: the file that defines each of QEMU's own interfaces, and where that usually
+# is. One that is not there is searched for, because files move between releases (softmmu/ became system/).
+_INTERFACES = {
+    "virtio_notify": "hw/virtio/virtio.c",
+    "virtio_bus_set_host_notifier": "hw/virtio/virtio-bus.c",
+    "vhost_dev_start": "hw/virtio/vhost.c",
+    "vhost_backend_update_device_iotlb": "hw/virtio/vhost-backend.c",
+    "vhost_user_init": "hw/virtio/vhost-user.c",
+    "vhost_vdpa_dma_map": "hw/virtio/vhost-vdpa.c",
+    "vhost_svq_start": "hw/virtio/vhost-shadow-virtqueue.c",
+    "qdev_realize": "hw/core/qdev.c",
+    "qemu_set_irq": "hw/core/irq.c",
+    "pci_set_irq": "hw/pci/pci.c",
+    "msix_notify": "hw/pci/msix.c",
+    "msi_notify": "hw/pci/msi.c",
+    "aio_dispatch": "util/aio-posix.c",
+    "aio_bh_poll": "util/async.c",
+    "fdmon_epoll_setup": "util/fdmon-epoll.c",
+    "fdmon_poll_wait": "util/fdmon-poll.c",
+    "timer_mod": "util/qemu-timer.c",
+    "qemu_set_fd_handler": "util/main-loop.c",
+    "iov_from_buf_full": "util/iov.c",
+    "event_notifier_set": "util/event_notifier-posix.c",
+    "qio_channel_writev": "io/channel.c",
+    "qio_channel_socket_new": "io/channel-socket.c",
+}
+_SEARCHED = ("hw", "io", "util", "system", "softmmu", "backends")
+# What a device's file has that is a NIC, has one in it, is a virtio transport, or takes a virtio doorbell.
+_DEVICES = "hw"
+_WORDS = (b"NetClientInfo", b"VirtIONet", b"VIRTIO_BUS_CLASS", b"virtio_queue_notify")
+_MARKS = re.compile(rb"\bNetClientInfo\b|\bVirtIONet \w|\bVIRTIO_BUS_CLASS\(|\bvirtio_queue_notify\(")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -61,9 +66,26 @@ class Tree:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """The C files to index, relative to `root`, in order."""
-        patterns = (*_PATTERNS, *self.more)
+        patterns = (*(f"{folder}/**/*.c" for folder in _FOLDERS), *self.more)
         found = {path for pattern in patterns for path in self.root.glob(pattern) if path.is_file()}
-        return tuple(sorted(str(path.relative_to(self.root)) for path in found))
+        for path in self.root.glob(f"{_DEVICES}/**/*.c"):
+            if path not in found and path.is_file():
+                text = path.read_bytes()
+                if any(word in text for word in _WORDS) and _MARKS.search(text):
+                    found.add(path)
+        names = {str(path.relative_to(self.root)) for path in found}
+        return tuple(sorted(names | self._interfaces()))
+
+    def _interfaces(self) -> set[str]:
+        """The files that define QEMU's own interfaces; a stub and another system's do not count."""
+        found = {name: file for name, file in _INTERFACES.items() if _defines(self.root / file, name)}
+        moved = _INTERFACES.keys() - found.keys()
+        folders = _SEARCHED if moved else ()
+        for path in sorted(path for folder in folders for path in self.root.glob(f"{folder}/**/*.c")):
+            file = str(path.relative_to(self.root))
+            if not other_platform(file):
+                found |= dict.fromkeys((name for name in moved if _defines(path, name)), file)
+        return set(found.values())
 
     def once_a_target(self) -> set[str]:
         """The files that meson.build compiles once for each target: see `qtrace.index.meson`."""
@@ -83,6 +105,16 @@ class Tree:
 
     def _folders(self) -> list[str]:
         return sorted({str(Path(name).parent) for name in self.files})
+
+
+def _defines(file: Path, name: str) -> bool:
+    """Whether a C file has the beginning of a function of that name at the beginning of a line."""
+    try:
+        text = file.read_bytes()
+    except OSError:  # not there in this release, or a link to nowhere
+        return False
+    word = name.encode()
+    return word in text and bool(re.search(rb"^(?:\w[\w *]*[ *])?%b\(" % word, text, re.MULTILINE))
 
 
 def open_tree(root: Path, more: Sequence[str] = ()) -> Tree:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from qtrace.store.index import Edge, Index
 
-__all__ = ["NOTHING", "Bindings", "Given", "Known"]
+__all__ = ["NOTHING", "Bindings", "Given", "Known", "bindings_of"]
 
 
 class Given(NamedTuple):
@@ -41,6 +42,12 @@ class Known:
 
 
 NOTHING = Known()
+
+
+@lru_cache(maxsize=4)
+def bindings_of(index: Index) -> Bindings:
+    """One for all walks of an index: what it has read holds for the next."""
+    return Bindings(index)
 
 
 class Bindings:

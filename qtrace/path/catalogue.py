@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def nic_files(index: Index) -> list[str]:
 
 def nics(index: Index) -> list[Nic]:
     """Every NIC of the tree, by name."""
+    return list(_nics(index))
+
+
+@lru_cache(maxsize=4)  # each walk asks
+def _nics(index: Index) -> tuple[Nic, ...]:
     tables: dict[str, list[ClientTable]] = defaultdict(list)
     for table in index.client_tables():
         if table.driver == _NIC_DRIVER:
@@ -47,7 +53,7 @@ def nics(index: Index) -> list[Nic]:
     for file, entries in tables.items():
         types, files = _types(index, file)
         found.append(Nic(Path(file).stem, tuple(types), tuple(files), tuple(entries)))
-    return sorted(found, key=lambda nic: nic.name)
+    return tuple(sorted(found, key=lambda nic: nic.name))
 
 
 def nic_runs(index: Index, nic: Nic) -> frozenset[int]:

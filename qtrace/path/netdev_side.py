@@ -45,11 +45,9 @@ class HostSide:
         senders = named(stages.SEND)
         for kinds in (stages.HOST_READ, stages.HOST_RING):
             best: tuple[Trail, Trail] | None = None
-            for start in self.handlers(_LOOP_FIELDS[:3]):
+            for start in self.readers():
                 send = self.router.route([start], senders, self.within)
                 read = self.router.route([start], named(kinds), self.within)
-                if send and self.netdev.stream and not _reassembles(send):
-                    continue
                 if send and read and (best is None or len(send) + len(read) < len(best[0]) + len(best[1])):
                     best = (send, read)
             if best:
@@ -58,6 +56,23 @@ class HostSide:
                 inside, boundary = self._on(read[-1].function, kinds, stages.INSIDE_READ)
                 return [*parts, (inside, None), (send[1:], Role.SEND)], boundary
         return self._called_back()
+
+    def readers(self) -> list[Hop]:
+        """What the main loop calls for the netdev's descriptors, and hands frames on."""
+        found = []
+        for start in self.handlers(_LOOP_FIELDS[:3]):
+            send = self.router.route([start], named(stages.SEND), self.within)
+            if send and (not self.netdev.stream or _reassembles(send)):
+                found.append(send[0])
+        return found
+
+    def senders(self) -> list[Hop]:
+        """Where a frame for the NIC comes in: these, or else the functions that a library calls back."""
+        callbacks = () if (found := self.readers()) else self._callbacks()
+        for _, value, *_ in callbacks:
+            if send := self.router.route([value], named(stages.SEND), self.within):
+                found.append(send[0])
+        return found
 
     def _on(
         self, end: FunctionRow, kinds: Mapping[str, str], inside: tuple[tuple[str, ...], ...]

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from qtrace.model import EXACT
-from qtrace.path.bindings import NOTHING, Bindings, Known
+from qtrace.path.bindings import NOTHING, Known, bindings_of
 from qtrace.store.index import Edge, FunctionRow, Index
 
 __all__ = ["Hop", "Router", "Trail"]
@@ -17,8 +17,11 @@ __all__ = ["Hop", "Router", "Trail"]
 # A step costs 1; these cost more, so that a frame is not led through them while there is another way.
 _DETOUR = 4
 _ELSEWHERE = 3  # a step into a file that is neither the NIC's, nor the netdev's, nor of the core
-# Words in a function's name that say it is not what carries an ordinary frame.
-_ASIDE = ("filter", "flush", "purge", "reset", "cleanup", "loopback", "announce", "error", "load", "vmstate")
+# Words in a function's name that say it is not what carries an ordinary frame, or takes an interrupt back.
+_ASIDE = (
+    *("filter", "flush", "purge", "reset", "cleanup", "loopback", "announce", "error", "load", "vmstate"),
+    *("deassert", "irq_lower"),
+)
 
 
 class Hop(NamedTuple):
@@ -43,9 +46,7 @@ class Router:
         self.index = index
         self.files = files
         self.aside = (*_ASIDE, *aside)
-        self.bindings = Bindings(index)
-        self._out: dict[int, list[Edge]] = {}
-        self._functions: dict[int, FunctionRow] = {}
+        self.bindings = bindings_of(index)
 
     @cached_property
     def timers(self) -> frozenset[int]:
@@ -57,16 +58,12 @@ class Router:
         )
 
     def function(self, number: int) -> FunctionRow:
-        """The function with that id, remembered."""
-        if number not in self._functions:
-            self._functions[number] = self.index.function_by_id(number)
-        return self._functions[number]
+        """The function with that id."""
+        return self.index.function_by_id(number)
 
     def out(self, number: int) -> list[Edge]:
-        """Edges out of a function, remembered."""
-        if number not in self._out:
-            self._out[number] = self.index.callees(number)
-        return self._out[number]
+        """Edges out of a function."""
+        return self.index.callees(number)
 
     def route(
         self,

@@ -12,6 +12,7 @@ __all__ = [
     "DEQUEUE",
     "ENQUEUE",
     "FOR_LATER",
+    "GUEST_NOTIFIER",
     "GUEST_WRITE",
     "HOST_READ",
     "HOST_RING",
@@ -20,11 +21,13 @@ __all__ = [
     "INSIDE_READ",
     "INSIDE_WRITE",
     "INTERRUPT",
+    "INTERRUPTS",
     "KERNEL_VHOST",
     "LIBRARY_OF",
     "QUEUED",
     "QUEUE_NOTE",
     "SEND",
+    "VIRTIO_DOORBELL",
     "VIRTIO_KICK",
 ]
 
@@ -40,12 +43,17 @@ SEND = frozenset(
 )
 # Where the main loop enters a virtio device when the guest has written the doorbell (ioeventfd).
 VIRTIO_KICK = "virtio_queue_host_notifier_read"
+# Where a transport hands on a doorbell that no eventfd takes (ioeventfd=off): PCI, MMIO and CCW call it.
+VIRTIO_DOORBELL = "virtio_queue_notify"
 # What takes a frame or its descriptor out of guest memory, and what puts one there.
 DEQUEUE = ("virtqueue_pop", "pci_dma_read")
 GUEST_WRITE = ("virtqueue_push", "pci_dma_write")
 ENQUEUE = ("virtqueue_fill", "pci_dma_write")
-# How a device raises its interrupt: hw/pci/msix.h, hw/pci/pci.h, hw/irq.h.
+# How a device raises its interrupt, the usual first: hw/pci/msix.h, hw/pci/pci.h, hw/irq.h.
 INTERRUPT = ("msix_notify", "pci_set_irq", "qemu_set_irq")
+# All ways: hw/pci/msi.h, and an eventfd that somebody else waits for (hw/virtio/virtio.c, a guest notifier).
+GUEST_NOTIFIER = "event_notifier_set"
+INTERRUPTS = ("msix_notify", "msi_notify", "pci_set_irq", "qemu_set_irq", GUEST_NOTIFIER)
 # Where a frame leaves and enters QEMU: system calls, and the functions of libraries.
 HOST_WRITE = {
     **dict.fromkeys(("writev", "write", "sendmsg", "sendto", "send", "sendmmsg"), "syscall"),

@@ -17,7 +17,7 @@ from qtrace.path.route import Hop, Router, Trail
 from qtrace.path.steps import Steps, named
 from qtrace.store.index import ClientTable, Edge, FunctionRow, Index
 
-__all__ = ["walk"]
+__all__ = ["Pair", "walk"]
 
 # Callbacks of a NIC's own files that no guest access enters by.
 _NOT_ENTRIES = ("TypeInfo.", "DeviceClass.", "NetClientInfo.", "VMStateDescription.", "QEMUTimer.", "QEMUBH.")
@@ -29,11 +29,11 @@ def walk(index: Index, nic: str, netdev: str, datapath: str = "qemu", *, directi
     model = find_nic(index, nic)
     if datapath == "vhost-net":
         return _vhost(index, nic, model, netdev, direction)
-    pair = _Pair(index, nic, model, find_netdev(index, netdev))
+    pair = Pair(index, nic, model, find_netdev(index, netdev))
     return pair.tx() if direction is Direction.TX else pair.rx()
 
 
-class _Pair:
+class Pair:
     """A NIC and a netdev that are each other's peer."""
 
     def __init__(self, index: Index, name: str, nic: Nic, netdev: Netdev) -> None:
@@ -53,7 +53,7 @@ class _Pair:
         nic_part = self.from_guest()
         steps = Steps()
         steps.add(nic_part[:1], last=Role.KICK)
-        taken = self.branch(nic_part[:-1], stages.DEQUEUE)
+        taken = self.side_step(nic_part, stages.DEQUEUE, self.within_nic, behind=False)
         steps.splice(nic_part[1:-1], taken, Role.DEQUEUE)
         steps.add(nic_part[-1:], last=Role.SEND)
         receive, table = self.receiver(self.netdev.tables)
@@ -64,8 +64,9 @@ class _Pair:
         trail, inside, boundary = host
         steps.add(trail[1:], last=Role.HOST)
         steps.add(inside, last=None)
-        steps.add(self.branch(nic_part[:-1], stages.GUEST_WRITE), last=Role.COMPLETE)
-        steps.add(self.interrupt(nic_part[:-1]), last=Role.INTERRUPT)
+        back = self.side_step(nic_part, stages.GUEST_WRITE, self.within_nic, behind=False)
+        steps.add(back, last=Role.COMPLETE)
+        steps.add(self.interrupt(nic_part), last=Role.INTERRUPT)
         return self.path(Direction.TX, steps, boundary)
 
     def rx(self) -> Path:
@@ -82,7 +83,7 @@ class _Pair:
         steps.add(self.deliver(sender, receive, table)[1:], last=Role.DELIVER)
         into = self.into_guest(receive)
         steps.add(into[1:], last=Role.ENQUEUE)
-        steps.add(self.interrupt(into[:-1] or into), last=Role.INTERRUPT)
+        steps.add(self.interrupt(into), last=Role.INTERRUPT)
         return self.path(Direction.RX, steps, boundary)
 
     def into_guest(self, receive: FunctionRow) -> Trail:
@@ -157,37 +158,53 @@ class _Pair:
         # Of the many that may stand there, the pair says which one does.
         return [hop._replace(edge=_sure(hop.edge)) for hop in trail]
 
-    def branch(self, trail: Trail, names: tuple[str, ...]) -> Trail:
-        """A side step from a function on `trail` to one of `names`; empty if there is none.
-
-        The functions nearest to where the frame is handed on are tried first.
-        """
-        return self.side_step(trail, names, self.within_nic, limit=6)
-
-    def interrupt(self, trail: Trail) -> Trail:
+    def interrupt(self, spine: Trail) -> Trail:
         """The side step that tells the guest."""
-        return self.side_step(trail, stages.INTERRUPT, self.within_bus, limit=16)
+        return self.side_step(spine, stages.INTERRUPT, self.within_bus, limit=16)
 
     def side_step(
-        self, trail: Trail, names: tuple[str, ...], allowed: Callable[[Edge], bool], limit: int
+        self,
+        spine: Trail,
+        names: tuple[str, ...],
+        allowed: Callable[[Edge], bool],
+        limit: int = 6,
+        behind: bool = True,
     ) -> Trail:
-        """From the last function on `trail` that leads to one of `names`; of these the first that is found.
-
-        A NIC that loops a frame back to itself receives in the middle of sending: that is another frame's
-        way, so what only receiving runs is left out where `trail` does not come from there.
-        """
-        aside = self.receiving - {hop.function.id for hop in trail}
-        if any(hop.function.id in self.receivers for hop in trail):
-            aside = frozenset()
-
-        def own(edge: Edge) -> bool:
-            return edge.callee not in aside and allowed(edge)
-
+        """From a function on `spine` to the first of `names` that one leads to; empty if none does."""
         for name in names:
-            for hop in reversed(trail):
-                if found := self.router.route([hop], named({name}), own, limit):
-                    return found[1:]
+            if found := self.side_trail(spine, name, allowed, limit, behind):
+                return found[1:]
         return []
+
+    def side_trail(
+        self, spine: Trail, name: str, allowed: Callable[[Edge], bool], limit: int, behind: bool = True
+    ) -> Trail | None:
+        """The same for one name, from the function on `spine`: the nearest to its end that leads there.
+
+        With `behind`, calls that stand behind the one by which the frame goes on come first: before it are
+        other branches (`pcnet_stop` in `pcnet_csr_writew`). A NIC that loops a frame back to itself receives
+        in the middle of sending: that is another frame's way, so what only receiving runs is left out where
+        `spine` does not come from there.
+        """
+        body = spine[:-1] or spine
+        aside = self.receiving - {hop.function.id for hop in body}
+        if any(hop.function.id in self.receivers for hop in body):
+            aside = frozenset()
+        lines = [hop.edge.line if hop.edge else 0 for hop in spine[1:]] or [0]
+
+        def search(hop: Hop, line: int) -> Trail | None:
+            def own(edge: Edge) -> bool:
+                before = edge.caller == hop.function.id and edge.line <= line
+                return edge.callee not in aside and not before and allowed(edge)
+
+            return self.router.route([hop], named({name}), own, limit)
+
+        hops = list(zip(body, lines, strict=True))[::-1]
+        for only_behind in (True, False) if behind else (False,):
+            for hop, line in hops:
+                if found := search(hop, line * only_behind):
+                    return found
+        return None
 
     @cached_property
     def receivers(self) -> frozenset[int]:
@@ -220,14 +237,17 @@ class _Pair:
     def within_bus(self, edge: Edge) -> bool:
         """The same, up to the interrupt."""
         target = self.router.function(edge.callee)
-        return target.name in stages.INTERRUPT or self._own(target)
+        return target.name in stages.INTERRUPTS or self._own(target)
 
     def _own(self, target: FunctionRow) -> bool:
         return target.id in self.runs and target.file not in self.core.net
 
     def none(self, reason: str) -> NoPath:
         text = f"{self.name} on {self.netdev.name}: {reason}"
-        for file, errors in self.index.errors_in([*self.nic_files, *self.netdev.files]):
+        for file, errors in (
+            *self.index.errors_in(self.netdev.files),
+            *self.index.errors_in(self.nic_files),
+        ):
             text += f" ({file} was indexed with errors: {errors})"
         return NoPath(text, hint="qtrace show --unresolved may say why")
 

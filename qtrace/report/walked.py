@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from qtrace.model import Direction, Evidence, Path, Step
+from qtrace.model import Direction, Evidence, Path, Step, Way
 from qtrace.report.text import plain
 from qtrace.store.index import Index
 
@@ -19,7 +19,8 @@ __all__ = ["Walked", "evidence", "place", "walked_between", "walked_path"]
 @dataclass(frozen=True, slots=True)
 class Walked:
     """`end` says where the frame leaves or enters QEMU, empty for calls between two functions; `data` is the
-    walk as JSON has it; `figures` are what a run measured on it, or None."""
+    walk as JSON has it; `figures` are what a run measured on it, or None. `ways` are all ways of its stages;
+    with `unfolded` each of the others has what chooses it and the calls that lead there."""
 
     title: str
     end: str
@@ -27,6 +28,8 @@ class Walked:
     data: Mapping[str, object]
     index: Index
     figures: Measured | None = None
+    ways: Sequence[Way] = ()
+    unfolded: bool = False
 
     @property
     def head(self) -> list[str]:
@@ -42,21 +45,53 @@ class Walked:
         """What was measured at a step, a line each."""
         return self.figures.at(step) if self.figures else []
 
+    def others(self, step: Step) -> list[str]:
+        """The other ways of the stage that a step is, a line each, or all in one."""
+        ways = [way for way in self.ways if way.stage is step.stage and not way.usual]
+        if not ways:
+            return []
+        return self.told(step) if self.unfolded else [f"also by {', '.join(way.function for way in ways)}"]
 
-def walked_path(path: Path, index: Index, figures: Measured | None = None) -> Walked:
+    def told(self, step: Step) -> list[str]:
+        """All ways of the stage that a step is, if there are several: each with what chooses it."""
+        ways = [way for way in self.ways if way.stage is step.stage and step.stage is not None]
+        lines = []
+        for way in ways if len(ways) > 1 else ():
+            where = "" if way.usual else f" ({place(way.file, way.line)})"
+            lines.append(f"{'this way' if way.usual else f'also by {way.function}'}{where}{_when(way)}")
+            if not way.usual:
+                lines += [f"    {item.why} ({place(item.file, item.line)})" for item in way.evidence]
+        return lines
+
+
+def walked_path(
+    path: Path, index: Index, figures: Measured | None = None, *, unfolded: bool = False
+) -> Walked:
     """The walk of a frame's path."""
     title = f"{path.nic} on {path.netdev} ({path.datapath}), {path.direction}"
     verb = "enters" if path.direction is Direction.RX and path.boundary.kind != "kernel" else "leaves"
     note = f": {path.boundary.note}" if path.boundary.note else ""
     end = f"{verb} QEMU by the {path.boundary.kind} {path.boundary.name}{note}"
     data = path.to_json() | ({"measured": figures.to_json()} if figures else {})
-    return Walked(title, end, path.steps, data, index, figures)
+    ways = data.pop("ways")
+    data["stages"] = [
+        {
+            **{key: asdict(step)[key] for key in ("stage", "function", "file", "line")},
+            "ways": [way for way in ways if way["stage"] == step.stage],
+        }
+        for step in path.stages
+    ]
+    return Walked(title, end, path.steps, data, index, figures, path.ways, unfolded)
 
 
 def walked_between(first: str, last: str, steps: Sequence[Step], index: Index) -> Walked:
     """The calls from the function `first` to the function `last`."""
     data = {"from": first, "to": last, "steps": [asdict(step) for step in steps]}
     return Walked(f"from {first} to {last}", "", steps, data, index)
+
+
+def _when(way: Way) -> str:
+    return f", if {plain(way.condition)}" if way.condition else ""
 
 
 def place(file: str, line: int) -> str:

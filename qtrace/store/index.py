@@ -1,4 +1,4 @@
-"""The source index on disk: SQLite, one file a QEMU tree. All of its SQL is in this file.
+"""The source index on disk: SQLite, one file a QEMU tree. All questions to it are asked here.
 
 Reading needs neither libclang nor pandas, so that `map` and `walk` answer at once.
 """
@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ __all__ = [
     "index_path",
     "mark_current",
     "open_index",
-    "write_index",
 ]
 
 # Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
@@ -135,6 +133,8 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._rows: dict[int, FunctionRow] = {}  # an index does not change: what walks ask often is kept
+        self._callees: dict[int, list[Edge]] = {}
         try:
             self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
             self.meta: dict[str, str] = dict(self._db.execute("SELECT key, value FROM meta"))
@@ -170,8 +170,7 @@ class Index:
     def files_of(self, library: str) -> list[str]:
         """A library's indexed files."""
         query = "SELECT file FROM files WHERE substr(file, 1, ?) = ? ORDER BY file"
-        start = f"{library}/"
-        return [file for (file,) in self._db.execute(query, (len(start), start))]
+        return self._column(query, len(library) + 1, f"{library}/")
 
     def struct(self, name: str) -> tuple[dict[str, tuple[int, int, str]], int]:
         """Field -> (offset, size, type) and the whole size, in bytes. Raises StoreError if unknown."""
@@ -210,8 +209,10 @@ class Index:
 
     def function_by_id(self, number: int) -> FunctionRow:
         """The function with that id."""
-        row = self._db.execute(f"SELECT {_COLUMNS} FROM functions WHERE id = ?", (number,)).fetchone()
-        return _function(row)
+        if number not in self._rows:
+            query = f"SELECT {_COLUMNS} FROM functions WHERE id = ?"
+            self._rows[number] = _function(self._db.execute(query, (number,)).fetchone())
+        return self._rows[number]
 
     def names(self, like: str) -> list[str]:
         """Names of functions that contain `like`, for suggestions."""
@@ -219,11 +220,14 @@ class Index:
         query = (
             r"SELECT DISTINCT name FROM functions WHERE name LIKE ? ESCAPE '\' ORDER BY length(name) LIMIT 8"
         )
-        return [name for (name,) in self._db.execute(query, (pattern,))]
+        return self._column(query, pattern)
 
     def callees(self, number: int) -> list[Edge]:
         """Edges out of a function, in the order of its lines."""
-        return self._edges("SELECT * FROM edges WHERE caller = ? ORDER BY line", (number,))
+        if number not in self._callees:
+            query = "SELECT * FROM edges WHERE caller = ? ORDER BY line"
+            self._callees[number] = self._edges(query, (number,))
+        return self._callees[number]
 
     def callers(self, number: int) -> list[Edge]:
         """Edges into a function."""
@@ -235,13 +239,12 @@ class Index:
             "WITH RECURSIVE runs (id) AS (SELECT value FROM json_each(?) "
             "UNION SELECT other FROM mentions JOIN runs ON function = id) SELECT id FROM runs"
         )
-        return frozenset(number for (number,) in self._db.execute(query, (json.dumps(list(functions)),)))
+        return frozenset(self._column(query, json.dumps(list(functions))))
 
     def functions_in(self, files: Sequence[str]) -> list[int]:
         """The functions that are defined in these files."""
-        marks = ", ".join("?" * len(files))
-        query = f"SELECT id FROM functions WHERE file IN ({marks}) ORDER BY id"
-        return [number for (number,) in self._db.execute(query, tuple(files))]
+        query = "SELECT id FROM functions WHERE file IN (SELECT value FROM json_each(?)) ORDER BY id"
+        return self._column(query, json.dumps(list(files)))
 
     def files_with(self, functions: Iterable[int]) -> list[str]:
         """The files in which these functions are defined."""
@@ -249,7 +252,7 @@ class Index:
             "SELECT DISTINCT file FROM functions WHERE id IN (SELECT value FROM json_each(?)) "
             "AND file IS NOT NULL ORDER BY file"
         )
-        return [file for (file,) in self._db.execute(query, (json.dumps(list(functions)),))]
+        return self._column(query, json.dumps(list(functions)))
 
     def given(self, caller: int) -> list[tuple[int, int, str, str, int]]:
         """(callee, argument, what, value, line) of what a function hands on: `function`s (the value is an id)
@@ -291,19 +294,17 @@ class Index:
         rows = self._db.execute(query, (owner,))
         return [(int(value), caller or 0, file, line) for value, caller, file, line in rows]
 
+    def fields_with(self, function: int) -> list[tuple[str, str, int]]:
+        """(`Struct.field`, file, line) of everything that a function becomes the value of."""
+        query = (
+            "SELECT field, file, line FROM registrations WHERE what = 'function' AND value = ? ORDER BY rowid"
+        )
+        return list(self._db.execute(query, (str(function),)))
+
     def registrars(self, owner: str) -> set[tuple[str, int]]:
         """(value, id of the function that makes it so) of everything that becomes `Struct.field`."""
         query = "SELECT value, caller FROM registrations WHERE field = ? AND caller IS NOT NULL"
         return set(self._db.execute(query, (owner,)))
-
-    def files_called_from(self, files: Sequence[str]) -> set[str]:
-        """The files that functions of these files call into, through pointers or not."""
-        marks = ", ".join("?" * len(files))
-        query = (
-            "SELECT DISTINCT g.file FROM functions f JOIN edges e ON e.caller = f.id "
-            f"JOIN functions g ON g.id = e.callee WHERE f.file IN ({marks}) AND g.file IS NOT NULL"
-        )
-        return {file for (file,) in self._db.execute(query, tuple(files))}
 
     def files_calling(self, file: str) -> set[str]:
         """The files whose functions call one of this file's, through pointers or not."""
@@ -311,7 +312,7 @@ class Index:
             "SELECT DISTINCT f.file FROM functions g JOIN edges e ON e.callee = g.id "
             "JOIN functions f ON f.id = e.caller WHERE g.file = ? AND f.file IS NOT NULL"
         )
-        return {caller for (caller,) in self._db.execute(query, (file,))} - {file}
+        return {*self._column(query, file)} - {file}
 
     def registrations_in(self, files: Sequence[str]) -> list[tuple[str, str, str, str, int]]:
         """(field, what, value, file, line) of what is registered in these files."""
@@ -369,7 +370,7 @@ class Index:
 
     def structs_with(self, type_name: str) -> list[str]:
         """Structs that have a field of that type by value."""
-        return [name for (name,) in self._db.execute("SELECT name FROM structs WHERE type = ?", (type_name,))]
+        return self._column("SELECT name FROM structs WHERE type = ?", type_name)
 
     def backends(self) -> list[tuple[str, str | None, str, int | None, str, int]]:
         """(driver, guard, init function's name, its id, file, line) in the order of the init table."""
@@ -409,7 +410,7 @@ class Index:
 
     def indexed_files(self) -> list[str]:
         """The C files that were read, in order."""
-        return [file for (file,) in self._db.execute("SELECT file FROM files ORDER BY file")]
+        return self._column("SELECT file FROM files ORDER BY file")
 
     def flags_of(self, file: str) -> str:
         """The name of the flags that an indexed file was read with: `common`, a target's, a build's."""
@@ -436,6 +437,9 @@ class Index:
         keys = ("files", "functions", "calls", "indirect", "indirect_sites", "unresolved")
         return dict(zip(keys, one, strict=True))
 
+    def _column(self, query: str, *arguments: object) -> list[Any]:
+        return [value for (value,) in self._db.execute(query, arguments)]
+
     def _edges(self, query: str, arguments: tuple[object, ...]) -> list[Edge]:
         return [
             Edge(
@@ -461,27 +465,6 @@ def _evidence(row: Sequence[Any]) -> tuple[str, int, str]:
 
 def _function(row: Sequence[Any]) -> FunctionRow:
     return FunctionRow(row[0], row[1], row[2] or "", row[3] or 0, bool(row[4]))
-
-
-def write_index(path: Path, meta: Mapping[str, str], rows: Mapping[str, Iterable[Sequence[Any]]]) -> None:
-    """Make the index at `path` from table name -> rows, complete or not at all. Raises StoreError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with contextlib.closing(sqlite3.connect(beside)) as db:
-            db.execute("PRAGMA journal_mode = OFF")
-            db.execute("PRAGMA synchronous = OFF")
-            db.executescript(resources.files("qtrace.store").joinpath("schema.sql").read_text())
-            meta = {**meta, "format": str(FORMAT)}
-            db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-            for table, content in rows.items():
-                width = len(db.execute(f"SELECT * FROM {table} LIMIT 0").description)
-                db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", content)
-            db.commit()
-        beside.replace(path)
-    except (sqlite3.Error, OSError) as exc:
-        raise StoreError(f"cannot write the index {path}: {exc}") from exc
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def mark_current(path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from qtrace.errors import StoreError
-from qtrace.store.index import FORMAT, find_index, index_path, open_index, write_index
+from qtrace.store.index import FORMAT, find_index, index_path, open_index
+from qtrace.store.index_writer import write_index
 
 
 @pytest.fixture(autouse=True)

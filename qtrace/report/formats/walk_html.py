@@ -44,6 +44,7 @@ class _Drawn:
     where: str
     notes: tuple[str, ...]
     measured: tuple[str, ...]
+    ways: tuple[str, ...]
     shown: tuple[_Shown, ...]
 
 
@@ -106,6 +107,7 @@ def _draw(step: Step, tree: _Tree, walked: Walked) -> _Drawn:
         where=body.where,
         notes=tuple(clean(note) for note in step.remarks),
         measured=tuple(walked.notes(step)),
+        ways=tuple(clean(line) for line in walked.told(step)),
         shown=(*reasons, body),
     )
 

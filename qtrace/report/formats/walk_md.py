@@ -18,6 +18,7 @@ def write(walked: Walked) -> str:
         kind = step.call.how if step.call else "hardware"
         reasons = [f"{item.why} ({place(item.file, item.line)})" for item in evidence(step)]
         how = "; ".join([f"{kind}: {'; '.join(reasons)}" if reasons else kind, *step.remarks])
+        how = "; ".join([how, *(_cell(line.strip()) for line in walked.others(step))])
         row = f"| {step.stage or ''} | `{step.function}` | {place(step.file, step.line)} | {how} |"
         lines.append(row + f" {_cell('; '.join(walked.notes(step)))} |" * measured)
     if measured:

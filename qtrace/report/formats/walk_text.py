@@ -19,6 +19,7 @@ def write(walked: Walked) -> str:
         how = step.call.how if step.call else "hardware"
         lines += [f"{'':14}|    {note}" for note in walked.notes(step)]
         lines += [f"{'':19}{note}" for note in step.remarks]
+        lines += [f"{'':19}{line}" for line in walked.others(step)]
         lines += [f"{'':19}{how}: {item.why} ({place(item.file, item.line)})" for item in evidence(step)]
     lines += [f"  {line}" for line in walked.tail]
     if walked.end:

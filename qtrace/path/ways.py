@@ -1,0 +1,233 @@
+"""All ways of a path's stages. A stage is a boundary, and the walk shows the usual way across it.
+
+They are searched from every entry by which the guest reaches the NIC, and from every callback by which a
+frame reaches it or the netdev, up to each function that crosses the boundary. What chooses one of several is
+what the source says on the calls that lead there, and not on those of all.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from qtrace.errors import NoPath
+from qtrace.model import STAGE_ORDER, Direction, Evidence, Path, Role, Way
+from qtrace.path import stage_functions as stages
+from qtrace.path.branch_conditions import BranchConditions
+from qtrace.path.catalogue import find_nic
+from qtrace.path.netdevs import find_netdev
+from qtrace.path.route import Hop, Trail
+from qtrace.path.steps import named
+from qtrace.path.walk import Pair
+from qtrace.store.index import Edge, FunctionRow, Index
+
+__all__ = ["ways_of", "with_ways"]
+
+_RECEIVE = ("receive_iov", "receive", "receive_raw")
+# What a side step may end in, by stage.
+_ENDS: dict[Role, tuple[str, ...]] = {
+    Role.DEQUEUE: stages.DEQUEUE,
+    Role.ENQUEUE: stages.ENQUEUE,
+    Role.COMPLETE: stages.GUEST_WRITE,
+    Role.INTERRUPT: stages.INTERRUPTS,
+}
+_FAR, _NEAR = 24, 8  # how long a side step may be: to the interrupt, and to guest memory
+
+Found = Iterator[tuple[FunctionRow, Trail]]
+
+
+def with_ways(index: Index, path: Path) -> Path:
+    """The same path with all ways of its stages."""
+    return replace(path, ways=ways_of(index, path))
+
+
+def ways_of(index: Index, path: Path) -> tuple[Way, ...]:
+    """All ways of the stages of a path that `walk` found in this index, the usual one of each stage first."""
+    if path.datapath != "qemu":
+        steps = [(step, step.stage) for step in path.stages if step.stage]
+        return tuple(Way(role, step.function, step.file, step.line, usual=True) for step, role in steps)
+    return _Ways(index, path).all()
+
+
+class _Ways:
+    def __init__(self, index: Index, path: Path) -> None:
+        self.index = index
+        self.path = path
+        self.pair = Pair(index, path.nic, find_nic(index, path.nic), find_netdev(index, path.netdev))
+        self.router = self.pair.router
+        self.conditions = BranchConditions(index)
+        self.on_path = {step.function for step in path.steps}
+        self.kicks = self.spines_of_guest() if path.direction is Direction.TX else []
+        self.delivers = list(self.delivered())
+        self.spines = self.kicks or [self.pair.into_guest(function) for function, _ in self.delivers]
+
+    def all(self) -> tuple[Way, ...]:
+        """Stage by stage."""
+        found: list[Way] = []
+        for role in STAGE_ORDER[self.path.direction]:
+            trails: dict[str, tuple[FunctionRow, Trail]] = {}
+            for function, trail in self.of(role):
+                trails.setdefault(function.name, (function, trail))
+            ways = self.told_apart(role, trails.values())
+            for step in self.path.stages:
+                if step.stage is role and step.function not in trails:
+                    why = step.call.evidence if step.call else ()
+                    ways.append(Way(role, step.function, step.file, step.line, "", why, usual=True))
+            found += sorted(ways, key=lambda way: not way.usual)
+        return tuple(found)
+
+    def of(self, role: Role) -> Found:
+        """The functions that cross a stage's boundary, each with the trail that leads there or on."""
+        if role is Role.KICK:
+            return ((spine[0].function, spine) for spine in self.kicks)
+        if role is Role.SEND:
+            return self.sent()
+        if role is Role.DELIVER:
+            return iter(self.delivers)
+        if role is Role.HOST:
+            return self.written() if self.path.direction is Direction.TX else self.read()
+        return self.side_steps(role)
+
+    def told_apart(self, role: Role, found: Iterable[tuple[FunctionRow, Trail]]) -> list[Way]:
+        """One stage's ways, each with the conditions that not all of them have."""
+        trails = [(function, self.until_path(role, trail)) for function, trail in found]
+        conditions = [self.chosen_by(trail) for _, trail in trails]
+        common = set.intersection(*map(set, conditions)) if conditions else set()
+        usual = {step.function for step in self.path.stages if step.stage is role}
+        return [
+            Way(
+                *(role, function.name, function.file, function.line),
+                " and ".join(_enclosed(condition) for condition in chosen if condition not in common),
+                (*self.entered(role, function), *_calls(trail)),
+                function.name in usual,
+            )
+            for (function, trail), chosen in zip(trails, conditions, strict=True)
+        ]
+
+    def until_path(self, role: Role, trail: Trail) -> Trail:
+        """Of a kick's trail what comes before it is on the path; others are whole."""
+        if role is not Role.KICK:
+            return trail
+        joins = next((n for n, hop in enumerate(trail[1:], 1) if hop.function.name in self.on_path), 1)
+        return trail[: joins + 1]
+
+    def chosen_by(self, trail: Trail) -> list[str]:
+        """The conditions on the calls of a trail, each once, in its order."""
+        found: dict[str, None] = {}
+        for before, hop in itertools.pairwise(trail):
+            if hop.edge and hop.edge.caller == before.function.id and before.function.file:
+                name = hop.edge.field.rpartition(".")[2] or hop.function.name
+                found |= dict.fromkeys(self.conditions.of_call(before.function, hop.edge.line, name))
+        return list(found)
+
+    def entered(self, role: Role, function: FunctionRow) -> tuple[Evidence, ...]:
+        """How the guest gets to a function by which it enters."""
+        if role is not Role.KICK:
+            return ()
+        if function.name == stages.VIRTIO_DOORBELL:
+            edges = self.index.callers(function.id)
+            mine = [edge for edge in edges if edge.caller in self.pair.runs]
+            callers = [(edge, self.router.function(edge.caller).name) for edge in mine or edges]
+            return tuple(Evidence(e.file, e.line, f"{name} calls {function.name}") for e, name in callers)
+        places = self.index.fields_with(function.id)
+        return tuple(Evidence(file, line, f"{field} is set") for field, file, line in places)
+
+    def spines_of_guest(self) -> list[Trail]:
+        """From each entry by which the guest reaches the NIC to where that hands a frame on."""
+        doorbells = self.pair.doorbells()
+        if any(self.router.function(at).name == stages.VIRTIO_KICK for at in doorbells):
+            doorbells += [row.id for row in self.index.function(stages.VIRTIO_DOORBELL)]
+        for starts in (doorbells, self.pair.entries()):
+            trails = [self.router.route([at], named(stages.SEND), self.pair.forward) for at in starts]
+            if found := [trail for trail in trails if trail]:
+                return found
+        return []
+
+    def sent(self) -> Found:
+        host = self.pair.host
+        within = self.pair.forward if self.kicks else host.within
+        starts = [spine[0] for spine in self.kicks] or host.senders()
+        yield from self.each(stages.SEND, starts, within)
+
+    def delivered(self) -> Found:
+        """The peer's callbacks, by what net/net.c calls on the way from a function that sends."""
+        tables = (self.pair.netdev if self.path.direction is Direction.TX else self.pair.nic).tables
+        senders = [function for function, _ in self.sent()]
+        for field in _RECEIVE:
+            for table in tables:
+                if field not in table.callbacks:
+                    continue
+                receive = table.callbacks[field][0]
+                for sender in senders:
+                    try:
+                        yield receive, self.pair.deliver(sender, receive, table)
+                        break
+                    except NoPath:
+                        continue
+
+    def written(self) -> Found:
+        starts = [Hop(None, function) for function, _ in self.delivers]
+        for names in (stages.HOST_WRITE, stages.HOST_RING):
+            found = list(self.each(names, starts, self.pair.host.within))
+            yield from found
+            if found:
+                return
+
+    def read(self) -> Found:
+        host = self.pair.host
+        for names in (stages.HOST_READ, stages.HOST_RING):
+            if found := list(self.each(names, host.readers(), host.within)):
+                yield from found
+                return
+        for hop in host.senders():
+            yield hop.function, [hop]
+
+    def side_steps(self, role: Role) -> Found:
+        for name in _ENDS[role]:
+            limit = _FAR if role is Role.INTERRUPT and name != stages.GUEST_NOTIFIER else _NEAR
+            for spine in self.spines:
+                behind = role is Role.INTERRUPT
+                if trail := self.pair.side_trail(spine, name, self.beside, limit, behind):
+                    yield trail[-1].function, trail
+                    break
+
+    def beside(self, edge: Edge) -> bool:
+        """Within what the NIC runs, and through no other boundary of the kind."""
+        caller, target = self.router.function(edge.caller), self.router.function(edge.callee)
+        if caller.name in stages.INTERRUPTS:
+            return False
+        if target.name in stages.FOR_LATER and target.name != stages.GUEST_NOTIFIER:
+            return False
+        if target.name == stages.GUEST_NOTIFIER:  # a queue has another, for the doorbell
+            return caller.name not in (stages.VIRTIO_DOORBELL, stages.VIRTIO_KICK)
+        return self.pair.within_nic(edge) or self.pair.within_bus(edge)
+
+    def each(self, names: Iterable[str], starts: Iterable[Hop], within: Callable[[Edge], bool]) -> Found:
+        """For each of the names the way that leads there first, through none of the others."""
+        ends = frozenset(names)
+
+        def allowed(edge: Edge) -> bool:
+            return self.router.function(edge.caller).name not in ends and within(edge)
+
+        starts = list(starts)
+        for name in sorted(ends):
+            if trail := self.router.route(starts, named({name}), allowed):
+                yield trail[-1].function, trail
+
+
+def _enclosed(condition: str) -> str:
+    return f"({condition})" if "||" in condition and not condition.startswith("not (") else condition
+
+
+def _calls(trail: Trail) -> tuple[Evidence, ...]:
+    """Each call of a trail: where it stands, or why it goes there."""
+    found: list[Evidence] = []
+    for before, hop in itertools.pairwise(trail):
+        if hop.edge and hop.edge.evidence:
+            found += [Evidence(file, line, why) for file, line, why in hop.edge.evidence]
+        elif hop.edge:
+            found.append(
+                Evidence(hop.edge.file, hop.edge.line, f"{before.function.name} calls {hop.function.name}")
+            )
+    return tuple(found)

@@ -1,0 +1,37 @@
+"""Rows -> the source index on disk; `qtrace.store.index` reads it, `schema.sql` has its tables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from qtrace.errors import StoreError
+from qtrace.store.index import FORMAT
+
+__all__ = ["write_index"]
+
+
+def write_index(path: Path, meta: Mapping[str, str], rows: Mapping[str, Iterable[Sequence[Any]]]) -> None:
+    """Make the index at `path` from table name -> rows, complete or not at all. Raises StoreError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with contextlib.closing(sqlite3.connect(beside)) as db:
+            db.execute("PRAGMA journal_mode = OFF")
+            db.execute("PRAGMA synchronous = OFF")
+            db.executescript(resources.files("qtrace.store").joinpath("schema.sql").read_text())
+            meta = {**meta, "format": str(FORMAT)}
+            db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            for table, content in rows.items():
+                width = len(db.execute(f"SELECT * FROM {table} LIMIT 0").description)
+                db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", content)
+            db.commit()
+        beside.replace(path)
+    except (sqlite3.Error, OSError) as exc:
+        raise StoreError(f"cannot write the index {path}: {exc}") from exc
+    finally:
+        beside.unlink(missing_ok=True)
