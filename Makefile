@@ -7,13 +7,6 @@ BIN := $(VENV)/bin
 QTRACE := $(BIN)/qtrace
 PLAN ?= quick
 
-# The one list of Debian packages. Kernels, headers and QEMU's source are unpacked into the cache by
-# qtrace itself and are not installed.
-DEBIAN_PACKAGES := \
-	qemu-system-x86 python3-bpfcc python3-venv \
-	iproute2 iperf3 sockperf busybox-static kmod cpio util-linux vde-switch vde2 nftables passt perl-base \
-	tcpdump bpftrace dpkg-dev libclang-common-14-dev libglib2.0-dev libslirp-dev
-
 .PHONY: help setup report test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach reliability clean
 
 help:
@@ -32,7 +25,7 @@ help:
 	@echo 'make setup    only what the others need'
 
 setup:
-	@DEBIAN_PACKAGES="$(DEBIAN_PACKAGES)" VENV="$(VENV)" .ci/setup
+	@VENV="$(VENV)" .ci/setup
 
 report: setup
 	@$(QTRACE) index
@@ -78,14 +71,14 @@ bench-index: setup
 	@$(BIN)/python tests/evaluation/speed/index.py
 
 bench-overhead: setup
-	@command -v funccount-bpfcc >/dev/null || apt-get -q install -y --no-install-recommends bpfcc-tools
+	@VENV="$(VENV)" .ci/setup funccount-bpfcc
 	@$(BIN)/python tests/evaluation/speed/overhead.py
 
 # Half an hour.
 reliability: setup
 	@PYTHONPATH=tests:tests/measure:tests/evaluation $(BIN)/python tests/evaluation/reliability/page.py
 
-# vhost-user needs DPDK's testpmd besides (apt-get install dpdk-dev).
+# vhost-user needs DPDK's testpmd besides (.ci/setup dpdk-testpmd).
 reach: setup
 	@$(BIN)/python tests/evaluation/reachability/page.py
 

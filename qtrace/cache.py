@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-import platformdirs
-
 from qtrace.errors import MissingPrerequisite
 
 __all__ = ["atomic_dir", "atomic_file", "cache_dir", "exclusive", "free_space", "locked", "need_space"]
@@ -24,8 +22,12 @@ __all__ = ["atomic_dir", "atomic_file", "cache_dir", "exclusive", "free_space", 
 
 def cache_dir(*parts: str) -> Path:
     """The folder `parts` inside the cache, made if it is not there."""
-    root = os.environ.get("QTRACE_CACHE") or platformdirs.user_cache_dir("qtrace")
-    path = Path(root, *parts)
+    given, shared = os.environ.get("QTRACE_CACHE"), os.environ.get("XDG_CACHE_HOME", "").strip()
+    try:
+        root = Path(given) if given else Path(shared or Path.home() / ".cache", "qtrace")
+    except RuntimeError as exc:  # a user without a home
+        raise MissingPrerequisite(str(exc), hint="set QTRACE_CACHE to a folder you can write to") from exc
+    path = root.joinpath(*parts)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:

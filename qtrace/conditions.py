@@ -6,12 +6,13 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 from qtrace import __version__
 from qtrace.binary.file.version import qemu_version
+from qtrace.distribution.identity import distribution
+from qtrace.distribution.system_bcc import find_bcc
 
 __all__ = ["conditions"]
 
@@ -28,9 +29,9 @@ def conditions(binary: Path, accelerator: str, guest_kernel: str, version: str =
         "kernel": f"{platform.system()} {platform.release()}",
         "guest kernel": guest_kernel,
         "QEMU": version or qemu_version(binary),
-        "libslirp": _package("libslirp0"),
+        "libslirp": _package("libslirp"),
         "bcc": _bcc(),
-        "libclang": _distribution("libclang"),
+        "libclang": _installed("libclang"),
         "iperf3": _package("iperf3"),
         "sockperf": _package("sockperf"),
         "qtrace": __version__,
@@ -50,27 +51,20 @@ def _cpu() -> str:
 
 def _bcc() -> str:
     """bcc's own word: it comes from the distribution, so Python's metadata may not know it."""
+    find_bcc()
     try:
         return str(importlib.import_module("bcc").__version__)
     except (ImportError, AttributeError):
         return "not installed"
 
 
-def _distribution(name: str) -> str:
+def _installed(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
 
 
-def _package(name: str) -> str:
-    try:
-        said = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${Version}", name],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
-    except OSError:
-        return "unknown"
-    return said.stdout.strip() or "unknown"
+def _package(need: str) -> str:
+    """The version of the package that has it."""
+    return distribution().installed(distribution().package(need)) or "unknown"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,25 +10,24 @@ from typing import Any
 
 from qtrace.binary.file.version import qemu_version
 from qtrace.cache import cache_dir, free_space
+from qtrace.distribution.clang_headers import resource_dir
+from qtrace.distribution.identity import distribution
 from qtrace.errors import QtraceError
+from qtrace.index.prepare import glib_flags
 from qtrace.lab.guest.accel import kvm_usable
 from qtrace.lab.guest.guest import find_qemu
+from qtrace.lab.guest.kernel import open_kernel
+from qtrace.lab.host.host_rights import CONTAINER_HINT, missing_rights
 from qtrace.lab.machine.venue import choose_venue
+from qtrace.lab.mode.live_lab import LAB_PROGRAMS
 from qtrace.store.index import open_index
 from qtrace.trace.bpf.prerequisites import check_tracing
 
 __all__ = ["Finding", "check_machine"]
 
-# Program -> the Debian package that has it.
-_PROGRAMS = {
-    "ip": "iproute2",
-    "setpriv": "util-linux",
-    "busybox": "busybox-static",
-    "iperf3": "iperf3",
-    "sockperf": "sockperf",
-    "depmod": "kmod",
-    "dpkg-source": "dpkg-dev",
-}
+# Without which a plan cannot be carried out, and without which only a lab cannot.
+_PROGRAMS = ("ip", "setpriv", "busybox", "iperf3", "sockperf", "depmod", "dpkg-source")
+_LAB_ONLY = ("vde_switch", *(name for name in LAB_PROGRAMS if name not in _PROGRAMS))
 _SPACE = 2048  # MiB: QEMU's source, a kernel, its headers, an index, a run
 
 
@@ -48,26 +48,31 @@ class Finding:
 
 def check_machine() -> list[Finding]:
     """Every check, in the order in which a benchmark meets them."""
-    findings = [_qemu(), *(_program(name, package) for name, package in _PROGRAMS.items())]
+    here = distribution()
+    tried = "" if here.tried else ": qtrace is untried on it"
+    programs = [_program(name) for name in _PROGRAMS if here.packages.get(name) != ""]
     # The lab machine has uprobes and kprobes of its own, and root.
     own = ("privilege", "uprobes", "kprobes")
-    findings += [
+    tracing = [
         Finding(check.name, check.ok, check.found, check.mend, check.name not in own)
         for check in check_tracing()
     ]
-    usable, why = kvm_usable()
-    findings.append(Finding("KVM", usable, "usable" if usable else why, required=False))
-    vhost = Path("/dev/vhost-net").exists()
-    findings.append(
-        Finding("vhost-net", vhost, "/dev/vhost-net" if vhost else "no /dev/vhost-net", required=False)
-    )
-    space = free_space(cache_dir())
-    enough = space >= _SPACE
-    mend = "" if enough else f"free {_SPACE} MiB there, or set QTRACE_CACHE to a folder on a larger disk"
-    findings.append(Finding("cache", enough, f"{cache_dir()}, {space} MiB free", mend))
-    vde = _program("vde_switch", "vde-switch")
-    findings += [replace(vde, required=False), _index(), _venue()]
-    return findings
+    return [
+        Finding("distribution", True, f"{here.name}{tried}", required=False),
+        _qemu(),
+        *programs,
+        _headers_of_libraries(),
+        *tracing,
+        _kernel(),
+        _kernel_headers(),
+        _accelerator(),
+        *(_device(name) for name in ("vhost-net", "net/tun")),
+        _namespaces(),
+        *(replace(_program(name), required=False) for name in _LAB_ONLY),
+        _cache(),
+        _index(),
+        _venue(),
+    ]
 
 
 def _qemu() -> Finding:
@@ -78,9 +83,70 @@ def _qemu() -> Finding:
         return Finding("QEMU", False, str(exc), exc.hint)
 
 
-def _program(name: str, package: str) -> Finding:
+def _program(name: str) -> Finding:
     found = shutil.which(name)
-    return Finding(name, bool(found), found or "missing", "" if found else f"run: apt-get install {package}")
+    return Finding(name, bool(found), found or "missing", "" if found else distribution().hint(name))
+
+
+def _headers_of_libraries() -> Finding:
+    """What reading QEMU's C files needs besides them."""
+    try:
+        clang, _ = resource_dir(), glib_flags()
+        return Finding("headers", True, f"glib, libslirp, and clang's of {clang}")
+    except QtraceError as exc:
+        return Finding("headers", False, str(exc), exc.hint)
+
+
+def _kernel() -> Finding:
+    """The guests' kernel with its modules, looked through if it is here."""
+    name = "guest kernel"
+    try:
+        if package := distribution().kept_kernel():
+            kernel = open_kernel(package)
+            drivers = kernel.closure(["virtio_net", "virtio_console", "e1000", "8139cp"])
+            return Finding(name, True, f"Linux {kernel.release}, {len(drivers)} modules for its guests found")
+    except QtraceError as exc:
+        return Finding(name, False, str(exc), exc.hint)
+    refused = distribution().fetch_refused()
+    return Finding(name, not refused, refused or "not fetched yet: the first lab or benchmark does it")
+
+
+def _kernel_headers() -> Finding:
+    release = os.uname().release
+    if given := os.environ.get("BCC_KERNEL_SOURCE"):
+        return Finding("kernel headers", Path(given).is_dir(), f"{given} (BCC_KERNEL_SOURCE)")
+    if Path(f"/lib/modules/{release}/build/include").exists() or Path("/sys/kernel/kheaders.tar.xz").exists():
+        return Finding("kernel headers", True, f"the running kernel's own ({release})")
+    if any(cache_dir("headers").iterdir()):
+        return Finding("kernel headers", True, "the distribution's, in the cache")
+    refused = distribution().fetch_refused()
+    return Finding("kernel headers", not refused, refused or "not fetched yet: the first session does it")
+
+
+def _accelerator() -> Finding:
+    usable, why = kvm_usable()
+    return Finding("KVM", usable, "usable" if usable else why, required=False)
+
+
+def _device(name: str) -> Finding:
+    path = Path("/dev", name)
+    here = path.exists()
+    mend = "" if here else f"run: modprobe {path.name.replace('-', '_')}"
+    return Finding(path.name, here, str(path) if here else f"no {path}", mend, required=False)
+
+
+def _namespaces() -> Finding:
+    """Whether a lab can be made on this host."""
+    missing = missing_rights()
+    mend = "" if not missing else "run it as root or with sudo" if missing == "not root" else CONTAINER_HINT
+    return Finding("namespaces", not missing, missing or "can be made", mend, required=False)
+
+
+def _cache() -> Finding:
+    space = free_space(cache_dir())
+    enough = space >= _SPACE
+    mend = "" if enough else f"free {_SPACE} MiB there, or set QTRACE_CACHE to a folder on a larger disk"
+    return Finding("cache", enough, f"{cache_dir()}, {space} MiB free", mend)
 
 
 def _index() -> Finding:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from qtrace.errors import TargetError
 
-__all__ = ["Counters", "command_line", "read_counters", "tap_counters", "tap_names", "vhost_workers"]
+__all__ = [
+    "Counters",
+    "capabilities",
+    "command_line",
+    "read_counters",
+    "tap_counters",
+    "tap_names",
+    "vhost_workers",
+]
 
 # The columns of the run format's `devices` table.
 Counters = dict[str, int]
@@ -21,6 +29,15 @@ def command_line(pid: int) -> list[str]:
     except OSError as exc:
         raise TargetError(f"there is no process {pid}", hint="see 'pgrep -a qemu'") from exc
     return [word.decode(errors="replace") for word in raw.split(b"\0")[:-1]]
+
+
+def capabilities() -> frozenset[int]:
+    """The numbers of this process's own effective capabilities (linux/capability.h)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            held = int(line.split()[1], 16)
+            return frozenset(number for number in range(64) if held >> number & 1)
+    return frozenset()
 
 
 def vhost_workers(pid: int) -> list[int]:

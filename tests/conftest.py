@@ -11,7 +11,6 @@ of QEMU only an index that is already there. `--part rest` is everything else.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import signal
@@ -25,7 +24,8 @@ from hypothesis import settings
 from program import Program
 
 from qtrace.cache import cache_dir
-from qtrace.distribution.debian import fetch_package
+from qtrace.distribution.identity import distribution
+from qtrace.distribution.system_bcc import find_bcc
 from qtrace.errors import MissingPrerequisite
 from qtrace.index.build import ensure_index, release_tree
 from qtrace.store.index import Index
@@ -45,7 +45,7 @@ def _missing(what: str) -> str | None:
     if what == "root":
         return None if os.geteuid() == 0 else "needs root"
     if what == "bcc":
-        return None if importlib.util.find_spec("bcc") else "needs bcc (python3-bpfcc)"
+        return None if find_bcc() else "needs bcc (python3-bpfcc)"
     if what == "tun":
         return None if Path("/dev/net/tun").exists() else "needs /dev/net/tun"
     return None if shutil.which(what) else f"needs the program {what}"
@@ -142,7 +142,7 @@ def newer_program() -> Iterator[Program]:
         folder = Path(name)
         with _side_cache(folder):
             try:
-                parts = [fetch_package(f"qemu-system-{part}", suite=_BUILT) for part in _PARTS]
+                parts = [distribution().fetch_package(f"qemu-system-{part}", suite=_BUILT) for part in _PARTS]
             except MissingPrerequisite as exc:
                 skip_or_fail(f"Debian {_BUILT} has no QEMU to ask: {exc}")
         shutil.copy(parts[0] / "usr/bin/qemu-system-x86_64", folder)

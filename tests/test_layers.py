@@ -23,11 +23,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trace": {"probes", "distribution", "store"},
     "analyses": set(),
     "lab": {"distribution", "store"},
-    "conditions": {"binary"},
+    "conditions": {"binary", "distribution"},
     "measure": {"analyses", "conditions", "explain", "path", "index", "binary", "probes", "trace", "store"},
     "campaign": {"measure", "conditions", "lab", "trace", "path", "store"},
     "report": {"analyses", "store"},
-    "doctor": {"distribution", "lab", "trace", "binary", "store"},
+    "doctor": {"distribution", "lab", "trace", "binary", "index", "store"},
     "cli": {
         *("doctor", "report", "campaign", "measure", "lab", "analyses", "trace", "probes", "binary"),
         *("explain", "path", "index", "store"),

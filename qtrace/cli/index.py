@@ -37,7 +37,8 @@ __all__ = ["command"]
     "suite",
     default="",
     metavar="SUITE",
-    help="Fetch and index the QEMU of another Debian release (trixie), without installing it.",
+    help="Fetch and index the QEMU of another Debian release (trixie), without installing it; ask it by its "
+    "version (--index).",
 )
 @click.option(
     "--library",
@@ -92,7 +93,7 @@ def command(
             fetched, missing = fetch_libraries(progress, but=given)
             given |= {library.name: library for library in fetched}
         libraries = [given[name] for name in sorted(given)]
-        index, made = ensure_index(progress, source, binary, build, libraries)
+        index, made = ensure_index(progress, source, binary, build, libraries, current=not suite)
         counts = index.counts()
         backends, nics = len(index.backends()) - 1, len(nic_files(index))
         took = f", made in {index.meta['seconds']} s" if made else ", in place"

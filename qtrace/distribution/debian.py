@@ -1,324 +1,266 @@
-"""Debian packages and sources, unpacked into the cache; nothing is installed.
-
-The package lists are the project's own (with `deb-src` switched on), so the user's apt configuration
-and lists stay as they are; the mirrors are the user's. apt checks every signature and hash.
-"""
+"""Debian: its packages and sources, unpacked into the cache; nothing is installed."""
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import re
 import shutil
-import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from qtrace.cache import atomic_dir, atomic_file, cache_dir, locked, need_space
+from qtrace.distribution.apt import Apt, no_archive
+from qtrace.distribution.apt_sources import Archive, archives
+from qtrace.distribution.base import Distribution, KernelPackage, NotListed, NotOnMirror, unknown_source
+from qtrace.distribution.dpkg import compare, installed_packages, newest_of, query
+from qtrace.distribution.unpacked import folder_name, merge_headers, merge_kernel, run_tool
 from qtrace.errors import MissingPrerequisite
 from qtrace.progress import SILENT, Progress
 
-__all__ = ["fetch_package", "fetch_source", "newest_source", "resolve_meta", "source_of"]
+__all__ = ["Debian", "depends_on"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+~:-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One archive of the user's apt sources."""
+class Debian(Distribution):
+    """Debian, and what is like it and keeps its archives."""
 
-    uris: str
-    suites: str
-    components: str
-    signed_by: str
+    ids = ("debian",)
+    tried = True
+    packages: ClassVar[dict[str, str]] = {
+        "qemu-system-x86_64": "qemu-system-x86",
+        "qemu-bridge-helper": "qemu-system-common",
+        "bcc": "python3-bpfcc",
+        "venv": "python3-venv",
+        "ip": "iproute2",
+        "busybox": "busybox-static",
+        "depmod": "kmod",
+        **dict.fromkeys(("setpriv", "nsenter", "unshare"), "util-linux"),
+        "vde_switch": "vde-switch",
+        "slirpvde": "vde2",
+        "nft": "nftables",
+        "perl": "perl-base",
+        "dpdk-testpmd": "dpdk-dev",
+        "funccount-bpfcc": "bpfcc-tools",
+        "dpkg-source": "dpkg-dev",
+        "pkg-config": "pkg-config",
+        "glib-headers": "libglib2.0-dev",
+        "slirp-headers": "libslirp-dev",
+        # A pattern: an installed one will do, else the newest that the package lists have.
+        "clang-headers": r"libclang-common-[0-9]+-dev",
+        "libslirp": "libslirp0",
+    }
+    installer = ("apt-get", "install")
+    etc = Path("/etc/apt")
+    """Where the user's apt is configured."""
+    kernel_meta: ClassVar[str] = "linux-image-amd64"
+    headers_meta: ClassVar[str] = "linux-headers-amd64"
 
-    def stanza(self) -> str:
-        """As deb822, with the sources switched on."""
-        lines = [
-            "Types: deb deb-src",
-            f"URIs: {self.uris}",
-            f"Suites: {self.suites}",
-            f"Components: {self.components}",
-        ]
-        if self.signed_by:
-            lines.append(f"Signed-By: {self.signed_by}")
-        return "\n".join(lines) + "\n"
+    def package(self, need: str) -> str:
+        found = super().package(need)
+        return newest_of(found) if need == "clang-headers" else found
 
-
-def _deb822_entries(text: str) -> Iterator[_Entry]:
-    for block in re.split(r"\n\s*\n", text):
-        fields: dict[str, str] = {}
-        key = ""
-        for line in block.splitlines():
-            if line.startswith("#"):
-                continue
-            if line[:1].isspace() and key:
-                fields[key] += "\n" + line
-            elif ":" in line:
-                key, _, value = line.partition(":")
-                key = key.strip().lower()
-                fields[key] = value.strip()
-        if fields.get("enabled", "yes").lower() in ("no", "false", "0"):
-            continue
-        if "deb" in fields.get("types", "").split():
-            yield _Entry(
-                fields.get("uris", ""),
-                fields.get("suites", ""),
-                fields.get("components", ""),
-                fields.get("signed-by", ""),
-            )
-
-
-def _one_line_entries(text: str) -> Iterator[_Entry]:
-    pattern = re.compile(
-        r"^deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<rest>.+)$"
-    )
-    for line in text.splitlines():
-        match = pattern.match(line.split("#")[0].strip())
-        if match:
-            options = dict(
-                option.split("=", 1) for option in (match["options"] or "").split() if "=" in option
-            )
-            yield _Entry(match["uri"], match["suite"], match["rest"], options.get("signed-by", ""))
-
-
-def _debian_entries(etc: Path = Path("/etc/apt")) -> list[_Entry]:
-    """The user's archives that are Debian's own; third parties rarely carry sources."""
-    entries: list[_Entry] = []
-    for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
-        if not path.is_file():
-            continue
-        text = path.read_text(errors="replace")
-        if path.suffix == ".sources":
-            entries += _deb822_entries(text)
-        elif path.suffix == ".list":
-            entries += _one_line_entries(text)
-    return [
-        entry
-        for entry in entries
-        if "main" in entry.components.split()
-        and ("debian-archive" in entry.signed_by or "debian" in entry.uris)
-    ]
-
-
-class _Apt:
-    """apt with lists and cache of our own; the user's proxies and preferences still count."""
-
-    def __init__(self, suite: str = "") -> None:
-        if not shutil.which("apt-get"):
-            raise MissingPrerequisite(
-                "apt-get is not here: this is not a Debian system",
-                hint="give what is needed by hand (see 'qtrace index --help')",
-            )
-        self.suite = suite
-        self.root = cache_dir(f"apt-{suite}" if suite else "apt")
-        for part in ("lists/partial", "cache/archives/partial", "sources"):
-            (self.root / part).mkdir(parents=True, exist_ok=True)
-
-    def run(self, *argv: str, cwd: Path | None = None) -> str:
-        """Run one apt tool; raises MissingPrerequisite with what it said."""
-        tool, *rest = argv
-        command = [
-            tool,
-            "-q",
-            f"-oDir::State::lists={self.root}/lists",
-            f"-oDir::Cache={self.root}/cache",
-            "-oDir::Etc::sourcelist=/dev/null",
-            f"-oDir::Etc::sourceparts={self.root}/sources",
-            "-oAPT::Sandbox::User=root",
-            "-oAcquire::Retries=3",
-            *rest,
-        ]
-        env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(
-            command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    def own(self, archive: Archive) -> bool:
+        """Whether it is Debian's own; third parties rarely carry sources."""
+        return "main" in archive.components.split() and (
+            "debian-archive" in archive.signed_by or "debian" in archive.uris
         )
-        if done.returncode != 0:
-            said = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-4:])
-            raise MissingPrerequisite(
-                f"'{tool} {' '.join(rest)}' failed:\n{said}",
-                hint="check that the package mirrors can be reached",
-            )
-        return done.stdout
 
-    def update(self, progress: Progress) -> None:
-        entries = _debian_entries()
-        if self.suite:  # the same archive's: its updates and backports have other names
-            entries = [replace(entry, suites=self.suite) for entry in entries if "security" not in entry.uris]
-            entries = list(dict.fromkeys(entries))
-        if not entries:
-            raise MissingPrerequisite(
-                "no Debian archive is named in /etc/apt/sources.list or /etc/apt/sources.list.d",
-                hint="add Debian's archive there, or give the tree with 'qtrace index --source TREE'",
-            )
-        need_space(self.root, 300, "package lists")
-        progress.step("reading Debian's package lists (the project's own copy)")
-        (self.root / "sources" / "qtrace.sources").write_text("\n".join(e.stanza() for e in entries))
+    def fetch_refused(self) -> str:
+        if not shutil.which("apt-get"):
+            return f"apt-get is not here, although this is {self.name}"
+        named = any(self.own(archive) for archive in archives(self.etc))
+        return "" if named else no_archive(self.name)
+
+    def kept_kernel(self) -> KernelPackage | None:
+        kept = _kept(self.kernel_meta)
+        if not kept.exists():
+            return None
+        _, parts = json.loads(kept.read_text())
+        homes = cache_dir("packages")
+        whole = all(any(homes.glob(f"{name}_{folder_name(version or '*')}")) for name, version in parts)
+        return self.kernel() if whole else None
+
+    def installed(self, package: str) -> str:
+        return installed_packages().get(package, "")
+
+    def source_of(self, file: Path) -> tuple[str, str]:
+        found = query(["dpkg-query", "-S", str(file)])
+        if not found and not str(file).startswith("/usr"):
+            found = query(["dpkg-query", "-S", f"/usr{file}"])
+        if not found:
+            raise unknown_source(file, self.name)
+        package = found.split(": ")[0].split(",")[0]
+        answer = query(["dpkg-query", "-W", "-f", "${source:Package} ${source:Version}", package])
+        if answer.count(" ") != 1:
+            raise unknown_source(file, self.name)
+        name, version = answer.split(" ")
+        return name, version
+
+    def fetch_source(self, package: str, version: str, progress: Progress = SILENT, suite: str = "") -> Path:
+        _checked(_NAME, package)
+        _checked(_VERSION, version)
+        target = cache_dir("sources") / f"{package}_{folder_name(version)}"
+        with locked("apt"):
+            if target.exists():
+                return target
+            need_space(target.parent, 2000, f"the source of {package}")
+            progress.step(f"downloading the source of {package} {version}")
+            download = target.with_name(f"{target.name}.download")
+            with atomic_dir(download) as work:
+                wanted = f"{package}={version}"
+                self._apt(suite).ask(progress, "apt-get", "source", "--download-only", wanted, cwd=work)
+            progress.step(f"unpacking the source of {package} {version}")
+            try:
+                dsc = next(download.glob("*.dsc"))
+                with atomic_dir(target) as work:
+                    # apt has checked the hashes against the signed lists already.
+                    unpack = ["dpkg-source", "--no-check", "--no-copy", "-x", str(dsc), str(work / "tree")]
+                    run_tool(unpack, self.hint("dpkg-source"))
+                    tree = work / "tree"
+                    for item in tree.iterdir():
+                        item.rename(work / item.name)
+                    tree.rmdir()
+            finally:
+                shutil.rmtree(download, ignore_errors=True)
+            progress.done(f"source of {package} {version}: unpacked into the cache")
+            return target
+
+    def fetch_newest_source(self, package: str, suite: str, progress: Progress = SILENT) -> Path:
+        versions = self.source_versions(package, suite, progress)
+        for version in versions:
+            try:
+                return self.fetch_source(package, version, progress, suite)
+            except NotOnMirror as exc:
+                if version == versions[-1]:
+                    raise
+                progress.warn(f"{package} {version} of {suite} cannot be had, the one before is taken: {exc}")
+        raise NotListed(f"{self.name} {suite} has no source package {package}")
+
+    def source_versions(self, package: str, suite: str, progress: Progress = SILENT) -> list[str]:
+        """The versions of a source package in a release, the newest first."""
+        _checked(_NAME, package)
+        _checked(_NAME, suite)
+        with locked("apt"):
+            shown = self._apt(suite).ask(progress, "apt-cache", "showsrc", "--only-source", package)
+        return sorted(
+            set(re.findall(r"^Version: (\S+)", shown, re.MULTILINE)),
+            key=functools.cmp_to_key(compare),
+            reverse=True,
+        )
+
+    def fetch_package(
+        self, name: str, progress: Progress = SILENT, version: str | None = None, suite: str = ""
+    ) -> Path:
+        _checked(_NAME, name)
+        wanted = _checked(_VERSION, version) if version else None
+        home = cache_dir("packages", suite) if suite else cache_dir("packages")
+        with locked("apt"):
+            have = sorted(home.glob(f"{name}_{folder_name(wanted) if wanted else '*'}"))
+            if have:
+                return have[-1]
+            need_space(home, 1200, f"the package {name}")
+            apt = self._apt(suite)
+            if wanted is None:
+                shown = apt.ask(progress, "apt-cache", "show", "--no-all-versions", name)
+                match = re.search(r"^Version: (\S+)", shown, re.MULTILINE)
+                if not match:
+                    raise NotListed(f"{self.name} has no package {name}")
+                wanted = match[1]
+            progress.step(f"downloading {name} {wanted}")
+            target = home / f"{name}_{folder_name(wanted)}"
+            with atomic_dir(target) as work:
+                apt.ask(progress, "apt-get", "download", f"{name}={wanted}", cwd=work)
+                archive = next(work.glob("*.deb"))
+                run_tool(["dpkg-deb", "-x", str(archive), str(work)], self.hint("dpkg-source"))
+                archive.unlink()
+            progress.done(f"{name} {wanted}: unpacked into the cache")
+            return target
+
+    def kernel(self, progress: Progress = SILENT) -> KernelPackage:
+        release, homes = self._release_packages(self.kernel_meta, "linux-image-", progress)
+        return KernelPackage(merge_kernel(release, homes), release)
+
+    def kernel_headers(self, progress: Progress = SILENT) -> Path:
+        """Debian splits a release's headers in two: those of all flavours, and the flavour's own."""
+        release, homes = self._release_packages(self.headers_meta, "linux-headers-", progress)
+        return merge_headers(release, homes, progress)
+
+    def _release_packages(self, meta: str, stem: str, progress: Progress) -> tuple[str, list[Path]]:
+        """The release that a meta package stands for, and the packages that its files are in."""
+        release, parts = self._parts(meta, stem, progress)
         try:
-            self.run("apt-get", "update")
-        except MissingPrerequisite:
-            if self.suite:  # there may be no such release: nothing stays of it
-                shutil.rmtree(self.root, ignore_errors=True)
-            raise
+            return release, [self.fetch_package(name, progress, version) for name, version in parts]
+        except (NotListed, NotOnMirror):
+            # The mirror has gone on since the answer was kept.
+            _kept(meta).unlink(missing_ok=True)
+            release, parts = self._parts(meta, stem, progress)
+            return release, [self.fetch_package(name, progress, version) for name, version in parts]
 
-    def ask(self, progress: Progress, *argv: str, cwd: Path | None = None) -> str:
-        """`run`, with the lists read first where there are none, and again where they are too old."""
-        if not any((self.root / "lists").glob("*Sources*")):
-            self.update(progress)
-            return self.run(*argv, cwd=cwd)
-        try:
-            return self.run(*argv, cwd=cwd)
-        except MissingPrerequisite:
-            self.update(progress)
-            return self.run(*argv, cwd=cwd)
+    def _parts(self, meta: str, stem: str, progress: Progress) -> tuple[str, list[tuple[str, str | None]]]:
+        """A release and its packages, each with its version where that is said, common ones first.
+
+        The answer is kept in the cache, so that it does not change under a user's feet; deleting the cache
+        asks again.
+        """
+        kept = _kept(meta)
+        with locked("apt"):
+            if kept.exists():
+                release, parts = json.loads(kept.read_text())
+                return release, [(name, version) for name, version in parts]
+            apt = self._apt()
+
+            def depends(name: str) -> dict[str, str | None]:
+                return depends_on(apt.ask(progress, "apt-cache", "show", "--no-all-versions", name))
+
+            needs = depends(meta)
+            first = next((name for name in needs if re.match(rf"{stem}[0-9]", name)), "")
+            if not first:
+                raise MissingPrerequisite(f"{meta} of {self.name} does not name the release that it is for")
+            release = first.removeprefix(stem)
+            needs |= depends(first)
+            whole = {first: needs[first]} | {
+                name: version for name, version in needs.items() if _is_part(name, release, stem)
+            }
+            parts = sorted(whole.items(), key=lambda part: part[0] == first)
+            with atomic_file(kept) as beside:
+                beside.write_text(json.dumps([release, parts]))
+            return release, parts
+
+    def _apt(self, suite: str = "") -> Apt:
+        return Apt(self.name, [archive for archive in archives(self.etc) if self.own(archive)], suite)
 
 
-def _folder(version: str) -> str:
-    """A version as a folder's name; a colon (the epoch) would split overlay and search paths."""
-    return version.replace(":", "_")
+def _kept(meta: str) -> Path:
+    return cache_dir("packages") / f"{meta}.parts.json"
+
+
+def _is_part(name: str, release: str, stem: str) -> bool:
+    """Whether a package of the Linux source has files of this release: `linux-modules-6.8.0-50-generic`, and
+    of headers those for all flavours, `linux-headers-6.8.0-50` or `linux-headers-6.12.117+deb13-common`."""
+    if not name.startswith("linux-") or name.startswith("linux-kbuild"):
+        return False
+    series = release.rpartition("-")[0]
+    return name.endswith(f"-{release}") or (
+        stem == "linux-headers-" and name.startswith(f"linux-headers-{series}")
+    )
+
+
+def depends_on(shown: str) -> dict[str, str | None]:
+    """The packages of the `Depends:` that apt-cache shows: each's first alternative, and its version where it
+    is an exact one. Package relations are described in Debian's policy, chapter 7."""
+    found: dict[str, str | None] = {}
+    for line in re.findall(r"^(?:Pre-)?Depends: (.*)", shown, re.MULTILINE):
+        for item in line.split(","):
+            match = re.match(r"\s*([a-z0-9][a-z0-9+.-]*)(?::\w+)?(?:\s*\(=\s*([^)\s]+)\))?", item)
+            if match:
+                found[match[1]] = match[2]
+    return found
 
 
 def _checked(pattern: re.Pattern[str], text: str) -> str:
     if not pattern.fullmatch(text):
         raise MissingPrerequisite(f"{text!r} is not the name or version of a Debian package")
     return text
-
-
-def resolve_meta(name: str, progress: Progress = SILENT) -> tuple[str, str]:
-    """What a meta package stands for now: (`linux-image-6.1.0-56-amd64`, `6.1.192-2`).
-
-    The answer is kept in the cache, so that it does not change under a user's feet; deleting the
-    cache asks again.
-    """
-    _checked(_NAME, name)
-    kept = cache_dir("packages") / f"{name}.meta.json"
-    with locked("apt"):
-        if kept.exists():
-            package, version = json.loads(kept.read_text())
-            return str(package), str(version)
-        shown = _Apt().ask(progress, "apt-cache", "show", "--no-all-versions", name)
-        match = re.search(r"^Depends: (\S+) \(= ([^)]+)\)", shown, re.MULTILINE)
-        if not match:
-            raise MissingPrerequisite(f"Debian's {name} does not name the one package that it stands for")
-        answer = (match[1], match[2])
-        with atomic_file(kept) as beside:
-            beside.write_text(json.dumps(answer))
-        return answer
-
-
-def fetch_package(
-    name: str, progress: Progress = SILENT, version: str | None = None, suite: str = ""
-) -> Path:
-    """The folder in the cache where Debian's package `name` is unpacked (`usr/`, `lib/`, `boot/` …).
-
-    Without `version` a copy that the cache already has is good enough. `suite` is another Debian release
-    than this one, such as `bookworm-backports`; its packages are kept apart.
-    """
-    _checked(_NAME, name)
-    wanted = _checked(_VERSION, version) if version else None
-    home = cache_dir("packages", suite) if suite else cache_dir("packages")
-    with locked("apt"):
-        have = sorted(home.glob(f"{name}_{_folder(wanted) if wanted else '*'}"))
-        if have:
-            return have[-1]
-        need_space(home, 1200, f"the package {name}")
-        apt = _Apt(suite)
-        if wanted is None:
-            policy = apt.ask(progress, "apt-cache", "show", "--no-all-versions", name)
-            match = re.search(r"^Version: (\S+)", policy, re.MULTILINE)
-            if not match:
-                raise MissingPrerequisite(f"Debian has no package {name}")
-            wanted = match[1]
-        progress.step(f"downloading {name} {wanted}")
-        target = home / f"{name}_{_folder(wanted)}"
-        with atomic_dir(target) as work:
-            apt.ask(progress, "apt-get", "download", f"{name}={wanted}", cwd=work)
-            archive = next(work.glob("*.deb"))
-            _unpack(["dpkg-deb", "-x", str(archive), str(work)])
-            archive.unlink()
-        progress.done(f"{name} {wanted}: unpacked into the cache")
-        return target
-
-
-def newest_source(package: str, suite: str, progress: Progress = SILENT) -> str:
-    """The version of a source package in another Debian release than this one, such as `trixie`."""
-    _checked(_NAME, package)
-    _checked(_NAME, suite)
-    with locked("apt"):
-        shown = _Apt(suite).ask(progress, "apt-cache", "showsrc", "--only-source", package)
-    versions = re.findall(r"^Version: (\S+)", shown, re.MULTILINE)
-    if not versions:
-        raise MissingPrerequisite(f"Debian {suite} has no source package {package}")
-    newest = str(versions[0])
-    for version in versions[1:]:
-        if subprocess.run(["dpkg", "--compare-versions", version, "gt", newest]).returncode == 0:
-            newest = version
-    return newest
-
-
-def fetch_source(package: str, version: str, progress: Progress = SILENT, suite: str = "") -> Path:
-    """The unpacked tree of a Debian source package at exactly `version`, Debian's patches applied.
-
-    `suite` is the Debian release that has it, where that is not this one.
-    """
-    _checked(_NAME, package)
-    _checked(_VERSION, version)
-    target = cache_dir("sources") / f"{package}_{_folder(version)}"
-    with locked("apt"):
-        if target.exists():
-            return target
-        need_space(target.parent, 2000, f"the source of {package}")
-        progress.step(f"downloading the source of {package} {version}")
-        with atomic_dir(target.with_name(f"{target.name}.download")) as work:
-            _Apt(suite).ask(
-                progress, "apt-get", "source", "--download-only", f"{package}={version}", cwd=work
-            )
-        dsc = next(work.with_name(f"{target.name}.download").glob("*.dsc"))
-        progress.step(f"unpacking the source of {package} {version}")
-        try:
-            with atomic_dir(target) as work:
-                # apt has checked the hashes against the signed lists already.
-                _unpack(["dpkg-source", "--no-check", "--no-copy", "-x", str(dsc), str(work / "tree")])
-                tree = work / "tree"
-                for item in tree.iterdir():
-                    item.rename(work / item.name)
-                tree.rmdir()
-        finally:
-            shutil.rmtree(dsc.parent, ignore_errors=True)
-        progress.done(f"source of {package} {version}: unpacked into the cache")
-        return target
-
-
-def source_of(file: Path) -> tuple[str, str]:
-    """The (source package, source version) that the installed `file` was built from."""
-    hint = "give the tree that it was built from with 'qtrace index --source TREE'"
-    found = _query(["dpkg-query", "-S", str(file)])
-    if not found and not str(file).startswith("/usr"):
-        found = _query(["dpkg-query", "-S", f"/usr{file}"])
-    if not found:
-        raise MissingPrerequisite(f"{file} does not belong to a Debian package", hint=hint)
-    package = found.split(": ")[0].split(",")[0]
-    answer = _query(["dpkg-query", "-W", "-f", "${source:Package} ${source:Version}", package])
-    if answer.count(" ") != 1:
-        raise MissingPrerequisite(f"dpkg does not know what {package} was built from", hint=hint)
-    name, version = answer.split(" ")
-    return name, version
-
-
-def _query(command: Sequence[str]) -> str:
-    if not shutil.which(command[0]):
-        return ""
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _unpack(command: list[str]) -> None:
-    if not shutil.which(command[0]):
-        raise MissingPrerequisite(
-            f"{command[0]} is not installed", hint="run: apt-get install dpkg-dev (or 'make setup')"
-        )
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
-        raise MissingPrerequisite(f"'{' '.join(command)}' failed: {done.stderr.strip()[-400:]}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.cache import locked, need_space
-from qtrace.distribution.debian import fetch_source, newest_source, source_of
+from qtrace.distribution.identity import distribution
 from qtrace.errors import MissingPrerequisite, SourceError, StoreError
 from qtrace.index.facts import Facts, Struct
 from qtrace.index.guards import guards
@@ -28,7 +28,7 @@ from qtrace.index.tree import Tree, open_tree
 from qtrace.index.units import read_units
 from qtrace.model import BY_TYPE, EXACT
 from qtrace.progress import SILENT, Progress
-from qtrace.store.index import FORMAT, Index, index_path, mark_current, open_index
+from qtrace.store.index import FORMAT, Index, has_current, index_path, mark_current, open_index
 from qtrace.store.index_writer import write_index
 
 __all__ = ["ensure_index", "matching_tree", "recipe_of", "release_tree"]
@@ -42,15 +42,15 @@ def matching_tree(binary: Path | None, progress: Progress) -> Path:
     if not found:
         raise MissingPrerequisite(
             "qemu-system-x86_64 is not installed, so there is nothing to match a source to",
-            hint="run: apt-get install qemu-system-x86, or: qtrace index --source TREE",
+            hint=f"{distribution().hint('qemu-system-x86_64')}, or: qtrace index --source TREE",
         )
-    package, version = source_of(Path(found).resolve())
-    return fetch_source(package, version, progress)
+    package, version = distribution().source_of(Path(found).resolve())
+    return distribution().fetch_source(package, version, progress)
 
 
 def release_tree(suite: str, progress: Progress = SILENT) -> Path:
-    """The unpacked QEMU source of the Debian release `suite`, fetched if it is not there."""
-    return fetch_source("qemu", newest_source("qemu", suite, progress), progress, suite)
+    """The unpacked QEMU source of the distribution's release `suite`, the newest that can be had."""
+    return distribution().fetch_newest_source("qemu", suite, progress)
 
 
 def ensure_index(
@@ -66,7 +66,8 @@ def ensure_index(
 
     `build` is a folder in which the tree was configured: its flags are used then. With `libraries` in it, or
     with `more` (patterns of further C files), it is another index. What decides is the content of the files,
-    so a state of the trees that was indexed once is in place. `current` makes it the one used last.
+    so a state of the trees that was indexed once is in place. `current` makes it the one that is asked when none
+    is named; the only one is that anyway.
     Raises SourceError, MissingPrerequisite, StoreError.
     """
     tree = open_tree(source or matching_tree(binary, progress), more)
@@ -83,7 +84,7 @@ def ensure_index(
                 progress.warn(text)
             path = _build(tree, build, libraries, more, place, recipe, progress)
             _forget_old(place)
-        if current:
+        if current or not has_current():
             mark_current(path)
     return open_index(path), made
 

@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 
 from qtrace.cache import atomic_dir, cache_dir, locked
-from qtrace.distribution.debian import fetch_source, source_of
+from qtrace.distribution.clang_headers import resource_dir
+from qtrace.distribution.identity import distribution
 from qtrace.errors import MissingPrerequisite, QtraceError, SourceError
 from qtrace.index.facts import Facts
 from qtrace.index.inputs import digest
-from qtrace.index.prepare import COMMON, Prepared, glib_flags, resource_dir
+from qtrace.index.prepare import COMMON, Prepared, glib_flags
 from qtrace.index.units import Read, read_units
 from qtrace.progress import Progress
 
@@ -83,8 +84,8 @@ def fetch_libraries(progress: Progress, but: Collection[str] = ()) -> tuple[list
             if installed is None:
                 missing.append(f"{name} is not installed")
                 continue
-            package, version = source_of(installed.resolve())
-            found.append(open_library(fetch_source(package, version, progress)))
+            package, version = distribution().source_of(installed.resolve())
+            found.append(open_library(distribution().fetch_source(package, version, progress)))
         except QtraceError as exc:
             missing.append(f"the source of {name} is not to be had: {' '.join(str(exc).split())}")
     if missing and not (found or but):

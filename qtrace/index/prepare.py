@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtrace.distribution.debian import fetch_package
+from qtrace.distribution.clang_headers import resource_dir
+from qtrace.distribution.identity import distribution
 from qtrace.errors import MissingPrerequisite, QtraceError
 from qtrace.index.commands import Commands
 from qtrace.index.generate import TARGETS, generate
@@ -16,7 +17,7 @@ from qtrace.index.inputs import Input, Inputs
 from qtrace.index.tree import Tree
 from qtrace.progress import Progress
 
-__all__ = ["COMMON", "Prepared", "glib_flags", "prepare", "resource_dir"]
+__all__ = ["COMMON", "Prepared", "glib_flags", "prepare"]
 
 COMMON = "common"
 _TARGET, _BASE = TARGETS[0]
@@ -108,7 +109,7 @@ def glib_flags() -> list[str]:
     if said is None or said.returncode != 0:
         raise MissingPrerequisite(
             "the headers of glib or libslirp are missing",
-            hint="run: apt-get install pkg-config libglib2.0-dev libslirp-dev (or 'make setup')",
+            hint=distribution().hint("pkg-config", "glib-headers", "slirp-headers"),
         )
     return shlex.split(said.stdout)
 
@@ -117,18 +118,7 @@ def _libraries(progress: Progress) -> tuple[list[Path], list[str]]:
     folders, missing = [], []
     for name in _LIBRARIES:
         try:
-            folders.append(fetch_package(name, progress) / "usr" / "include")
+            folders.append(distribution().fetch_package(name, progress) / "usr" / "include")
         except QtraceError as exc:
             missing.append(f"the headers of {name} are missing: {exc}")
     return folders, missing
-
-
-def resource_dir() -> Path:
-    """clang's own headers, which PyPI's libclang comes without."""
-    found = sorted(Path("/usr/lib").glob("llvm-*/lib/clang/*/include/stddef.h"))
-    if not found:
-        raise MissingPrerequisite(
-            "clang's built-in headers are missing",
-            hint="run: apt-get install libclang-common-14-dev (or 'make setup')",
-        )
-    return found[-1].parent.parent

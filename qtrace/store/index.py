@@ -26,6 +26,7 @@ __all__ = [
     "FunctionRow",
     "Index",
     "find_index",
+    "has_current",
     "index_path",
     "mark_current",
     "open_index",
@@ -465,6 +466,15 @@ def _evidence(row: Sequence[Any]) -> tuple[str, int, str]:
 
 def _function(row: Sequence[Any]) -> FunctionRow:
     return FunctionRow(row[0], row[1], row[2] or "", row[3] or 0, bool(row[4]))
+
+
+def has_current() -> bool:
+    """Whether there is an index to ask when none is named, of whatever release of qtrace."""
+    folder = cache_dir("indexes")
+    try:
+        return (folder / (folder / "current").read_text().strip()).is_file()
+    except OSError:
+        return False
 
 
 def mark_current(path: Path) -> None:

@@ -7,6 +7,7 @@ QEMU, a Python that does not see Debian's packages, a cache on a full disk, a /s
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -66,9 +67,23 @@ def test_without_qemu(tmp_path: Path) -> None:
     refused(run([*QTRACE, "index"], lacking), "qemu-system-x86_64", "--source TREE")
 
 
-@pytest.mark.needs("qemu-system-x86_64", "busybox", "setpriv")
+@pytest.mark.needs("root", "bcc", "unshare", "qemu-system-x86_64", "busybox", "setpriv")
 def test_without_bcc() -> None:
-    refused(run([*NO_DEBIAN, "bench", "quick"]), "bcc", "apt-get install python3-bpfcc")
+    import bcc
+
+    hide = f"-t tmpfs tmpfs {Path(bcc.__file__).parent}"
+    refused(run(hidden([*QTRACE, "bench", "quick"], hide)), "bcc", "apt-get install python3-bpfcc")
+
+
+@pytest.mark.needs("bcc")
+def test_bcc_is_found_where_no_other_package_of_the_distribution_is() -> None:
+    said = run([*NO_DEBIAN, "doctor", "--format", "json"])
+    bcc = next(item for item in json.loads(said.stdout) if item["name"] == "bcc")
+    assert bcc["ok"] and bcc["mend"] == ""
+    code = "import sys; sys.path = [path for path in sys.path if 'dist-packages' not in path];"
+    code += "from qtrace.distribution.system_bcc import find_bcc; assert find_bcc(); import bcc;"
+    code += "assert 'dist-packages' in bcc.__file__ and not any('dist-packages' in path for path in sys.path)"
+    assert run([sys.executable, "-c", code]).returncode == 0
 
 
 @pytest.mark.needs("root", "unshare", "qemu-system-x86_64")

@@ -11,7 +11,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from qtrace.distribution.debian import fetch_package
+from qtrace.distribution.identity import distribution
 
 __all__ = ["NEXT", "PROGRAM", "make_root"]
 
@@ -53,7 +53,7 @@ def make_root(folder: Path) -> Path:
     for name in ("lib", "lib64"):
         (root / name).symlink_to(f"usr/{name}")
     for name in _PACKAGES:
-        package = fetch_package(name, suite=NEXT)
+        package = distribution().fetch_package(name, suite=NEXT)
         for part, target in (("usr", "usr"), ("lib", "usr/lib"), ("lib64", "usr/lib64")):
             if (package / part).is_dir():
                 shutil.copytree(

@@ -10,12 +10,12 @@ from typing import NoReturn
 import pytest
 from modules import Make
 
-from qtrace.distribution.debian import fetch_package
+from qtrace.distribution.identity import distribution
+from qtrace.distribution.unpacked import overlay_headers
 from qtrace.errors import MissingPrerequisite, TraceError
 from qtrace.measure.instrument_registry import instruments
 from qtrace.probes import families, program_text
 from qtrace.trace.bpf.kernel_calls import KPROBE, PERF_EVENT, RAW_TRACEPOINT
-from qtrace.trace.bpf.prerequisites import merge_headers
 
 pytestmark = pytest.mark.needs("root", "bcc")
 
@@ -94,14 +94,14 @@ def _newer_headers(
     """Of the next Debian's kernel."""
     monkeypatch.delenv("QTRACE_CACHE")
     try:
-        version = fetch_package("linux-headers-amd64", suite=NEXT).name.rpartition("_")[2]
+        version = distribution().fetch_package("linux-headers-amd64", suite=NEXT).name.rpartition("_")[2]
         release = f"{version.partition('-')[0]}+deb13"
         names = (f"linux-headers-{release}-{part}" for part in ("common", "amd64"))
-        packages = [fetch_package(name, version=version, suite=NEXT) for name in names]
+        packages = [distribution().fetch_package(name, version=version, suite=NEXT) for name in names]
     except MissingPrerequisite as exc:
         skip_or_fail(f"the headers of Debian {NEXT} are not to be had: {exc}")
     target = tmp_path / "headers"
-    merge_headers(packages, target)
+    overlay_headers(packages, target)
     monkeypatch.setenv("QTRACE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BCC_KERNEL_SOURCE", str(target))
     return target

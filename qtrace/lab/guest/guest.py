@@ -14,6 +14,7 @@ from pathlib import Path
 
 from qemu.qmp.legacy import QEMUMonitorProtocol, QMPError
 
+from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.guest.agent import Agent
 from qtrace.lab.host.netns import Namespace
@@ -31,7 +32,7 @@ def find_qemu() -> Path:
     if not found:
         raise MissingPrerequisite(
             "qemu-system-x86_64 is not installed",
-            hint="run: apt-get install qemu-system-x86 (or 'make setup')",
+            hint=distribution().hint("qemu-system-x86_64"),
         )
     return Path(found)
 

@@ -17,7 +17,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from qtrace.cache import cache_dir, locked, need_space
+from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.guest.decompress import module_in
 from qtrace.lab.guest.kernel import Kernel
 from qtrace.progress import SILENT, Progress
 
@@ -36,9 +38,9 @@ __all__ = [
 # Path in the image -> (content or the file that has it, mode).
 Files = dict[str, tuple[bytes | Path, int]]
 
-# What the guest runs, with the package it is from; the libraries follow by themselves. busybox's `ip`
-# knows no permanent neighbours; its shell prefers its own applets, so call /bin/ip in full.
-_PROGRAMS = {"iperf3": "iperf3", "sockperf": "sockperf", "ip": "iproute2"}
+# What the guest runs; the libraries follow by themselves. busybox's `ip` knows no permanent neighbours; its
+# shell prefers its own applets, so call /bin/ip in full.
+_PROGRAMS = ("iperf3", "sockperf", "ip")
 # Not the i82551: its driver wants firmware that Debian's main archive does not have.
 _E100 = ("50", "57a", "57b", "57c", "58a", "58b", "59a", "59b", "59c", "59er", "62")
 # Every NIC of QEMU on a PC that Debian's kernel drives, with its driver.
@@ -95,7 +97,7 @@ def store_image(name: str, files: Files, progress: Progress = SILENT) -> Path:
 
 def busybox_files(init: Traversable) -> Files:
     """busybox with all its applets, and `init` as the first process."""
-    busybox = which("busybox", "busybox-static")
+    busybox = which("busybox")
     files: Files = {
         "init": (init.read_bytes(), 0o755),
         "bin/busybox": (busybox, 0o755),
@@ -108,10 +110,11 @@ def busybox_files(init: Traversable) -> Files:
 
 
 def module_files(kernel: Kernel, names: list[str]) -> Files:
-    """Modules with all they need, and `modules/order`, the order in which to load them."""
+    """Modules, unpacked, with all they need, and `modules/order`, the order in which to load them."""
     modules = kernel.closure(names)
-    files: Files = {f"modules/{module.name}": (module, 0o644) for module in modules}
-    files["modules/order"] = ("".join(f"{module.name}\n" for module in modules).encode(), 0o644)
+    unpacked = {module.name.split(".ko")[0] + ".ko": module_in(module) for module in modules}
+    files: Files = {f"modules/{name}": (content, 0o644) for name, content in unpacked.items()}
+    files["modules/order"] = ("".join(f"{name}\n" for name in unpacked).encode(), 0o644)
     return files
 
 
@@ -119,8 +122,8 @@ def _guest_files(kernel: Kernel, more: list[str]) -> Files:
     files = busybox_files(resources.files("qtrace.lab.guest") / "init.sh") | module_files(
         kernel, [*_MODULES, *more]
     )
-    for program, package in _PROGRAMS.items():
-        path = which(program, package)
+    for program in _PROGRAMS:
+        path = which(program)
         files[f"bin/{program}"] = (path, 0o755)
         for library in shared_libraries(path):
             files[str(library).lstrip("/")] = (library, 0o755)
@@ -157,13 +160,11 @@ def _fingerprint(path: Path) -> bytes:
     return f"{path}\0{info.st_size}\0{info.st_mtime_ns}".encode()
 
 
-def which(program: str, package: str) -> Path:
+def which(program: str) -> Path:
     """Where a program is. Raises MissingPrerequisite, which names its package."""
     found = shutil.which(program)
     if not found:
-        raise MissingPrerequisite(
-            f"the program {program!r} is missing", hint=f"run: apt-get install {package} (or 'make setup')"
-        )
+        raise MissingPrerequisite(f"the program {program!r} is missing", hint=distribution().hint(program))
     return Path(found)
 
 

@@ -1,19 +1,22 @@
-"""Debian's kernel for the guests and the lab machine, unpacked in the cache and not installed."""
+"""The distribution's kernel for the guests and the lab machine, unpacked in the cache and not installed."""
 
 from __future__ import annotations
 
-import lzma
-import struct
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtrace.cache import atomic_file, locked
-from qtrace.distribution.debian import fetch_package, resolve_meta
+from qtrace.cache import atomic_file, cache_dir, locked
+from qtrace.distribution.base import KernelPackage
+from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.guest.decompress import kernel_in
 from qtrace.progress import SILENT, Progress
 
-__all__ = ["Kernel", "ensure_kernel"]
+__all__ = ["Kernel", "ensure_kernel", "open_kernel"]
+
+_MODULES = ("lib/modules", "usr/lib/modules")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,46 +52,63 @@ class Kernel:
 
 
 def ensure_kernel(progress: Progress = SILENT) -> Kernel:
-    """The kernel that `linux-image-amd64` stands for, fetched if the cache lacks it.
+    """The distribution's own kernel, fetched if the cache lacks it."""
+    return open_kernel(distribution().kernel(progress), progress)
 
-    The cloud image would be smaller but has neither e1000 nor 8139.
-    """
-    package, version = resolve_meta("linux-image-amd64", progress)
-    home = fetch_package(package, progress, version)
-    release = package.removeprefix("linux-image-")
-    image = home / "boot" / f"vmlinuz-{release}"
+
+def open_kernel(package: KernelPackage, progress: Progress = SILENT) -> Kernel:
+    """The kernel of an unpacked package, its image made an ELF file and its modules.dep made."""
+    home, release = package.home, package.release
     with locked("depmod"):
-        image = _unpacked(image)
-        kernel = Kernel(image, home / "lib" / "modules" / release, release)
-        if not (kernel.modules / "modules.dep").exists():
+        modules = _modules(home, release)
+        packed = [home / "boot" / f"vmlinuz-{release}", modules / "vmlinuz"]
+        image = next((path for path in packed if path.is_file()), None)
+        if image is None:
+            raise LabError(f"the kernel {release} has no image in {home}")
+        if not (modules / "modules.dep").exists():
+            _link_modules(home, modules.parent)
             try:
                 said = subprocess.run(["depmod", "-b", str(home), release], capture_output=True, text=True)
             except FileNotFoundError as exc:
                 raise MissingPrerequisite(
-                    "the program 'depmod' is missing", hint="run: apt-get install kmod"
+                    "the program 'depmod' is missing", hint=distribution().hint("depmod")
                 ) from exc
             if said.returncode != 0:
-                raise LabError(f"depmod failed for {kernel.modules}: {said.stderr.strip()}")
-    return kernel
+                raise LabError(f"depmod failed for {modules}: {said.stderr.strip()}")
+        return Kernel(_elf(image, progress), modules, release)
 
 
-def _unpacked(image: Path) -> Path:
-    """The ELF kernel inside a bzImage, beside it; `image` itself if that is packed with anything but xz.
+def _modules(home: Path, release: str) -> Path:
+    """The folder of the modules: under lib/, since Debian 13 under usr/lib/."""
+    places = [home / part / release for part in _MODULES]
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        raise LabError(f"the kernel {release} has no modules in {home}: neither {' nor '.join(_MODULES)}")
+    return found
+
+
+def _link_modules(home: Path, modules: Path) -> None:
+    """depmod looks in the one place or in the other, as it was built: each is made to lead to the modules."""
+    for place in (home / part for part in _MODULES):
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(modules.resolve())
+
+
+def _elf(image: Path, progress: Progress) -> Path:
+    """The ELF kernel inside a bzImage, in the cache or beside it; `image` itself if that cannot be unpacked.
 
     An emulated processor takes eight seconds to unpack Debian's kernel, and QEMU boots the ELF file as
-    it is (PVH, hw/i386/x86.c). The header is in the kernel's Documentation/arch/x86/boot.rst.
+    it is (PVH, hw/i386/x86.c).
     """
-    target = image.with_name(image.name.replace("vmlinuz", "vmlinux", 1))
+    name = image.name.replace("vmlinuz", "vmlinux", 1)
+    target = image.with_name(name)
+    if not os.access(image.parent, os.W_OK) or not image.is_relative_to(cache_dir()):
+        target = cache_dir("kernels") / f"{name}-{image.stat().st_mtime_ns:x}"
     if not target.exists():
-        data = image.read_bytes()
-        try:
-            start = ((data[0x1F1] or 4) + 1) * 512
-            offset, length = struct.unpack_from("<II", data, 0x248)
-            packed = data[start + offset : start + offset + length]
-            elf = lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(packed)
-        except (lzma.LZMAError, struct.error, IndexError):
-            return image
-        if not elf.startswith(b"\x7fELF"):
+        elf = kernel_in(image.read_bytes())
+        if elf is None:
+            progress.warn(f"{image.name} is packed in a way that is not known here: guests start slower")
             return image
         with atomic_file(target) as beside:
             beside.write_bytes(elf)

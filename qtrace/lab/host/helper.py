@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.host.netns import Namespace
 
@@ -59,7 +60,7 @@ def start_helper(
         )
     except FileNotFoundError as exc:
         raise MissingPrerequisite(
-            f"{exc.filename} is missing", hint="run: apt-get install util-linux"
+            f"{exc.filename} is missing", hint=distribution().hint(str(exc.filename))
         ) from exc
     helper = Helper(name, process)
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from qtrace.errors import LabError
+from qtrace.lab.host.host_rights import require_rights
 from qtrace.lab.host.owned import ip, own, unique_name
 from qtrace.proc import Counters, read_counters
 
@@ -87,7 +88,11 @@ def _enter(path: str) -> None:
 
 @contextlib.contextmanager
 def open_namespace() -> Iterator[Namespace]:
-    """A new namespace, loopback up, IPv6 off; gone afterwards with all that is in it."""
+    """A new namespace, loopback up, IPv6 off; gone afterwards with all that is in it.
+
+    Raises MissingPrerequisite, LabError.
+    """
+    require_rights()
     name = unique_name()
     with own("netns", name):
         space = Namespace(name)

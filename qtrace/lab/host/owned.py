@@ -17,7 +17,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.host.host_rights import CONTAINER_HINT
 
 __all__ = ["LABS", "STATE", "ip", "own", "private_dir", "remove_leftovers", "start_time", "unique_name"]
 
@@ -38,13 +40,14 @@ def ip(*args: str) -> str:
             ["ip", *args], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
         )
     except FileNotFoundError as exc:
-        raise MissingPrerequisite(
-            "the program 'ip' is missing", hint="run: apt-get install iproute2"
-        ) from exc
+        raise MissingPrerequisite("the program 'ip' is missing", hint=distribution().hint("ip")) from exc
     except subprocess.TimeoutExpired as exc:
         raise LabError(f"'ip {' '.join(args)}' did not end within {exc.timeout:.0f} s") from exc
     if said.returncode != 0:
-        raise LabError(f"'ip {' '.join(args)}' failed: {said.stderr.strip()}")
+        refused = "not permitted" in said.stderr
+        raise LabError(
+            f"'ip {' '.join(args)}' failed: {said.stderr.strip()}", hint=CONTAINER_HINT if refused else ""
+        )
     return said.stdout
 
 

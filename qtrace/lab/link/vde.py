@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from qtrace.distribution.identity import distribution
 from qtrace.errors import MissingPrerequisite
 from qtrace.lab.host.helper import Helper, start_helper
 from qtrace.lab.host.netns import Namespace, read_counters
@@ -22,7 +23,7 @@ def open_vde(space: Namespace, tap: str, user: int) -> Iterator[tuple[Path, Help
     if not program:
         raise MissingPrerequisite(
             "the netdev vde needs vde_switch, which is not installed",
-            hint="run: apt-get install vde-switch (or 'make setup')",
+            hint=distribution().hint("vde_switch"),
         )
     with private_dir(user) as home:
         folder = home / "vde"

@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Literal, Self
 
+from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MachineGone, MissingPrerequisite
 from qtrace.lab.guest.accel import kvm_usable
 from qtrace.lab.guest.guest import find_qemu
@@ -179,9 +180,7 @@ class LabMachine:
 
     def _start(self, kernel: Kernel, stack: contextlib.ExitStack) -> None:
         if not shutil.which("setpriv"):
-            raise MissingPrerequisite(
-                "the program 'setpriv' is missing", hint="run: apt-get install util-linux"
-            )
+            raise MissingPrerequisite("the program 'setpriv' is missing", hint=distribution().hint("setpriv"))
         image: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (QEMU reads it until it has booted)
         stack.enter_context(image)
         image.write(machine_image(kernel, self.share))

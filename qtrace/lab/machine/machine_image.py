@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
-from qtrace.lab.guest.guest_image import Files, cpio
+from qtrace.lab.guest.guest_image import Files, cpio, module_files
 from qtrace.lab.guest.kernel import Kernel
 
 __all__ = ["AGENT", "machine_image", "share_tag"]
@@ -32,7 +33,7 @@ def machine_image(kernel: Kernel, share: Sequence[Path]) -> bytes:
     """The archive, uncompressed. Raises LabError for a path that the init script could not read."""
     busybox = shutil.which("busybox")
     if not busybox:
-        raise MissingPrerequisite("busybox is missing", hint="run: apt-get install busybox-static")
+        raise MissingPrerequisite("busybox is missing", hint=distribution().hint("busybox"))
     for path in (AGENT, kernel.modules, *share):
         if any(letter.isspace() or letter == "\\" for letter in str(path)):
             raise LabError(f"the lab machine cannot use a path with white space in it: {str(path)!r}")
@@ -46,8 +47,4 @@ def machine_image(kernel: Kernel, share: Sequence[Path]) -> bytes:
     }
     for applet in _APPLETS:
         files[f"bin/{applet}"] = (b"busybox", stat.S_IFLNK | 0o777)
-    modules = kernel.closure(_MODULES)
-    for module in modules:
-        files[f"modules/{module.name}"] = (module, 0o644)
-    files["modules/order"] = ("".join(f"{module.name}\n" for module in modules).encode(), 0o644)
-    return cpio(files)
+    return cpio(files | module_files(kernel, _MODULES))

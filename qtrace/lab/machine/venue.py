@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from qtrace.distribution.identity import distribution
+from qtrace.distribution.system_bcc import bcc_mend, find_bcc
 from qtrace.errors import MissingPrerequisite
 from qtrace.lab.guest.accel import kvm_usable
+from qtrace.lab.host.host_rights import missing_rights
 
 __all__ = ["Venue", "choose_venue", "inside_machine", "missing_on_host"]
 
@@ -31,10 +33,10 @@ def inside_machine() -> bool:
 def missing_on_host() -> list[str]:
     """What the host lacks for the whole comparison, vhost and kernel probes included; empty if nothing."""
     missing = []
-    if os.geteuid() != 0:
-        missing.append("not root")
-    if importlib.util.find_spec("bcc") is None:
-        missing.append("no bcc (python3-bpfcc)")
+    if lacks := missing_rights():
+        missing.append(lacks)
+    if not find_bcc():
+        missing.append("no bcc")
     usable, why = kvm_usable()
     if not usable:
         missing.append(f"no usable KVM ({why})")
@@ -74,19 +76,11 @@ def choose_venue(requested: str = "auto") -> Venue:
 
 def _require_machine() -> None:
     """Raise MissingPrerequisite for the first thing that the lab machine itself lacks."""
-    needed = {
-        "qemu-system-x86_64": "qemu-system-x86",
-        "setpriv": "util-linux",
-        "busybox": "busybox-static",
-    }
-    for program, package in needed.items():
+    for program in ("qemu-system-x86_64", "setpriv", "busybox"):
         if not shutil.which(program):
             raise MissingPrerequisite(
-                f"the lab machine needs {program}, which is not installed",
-                hint=f"run: apt-get install {package} (or 'make setup')",
+                f"the lab machine needs {program}, which is not installed", hint=distribution().hint(program)
             )
-    if importlib.util.find_spec("bcc") is None:
-        raise MissingPrerequisite(
-            "the lab machine uses the host's bcc, which is not installed",
-            hint="run: apt-get install python3-bpfcc (or 'make setup')",
-        )
+    if not find_bcc():
+        reason, mend = bcc_mend()
+        raise MissingPrerequisite(f"the lab machine uses the host's bcc: {reason}", hint=mend)

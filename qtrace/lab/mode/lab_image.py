@@ -39,7 +39,7 @@ def ensure_lab_image(kernel: Kernel, nic: str, progress: Progress = SILENT) -> P
     files |= module_files(kernel, ["virtio_pci", "virtio_console", *NIC_MODULES[nic]])
     for name, script in {"udhcpc": "udhcpc.sh", "responder.pl": "responder.pl"}.items():
         files[name] = ((_HERE / script).read_bytes(), 0o755)
-    perl = which("perl", "perl-base")
+    perl = which("perl")
     files["bin/perl"] = (perl, 0o755)
     for library in shared_libraries(perl):
         files[str(library).lstrip("/")] = (library, 0o755)

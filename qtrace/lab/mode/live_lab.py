@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.guest import QEMU_UID, Guest
 from qtrace.lab.guest.kernel import ensure_kernel
 from qtrace.lab.host.helper import Helper, start_helper
+from qtrace.lab.host.host_rights import require_rights
 from qtrace.lab.host.netns import Namespace
 from qtrace.lab.link.tap import private_tun
 from qtrace.lab.mode.lab_guest import Boot, start_lab_guest
@@ -28,17 +30,9 @@ from qtrace.lab.mode.running_labs import Entry, claim, describe
 from qtrace.lab.mode.topology import Topology, mac_of, open_topology
 from qtrace.progress import SILENT, Progress
 
-__all__ = ["Lab", "open_lab"]
+__all__ = ["LAB_PROGRAMS", "Lab", "open_lab"]
 
-_TOOLS = {
-    "ip": "iproute2",
-    "nft": "nftables",
-    "nsenter": "util-linux",
-    "setpriv": "util-linux",
-    "unshare": "util-linux",
-    "busybox": "busybox-static",
-    "perl": "perl-base",
-}
+LAB_PROGRAMS = ("ip", "nft", "nsenter", "setpriv", "unshare", "busybox", "perl")
 _BOOT_TIMEOUT = 120.0  # seconds; two guests on a busy machine take five
 
 
@@ -142,8 +136,7 @@ def open_lab(
     require_nic(nic)
     if not 1 <= guests <= mode.most:
         raise LabError(f"the mode {mode.name} takes 1 to {mode.most} guests, not {guests}")
-    if os.geteuid() != 0:
-        raise MissingPrerequisite("namespaces and taps need root", hint="run it with sudo, or use --venue vm")
+    require_rights()
     _require(mode)
     kernel = ensure_kernel(progress)
     image = ensure_lab_image(kernel, nic, progress)
@@ -189,15 +182,13 @@ def open_lab(
 
 def _require(mode: Mode) -> None:
     """Raise MissingPrerequisite for what this machine lacks for `mode`."""
-    for name, package in _TOOLS.items():
+    for name in LAB_PROGRAMS:
         if not shutil.which(name):
-            raise MissingPrerequisite(
-                f"the lab needs the program {name}", hint=f"run: apt-get install {package} (or 'make setup')"
-            )
+            raise MissingPrerequisite(f"the lab needs the program {name}", hint=distribution().hint(name))
     machine = "use the lab machine: --venue vm"
     for path in mode.needs:
         if not Path(path).exists():
-            hint = machine if path.startswith("/dev/") else "run: apt-get install qemu-system-common"
+            hint = machine if path.startswith("/dev/") else distribution().hint(Path(path).name)
             raise MissingPrerequisite(f"the mode {mode.name} needs {path}, which is not here", hint=hint)
     if mode.kvm and choose_accelerator() != "kvm":
         raise MissingPrerequisite(
@@ -206,8 +197,9 @@ def _require(mode: Mode) -> None:
     for program in mode.programs:
         name = program.name.removesuffix("{n}")
         if not shutil.which(name):
-            hint = f"run: apt-get install {program.package}"
-            raise MissingPrerequisite(f"the mode {mode.name} needs the program {name}", hint=hint)
+            raise MissingPrerequisite(
+                f"the mode {mode.name} needs the program {name}", hint=distribution().hint(name)
+            )
 
 
 def _macvtap(text: str, topology: Topology) -> str:

@@ -77,12 +77,11 @@ class Program:
     """A program beside QEMU, run as QEMU's user, or as `root`, in `space` until the lab ends.
 
     It is ready once `ready` (a path) is there, or once it accepts connections at `ready` (`unix:PATH`). With
-    `{n}` in its name it runs once for each guest. `package` is Debian's.
+    `{n}` in its name it runs once for each guest.
     """
 
     name: str
     run: str
-    package: str
     ready: str
     space: str = "host"
     root: bool = False

@@ -7,13 +7,12 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.guest.guest import unprivileged
 from qtrace.lab.link.tap import private_tun
 
 __all__ = ["Attempt", "Recorder"]
-
-_PACKAGES = {"ip": "iproute2", "nft": "nftables", "busybox": "busybox-static", "nsenter": "util-linux"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +66,7 @@ def _done(command: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str
     try:
         return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
     except FileNotFoundError as exc:
-        package = _PACKAGES.get(str(exc.filename), str(exc.filename))
-        raise MissingPrerequisite(
-            f"the program {exc.filename!r} is missing",
-            hint=f"run: apt-get install {package}",
-        ) from exc
+        name = str(exc.filename)
+        raise MissingPrerequisite(f"the program {name!r} is missing", hint=distribution().hint(name)) from exc
     except subprocess.TimeoutExpired as exc:
         raise LabError(f"'{shlex.join(command)}' did not end within {exc.timeout:.0f} s") from exc

@@ -1,0 +1,82 @@
+"""Packages that are unpacked in the cache: their folders' names, and several of them as one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from qtrace.cache import atomic_dir, cache_dir, locked
+from qtrace.errors import MissingPrerequisite
+from qtrace.progress import Progress
+
+__all__ = ["folder_name", "merge_headers", "merge_kernel", "overlay_headers", "run_tool"]
+
+
+def folder_name(version: str) -> str:
+    """A version as a folder's name; a colon (the epoch) would split overlay and search paths."""
+    return version.replace(":", "_")
+
+
+def run_tool(command: Sequence[str], hint: str, cwd: Path | None = None) -> str:
+    """What a tool that unpacks or asks prints. Raises MissingPrerequisite, with `hint` where the tool is
+    not here."""
+    if not shutil.which(command[0]):
+        raise MissingPrerequisite(f"{command[0]} is not installed", hint=hint)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip())[-400:]
+        raise MissingPrerequisite(f"'{' '.join(command)}' failed: {said}")
+    return done.stdout
+
+
+def merge_kernel(release: str, homes: Sequence[Path]) -> Path:
+    """The folder with the kernel image and all its modules, where a release is split into several packages.
+
+    Their files are linked, not copied: they lie on one file system.
+    """
+    with_files = [home for home in homes if any(home.glob("boot/vmlinuz-*")) or _modules(home)]
+    if len(with_files) == 1:
+        return with_files[0]
+    target = cache_dir("kernels") / f"{release}_{homes[-1].name.rpartition('_')[2]}"
+    with locked("kernels"):
+        if not target.exists():
+            with atomic_dir(target) as work:
+                for home in with_files:
+                    shutil.copytree(home, work, symlinks=True, dirs_exist_ok=True, copy_function=os.link)
+    return target
+
+
+def _modules(home: Path) -> list[Path]:
+    return [*home.glob("lib/modules/*"), *home.glob("usr/lib/modules/*")]
+
+
+def merge_headers(name: str, homes: Sequence[Path], progress: Progress) -> Path:
+    """One folder of kernel headers out of packages that have a part each, the last one above the others."""
+    target = cache_dir("headers") / homes[-1].name
+    with locked("headers"):
+        if not target.exists():
+            progress.step(f"merging the kernel headers {name}")
+            with atomic_dir(target) as work:
+                overlay_headers(homes, work)
+            progress.done(f"kernel headers {name}: merged in the cache")
+    return target
+
+
+def overlay_headers(packages: Iterable[Path], target: Path) -> None:
+    """The kernel headers of packages as one tree: those of all flavours first, then the flavour's own."""
+    for package in packages:
+        for folder in (*package.glob("usr/src/linux-headers-*"), *package.glob("usr/src/kernels/*")):
+            _overlay(folder, target)
+
+
+def _overlay(source: Path, target: Path) -> None:
+    """Copy what a compiler reads of a header tree over another."""
+    for part in ("include", "arch/x86/include"):
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part, symlinks=True, dirs_exist_ok=True)
+    for name in ("Makefile", ".config"):
+        if (source / name).is_file():
+            shutil.copy2(source / name, target / name)
