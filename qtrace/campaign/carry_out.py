@@ -17,7 +17,7 @@ from qtrace.cache import cache_dir
 from qtrace.campaign.brief import Brief, make_brief
 from qtrace.campaign.guest_stand import open_stand
 from qtrace.campaign.jobs import Outcome, Stand, run_campaign
-from qtrace.campaign.plan import Job, Plan
+from qtrace.campaign.plan import Job, Plan, load_plan
 from qtrace.conditions import conditions
 from qtrace.errors import LabError, StoreError
 from qtrace.lab.guest.accel import choose_accelerator
@@ -27,6 +27,7 @@ from qtrace.lab.guest.kernel import ensure_kernel
 from qtrace.lab.host.owned import remove_leftovers
 from qtrace.lab.machine.machine import LabMachine
 from qtrace.lab.machine.venue import Venue
+from qtrace.lab.workload.workload import clients
 from qtrace.measure.attacher import Attacher
 from qtrace.measure.placement import Placement
 from qtrace.model import Cell
@@ -82,6 +83,7 @@ def record_here(
     index = open_index(brief.index)
     kernel = ensure_kernel(progress)
     accelerator = choose_accelerator()
+    programs = clients(cell.workload for cell in plan.cells)
     facts = conditions(find_qemu(), accelerator, f"Linux {kernel.release}")
     if brief.machine:
         facts["lab machine"] = brief.machine
@@ -109,7 +111,7 @@ def record_here(
             return attacher.attach(pid, paths)
 
         def start(cell: Cell, stack: ExitStack) -> Stand:
-            return stack.enter_context(open_stand(cell, attach, brief, kernel, accelerator))
+            return stack.enter_context(open_stand(cell, attach, brief, kernel, accelerator, programs))
 
         outcome = run_campaign(plan, jobs, start, writer, progress, meanwhile=compile_probes)
         writer.finish("partial" if outcome.failed else "complete")
@@ -132,7 +134,7 @@ def record_in_machine(
     the processor is not emulated.
     """
     kernel = ensure_kernel(progress)
-    ensure_image(kernel, progress)
+    ensure_image(kernel, progress, programs=clients(cell.workload for cell in load_plan(plan).cells))
     ensure_headers(progress, kernel.release)
     require_free(folder)
     folder.mkdir(parents=True, exist_ok=True)

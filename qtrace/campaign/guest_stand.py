@@ -8,10 +8,11 @@ from typing import Any
 
 from qtrace.campaign.brief import Brief
 from qtrace.errors import CellError
+from qtrace.lab.guest.guest_image import CLIENTS
 from qtrace.lab.guest.kernel import Kernel
 from qtrace.lab.link.connection import Network, boot_network
-from qtrace.lab.workload import rr, tcp
 from qtrace.lab.workload.server import serve
+from qtrace.lab.workload.workload import Workload, workloads
 from qtrace.model import Cell, Path
 from qtrace.store.run import Tables
 from qtrace.trace.bpf.prerequisites import kprobes_available
@@ -32,22 +33,22 @@ class LabStand:
         self._attach = attach
         self._brief = brief
         self._stack = stack
+        self._serving: set[str] = set()
 
     def wait_until_up(self) -> None:
         """Raises CellError or LabError."""
         self._network.wait_until_up()
-        for workload in (tcp, rr):
-            self._stack.enter_context(serve(self._network.space, workload.SERVER, workload.PORT))
 
     def measure(self, cell: Cell, probed: bool, seconds: float) -> tuple[Tables, dict[str, Any]]:
         """One window of traffic. Raises CellError, LabError, TargetError, TraceError."""
         self._network.verify()
+        workload = self._served(cell.workload)
         pid = self._network.guest.pid
         if probed:
             with self._attach(pid, self._watched(cell)) as session:
                 before = self._network.device_counters()
                 session.start()
-                metrics, raw = self._work(cell, seconds)
+                metrics, raw = workload.run(self._network, cell.direction, seconds)
                 self._network.settle()
                 session.stop()
                 after = self._network.device_counters()
@@ -57,7 +58,7 @@ class LabStand:
             workers = target.workers()
             before = self._network.device_counters()
             began = target.threads(workers)
-            metrics, raw = self._work(cell, seconds)
+            metrics, raw = workload.run(self._network, cell.direction, seconds)
             after = self._network.device_counters()
             tables = {"threads": _thread_rows(began, target.threads(workers))}
         tables["results"] = [
@@ -74,21 +75,29 @@ class LabStand:
         paths = self._brief.paths_of(cell)
         return [*paths, *self._brief.other_datapath(cell)] if kprobes_available() else paths
 
-    def _work(self, cell: Cell, seconds: float) -> tuple[list[tuple[str, float, str]], dict[str, Any]]:
-        if cell.workload == "tcp" and cell.direction is not None:
-            return tcp.tcp(self._network, cell.direction, seconds)
-        if cell.workload == "rr":
-            return rr.rr(self._network, seconds)
-        raise CellError(f"the lab has no workload {cell.workload!r}")
+    def _served(self, name: str) -> Workload:
+        """The workload, its server running from now until the stand closes."""
+        workload = workloads().get(name)
+        if workload is None:
+            raise CellError(f"the lab has no workload {name!r}")
+        if name not in self._serving:
+            self._stack.enter_context(serve(self._network.space, workload.server, workload.port))
+            self._serving.add(name)
+        return workload
 
 
 @contextmanager
 def open_stand(
-    cell: Cell, attach: Attach, brief: Brief, kernel: Kernel, accelerator: str
+    cell: Cell,
+    attach: Attach,
+    brief: Brief,
+    kernel: Kernel,
+    accelerator: str,
+    programs: tuple[str, ...] = CLIENTS,
 ) -> Iterator[LabStand]:
-    """Start the guest that `cell` and its likes need; all of it is gone when the block ends."""
+    """Start the guest that `cell` and its likes need, `programs` in it; all is gone when the block ends."""
     with (
-        boot_network(cell.nic, cell.netdev, cell.datapath, accelerator, kernel) as network,
+        boot_network(cell.nic, cell.netdev, cell.datapath, accelerator, kernel, programs=programs) as network,
         ExitStack() as stack,
     ):
         yield LabStand(network, attach, brief, stack)

@@ -9,25 +9,22 @@ from __future__ import annotations
 import random
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from qtrace.errors import QtraceError
+from qtrace.lab.workload.workload import workloads
 from qtrace.model import Cell, Direction
 
-__all__ = ["WORKLOADS", "Job", "Plan", "PlanError", "load_plan", "plan_names"]
+__all__ = ["Job", "Plan", "PlanError", "load_plan", "plan_names"]
 
-# Workload -> does it run in one direction at a time?
-WORKLOADS: Mapping[str, bool] = {"tcp": True, "rr": False}
 DATAPATHS = ("qemu", "vhost-net")
 _MOST_REPETITIONS = 1000
 # What can be part of a file's name (qtrace.store.run), and of a cell's id.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# iperf3 takes whole seconds; of sockperf's the first is for warming up.
-_LEAST_SECONDS = {"tcp": 1, "rr": 2}
 _MOST_SECONDS = 3600
 
 
@@ -166,23 +163,24 @@ class _Reader:
             title=self.text(self.data, "title", name),
             repetitions=self.whole("repetitions", 3, 1, _MOST_REPETITIONS),
             seed=self.whole("seed", 1, 0, 2**63 - 1),
-            seconds=self.seconds(),
+            seconds=self.seconds({cell.workload for cell in cells}),
             baseline=self.baseline(),
             cells=tuple(cells),
         )
 
-    def seconds(self) -> dict[str, float]:
+    def seconds(self, used: Set[str]) -> dict[str, float]:
         table = self.data.get("seconds", {})
         if not isinstance(table, dict):
             raise self.fail("'seconds' must be a table")
-        self.only(table, tuple(WORKLOADS), "[seconds]")
-        chosen = {"tcp": 5.0, "rr": 2.0} | table
+        self.only(table, tuple(workloads()), "[seconds]")
+        chosen = {name: workload.seconds for name, workload in workloads().items()} | table
         for workload, value in chosen.items():
-            least = _LEAST_SECONDS[workload]
+            least = workloads()[workload].least_seconds
             known = type(value) in (int, float) and least <= value <= _MOST_SECONDS
             if not known or value != int(value):
                 raise self.fail(f"seconds.{workload} must be a whole number from {least} to {_MOST_SECONDS}")
-        return {workload: float(value) for workload, value in chosen.items()}
+        wanted = {name for name, workload in workloads().items() if workload.standard} | used | set(table)
+        return {name: float(value) for name, value in chosen.items() if name in wanted}
 
     def baseline(self) -> dict[str, str]:
         table = self.data.get("baseline", {})
@@ -202,15 +200,18 @@ class _Reader:
                 raise self.fail(f"{part!r} cannot be the name of a NIC or netdev")
         directions = self.choices(entry, "directions", [item.value for item in Direction])
         found: list[Cell] = []
-        for workload in self.choices(entry, "workloads", list(WORKLOADS)):
-            if WORKLOADS[workload]:
+        standard = [name for name, workload in workloads().items() if workload.standard]
+        for workload in self.choices(entry, "workloads", [*workloads()], standard):
+            if workloads()[workload].directed:
                 found += [Cell(nic, netdev, datapath, Direction(way), workload) for way in directions]
             else:
                 found.append(Cell(nic, netdev, datapath, None, workload))
         return found
 
-    def choices(self, entry: Mapping[str, Any], key: str, known: list[str]) -> list[str]:
-        chosen = entry.get(key, known)
+    def choices(
+        self, entry: Mapping[str, Any], key: str, known: list[str], default: list[str] | None = None
+    ) -> list[str]:
+        chosen = entry.get(key, default or known)
         if not isinstance(chosen, list) or not chosen or not all(item in known for item in chosen):
             raise self.fail(f"{key!r} must be a list out of: {', '.join(known)}")
         return list(dict.fromkeys(chosen))

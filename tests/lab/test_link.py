@@ -48,7 +48,7 @@ def test_traffic_passes_both_ways(network: Network) -> None:
         for way in Direction:
             metrics = {name: value for name, value, _ in tcp.tcp(network, way, 1)[0]}
             assert metrics["bytes"] > 1_000_000
-        metrics = {name: value for name, value, _ in rr.rr(network, 2)[0]}
+        metrics = {name: value for name, value, _ in rr.rr(network, None, 2)[0]}
         assert metrics["transactions"] > 10
 
 

@@ -12,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -24,6 +25,7 @@ from qtrace.lab.guest.kernel import Kernel
 from qtrace.progress import SILENT, Progress
 
 __all__ = [
+    "CLIENTS",
     "NIC_MODULES",
     "Files",
     "busybox_files",
@@ -38,9 +40,8 @@ __all__ = [
 # Path in the image -> (content or the file that has it, mode).
 Files = dict[str, tuple[bytes | Path, int]]
 
-# What the guest runs; the libraries follow by themselves. busybox's `ip` knows no permanent neighbours; its
-# shell prefers its own applets, so call /bin/ip in full.
-_PROGRAMS = ("iperf3", "sockperf", "ip")
+# What runs in a guest if nothing else is asked for; libraries follow by themselves.
+CLIENTS = ("iperf3", "sockperf")
 # Not the i82551: its driver wants firmware that Debian's main archive does not have.
 _E100 = ("50", "57a", "57b", "57c", "58a", "58b", "59a", "59b", "59c", "59er", "62")
 # Every NIC of QEMU on a PC that Debian's kernel drives, with its driver.
@@ -67,10 +68,13 @@ _DRIVERS = ["virtio_net", "e1000", "e1000e", "8139cp", "8139too", "pcnet32", "vm
 _MODULES = ["virtio_pci", "virtio_console", *_DRIVERS, "pktgen"]
 
 
-def ensure_image(kernel: Kernel, progress: Progress = SILENT, nic: str = "") -> Path:
-    """The initramfs for guests that boot `kernel`; one with further drivers where the NIC needs them."""
+def ensure_image(
+    kernel: Kernel, progress: Progress = SILENT, nic: str = "", programs: Sequence[str] = CLIENTS
+) -> Path:
+    """The initramfs for guests that boot `kernel` and run `programs`; with further drivers where the NIC
+    needs them."""
     more = [name for name in NIC_MODULES.get(nic, []) if name not in _DRIVERS]
-    return store_image(f"guest-{nic}" if more else "guest", _guest_files(kernel, more), progress)
+    return store_image(f"guest-{nic}" if more else "guest", _guest_files(kernel, more, programs), progress)
 
 
 def store_image(name: str, files: Files, progress: Progress = SILENT) -> Path:
@@ -118,11 +122,12 @@ def module_files(kernel: Kernel, names: list[str]) -> Files:
     return files
 
 
-def _guest_files(kernel: Kernel, more: list[str]) -> Files:
+def _guest_files(kernel: Kernel, more: list[str], programs: Sequence[str]) -> Files:
     files = busybox_files(resources.files("qtrace.lab.guest") / "init.sh") | module_files(
         kernel, [*_MODULES, *more]
     )
-    for program in _PROGRAMS:
+    # busybox's `ip` knows no permanent neighbours; its shell prefers its own applets: call /bin/ip in full.
+    for program in (*programs, "ip"):
         path = which(program)
         files[f"bin/{program}"] = (path, 0o755)
         for library in shared_libraries(path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qtrace.errors import CellError, LabError, MissingPrerequisite
 from qtrace.lab.guest.guest import Guest, GuestSpec, start_guest
-from qtrace.lab.guest.guest_image import ensure_image
+from qtrace.lab.guest.guest_image import CLIENTS, ensure_image
 from qtrace.lab.guest.kernel import Kernel, ensure_kernel
 from qtrace.lab.host.netns import Counters, Namespace, open_namespace, read_counters
 from qtrace.lab.link.link import MAC, NETDEVS, Link, open_link
@@ -106,10 +106,16 @@ def open_network(
     processors: int = 1,
     hub: bool = False,
     more: tuple[str, ...] = (),
+    programs: tuple[str, ...] = CLIENTS,
 ) -> Iterator[Network]:
     """As `boot_network`, and waits until the guest is up."""
     with boot_network(
-        nic, netdev, datapath, accelerator, kernel, form=form, processors=processors, hub=hub, more=more
+        *(nic, netdev, datapath, accelerator, kernel),
+        form=form,
+        processors=processors,
+        hub=hub,
+        more=more,
+        programs=programs,
     ) as network:
         network.wait_until_up()
         yield network
@@ -127,13 +133,14 @@ def boot_network(
     processors: int = 1,
     hub: bool = False,
     more: tuple[str, ...] = (),
+    programs: tuple[str, ...] = CLIENTS,
 ) -> Iterator[Network]:
     """Namespace, link (see `open_link`) and a guest that begins to boot; all gone when the block ends.
 
-    With `hub`, QEMU's hub stands between NIC and netdev; `more` are further arguments of QEMU's. The guest is
-    of use after `Network.wait_until_up`, so that several can boot at once. Raises CellError
-    for a combination that cannot be, LabError when something cannot be made, MissingPrerequisite for
-    what the machine lacks.
+    With `hub`, QEMU's hub stands between NIC and netdev; `more` are further arguments of QEMU's,
+    `programs` what runs in the guest. The guest is of use after `Network.wait_until_up`, so that several can
+    boot at once. Raises CellError for a combination that cannot be, LabError when something cannot be made,
+    MissingPrerequisite for what the machine lacks.
     """
     if os.geteuid() != 0:
         raise MissingPrerequisite("network namespaces and taps need root", hint="run it with sudo")
@@ -142,7 +149,7 @@ def boot_network(
     if datapath == "vhost-net" and (netdev, nic.startswith("virtio-")) != ("tap", True):
         raise CellError(f"vhost-net needs a virtio NIC on a tap, not {nic} on {netdev}")
     kernel = kernel or ensure_kernel()
-    image = ensure_image(kernel, nic=nic)
+    image = ensure_image(kernel, nic=nic, programs=programs)
     with open_namespace() as space, open_link(space, netdev, datapath, form) as link:
         if hub:
             link = link.behind_hub()

@@ -7,19 +7,26 @@ from typing import Any
 
 from qtrace.errors import LabError
 from qtrace.lab.link.connection import Network
-from qtrace.lab.workload.server import Metric
+from qtrace.lab.workload.workload import Measured, Metric, Workload, measured
+from qtrace.model import Direction
 
-__all__ = ["PORT", "SERVER", "rr"]
+__all__ = ["PORT", "SERVER", "WORKLOAD", "rr"]
 
 PORT = 11111
 SERVER = ("sockperf", "server", "--tcp", "-i", "0.0.0.0", "-p", str(PORT))
+METRICS = (
+    *(Metric(f"rtt_{name}", "us", "less") for name in ("mean", "p50", "p90", "p99")),
+    Metric("transactions", "round trip", "more"),
+)
 _MESSAGE = 64  # bytes
 _MEAN = re.compile(r"avg-rtt=([0-9.]+)|Summary: (?:Latency|Round trip) is ([0-9.]+) usec", re.IGNORECASE)
 _PERCENTILE = re.compile(r"percentile (50|90|99)\.0*\s*=\s*([0-9.]+)")
 _COUNT = re.compile(r"\[Valid Duration\].*ReceivedMessages=([0-9]+)")
 
 
-def rr(network: Network, seconds: float) -> tuple[list[Metric], dict[str, Any]]:
+def rr(
+    network: Network, direction: Direction | None, seconds: float
+) -> tuple[list[Measured], dict[str, Any]]:
     """`rtt_mean`, `rtt_p50`, `rtt_p90`, `rtt_p99` (us, whole round trip) and `transactions`.
 
     `SERVER` must run in the network's namespace. Of the `seconds`, sockperf gives 0.9 to warming up.
@@ -34,7 +41,9 @@ def rr(network: Network, seconds: float) -> tuple[list[Metric], dict[str, Any]]:
     percentiles = {name: float(value) for name, value in _PERCENTILE.findall(clean)}
     if not mean or not count or percentiles.keys() != {"50", "90", "99"}:
         raise LabError(f"sockperf's answer cannot be read: {clean.strip()[-300:]}")
-    metrics: list[Metric] = [("rtt_mean", float(mean[1] or mean[2]), "us")]
-    metrics += [(f"rtt_p{name}", percentiles[name], "us") for name in ("50", "90", "99")]
-    metrics.append(("transactions", float(count[1]), "round trip"))
-    return metrics, {"command": command, "output": clean.splitlines()}
+    values = {"rtt_mean": float(mean[1] or mean[2]), "transactions": float(count[1])}
+    values |= {f"rtt_p{name}": value for name, value in percentiles.items()}
+    return measured(METRICS, values), {"command": command, "output": clean.splitlines()}
+
+
+WORKLOAD = Workload("rr", SERVER, PORT, ("sockperf",), METRICS, rr, seconds=2.0, least_seconds=2)

@@ -9,10 +9,7 @@ from pathlib import Path
 from qtrace.lab.host.helper import Helper, start_helper
 from qtrace.lab.host.netns import Namespace
 
-__all__ = ["Metric", "serve"]
-
-# metric, value, unit
-Metric = tuple[str, float, str]
+__all__ = ["serve"]
 
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 

@@ -7,16 +7,23 @@ from typing import Any
 
 from qtrace.errors import LabError
 from qtrace.lab.link.connection import Network
-from qtrace.lab.workload.server import Metric
+from qtrace.lab.workload.workload import Measured, Metric, Workload, measured
 from qtrace.model import Direction
 
-__all__ = ["PORT", "SERVER", "tcp"]
+__all__ = ["PORT", "SERVER", "WORKLOAD", "tcp"]
 
 PORT = 5201
 SERVER = ("iperf3", "-s", "-p", str(PORT))
+METRICS = (
+    Metric("throughput", "bit/s", "more"),
+    Metric("bytes", "byte"),
+    Metric("retransmits", "segment", "less"),
+)
 
 
-def tcp(network: Network, direction: Direction, seconds: float) -> tuple[list[Metric], dict[str, Any]]:
+def tcp(
+    network: Network, direction: Direction | None, seconds: float
+) -> tuple[list[Measured], dict[str, Any]]:
     """`throughput` (bit/s, at the receiver), `bytes` (received), `retransmits`; and iperf3's own JSON.
 
     `SERVER` must run in the network's namespace.
@@ -32,11 +39,14 @@ def tcp(network: Network, direction: Direction, seconds: float) -> tuple[list[Me
         raise LabError(f"iperf3 in the guest: {raw.get('error', f'status {status}')}")
     try:
         received, sent = raw["end"]["sum_received"], raw["end"]["sum_sent"]
-        metrics: list[Metric] = [
-            ("throughput", float(received["bits_per_second"]), "bit/s"),
-            ("bytes", float(received["bytes"]), "byte"),
-            ("retransmits", float(sent.get("retransmits", 0)), "segment"),
-        ]
+        values = {
+            "throughput": float(received["bits_per_second"]),
+            "bytes": float(received["bytes"]),
+            "retransmits": float(sent.get("retransmits", 0)),
+        }
     except (KeyError, TypeError, ValueError) as exc:
         raise LabError(f"iperf3's answer lacks {exc}") from exc
-    return metrics, raw
+    return measured(METRICS, values), raw
+
+
+WORKLOAD = Workload("tcp", SERVER, PORT, ("iperf3",), METRICS, tcp, directed=True, seconds=5.0)

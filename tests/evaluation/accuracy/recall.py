@@ -50,7 +50,7 @@ def one_guest(observer: Observer, nic: str, netdev: str, form: str) -> Seen:
     ):
         for way in Direction:
             tcp.tcp(network, way, SECONDS)
-        rr.rr(network, SECONDS)
+        rr.rr(network, None, SECONDS)
         return observer.observed(network.guest.pid)
 
 

@@ -1,0 +1,82 @@
+"""What a workload is. Each is a file beside this one, with its `WORKLOAD`; `workloads()` finds them."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import qtrace.lab.workload
+from qtrace.errors import LabError
+from qtrace.lab.link.connection import Network
+from qtrace.model import Direction
+
+__all__ = ["Measured", "Metric", "Run", "Workload", "clients", "measured", "workloads"]
+
+# metric, value, unit
+Measured = tuple[str, float, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure that a workload gives; `better` is which of two is the better one, empty for a count."""
+
+    name: str
+    unit: str
+    better: Literal["more", "less", ""] = ""
+
+
+class Run(Protocol):
+    """Runs the client in the guest, against the workload's server in the network's namespace."""
+
+    def __call__(
+        self, network: Network, direction: Direction | None, seconds: float
+    ) -> tuple[list[Measured], dict[str, Any]]:
+        """The metrics, and the document that they come from. Raises LabError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`server` is the command that listens on TCP `port` in the namespace, `clients` the programs that run
+    in the guest. `directed`: it runs in one direction at a time. `seconds` of traffic are a measurement's
+    where a plan says nothing. `standard`: a plan that names no workloads means it too."""
+
+    name: str
+    server: tuple[str, ...]
+    port: int
+    clients: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    run: Run
+    directed: bool = False
+    seconds: float = 2.0
+    least_seconds: int = 1
+    standard: bool = True
+
+
+def measured(metrics: Sequence[Metric], values: Mapping[str, float]) -> list[Measured]:
+    """The values in the order and with the units of `metrics`. Raises LabError where others were measured."""
+    if values.keys() != {metric.name for metric in metrics}:
+        raise LabError(f"measured {', '.join(values)}, not {', '.join(metric.name for metric in metrics)}")
+    return [(metric.name, values[metric.name], metric.unit) for metric in metrics]
+
+
+def clients(names: Iterable[str]) -> tuple[str, ...]:
+    """The programs that a guest needs for these workloads."""
+    known = workloads()
+    return tuple(sorted({client for name in names if name in known for client in known[name].clients}))
+
+
+@functools.cache
+def workloads() -> Mapping[str, Workload]:
+    """Name -> workload: first those that a plan means when it names none, then by name."""
+    found: list[Workload] = []
+    for item in pkgutil.iter_modules(qtrace.lab.workload.__path__):
+        module = importlib.import_module(f"qtrace.lab.workload.{item.name}")
+        if isinstance(workload := getattr(module, "WORKLOAD", None), Workload):
+            found.append(workload)
+    return {
+        one.name: one for one in sorted(found, key=lambda one: (not one.standard, not one.directed, one.name))
+    }
