@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 QTRACE := $(BIN)/qtrace
 PLAN ?= quick
 
-.PHONY: help setup report test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach reliability clean
+.PHONY: help setup report test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach reliability releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench-overhead  what probing costs a guest at each level, beside bpftrace and bcc'
 	@echo 'make reach    try who reaches whom in every connection mode, write docs/reachability.md'
 	@echo 'make reliability  do to QEMU, tracer and host what may happen to them, write docs/reliability.md'
+	@echo 'make releases  try a fresh clone in a root of each Debian release, write docs/releases.md'
 	@echo 'make setup    only what the others need'
 
 setup:
@@ -81,6 +82,10 @@ reliability: setup
 # vhost-user needs DPDK's testpmd besides (.ci/setup dpdk-testpmd).
 reach: setup
 	@$(BIN)/python tests/evaluation/reachability/page.py
+
+# An hour; needs root and Debian's archive. Columns alone: python tests/evaluation/releases/page.py trixie
+releases: setup
+	@PYTHONPATH=tests/evaluation/releases $(BIN)/python tests/evaluation/releases/page.py
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache *.egg-info

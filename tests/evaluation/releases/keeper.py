@@ -1,0 +1,68 @@
+"""keeper.py COMMAND...: run COMMAND, and leave no process of it behind, however it ends.
+
+It is told by SIGTERM that its own parent has died (setpriv --pdeathsig), even of kill -9. What COMMAND
+started and left becomes this process's child (a subreaper's), so it can be found and killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def children() -> list[int]:
+    text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+def descendants(pid: int) -> list[int]:
+    """All of them, the farthest last."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                found += [child, *descendants(child)]
+    return found
+
+
+def end_all(deadline: float) -> None:
+    """Kill what is left until nothing is."""
+    while time.monotonic() < deadline:
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.01)
+
+
+def main() -> int:
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, process_group=0)
+
+    def stop(number: int, _frame: object) -> None:
+        end_all(time.monotonic() + 20)
+        os._exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    if os.getppid() == 1:  # it has died before we could be told
+        stop(signal.SIGTERM, None)
+    status = process.wait()
+    end_all(time.monotonic() + 20)
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
