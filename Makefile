@@ -85,7 +85,7 @@ reach: setup
 
 # An hour; needs root and Debian's archive. Columns alone: python tests/evaluation/releases/page.py trixie
 releases: setup
-	@PYTHONPATH=tests/evaluation/releases $(BIN)/python tests/evaluation/releases/page.py
+	@PYTHONPATH=tests/evaluation:tests/evaluation/releases $(BIN)/python tests/evaluation/releases/page.py
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -14,12 +14,23 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pages import marked
 from release_root import ReleaseRoot, open_root
 
 from qtrace.errors import QtraceError
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "releases.md"
+INPUTS = {
+    "docs/releases.md": (
+        ".ci",
+        "qtrace/distribution",
+        "qtrace/lab",
+        "qtrace/index",
+        "qtrace/path",
+        "qtrace/trace",
+    )
+}
 SUITES = ("bookworm", "trixie", "sid")
 CLONE = "/root/qtrace"
 _DATA = re.compile(r"<!-- data (.*) -->")
@@ -127,7 +138,7 @@ def main() -> int:
         columns[suite] = {name: Outcome(**one) for name, one in column["steps"].items()}
         made[suite] = column["made"]
     commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True
     )
     for suite in sys.argv[1:] or SUITES:
         try:
@@ -136,7 +147,7 @@ def main() -> int:
             print(f"{suite}: {exc} {exc.hint}", file=sys.stderr)
             return 1
         made[suite] = f"Tried {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}."
-        PAGE.write_text(page(columns, made))
+        PAGE.write_text(marked("docs/releases.md", page(columns, made)))
     return 0 if all(one.ok for suite in columns for one in columns[suite].values()) else 1
 
 
