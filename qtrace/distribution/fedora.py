@@ -45,7 +45,7 @@ class Fedora(Distribution):
         "funccount-bpfcc": "bcc-tools",
         "dpkg-source": "",  # sources are unpacked by rpm
         "rpmbuild": "rpm-build",
-        "clang-headers": "clang-resource-filesystem",
+        "clang-headers": "clang",
         "glib-headers": "glib2-devel",
         "slirp-headers": "libslirp-devel",
         "pkg-config": "pkgconf-pkg-config",

@@ -15,7 +15,7 @@ from types import ModuleType
 
 from qtrace.distribution.identity import distribution
 
-__all__ = ["bcc_mend", "find_bcc"]
+__all__ = ["bcc_mend", "find_bcc", "mend_for"]
 
 _SYSTEM = Path("/usr/bin/python3")
 
@@ -51,12 +51,16 @@ def find_bcc() -> bool:
 
 def bcc_mend() -> tuple[str, str]:
     """Why there is no bcc, and the one command that mends it."""
-    folder, theirs = _folder_of_distribution(), _system_version()
+    return mend_for(_folder_of_distribution(), _system_version(), _version())
+
+
+def mend_for(folder: Path | None, theirs: str, ours: str) -> tuple[str, str]:
+    """As `bcc_mend`, where the distribution's bcc is in `folder` for Python `theirs`, and this is `ours`."""
     if folder is None:
         return "bcc, which only the distribution has, is not installed", distribution().hint("bcc")
-    if theirs != _version():
+    if theirs != ours:
         return (
-            f"bcc is installed for Python {theirs} ({folder}), and this is Python {_version()}",
+            f"bcc is installed for Python {theirs} ({folder}), and this is Python {ours}",
             f"run: {_SYSTEM} -m venv --system-site-packages VENV, and install qtrace there",
         )
     return (
