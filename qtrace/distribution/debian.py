@@ -111,7 +111,11 @@ class Debian(Distribution):
             download = target.with_name(f"{target.name}.download")
             with atomic_dir(download) as work:
                 wanted = f"{package}={version}"
-                self._apt(suite).ask(progress, "apt-get", "source", "--download-only", wanted, cwd=work)
+                try:
+                    self._apt(suite).ask(progress, "apt-get", "source", "--download-only", wanted, cwd=work)
+                except NotOnMirror as exc:
+                    hint = f"{exc.hint}; 'qtrace index --debian SUITE' takes the newest that can be had"
+                    raise NotOnMirror(str(exc), hint=hint) from exc
             progress.step(f"unpacking the source of {package} {version}")
             try:
                 dsc = next(download.glob("*.dsc"))

@@ -66,8 +66,8 @@ def ensure_index(
 
     `build` is a folder in which the tree was configured: its flags are used then. With `libraries` in it, or
     with `more` (patterns of further C files), it is another index. What decides is the content of the files,
-    so a state of the trees that was indexed once is in place. `current` makes it the one that is asked when none
-    is named; the only one is that anyway.
+    so a state of the trees that was indexed once is in place. `current` makes it the one that is asked when
+    none is named; the only one is that anyway.
     Raises SourceError, MissingPrerequisite, StoreError.
     """
     tree = open_tree(source or matching_tree(binary, progress), more)

@@ -25,7 +25,7 @@ def other(index: Index, tmp_path: Path) -> Path:
 
 def test_another_release_is_asked_by_name_only(index: Index, other: Path) -> None:
     ours, _ = ensure_index(source=Path(index.meta["root"]))
-    theirs, _ = ensure_index(source=other, default=False)
+    theirs, _ = ensure_index(source=other, current=False)
     assert theirs.path != ours.path and theirs.function("of_the_other_release")
     assert open_index().path == ours.path
     ensure_index(source=other)
@@ -35,6 +35,6 @@ def test_another_release_is_asked_by_name_only(index: Index, other: Path) -> Non
 def test_the_only_index_is_asked(index: Index, other: Path) -> None:
     (cache_dir("indexes") / "current").unlink(missing_ok=True)
     assert not has_current()
-    theirs, _ = ensure_index(source=other, default=False)
+    theirs, _ = ensure_index(source=other, current=False)
     assert has_current() and open_index().path == theirs.path
     mark_current(index.path)
