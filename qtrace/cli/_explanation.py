@@ -7,7 +7,10 @@ from typing import Any
 
 from qtrace.cli._console import plain
 
-__all__ = ["as_markdown", "as_mermaid", "as_text", "clients", "places"]
+__all__ = ["as_markdown", "as_mermaid", "as_text", "clients", "places", "rules_as_text"]
+
+# Findings that say how the line was read.
+_OF_THE_READER = ("remark", "unknown", "vendor", "release")
 
 
 def clients(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -165,24 +168,8 @@ def as_text(data: dict[str, Any], every: bool) -> str:
     """For a terminal. `every`: options that the line does not set, too."""
     lines = [_title(data), ""]
     lines += [f"  {line}" for line in _pairs(data)]
-    for kind, client in [("nic", item) for item in data["nics"]] + [
-        ("netdev", item) for item in data["netdevs"]
-    ]:
-        word = "NIC" if kind == "nic" else client["type"]
-        lines += ["", f"{word} {client['name']}", *(f"  {fact}" for fact in _facts(client, kind))]
-        for row in _rows(client, every):
-            value = row["value"] or "QEMU's choice"
-            source = "" if row["given"] else "  (default)"
-            lines.append(f"    {row['name']} = {value}{source}")
-            if row["meaning"]:
-                where = f"  [{row['file']}:{row['line']}]" if row["file"] else ""
-                lines.append(f"        {row['meaning']}{where}")
-        rest = len(client["options"]) - len(_rows(client, every))
-        if rest:
-            lines.append(f"    … and {rest} more at their defaults: --all")
-        if client.get("reach") and client["peer"]:
-            lines.append(f"  {_basis(client['reach'])}")
-            lines += [f"    {text}" for text in _reach(client["reach"])]
+    for kind, client in _sections(data):
+        lines += ["", *_client_text(kind, client, every)]
     for hub in data["hubs"]:
         lines += ["", f"hub {hub['id']}", f"  {_basis(hub['reach'])}"]
         lines += [f"    {text}" for text in _reach(hub["reach"])]
@@ -191,11 +178,16 @@ def as_text(data: dict[str, Any], every: bool) -> str:
         lines += [f"    {row['name']} = {row['value']}" for row in _rows(item, every)]
     if data["other_devices"]:
         lines += ["", f"Not of the network, and not looked at: {'; '.join(data['other_devices'])}"]
+    if "together" in data:
+        lines += ["", "Together with the other line"]
+        lines += [f"  !! {item['severity']}: {item['about']}: {item['text']}" for item in data["together"]]
+        lines += [] if data["together"] else ["  nothing that only one of them may have, and no ends apart"]
     if data["warnings"]:
         lines += ["", "To know"]
     for item in data["warnings"]:
-        about = f"{item['about']}: " if item["about"] else ""
-        lines.append(f"  !! {about}{item['text']}")
+        lines.append(f"  !! {_finding(item)}")
+        if item["mended"]:
+            lines.append(f"      mended: {shlex.join(item['mended'])}")
     if data.get("rewrites"):
         lines += ["", "The same in other words"]
         for form in data["rewrites"]:
@@ -205,42 +197,90 @@ def as_text(data: dict[str, Any], every: bool) -> str:
     return "\n".join(lines)
 
 
+def _sections(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [("nic", item) for item in data["nics"]] + [("netdev", item) for item in data["netdevs"]]
+
+
+def _client_text(kind: str, client: dict[str, Any], every: bool) -> list[str]:
+    """A NIC or back end: its facts, its options, who reaches whom."""
+    word = "NIC" if kind == "nic" else client["type"]
+    lines = [f"{word} {client['name']}", *(f"  {fact}" for fact in _facts(client, kind))]
+    for row in _rows(client, every):
+        value = row["value"] or "QEMU's choice"
+        source = "" if row["given"] else "  (default)"
+        lines.append(f"    {row['name']} = {value}{source}")
+        if row["meaning"]:
+            where = f"  [{row['file']}:{row['line']}]" if row["file"] else ""
+            lines.append(f"        {row['meaning']}{where}")
+    rest = len(client["options"]) - len(_rows(client, every))
+    if rest:
+        lines.append(f"    … and {rest} more at their defaults: --all")
+    if client.get("reach") and client["peer"]:
+        lines.append(f"  {_basis(client['reach'])}")
+        lines += [f"    {text}" for text in _reach(client["reach"])]
+    return lines
+
+
+def _finding(item: dict[str, Any]) -> str:
+    """How bad, what it is about, what it is, and on whose word; a remark of the reader's has nobody's."""
+    about = f"{item['about']}: " if item["about"] else ""
+    if item["kind"] in _OF_THE_READER:
+        return f"{about}{item['text']}"
+    return f"{item['severity']}: {about}{item['text']}  [{item['source']}]"
+
+
 def as_markdown(data: dict[str, Any], every: bool) -> str:
     """For a page."""
     lines = [f"**{_cell(_title(data))}**", "", "```", *_pairs(data), "```"]
-    for kind, client in [("nic", item) for item in data["nics"]] + [
-        ("netdev", item) for item in data["netdevs"]
-    ]:
-        word = "NIC" if kind == "nic" else client["type"]
-        lines += ["", f"### {word} `{_cell(client['name'])}`", ""]
-        lines += [f"- {_cell(fact)}" for fact in _facts(client, kind)]
-        if rows := _rows(client, every):
-            lines += ["", "| option | value | default | meaning | where |", "| --- | --- | --- | --- | --- |"]
-        for row in rows:
-            where = f"{row['file']}:{row['line']}" if row["file"] else ""
-            value = row["value"] if row["given"] else "default"
-            cells = (f"`{row['name']}`", value, row["default"], row["meaning"], where)
-            lines.append(f"| {' | '.join(map(_cell, cells))} |")
-        if client.get("reach") and client["peer"]:
-            lines += ["", _cell(_basis(client["reach"])), ""]
-            lines += [f"- {_cell(text)}" for text in _reach(client["reach"])]
+    for kind, client in _sections(data):
+        lines += ["", *_client_markdown(kind, client, every)]
     for hub in data["hubs"]:
         lines += ["", f"### hub {hub['id']}", "", _cell(_basis(hub["reach"])), ""]
         lines += [f"- {_cell(text)}" for text in _reach(hub["reach"])]
     for item in data["filters"]:
         lines += ["", f"### {item['type']} `{_cell(item['name'])}`", "", f"- from {_cell(item['from'])}"]
         lines += [f"- {row['name']} = {_cell(row['value'])}" for row in _rows(item, every)]
+    if data.get("together"):
+        lines += ["", "### Together with the other line", ""]
+        lines += [
+            _cell(f"- {item['severity']}: {item['about']}: {item['text']}") for item in data["together"]
+        ]
     if data["warnings"]:
         lines += ["", "### To know", ""]
-    lines += [
-        f"- {_cell(item['about'] and item['about'] + ': ')}{_cell(item['text'])}" for item in data["warnings"]
-    ]
+    for item in data["warnings"]:
+        mended = f" — mended: `{shlex.join(item['mended'])}`" if item["mended"] else ""
+        lines.append(f"- {_cell(_finding(item) + mended)}")
     if data.get("rewrites"):
         lines += ["", "### The same in other words", ""]
         for form in data["rewrites"]:
             mark = "exact" if form["exact"] else "differs: " + "; ".join(form["differs"])
             lines.append(f"- `{form['form']}` ({_cell(mark)}): `{shlex.join(form['argv'])}`")
     return "\n".join(lines)
+
+
+def _client_markdown(kind: str, client: dict[str, Any], every: bool) -> list[str]:
+    word = "NIC" if kind == "nic" else client["type"]
+    lines = [f"### {word} `{_cell(client['name'])}`", ""]
+    lines += [f"- {_cell(fact)}" for fact in _facts(client, kind)]
+    if rows := _rows(client, every):
+        lines += ["", "| option | value | default | meaning | where |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        where = f"{row['file']}:{row['line']}" if row["file"] else ""
+        value = row["value"] if row["given"] else "default"
+        cells = (f"`{row['name']}`", value, row["default"], row["meaning"], where)
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    if client.get("reach") and client["peer"]:
+        lines += ["", _cell(_basis(client["reach"])), ""]
+        lines += [f"- {_cell(text)}" for text in _reach(client["reach"])]
+    return lines
+
+
+def rules_as_text(rows: list[dict[str, str]]) -> str:
+    """What explain looks for: one rule a line, with how bad it is and on whose word."""
+    wide = max(len(row["name"]) for row in rows)
+    return "\n".join(
+        f"{row['severity']:5}  {row['name']:{wide}}  {row['looks_for']}  [{row['source']}]" for row in rows
+    )
 
 
 def _cell(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._console import echo_json, plain
-from qtrace.cli._explanation import as_markdown, as_mermaid, as_text, clients, places
+from qtrace.cli._explanation import as_markdown, as_mermaid, as_text, clients, places, rules_as_text
 from qtrace.cli._help import Verb
 from qtrace.cli._options import flag_errors, index_option, named_index
 from qtrace.errors import QtraceError, StoreError, TargetError
@@ -45,6 +45,11 @@ __all__ = ["command"]
     is_flag=True,
     help="Go on where an option, a machine or a device is unknown, and list it: another release may have it.",
 )
+@click.option("--strict", is_flag=True, help="Refuse what only a vendor's QEMU takes, as QEMU itself does.")
+@click.option(
+    "--with", "other", metavar="LINE", help="Read another line with it, of a guest on the same host."
+)
+@click.option("--rules", "list_rules", is_flag=True, help="List what explain looks for, and on whose word.")
 @click.option("--all", "every", is_flag=True, help="Show the options that the line does not set as well.")
 @click.option(
     "--format",
@@ -60,6 +65,9 @@ def command(
     file: str | None,
     config: tuple[str, ...],
     lenient: bool,
+    strict: bool,
+    other: str | None,
+    list_rules: bool,
     every: bool,
     form: str,
     index_name: str,
@@ -68,16 +76,28 @@ def command(
 
     The line follows '--', as words or as one quoted text, or comes from --file or --pid. Nothing of the line
     is run, and no file that the line names is opened. A line that QEMU would refuse is
-    refused (exit status 1).
+    refused (exit status 1). What only a vendor's QEMU takes, such as Proxmox's -id, is named and passed over.
     """
     from qtrace.explain.explanation import Reader
+    from qtrace.explain.pasted import split_text
 
+    if list_rules:
+        _list_rules(named_index(index_name), form)
+        return
     if sum((bool(line), pid is not None, file is not None)) != 1:
         raise click.UsageError("give one of: a line after '--', --file, --pid")
-    argv, release = _of_process(pid) if pid is not None else (_argv(line, file), "")
+    if pid is not None:
+        argv, release, opened = _of_process(pid)
+    else:
+        (argv, opened), release = _argv(line, file), ""
     index = _index_for(index_name, release)
     try:
-        data = Reader(index).explain(argv, config, lenient=lenient or pid is not None)
+        reader = Reader(index)
+        data = reader.explain(argv, config, lenient=lenient or pid is not None, strict=strict, opened=opened)
+        if other is not None:
+            data["together"] = reader.together(
+                argv, split_text(other), config, lenient=lenient, strict=strict
+            )
     except QtraceError as exc:
         raise type(exc)(plain(str(exc)), hint=plain(exc.hint)) from exc
     if pid is not None:
@@ -92,8 +112,11 @@ def command(
         click.echo(plain(as_markdown(data, every) if form == "md" else as_text(data, every)))
 
 
-def _of_process(pid: int) -> tuple[list[str], str]:
-    """Its command line, and its program's release: empty where that is out of reach, or no QEMU."""
+def _of_process(pid: int) -> tuple[list[str], str, dict[int, str]]:
+    """Its command line; its program's release, empty where that is out of reach, or no QEMU; and what its
+    descriptors were opened on.
+    """
+    from qtrace.explain.opened import opened_by
     from qtrace.measure.qemu_process import QemuProcess
 
     process = QemuProcess(pid)
@@ -101,7 +124,7 @@ def _of_process(pid: int) -> tuple[list[str], str]:
         release, _ = process.version
     except TargetError:
         release = ""
-    return process.command_line, release
+    return process.command_line, release, opened_by(pid)
 
 
 def _index_for(name: str, release: str) -> Index:
@@ -113,7 +136,7 @@ def _index_for(name: str, release: str) -> Index:
     return index
 
 
-def _other_release(pid: int, release: str, indexed: str) -> list[dict[str, str]]:
+def _other_release(pid: int, release: str, indexed: str) -> list[dict[str, str | None]]:
     """What follows where a process is of another release than the index, as an item of `warnings`."""
     if release in ("", indexed):
         return []
@@ -122,20 +145,48 @@ def _other_release(pid: int, release: str, indexed: str) -> list[dict[str, str]]
         f"and {indexed} has not is unknown here, and defaults, functions and lines are those of {indexed} "
         f"(qtrace index --source TREE, of {release}, makes the right one)"
     )
-    return [{"kind": "release", "about": "", "text": text}]
+    item = {"kind": "release", "severity": "note", "about": "", "text": text, "source": "", "mended": None}
+    return [item]
 
 
-def _argv(line: tuple[str, ...], file: str | None) -> list[str]:
-    from qtrace.explain.words import LARGEST, split_text
+def _list_rules(index: Index, form: str) -> None:
+    from qtrace.explain.rule import rules
 
-    if file is not None:
-        try:
-            if file == "-":
-                return split_text(sys.stdin.read(LARGEST + 1))
-            with Path(file).open(errors="replace") as text:
-                return split_text(text.read(LARGEST + 1))
-        except OSError as exc:
-            raise TargetError(f"cannot read {file}: {exc.strerror}") from exc
-        except UnicodeDecodeError as exc:
-            raise TargetError("this is no text") from exc
-    return split_text(line[0]) if len(line) == 1 else list(line)
+    root = Path(index.meta["root"])
+    rows = [
+        {
+            "name": rule.name,
+            "severity": rule.severity,
+            "looks_for": rule.looks_for,
+            "source": rule.word.place(root),
+        }
+        for rule in rules()
+    ]
+    if form == "json":
+        echo_json(rows)
+    else:
+        click.echo(plain(rules_as_text(rows)))
+
+
+def _argv(line: tuple[str, ...], file: str | None) -> tuple[list[str], dict[int, str]]:
+    """(the line's words, what a shell opens its descriptors on)."""
+    from qtrace.explain.pasted import read_text
+
+    if file is None and len(line) > 1:
+        return list(line), {}
+    pasted = read_text(line[0] if file is None else _text(file))
+    return pasted.words, pasted.opened
+
+
+def _text(file: str) -> str:
+    from qtrace.explain.words import LARGEST
+
+    try:
+        if file == "-":
+            return sys.stdin.read(LARGEST + 1)
+        with Path(file).open(errors="replace") as text:
+            return text.read(LARGEST + 1)
+    except OSError as exc:
+        raise TargetError(f"cannot read {file}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise TargetError("this is no text") from exc

@@ -17,7 +17,7 @@ from qtrace.errors import RefusedLine
 from qtrace.explain.opts import Opts
 from qtrace.explain.values import number, truth
 
-__all__ = ["Given", "check_backend", "parse_mac"]
+__all__ = ["Given", "check_backend", "ipv4_address", "ipv4_network", "parse_mac", "split_forward"]
 
 _MOST_QUEUES = 1024
 _PORTS = 65535
@@ -71,7 +71,7 @@ def parse_mac(text: str, *, strict: bool) -> str | None:
     return ":".join(f"{int(match[1], 16) & 255:02x}" for match in found if match)
 
 
-def _address(text: str) -> int | None:
+def ipv4_address(text: str) -> int | None:
     """An IPv4 address as inet_aton reads it."""
     with contextlib.suppress(OSError, ValueError, UnicodeError):
         return int.from_bytes(socket.inet_aton(text), "big")
@@ -92,7 +92,7 @@ def _host_port(given: Given, text: str) -> int | None:
 
 
 def _pair(given: Given, host: str, port: str) -> int | None:
-    address = _address(host) if host[:1].isdigit() else None if host else 0
+    address = ipv4_address(host) if host[:1].isdigit() else None if host else 0
     if host[:1].isdigit() and address is None:
         raise given.refuse(f"{host!r} is no IPv4 address")
     if not re.match(r"\s*[+-]?\d", port):
@@ -101,7 +101,6 @@ def _pair(given: Given, host: str, port: str) -> int | None:
 
 
 def _user(given: Given) -> int:
-    values = given.values
     four, six = _families(given)
     if not four and given.has("net", "ip", "host", "dns"):
         raise given.refuse("IPv4 is off, but net=, host= or dns= says how it should be")
@@ -109,7 +108,7 @@ def _user(given: Given) -> int:
         raise given.refuse("IPv6 is off, but an ipv6-… option says how it should be")
     if not four and not six:
         raise given.refuse("IPv4 and IPv6 are both off")
-    network, mask = _network(given)
+    network, mask = ipv4_network(given)
     host = network | (0x0202 & ~mask)
     dns = network | (0x0203 & ~mask)
     dhcp = network | (0x020F & ~mask)
@@ -121,21 +120,25 @@ def _user(given: Given) -> int:
     dhcp = _inside(given, "dhcpstart", dhcp, network, mask, True)
     if dhcp in (host, dns):
         raise given.refuse("dhcpstart= cannot be the host's or the name server's address")
-    if "smbserver" in values and _address(str(values["smbserver"])) is None:
+    if "smbserver" in given.values and ipv4_address(str(given.values["smbserver"])) is None:
         raise given.refuse("smbserver= is no IPv4 address")
     _six(given, restricted)
-    for name, most in (("domainname", 255), ("hostname", 255), ("tftp-server-name", 255)):
-        if len(str(values.get(name, "")).encode(errors="replace")) > most:
-            raise given.refuse(f"{name}= is longer than {most} bytes")
-    if values.get("domainname") == "":
-        raise given.refuse("domainname= is empty")
-    for rule in values.get("hostfwd", ()):
+    _names(given)
+    for rule in given.values.get("hostfwd", ()):
         _hostfwd(given, str(rule))
     taken: set[tuple[int, int]] = set()
     # The list is put together from its end: the last rule is set up first.
-    for rule in values.get("guestfwd", ()):
+    for rule in given.values.get("guestfwd", ()):
         _guestfwd(given, str(rule), network, mask, {host, dns}, taken)
     return 1
+
+
+def _names(given: Given) -> None:
+    for name, most in (("domainname", 255), ("hostname", 255), ("tftp-server-name", 255)):
+        if len(str(given.values.get(name, "")).encode(errors="replace")) > most:
+            raise given.refuse(f"{name}= is longer than {most} bytes")
+    if given.values.get("domainname") == "":
+        raise given.refuse("domainname= is empty")
 
 
 def _families(given: Given) -> tuple[bool, bool]:
@@ -146,14 +149,15 @@ def _families(given: Given) -> tuple[bool, bool]:
     return not off4, not off6
 
 
-def _network(given: Given) -> tuple[int, int]:
+def ipv4_network(given: Given) -> tuple[int, int]:
+    """(network, mask) of the guest behind a `user` back end (net_slirp_init). Raises RefusedLine."""
     said = given.values.get("net")
     if said is None and "ip" in given.values:
         said = f"{given.values['ip']}/24"
     if said is None:
         return 0x0A000200, 0xFFFFFF00
     text, slash, behind = str(said).partition("/")
-    address = _address(text)
+    address = ipv4_address(text)
     if address is None:
         raise given.refuse(f"net={said}: this is no IPv4 network")
     if not slash:
@@ -164,7 +168,7 @@ def _network(given: Given) -> tuple[int, int]:
             raise given.refuse(f"net={said}: a network has 4 to 32 bits")
         mask = (0xFFFFFFFF << (32 - bits)) & 0xFFFFFFFF
     else:
-        found = _address(behind)
+        found = ipv4_address(behind)
         if found is None:
             raise given.refuse(f"net={said}: {behind!r} is no network mask")
         mask = found
@@ -189,7 +193,7 @@ def _class_of(address: int) -> int:
 def _inside(given: Given, name: str, default: int, network: int, mask: int, must: bool) -> int:
     address = default
     if name in given.values:
-        found = _address(str(given.values[name]))
+        found = ipv4_address(str(given.values[name]))
         if found is None:
             raise given.refuse(f"{name}={given.values[name]} is no IPv4 address")
         address = found
@@ -221,41 +225,58 @@ def _address6(text: str) -> int | None:
     return None
 
 
+def split_forward(rule: str) -> tuple[str, str, str, str, str]:
+    """(protocol, host's address, its port, guest's address, its port) of a hostfwd rule, each as written.
+
+    Raises ValueError with what is missing.
+    """
+    protocol, colon, rest = rule.partition(":")
+    if not colon:
+        raise ValueError("it has no ':'")
+    if protocol not in ("tcp", "udp", ""):
+        raise ValueError(f"{protocol!r} is neither tcp nor udp")
+    host, colon, rest = rest.partition(":")
+    if not colon:
+        raise ValueError("it has only one ':'")
+    if host and ipv4_address(host) is None:
+        raise ValueError(f"{host!r} is no IPv4 address of the host")
+    port, dash, rest = rest.partition("-")
+    if not dash:
+        raise ValueError("a '-' and the guest's side must follow the host's port")
+    guest, colon, inner = rest.partition(":")
+    if not colon and _port(port, 0) is not None:
+        raise ValueError("a ':' must stand between the guest's address and its port")
+    return protocol or "tcp", host, port, guest, inner
+
+
+def _port(text: str, least: int) -> int | None:
+    found = number(text) if text or least else 0
+    return found if found is not None and least <= found <= _PORTS else None
+
+
 def _hostfwd(given: Given, rule: str) -> None:
     def wrong(why: str) -> RefusedLine:
         return given.refuse(f"hostfwd={rule}: {why}", hint="it is written tcp:[HOST]:PORT-[GUEST]:PORT")
 
-    protocol, colon, rest = rule.partition(":")
-    if not colon:
-        raise wrong("it has no ':'")
-    if protocol not in ("tcp", "udp", ""):
-        raise wrong(f"{protocol!r} is neither tcp nor udp")
-    host, colon, rest = rest.partition(":")
-    if not colon:
-        raise wrong("it has only one ':'")
-    if host and _address(host) is None:
-        raise wrong(f"{host!r} is no IPv4 address of the host")
-    port_text, dash, rest = rest.partition("-")
-    if not dash:
-        raise wrong("a '-' and the guest's side must follow the host's port")
-    port = 0 if not port_text else number(port_text)
-    if port is None or not 0 <= port <= _PORTS:
+    try:
+        protocol, host, port_text, guest, inner = split_forward(rule)
+    except ValueError as exc:
+        raise wrong(str(exc)) from exc
+    port = _port(port_text, 0)
+    if port is None:
         raise wrong(f"{port_text!r} is no port of the host")
-    guest, colon, rest = rest.partition(":")
-    if not colon:
-        raise wrong("a ':' must stand between the guest's address and its port")
-    if guest and _address(guest) is None:
+    if guest and ipv4_address(guest) is None:
         raise wrong(f"{guest!r} is no IPv4 address of the guest")
-    inner = number(rest)
-    if inner is None or not 1 <= inner <= _PORTS:
-        raise wrong(f"{rest!r} is no port of the guest")
-    if port:
-        ours = (protocol or "tcp", host or "0.0.0.0", port)
-        for kind, where, other in given.forwards:
-            same = where == ours[1] or "0.0.0.0" in (where, ours[1])
-            if (kind, other) == (ours[0], port) and same:
-                raise wrong(f"port {port} of the host is forwarded twice")
-        given.forwards.append(ours)
+    if _port(inner, 1) is None:
+        raise wrong(f"{inner!r} is no port of the guest")
+    if not port:
+        return
+    ours = (protocol, host or "0.0.0.0", port)
+    for kind, where, other in given.forwards:
+        same = where == ours[1] or "0.0.0.0" in (where, ours[1])
+        if (kind, other) == (protocol, port) and same:
+            raise wrong(f"port {port} of the host is forwarded twice")
+    given.forwards.append(ours)
 
 
 def _guestfwd(
@@ -267,7 +288,7 @@ def _guestfwd(
     protocol, colon, rest = rule.partition(":")
     server_text, second, rest = rest.partition(":")
     port_text, dash, target = rest.partition("-")
-    server = _address(server_text) if server_text else 0
+    server = ipv4_address(server_text) if server_text else 0
     if protocol not in ("tcp", "") or not (colon and second and dash) or server is None:
         raise wrong
     if not port_text.strip().isdigit() or not 1 <= int(port_text) <= _PORTS:
@@ -344,7 +365,7 @@ def _socket(given: Given) -> int:
     address = _host_port(given, text)
     if way == "mcast":
         local = given.values.get("localaddr")
-        if local is not None and _address(str(local)) is None:
+        if local is not None and ipv4_address(str(local)) is None:
             raise given.refuse(f"localaddr={local} is no IPv4 address")
         _multicast(given, address, text)
     return 1
@@ -365,13 +386,11 @@ def _multicast(given: Given, address: int | None, text: str) -> None:
 
 
 def _dgram(given: Given) -> int:
-    remote, local = given.values.get("remote"), given.values.get("local")
-    if remote and remote.get("type") == "inet":
-        address = _pair(given, str(remote.get("host", "")), str(remote.get("port", "")))
-        if address is not None and address >> 28 == 0xE:
-            if local and local.get("type") not in ("inet", "fd"):
-                raise given.refuse("with a multicast address, local is of the type inet or fd")
-            return 1
+    remote, local = given.values.get("remote") or {}, given.values.get("local") or {}
+    if remote.get("type") == "inet" and _to_many(given, remote):
+        if local and local.get("type") not in ("inet", "fd"):
+            raise given.refuse("with a multicast address, local is of the type inet or fd")
+        return 1
     if not local:
         raise given.refuse("it needs local: where datagrams are received")
     kind = local.get("type")
@@ -381,13 +400,24 @@ def _dgram(given: Given) -> int:
         raise given.refuse("remote and local must be of one type")
     if not remote and kind != "fd":
         raise given.refuse(f"local of the type {kind} needs remote too")
+    _local_end(given, local)
+    return 1
+
+
+def _local_end(given: Given, local: Mapping[str, Any]) -> None:
+    kind = local.get("type")
     if kind == "inet":
         _pair(given, str(local.get("host", "")), str(local.get("port", "")))
     elif kind == "fd":
         _descriptors(given, [str(local.get("str", ""))])
     elif kind != "unix":
         raise given.refuse("local is of the type inet, unix or fd")
-    return 1
+
+
+def _to_many(given: Given, remote: Mapping[str, Any]) -> bool:
+    """Whether a remote end is a multicast group."""
+    address = _pair(given, str(remote.get("host", "")), str(remote.get("port", "")))
+    return address is not None and address >> 28 == 0xE
 
 
 def _l2tpv3(given: Given) -> int:

@@ -70,6 +70,8 @@ class Network:
     unknown: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     filters: list[Filter] = field(default_factory=list)
+    dialect: str = ""  # the vendor whose line it is
+    vendors: list[str] = field(default_factory=list)  # what is that vendor's own
 
     @property
     def nics(self) -> list[Client]:

@@ -166,22 +166,27 @@ def _read_config(setup: Setup, option: Option, config: Collection[str]) -> None:
     except OSError as exc:
         raise RefusedLine(f"{option}: cannot read it: {exc.strerror}") from exc
     opts: Opts | None = None
-    group = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         if not line or line.startswith("#"):
             continue
         if section := _SECTION.match(line):
-            group, named = section[1], section[2]
-            if named is not None and group in setup.groups and not wellformed(named):
-                raise RefusedLine(f"{name}:{number}: the id {named!r} is no identifier")
-            opts = Opts(Option(group, f"(in {name})", option.number), named)
-            if group in setup.groups:
-                _add(setup, group, opts)
-            elif group == "object":
-                setup.objects.append(opts)
-        elif (setting := _SETTING.match(line)) and group:
-            if opts is not None:
-                opts.put(setting[1], setting[2])
+            opts = _section(
+                setup, f"{name}:{number}", section, Option(section[1], f"(in {name})", option.number)
+            )
+        elif (setting := _SETTING.match(line)) and opts is not None:
+            opts.put(setting[1], setting[2])
         else:
             raise RefusedLine(f'{name}:{number}: this is neither a [section] nor NAME = "VALUE"')
+
+
+def _section(setup: Setup, where: str, section: re.Match[str], option: Option) -> Opts:
+    """A new group of a file, put where the line's own are."""
+    group, named = section[1], section[2]
+    if named is not None and group in setup.groups and not wellformed(named):
+        raise RefusedLine(f"{where}: the id {named!r} is no identifier")
+    opts = Opts(option, named)
+    if group in setup.groups:
+        _add(setup, group, opts)
+    elif group == "object":
+        setup.objects.append(opts)
+    return opts

@@ -14,7 +14,10 @@ from qtrace.explain.values import number, truth
 __all__ = ["GONE", "check_properties"]
 
 # What is still on many a line that is copied.
-GONE = {"vlan": "vlan= is gone since QEMU 3.0: -nic makes a pair, and -netdev hubport a hub"}
+GONE = {
+    "vlan": "vlan= is gone since QEMU 3.0 (docs/about/removed-features.rst): -nic makes a pair, and "
+    "-netdev hubport a hub"
+}
 
 _BITS = re.compile(r"u?int(8|16|32|64)\Z")
 _NOT_PROPERTIES = ("driver", "id", "bus")
@@ -57,24 +60,36 @@ def _near(name: str, properties: Mapping[str, Property]) -> str:
 def _wrong(item: Property, value: object, typed: bool) -> str:
     """Why a value does not fit, empty where it does or nothing is known of its type."""
     if item.type == "bool":
-        if typed:
-            return "" if isinstance(value, bool) else f"is true or false, not {value!r}"
-        return "" if truth(str(value)) is not None else f"is on or off, not {value!r}"
+        return _wrong_truth(value, typed)
     if item.name == "mac":
         fits = isinstance(value, str) and parse_mac(value, strict=True) is not None
         return "" if fits else f"is a MAC address such as 52:54:00:12:34:56, not {value!r}"
+    if item.name == "duplex":
+        return "" if value in ("half", "full") else f"is half or full, not {value!r}"
     if item.name == "addr" or "netdev" in item.name:
         return ""
-    if match := _BITS.match(item.type):
-        if isinstance(value, bool) or (typed and not isinstance(value, int)):
-            return f"is a number, not {value!r}"
-        found = value if isinstance(value, int) else number(str(value))
-        if found is None:
-            return f"is a whole number, not {value!r}"
-        # A negative number wraps round for an unsigned property: -1 is what people write for "all bits".
-        if found >= 2 ** int(match[1]):
-            return f"is a number of {match[1]} bits; {found} is too large"
-        if _RING.match(item.name):
-            fits = _SMALLEST_RING <= found <= _LARGEST_RING and not found & (found - 1)
-            return "" if fits else f"is a power of 2 from {_SMALLEST_RING} to {_LARGEST_RING}, not {found}"
-    return ""
+    match = _BITS.match(item.type)
+    return _wrong_number(item, int(match[1]), value, typed) if match else ""
+
+
+def _wrong_truth(value: object, typed: bool) -> str:
+    if typed:
+        return "" if isinstance(value, bool) else f"is true or false, not {value!r}"
+    return "" if truth(str(value)) is not None else f"is on or off, not {value!r}"
+
+
+def _wrong_number(item: Property, bits: int, value: object, typed: bool) -> str:
+    if isinstance(value, bool) or (typed and not isinstance(value, int)):
+        return f"is a number, not {value!r}"
+    found = value if isinstance(value, int) else number(str(value))
+    if found is None:
+        return f"is a whole number, not {value!r}"
+    if item.name == "speed" and found < -1:
+        return f"is a number of Mbit/s from 0, not {found}"
+    # A negative number wraps round for an unsigned property: -1 is what people write for "all bits".
+    if found >= 2**bits:
+        return f"is a number of {bits} bits; {found} is too large"
+    ring = not _RING.match(item.name) or (
+        _SMALLEST_RING <= found <= _LARGEST_RING and not found & (found - 1)
+    )
+    return "" if ring else f"is a power of 2 from {_SMALLEST_RING} to {_LARGEST_RING}, not {found}"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from qtrace.errors import RefusedLine
+from qtrace.explain.advice import advice
 from qtrace.explain.clients import Client, Filter, Network
 from qtrace.explain.collect import collect
 from qtrace.explain.cost import cost
+from qtrace.explain.dialect import find_dialect
+from qtrace.explain.host import Host
 from qtrace.explain.machine_type import Machine, find_machine
 from qtrace.explain.manual import read_manual
 from qtrace.explain.meaning import filter_rows, option_rows
@@ -19,9 +22,10 @@ from qtrace.explain.network import build
 from qtrace.explain.reach_claims import reach_rows
 from qtrace.explain.rewrite import rewrites
 from qtrace.explain.rights import privilege
+from qtrace.explain.rule import Seen
 from qtrace.explain.schema import Schema, read_schema
+from qtrace.explain.together import together
 from qtrace.explain.values import truth
-from qtrace.explain.warn import warnings
 from qtrace.explain.words import Line, read_line
 from qtrace.index.platforms import other_platform
 from qtrace.path.catalogue import backend_name
@@ -29,14 +33,21 @@ from qtrace.store.index import Index
 
 __all__ = ["Reader", "carried_by_kernel"]
 
+# What is said of a machine of which little is known, by whether its own NIC is.
+_KNOWN = {
+    False: "nothing is known here: which NIC it makes of -nic, of -net nic and by default, its buses and "
+    "what it refuses",
+    True: "no more is known here than the NIC that it makes of -nic, of -net nic and by default",
+}
 _NO_WALK = ("hubport", "vhost-user", "vhost-vdpa", "netmap")
 
 
 class Reader:
-    """Reads lines as the QEMU of one index does."""
+    """Reads lines as the QEMU of one index does, on this host unless another is given."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, host: Host | None = None) -> None:
         self.index = index
+        self.host = host or Host()
         self.root = Path(index.meta["root"])
         self.schema: Schema = read_schema(self.root)
         self.manual = read_manual(self.root)
@@ -46,38 +57,76 @@ class Reader:
         }
 
     def network(
-        self, argv: Sequence[str], config: Collection[str] = (), *, lenient: bool = False
+        self,
+        argv: Sequence[str],
+        config: Collection[str] = (),
+        *,
+        lenient: bool = False,
+        strict: bool = False,
     ) -> tuple[Line, Machine, Network]:
-        """What QEMU would make of it. Raises RefusedLine where it would refuse."""
-        line = read_line(argv, self.manual.options, lenient=lenient, removed=self.manual.removed)
+        """What QEMU would make of it. Raises RefusedLine where it would refuse.
+
+        A line that a vendor's program wrote is read leniently, unless `strict`.
+        """
+        dialect = None if strict else find_dialect(argv)
+        lenient = lenient or dialect is not None
+        line = read_line(
+            argv,
+            self.manual.options,
+            lenient=lenient,
+            removed=self.manual.removed,
+            vendors=dialect.options if dialect else {},
+        )
         try:
             setup = collect(line, config)
-            machine = find_machine(line, self.root, lenient=lenient)
+            ordinary = dialect.ordinary if dialect else str
+            machine = find_machine(line, self.root, lenient=lenient, ordinary=ordinary)
             network = build(setup, machine, self.schema, self.models, self.compiled, lenient)
         except RefusedLine as exc:
             raise RefusedLine(str(exc), hint="; ".join(filter(None, (exc.hint, *line.remarks)))) from exc
         network.remarks += line.remarks
         if not machine.known:
+            own = f": {machine.default_nic}" if machine.default_nic else ""
             network.remarks.append(
-                f"of the machine {machine.name or 'that is the default'} of {line.target} nothing is known "
-                "here: which NIC it makes of -nic, of -net nic and by default, its buses and what it refuses"
+                f"of the machine {machine.name or 'that is the default'} of {line.target} {_KNOWN[bool(own)]}"
+                + own
             )
         network.unknown += [str(option) for option in line.unknown]
+        if dialect is not None:
+            network.dialect = dialect.vendor
+            network.vendors = [item for item in network.unknown if dialect.owns(item)]
+            network.unknown = [item for item in network.unknown if not dialect.owns(item)]
         return line, machine, network
 
     def explain(
-        self, argv: Sequence[str], config: Collection[str] = (), *, lenient: bool = False
+        self,
+        argv: Sequence[str],
+        config: Collection[str] = (),
+        *,
+        lenient: bool = False,
+        strict: bool = False,
+        opened: Mapping[int, str] | None = None,
     ) -> dict[str, Any]:
         """All of it. `config`: files that -readconfig may read; `lenient`: what is unknown is no reason to
-        refuse, because the process runs already. Raises RefusedLine.
+        refuse, because the process runs already; `strict`: a vendor's own is refused, too; `opened`:
+        descriptor -> what it was opened on. Raises RefusedLine.
         """
-        line, machine, network = self.network(argv, config, lenient=lenient)
+
+        def seen(words: Sequence[str]) -> Seen:
+            line, machine, network = self.network(words, config, lenient=lenient, strict=strict)
+            return Seen(
+                *(line, network, machine, self.schema, self.manual, self.root, self.host, opened or {})
+            )
+
+        said = seen(argv)
+        line, machine, network = said.line, said.machine, said.network
         return {
             "qemu": self.index.meta["qemu"],
             "line": shlex.join(argv),
             "target": line.target,
             "machine": machine.name,
             "machine_known": machine.known,
+            "dialect": network.dialect or None,
             "nics": [self._nic(client, network) for client in network.nics],
             "netdevs": [self._netdev(client) for client in network.netdevs],
             "filters": [self._filter(item) for item in network.filters],
@@ -89,11 +138,25 @@ class Reader:
                 }
                 for number, ports in network.hubs.items()
             ],
-            "warnings": warnings(network, self.schema, self.manual),
+            "warnings": advice(said, seen),
             "rewrites": rewrites(line, network, machine, self._again),
             "unknown": list(network.unknown),
+            "vendor": list(network.vendors),
             "other_devices": [str(opts.option) for opts in network.others],
         }
+
+    def together(
+        self,
+        argv: Sequence[str],
+        other: Sequence[str],
+        config: Collection[str] = (),
+        *,
+        lenient: bool = False,
+        strict: bool = False,
+    ) -> list[dict[str, str]]:
+        """What to know of two lines of one host beyond what each says: see `together`."""
+        one, two = (self.network(words, config, lenient=lenient, strict=strict)[2] for words in (argv, other))
+        return together(one, two)
 
     @staticmethod
     def _cost(nic: Client) -> dict[str, Any] | None:

@@ -1,19 +1,20 @@
 """What a line's machine brings: its default NIC, whether it makes on-board NICs, its buses.
 
 Of the PCs, from hw/i386 of the tree (`default_nic`, `default_nic_model` in the machines' functions). Of other
-machines nothing is known here, and nothing is refused because of them.
+machines the board's own NIC at most (`boards`), and nothing is refused because of them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from qtrace.errors import RefusedLine
+from qtrace.explain.boards import board_nic
 from qtrace.explain.opts import parse_keyval
 from qtrace.explain.values import truth
 from qtrace.explain.words import Line, Option
@@ -68,6 +69,7 @@ class Machine:
     adds: bool = False  # whether options other than -device put devices on its PCI bus
     root: str = ""  # its first PCI bus, where that is known
     taken: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    transport: str = "pci"  # the bus of its virtio devices: pci or ccw
 
     def lacks(self, bus: str, devices: list[str]) -> bool:
         """Whether no device can sit on `bus`, unless one of `devices`, which are on the line, brings it."""
@@ -78,11 +80,46 @@ class Machine:
         return True
 
 
-def find_machine(line: Line, root: Path, *, lenient: bool = False) -> Machine:
-    """The machine that a line asks for, `pc` where it says nothing.
+def find_machine(
+    line: Line, root: Path, *, lenient: bool = False, ordinary: Callable[[str], str] = str
+) -> Machine:
+    """The machine that a line asks for, `pc` where it says nothing; `ordinary` puts a machine's name for a
+    vendor's.
 
     Raises RefusedLine for an unknown one, of which a lenient reader knows nothing.
     """
+    asked, said, settings = _asked(line)
+    name = ordinary(asked)
+    if line.target not in _PCS:
+        transport = "ccw" if line.target == "s390x" else "pci"
+        return _unknown(name, board_nic(root, line.target, name), transport)
+    name = name or "pc"
+    if name not in _machines(root):
+        if lenient or said is None:
+            return _unknown(name)
+        raise RefusedLine(
+            f"{said}: this QEMU has no machine {name!r}", hint="see: qemu-system-x86_64 -machine help"
+        )
+    if _XEN.match(name):
+        return _unknown(name)
+    usb = any(option.name in ("usb", "usbdevice") for option in line.options) or truth(
+        settings.get("usb", "")
+    )
+    more = ("usb-bus",) if usb else ()
+    bare = {
+        "none": (),
+        "x-remote": ("PCI",),
+        "microvm": ("ISA", "virtio-bus", *(("PCI",) if truth(settings.get("pcie", "")) else ()), *more),
+    }
+    if name in bare:
+        return Machine(name, True, False, "", ("System", *bare[name]))
+    if name == "isapc":
+        return Machine(name, True, True, _default_nic(root, "isapc", ()), ("System", "ISA", *more))
+    return _pc(name, line, root, settings, bool(usb))
+
+
+def _asked(line: Line) -> tuple[str, Option | None, dict[str, str]]:
+    """(the machine's name, the last option that says something of it, its settings)."""
     name, said = "", None
     settings: dict[str, str] = {}
     for option in line.options:
@@ -91,34 +128,19 @@ def find_machine(line: Line, root: Path, *, lenient: bool = False) -> Machine:
             said = option
             name = str(data.pop("type", name))
             settings |= data
-    usb = any(option.name in ("usb", "usbdevice") for option in line.options) or truth(
-        settings.get("usb", "")
-    )
-    if line.target not in _PCS:
-        return Machine(name, False, True, "", ())
-    name = name or "pc"
-    if name not in _machines(root):
-        if lenient or said is None:
-            return Machine(name, False, True, "", ())
-        raise RefusedLine(
-            f"{said}: this QEMU has no machine {name!r}", hint="see: qemu-system-x86_64 -machine help"
-        )
-    more = ("usb-bus",) if usb else ()
-    if _XEN.match(name):
-        return Machine(name, False, True, "", ())
-    if name in ("none", "x-remote"):
-        return Machine(name, True, False, "", ("System", *(("PCI",) if name == "x-remote" else ())))
-    if name == "microvm":
-        pcie = ("PCI",) if truth(settings.get("pcie", "")) else ()
-        return Machine(name, True, False, "", ("System", "ISA", "virtio-bus", *pcie, *more))
-    if name == "isapc":
-        return Machine(name, True, True, _default_nic(root, "isapc", ()), ("System", "ISA", *more))
+    return name, said, settings
+
+
+def _unknown(name: str, default_nic: str = "", transport: str = "pci") -> Machine:
+    """A machine of which nothing is known but, perhaps, its own NIC."""
+    return Machine(name, False, True, default_nic, (), transport=transport)
+
+
+def _pc(name: str, line: Line, root: Path, settings: Mapping[str, str], usb: bool) -> Machine:
+    """A PC with an i440fx or a q35."""
     family = "q35" if "q35" in name else "i440fx"
     version = tuple(map(int, re.findall(r"\d+", name.rpartition("-")[2]))) if "-" in name else ()
-    default = _default_nic(root, family, version)
-    taken = dict(_CHIPS[family])
-    if usb:
-        taken |= _USB[family]
+    taken = dict(_CHIPS[family]) | (_USB[family] if usb else {})
     if truth(settings.get("acpi", "")) is False or any(option.name == "no-acpi" for option in line.options):
         taken.pop(_POWER, None)
     if _has_vga(line, root):
@@ -126,7 +148,8 @@ def find_machine(line: Line, root: Path, *, lenient: bool = False) -> Machine:
         taken[free, 0] = "the VGA adapter"
     bus = "pcie.0" if family == "q35" else "pci.0"
     adds = any(_ADDING.match(str(option)) for option in line.options)
-    return Machine(name, True, True, default, ("System", "ISA", "PCI", *more), adds, bus, taken)
+    buses = ("System", "ISA", "PCI", *(("usb-bus",) if usb else ()))
+    return Machine(name, True, True, _default_nic(root, family, version), buses, adds, bus, taken)
 
 
 def _has_vga(line: Line, root: Path) -> bool:

@@ -34,6 +34,9 @@ _CHOICE = re.compile(r"ON_OFF_AUTO_(\w+)\Z")
 _MACRO = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 _KEPT = re.compile(r"user_creatable = false")
 _INFO = re.compile(r"^const PropertyInfo (qdev_prop_\w+) = \{(.*?)^\};", re.MULTILINE | re.DOTALL)
+_TWINS = ("-pci-transitional", "-pci-non-transitional")
+_CCW_FILE = "hw/s390x/virtio-ccw-net.c"
+_CCW = re.compile(r'^#define TYPE_VIRTIO_NET_CCW "([\w-]+)"', re.MULTILINE)
 _FIELD = re.compile(r'\.(name|type|description)\s*=\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
 
 
@@ -62,6 +65,8 @@ class Model:
     built: bool
     parents: tuple[str, ...] = ()
     pluggable: bool = True
+    file: str = ""  # that registers it
+    generic: bool = True  # no transitional or non-transitional twin of one (hw/virtio/virtio-pci.c)
 
 
 def _default(text: str, kind: str) -> str:
@@ -100,8 +105,18 @@ class Models:
                     parents.remove("virtio-pci")
                 known = tuple(dict.fromkeys(item for item in parents if item))
                 pluggable = not _KEPT.search(self._read(file))
-                found[name] = Model(name, nic, bus, abstract, built, known, pluggable)
-        return found
+                twin = name.endswith(_TWINS)
+                found[name] = Model(name, nic, bus, abstract, built, known, pluggable, file, not twin)
+        return found | self._of_channels(found.get("virtio-net-device"))
+
+    def _of_channels(self, inner: Model | None) -> dict[str, Model]:
+        """s390x's virtio NIC, whose file is not indexed: its text says its name."""
+        named = _CCW.search(self._read(_CCW_FILE))
+        if inner is None or named is None:
+            return {}
+        parents = ("virtio-net-device", "virtio-ccw-device", "ccw-device", "device")
+        model = Model(named[1], inner.nic, "virtual-css-bus", False, False, parents, True, _CCW_FILE)
+        return {model.type: model}
 
     @cached_property
     def aliases(self) -> dict[str, list[str]]:
@@ -119,12 +134,22 @@ class Models:
         """Whether a model that a PC does not have is a warning only: later releases match models to NICs."""
         return not self._index.function("pci_nic_init_nofail")
 
-    def resolve(self, name: str) -> str:
-        """The type that a driver's name stands for: itself, or an alias's on a PC."""
+    @cached_property
+    def refuses_rings(self) -> bool:
+        """Whether a transmit ring that is too large for the back end is refused: earlier releases make it
+        smaller.
+        """
+        text = self._read("hw/net/virtio-net.c")
+        return "tx_queue_size > virtio_net_max_tx_queue_size(n)" in text
+
+    def resolve(self, name: str, transport: str = "pci") -> str:
+        """The type that a driver's name stands for: itself, or an alias's on a machine whose virtio devices
+        sit on that transport.
+        """
         known = self.aliases.get(name, [])
         if name in self.by_type or not known:
             return name
-        return next((other for other in known if other.endswith("-pci")), known[0])
+        return next((other for other in known if other.endswith(f"-{transport}")), known[0])
 
     def properties(self, model: Model) -> dict[str, Property]:
         """A model's properties by name, its ancestors' among them."""
@@ -134,18 +159,23 @@ class Models:
 
     def _properties(self, model: Model) -> dict[str, Property]:
         tables = ["hw/core/qdev.c"]
-        files = list(model.nic.files)
+        virtio = any("virtio" in name for name in model.nic.types)
+        files = [file for file in model.nic.files if not virtio or self._is_of(model, file)]
         if model.bus == "PCI":
             tables.append("hw/pci/pci.c")
-        if any("virtio" in name for name in model.nic.types):
+        if virtio:
             tables.append("hw/virtio/virtio.c")
-            if model.bus == "PCI":
-                tables.append("hw/virtio/virtio-pci.c")
+        if virtio and model.bus == "PCI":
+            tables.append("hw/virtio/virtio-pci.c")
         if model.bus == "usb-bus":
             tables.append("hw/usb/bus.c")
+        if model.type.startswith("xen-"):
+            tables.append("hw/xen/xen-bus.c")
+        if model.file == _CCW_FILE:
+            files += ["hw/s390x/ccw-device.c", _CCW_FILE]
         found = {name: Property(name) for name in _OF_ANY}
         for file in (*tables, *files):
-            found |= self._table(file)
+            found |= self._table(file, model.generic)
         for file in (*tables[1:], *files):
             text = self._read(file)
             for name in (*_ADDED.findall(text), *_BOOTINDEX.findall(text)):
@@ -154,7 +184,13 @@ class Models:
                 found.setdefault(name, Property(name, file=file, line=line))
         return found
 
-    def _table(self, file: str) -> dict[str, Property]:
+    @staticmethod
+    def _is_of(model: Model, file: str) -> bool:
+        """Whether a file of a virtio NIC makes the model: the device inside, or its proxy on PCI."""
+        return model.bus == "PCI" or not file.endswith("-pci.c")
+
+    def _table(self, file: str, generic: bool) -> dict[str, Property]:
+        """`generic`: with the tables that only such a type gets."""
         rows: dict[tuple[str, str], dict[str, str]] = {}
         lines: dict[tuple[str, str], int] = {}
         for variable, row, struct, field, _, value, line in self._index.tables_in(file):
@@ -165,7 +201,7 @@ class Models:
             return self._macros(file)
         found = {}
         for key, entry in rows.items():
-            if "name" not in entry:
+            if "name" not in entry or (not generic and "generic" in key[0]):
                 continue
             kind, meaning = self._kinds.get(entry.get("info", ""), (entry.get("info", ""), ""))
             default = _default(entry.get("defval", ""), kind) if entry.get("set_default") else ""

@@ -16,9 +16,11 @@ from qtrace.explain.devices import GONE
 from qtrace.explain.filters import check_objects, make_filters
 from qtrace.explain.machine_type import Machine
 from qtrace.explain.macs import Macs
+from qtrace.explain.mending import changed
 from qtrace.explain.models import Models
 from qtrace.explain.nics import NicMaker
 from qtrace.explain.opts import Opts
+from qtrace.explain.releases import taken_by
 from qtrace.explain.schema import Schema
 from qtrace.explain.values import number, visit_data, visit_opts
 from qtrace.explain.words import Option
@@ -93,7 +95,8 @@ class _Builder:
         unknown = visit_data(str(opts.option), opts.data, "Netdev", self.schema, typed=opts.is_json)
         self.check_unknown(opts, unknown)
         if opts.data["type"] not in self.allowed:
-            raise RefusedLine(f"{opts.option}: there is no back end {opts.data['type']!r}")
+            kind = str(opts.data["type"])
+            raise RefusedLine(f"{opts.option}: there is no back end {kind!r}", hint=taken_by("netdev", kind))
 
     def visit(self, opts: Opts) -> str:
         """The type of back end, values checked; ipv6-net is taken apart first, as QEMU does."""
@@ -115,9 +118,19 @@ class _Builder:
             known = ", ".join(item.name for item in self.schema.options_of(kind))
             raise RefusedLine(
                 f"{opts.option}: {kind} has no option {names[0]!r}",
-                hint=GONE.get(names[0]) or (f"it has {known}" if known else "it has none"),
+                hint=self.gone(opts, names[0])
+                or taken_by(kind, names[0])
+                or (f"it has {known}" if known else "it has none"),
             )
         self.network.unknown += [f"{opts.option}: {name}" for name in names]
+
+    @staticmethod
+    def gone(opts: Opts, name: str) -> str:
+        """What to write in place of an option that is gone from every kind, empty for one that is not."""
+        if name not in GONE or opts.data is not None:
+            return ""
+        without = changed(opts.option, {}, (name,)).value
+        return f"{GONE[name]}; without it: -{opts.option.name} {without}"
 
     def make_netdev(self, opts: Opts, kind: str, form: str, peer: Client | None) -> Client:
         """`net_client_init1` for a back end."""

@@ -17,7 +17,9 @@ from qtrace.explain.machine_type import Machine
 from qtrace.explain.macs import Macs
 from qtrace.explain.models import Model, Models
 from qtrace.explain.opts import Opts
+from qtrace.explain.releases import taken_by
 from qtrace.explain.slots import Slots, is_pci, parse_address
+from qtrace.explain.values import number
 
 __all__ = ["NicMaker"]
 
@@ -25,6 +27,7 @@ __all__ = ["NicMaker"]
 _ALIAS = {"virtio": "virtio-net-pci"}
 _NE2000 = "ne2k_isa"
 _MOST_NE2000 = 6  # NE2000_NB_MAX
+_USUAL_RING = 256  # VIRTIO_NET_TX_QUEUE_DEFAULT_SIZE
 _HINT_TAKEN = "a netdev has one NIC; for more, put them on a hub with -netdev hubport"
 
 
@@ -72,44 +75,16 @@ class NicMaker:
 
     def onboard(self, request: Requested) -> None:
         """The machine makes what -nic or -net nic asked for (`pc_nic_init`, `pci_nic_init_nofail`)."""
-        if not self.machine.known:
-            model = _ALIAS.get(request.model or "", request.model) or "the machine's own"
+        if self.machine.known:
+            model = self.board_model(request)
+            if model is None or not self.has_room(request, model):
+                return
         else:
-            model = request.model or self.machine.default_nic
-            if model in ("help", "?"):
-                raise RefusedLine(f"{request.opts.option}: this asks QEMU for its help, and starts no guest")
-            model = _ALIAS.get(model, model)
-            known = self.models.by_type.get(model)
-            fits = known is not None and known.built and not known.abstract
-            fits = (
-                fits
-                and known is not None
-                and known.bus == "PCI"
-                and "netdev" in self.models.properties(known)
-            )
-            if model != _NE2000 and not fits:
-                if self.models.lists_late and not self.lenient:
-                    return  # only a warning of QEMU's
-                if not self.lenient:
-                    raise RefusedLine(
-                        f"{request.opts.option}: no PC has a NIC of the model {model!r}",
-                        hint="'-nic model=help' lists them; -device may know others",
-                    )
-            if known is not None and self.machine.lacks(known.bus, []):
-                if self.models.lists_late:
-                    return
-                raise RefusedLine(
-                    f"{request.opts.option}: the machine {self.machine.name} has no {known.bus} bus"
-                )
+            asked = request.model or self.machine.default_nic
+            model = self.board_name(asked) if asked else "the machine's own"
         known = self.models.by_type.get(model)
         if known is not None and self.global_of(known, "netdev") is not None:
             raise RefusedLine(f"{request.opts.option}: a -global names the back end of every {model} already")
-        if model == _NE2000 and self.machine.known:
-            made = sum(client.type == _NE2000 for client in self.network.nics)
-            if made >= _MOST_NE2000 and self.models.lists_late:
-                raise RefusedLine(f"{request.opts.option}: a PC has no more than {_MOST_NE2000} of {_NE2000}")
-            if made >= _MOST_NE2000:
-                return
         request.made = True
         nic = self.new_nic(model, None, request.form, request.opts, request.peer)
         if self.machine.root and model != _NE2000:
@@ -117,6 +92,46 @@ class NicMaker:
                 nic.bus, nic.address = self.machine.root, self.board_slot(request, nic)
         nic.mac = self.macs.settle(request.mac)
         self.settings(nic, self.models.by_type.get(model), besides=("mac",))  # which the machine sets
+
+    def board_name(self, model: str) -> str:
+        """The type that a name of -nic and -net nic stands for."""
+        if model == "virtio" and self.machine.transport == "ccw":
+            return "virtio-net-ccw"
+        return _ALIAS.get(model, model)
+
+    def board_model(self, request: Requested) -> str | None:
+        """The type that a known machine makes for a request; None where it makes none without a word."""
+        where = request.opts.option
+        asked = request.model or self.machine.default_nic
+        if asked in ("help", "?"):
+            raise RefusedLine(f"{where}: this asks QEMU for its help, and starts no guest")
+        model = self.board_name(asked)
+        known = self.models.by_type.get(model)
+        if model != _NE2000 and not self.lenient and not (known and self.on_board(known)):
+            if self.models.lists_late:
+                return None  # only a warning of QEMU's
+            raise RefusedLine(
+                f"{where}: no PC has a NIC of the model {model!r}",
+                hint="'-nic model=help' lists them; -device may know others",
+            )
+        if known is not None and self.machine.lacks(known.bus, []):
+            if self.models.lists_late:
+                return None
+            raise RefusedLine(f"{where}: the machine {self.machine.name} has no {known.bus} bus")
+        return model
+
+    def on_board(self, model: Model) -> bool:
+        """Whether a PC's -nic knows a model: a PCI device that has a netdev."""
+        makeable = model.built and not model.abstract and model.bus == "PCI"
+        return makeable and "netdev" in self.models.properties(model)
+
+    def has_room(self, request: Requested, model: str) -> bool:
+        """Whether the machine has a place for one more (`pc_init_ne2k_isa`)."""
+        if model != _NE2000 or sum(nic.type == _NE2000 for nic in self.network.nics) < _MOST_NE2000:
+            return True
+        if self.models.lists_late:
+            raise RefusedLine(f"{request.opts.option}: a PC has no more than {_MOST_NE2000} of {_NE2000}")
+        return False
 
     def board_slot(self, request: Requested, nic: Client) -> str:
         """Where the machine puts it: at addr= of -net nic, unless this release overlooks that."""
@@ -153,18 +168,18 @@ class NicMaker:
 
     def settings(self, nic: Client, model: Model | None, besides: Collection[str] = ()) -> None:
         """Give a NIC what -global says of its model, but for those properties."""
-        for number, item in reversed(list(enumerate(self.globals))):
+        for place, item in reversed(list(enumerate(self.globals))):
             if model is None or item.driver not in (model.type, *model.parents):
                 continue
-            self.used.add(number)
+            self.used.add(place)
             if item.property not in (*nic.values, *besides):
                 nic.values[item.property] = item.value
                 nic.settings[item.property] = str(item.option)
 
     def unused(self) -> None:
         """Say which -global of a NIC's model changes nothing."""
-        for number, item in enumerate(self.globals):
-            if number not in self.used and self.models.resolve(item.driver) in self.models.by_type:
+        for place, item in enumerate(self.globals):
+            if place not in self.used and self.models.resolve(item.driver) in self.models.by_type:
                 self.network.remarks.append(
                     f"{item.option}: no device of the line is a {item.driver!r}, so it changes nothing"
                 )
@@ -198,26 +213,84 @@ class NicMaker:
 
     def device(self, opts: Opts) -> None:
         """`qdev_device_add`, for what is a NIC."""
+        driver = self.driver(opts)
+        model = self.models.by_type.get(self.models.resolve(driver, self.machine.transport))
+        names = list(opts.data or {}) if opts.data is not None else [key for key, _ in opts.pairs]
+        if model is None and self.lenient and "netdev" in names:
+            self.unknown_nic(opts, driver)
+            return
+        if model is None or (not model.built and self.machine.known and not self.lenient):
+            self.no_nic(opts, driver, model, "netdev" in names)
+            return
+        self.check_place(opts, driver, model)
+        bus = ""
+        with self.tolerated():
+            bus = self.slots.bus(opts, model.bus)
+        properties = self.models.properties(model)
+        unknown = check_properties(opts, model, properties, self.lenient)
+        self.network.unknown += [f"{opts.option}: {name}" for name in unknown]
+        self.check_globals(model)
+        peer = self.peer_of(opts, model)
+        if "netdev" not in properties:
+            self.other(opts, driver)
+            return
+        self.check_ring(opts, model, peer)
+        nic = self.new_nic(model.type, opts.id, "-device", opts, peer)
+        if model.bus == "PCI":
+            with self.tolerated():
+                nic.bus, nic.address = bus, self.slots.nic(opts, model.type, bus)
+        self.settings(nic, model)
+        nic.mac = self.macs.settle(self.mac_of(opts, nic))
+
+    def check_ring(self, opts: Opts, model: Model, peer: Client | None) -> None:
+        """Raises RefusedLine for a transmit ring that the back end's kind has no room for, where this release
+        does not just make it smaller (virtio_net_device_realize).
+        """
+        ring = number(str(opts.get("tx_queue_size") or 0)) or 0
+        large = peer is not None and peer.type in ("vhost-user", "vhost-vdpa")
+        if ring > _USUAL_RING and not large and self.models.refuses_rings and not self.lenient:
+            raise RefusedLine(
+                f"{opts.option}: tx_queue_size={ring} is for vhost-user and vhost-vdpa, here {model.type} "
+                f"has {_USUAL_RING} at most",
+                hint="leave tx_queue_size= out",
+            )
+
+    @staticmethod
+    def mac_of(opts: Opts, nic: Client) -> str:
+        """The address that a -device or a -global of its model gives, empty where QEMU chooses one."""
+        mac = opts.get("mac") or (str(nic.values["mac"]) if "mac" in nic.settings else None)
+        return parse_mac(mac, strict=True) or "" if mac is not None else ""
+
+    @staticmethod
+    def driver(opts: Opts) -> str:
+        """The driver that a -device names."""
         driver = opts.get("driver")
         if driver is None:
             raise RefusedLine(f"{opts.option}: it does not say which device (driver)")
         if driver in ("help", "?"):
             raise RefusedLine(f"{opts.option}: this asks QEMU for its help, and starts no guest")
-        model = self.models.by_type.get(self.models.resolve(driver))
-        names = list(opts.data or {}) if opts.data is not None else [key for key, _ in opts.pairs]
-        if self.lenient and model is None and "netdev" in names:
-            self.unknown_nic(opts, driver)
-            return
-        if model is None or (not model.built and self.machine.known and not self.lenient):
-            if "netdev" in names and (self.machine.known or model is None):
-                raise RefusedLine(
-                    f"{opts.option}: a QEMU for this machine has no NIC {driver!r}",
-                    hint="see: qtrace map",
-                )
-            if model is not None and self.machine.known and not self.lenient:
-                raise RefusedLine(f"{opts.option}: a QEMU for PCs is built without {driver!r}")
-            self.other(opts, driver)
-            return
+        return driver
+
+    def no_nic(self, opts: Opts, driver: str, model: Model | None, wants_netdev: bool) -> None:
+        """A device that is none of this QEMU's NICs: refused where it must be one."""
+        if wants_netdev and (self.machine.known or model is None):
+            raise RefusedLine(
+                f"{opts.option}: a QEMU for this machine has no NIC {driver!r}", hint=self.meant(opts, driver)
+            )
+        if model is not None and self.machine.known and not self.lenient:
+            raise RefusedLine(f"{opts.option}: a QEMU for PCs is built without {driver!r}")
+        self.other(opts, driver)
+
+    def meant(self, opts: Opts, driver: str) -> str:
+        """What to write for a NIC's name that -device does not know."""
+        if driver not in _ALIAS:
+            return taken_by("device", driver) or "see: qtrace map"
+        known = self.board_name(driver)
+        value = (opts.option.value or "").replace(driver, known, 1)
+        return f"{driver!r} is a name of -nic and -net nic only; as a device it is -device {value}"
+
+    def check_place(self, opts: Opts, driver: str, model: Model) -> None:
+        """Raises RefusedLine where -device cannot make such a device, or not on this machine."""
         if model.abstract or not model.pluggable or (model.bus == "System" and self.machine.known):
             raise RefusedLine(f"{opts.option}: {driver!r} is no device that can be added")
         devices = [item.get("driver") or "" for item in self.network.others]
@@ -228,34 +301,21 @@ class NicMaker:
             )
         if opts.id and any(nic.name == opts.id for nic in self.network.nics if nic.form == "-device"):
             raise RefusedLine(f"{opts.option}: there are two devices with the id {opts.id!r}")
-        bus = ""
-        with self.tolerated():
-            bus = self.slots.bus(opts, model.bus)
-        properties = self.models.properties(model)
-        unknown = check_properties(opts, model, properties, self.lenient)
-        self.network.unknown += [f"{opts.option}: {name}" for name in unknown]
-        self.check_globals(model)
-        peer = None
+
+    def peer_of(self, opts: Opts, model: Model) -> Client | None:
+        """The back end that a -device or a -global of its model names."""
         everybodys = self.global_of(model, "netdev")
         if everybodys is not None and opts.get("netdev") is not None:
             raise RefusedLine(f"{opts.option}: a -global names the back end of every {model.type} already")
         netdev = opts.get("netdev") or everybodys
-        if netdev is not None:
-            peer = self.network.find(netdev)
-            if peer is None:
-                raise RefusedLine(
-                    f"{opts.option}: there is no netdev {netdev!r}", hint=f"add -netdev …,id={netdev}"
-                )
-        if "netdev" not in properties:
-            self.other(opts, driver)
-            return
-        nic = self.new_nic(model.type, opts.id, "-device", opts, peer)
-        if model.bus == "PCI":
-            with self.tolerated():
-                nic.bus, nic.address = bus, self.slots.nic(opts, model.type, bus)
-        self.settings(nic, model)
-        mac = opts.get("mac") or (str(nic.values["mac"]) if "mac" in nic.settings else None)
-        nic.mac = self.macs.settle(parse_mac(mac, strict=True) or "" if mac is not None else "")
+        if netdev is None:
+            return None
+        peer = self.network.find(netdev)
+        if peer is None:
+            raise RefusedLine(
+                f"{opts.option}: there is no netdev {netdev!r}", hint=f"add -netdev …,id={netdev}"
+            )
+        return peer
 
     def other(self, opts: Opts, driver: str) -> None:
         """A device that is no NIC: only its place counts here."""

@@ -31,6 +31,9 @@ class _Form:
     lost: list[str]
 
 
+_Maker = Callable[[Network, bool, bool], _Form | None]
+
+
 def rewrites(line: Line, network: Network, machine: Machine, read: Read) -> list[dict[str, Any]]:
     """The other forms, as {form, argv, exact, differs}. `read` makes a network of words."""
     if not network.clients or any(option.name == "readconfig" for option in line.options):
@@ -38,31 +41,35 @@ def rewrites(line: Line, network: Network, machine: Machine, read: Read) -> list
     onboard = machine.onboard and machine.known
     if any(request.model is None and not onboard for request in network.requested):
         onboard = False
-    found = []
     moved = _moved(line, network)
     if not machine.known:
         moved.append("of this machine nothing is known here, so not whether it is the same")
-    for make in (_modern, _nic, _net):
-        best: dict[str, Any] | None = None
-        for macs in (False, True):
-            form = make(network, onboard, macs)
-            if form is None:
-                break
-            argv = _line(line, network, form.words)
-            try:
-                differs = [*_differences(network, read(argv)), *moved]
-                if form.lost:  # said once
-                    differs = [*form.lost, *(words for words in differs if " on hub " not in words)]
-            except RefusedLine:
-                break
-            entry = {"form": form.name, "argv": argv, "exact": not differs, "differs": differs}
-            if best is None or not differs:
-                best = entry
-            if not differs:
-                break
-        if best is not None and best["argv"] != [line.program, *_all(line)]:
-            found.append(best)
-    return found
+    forms = (_best(make, line, network, onboard, moved, read) for make in (_modern, _nic, _net))
+    return [form for form in forms if form is not None and form["argv"] != [line.program, *_all(line)]]
+
+
+def _best(
+    make: _Maker, line: Line, network: Network, onboard: bool, moved: list[str], read: Read
+) -> dict[str, Any] | None:
+    """A form of the line as it comes nearest: with the addresses that QEMU gives left out, else said."""
+    best: dict[str, Any] | None = None
+    for macs in (False, True):
+        form = make(network, onboard, macs)
+        if form is None:
+            break
+        argv = _line(line, network, form.words)
+        try:
+            differs = [*_differences(network, read(argv)), *moved]
+        except RefusedLine:
+            break
+        if form.lost:  # said once
+            differs = [*form.lost, *(words for words in differs if " on hub " not in words)]
+        entry = {"form": form.name, "argv": argv, "exact": not differs, "differs": differs}
+        if best is None or not differs:
+            best = entry
+        if not differs:
+            break
+    return best
 
 
 def _moved(line: Line, network: Network) -> list[str]:
@@ -169,13 +176,20 @@ def _nic(network: Network, onboard: bool, macs: bool) -> _Form | None:
         words += ["-nic", _value(other.type, *said, *_pairs(other))]
         if nic.peer is not other:
             lost.append(f"no hub stands between {nic.name} and {other.name}")
+    words += _separate(network, names, macs, done)
+    return _Form("-nic", words, lost)
+
+
+def _separate(network: Network, names: dict[int, str], macs: bool, done: set[int]) -> list[str]:
+    """-netdev and -device for whatever is not among `done` (by id)."""
+    words: list[str] = []
     for client in network.netdevs:
         if id(client) not in done:
             words += ["-netdev", _value(client.type, ("id", names[id(client)]), *_pairs(client))]
     for nic in network.nics:
         if id(nic) not in done:
             words += _device(nic, names, macs)
-    return _Form("-nic", words, lost)
+    return words
 
 
 def _net(network: Network, onboard: bool, macs: bool) -> _Form | None:
@@ -187,25 +201,25 @@ def _net(network: Network, onboard: bool, macs: bool) -> _Form | None:
     if not all(_of_board(nic) for nic in network.nics):
         return None
     names = _ids(network)
-    words: list[str] = []
     if ready:
-        for port in network.hubs.get(0, []):
-            client = port.peer
-            if client is not None and client.kind == "nic":
-                words += ["-net", _value("nic", *_front(client, macs))]
-            elif client is not None:
-                named = [] if client.generated else [("id", client.name)]
-                words += ["-net", _value(client.type, *named, *_pairs(client))]
-        return _Form("-net", words, [])
-    if network.hubs:
+        members = [port.peer for port in network.hubs.get(0, []) if port.peer is not None]
+        return _Form("-net", [word for client in members for word in _on_hub(client, macs)], [])
+    if network.hubs or any(nic.peer is None for nic in network.nics):
         return None
+    words: list[str] = []
     for client in network.netdevs:
         words += ["-netdev", _value(client.type, ("id", names[id(client)]), *_pairs(client))]
     for nic in network.nics:
-        if nic.peer is None:
-            return None
         words += ["-net", _value("nic", ("netdev", names[id(nic.peer)]), *_front(nic, macs))]
     return _Form("-netdev and -net nic", words, [])
+
+
+def _on_hub(client: Client, macs: bool) -> list[str]:
+    """The -net of a member of the hub."""
+    if client.kind == "nic":
+        return ["-net", _value("nic", *_front(client, macs))]
+    named = [] if client.generated else [("id", client.name)]
+    return ["-net", _value(client.type, *named, *_pairs(client))]
 
 
 def _front(nic: Client, macs: bool) -> list[tuple[str, str]]:
@@ -281,6 +295,20 @@ def _differences(before: Network, after: Network) -> list[str]:
     ):
         if len(one) != len(two):
             words.append(f"{len(two)} instead of {len(one)} of kind {what}")
+    words += _nic_differences(before, after)
+    left = list(after.netdevs)
+    for netdev in before.netdevs:
+        same = next((item for item in left if _same_netdev(netdev, item)), None)
+        if same is None:
+            words.append(f"no {netdev.type} with the same options")
+        else:
+            left.remove(same)
+    words += _hub_differences(before, after)
+    return list(dict.fromkeys(words))
+
+
+def _nic_differences(before: Network, after: Network) -> list[str]:
+    words = []
     spare = list(after.nics)
     for nic in before.nics:
         found = next((other for other in spare if _alike(nic, other)), None)
@@ -290,25 +318,20 @@ def _differences(before: Network, after: Network) -> list[str]:
         spare.remove(found)
         if not nic.generated and nic.name != found.name:
             words.append(f"the NIC's id {nic.name!r} cannot be given")
-        if gone := sorted(
-            key for key in dict(_extra(nic)) if dict(_extra(found)).get(key) != dict(_extra(nic))[key]
-        ):
+        extra, its = dict(_extra(nic)), dict(_extra(found))
+        if gone := sorted(key for key in extra if its.get(key) != extra[key]):
             words.append(f"{nic.name}: {', '.join(gone)} cannot be given")
         if _order(before, nic) != _order(after, found):
             words.append(f"{nic.name} is not the guest's {_order(before, nic) + 1}. NIC")
-    left = list(after.netdevs)
-    for netdev in before.netdevs:
-        same = next((item for item in left if _same_netdev(netdev, item)), None)
-        if same is None:
-            words.append(f"no {netdev.type} with the same options")
-        else:
-            left.remove(same)
-    if {n: _members(p) for n, p in before.hubs.items()} != {n: _members(p) for n, p in after.hubs.items()}:
-        if not (before.hubs and not after.hubs):
-            words.append("the hubs differ")
-        elif not any(_what(nic.peer).startswith("hub") for nic in before.nics):
-            words.append("there is no hub")
-    return list(dict.fromkeys(words))
+    return words
+
+
+def _hub_differences(before: Network, after: Network) -> list[str]:
+    if {n: _members(p) for n, p in before.hubs.items()} == {n: _members(p) for n, p in after.hubs.items()}:
+        return []
+    if not (before.hubs and not after.hubs):
+        return ["the hubs differ"]
+    return [] if any(_what(nic.peer).startswith("hub") for nic in before.nics) else ["there is no hub"]
 
 
 def _order(network: Network, nic: Client) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from qtrace.errors import RefusedLine
 from qtrace.explain.opts import Opts
+from qtrace.explain.releases import taken_by
 from qtrace.explain.schema import Member, Schema
 
 __all__ = ["number", "size", "truth", "visit_data", "visit_opts"]
@@ -62,7 +63,10 @@ def visit_opts(opts: Opts, schema: Schema, allowed: dict[str, tuple[str, str]]) 
         raise RefusedLine(f"{opts.option}: it does not say which back end (type)")
     if kind not in allowed:
         names = ", ".join(sorted(allowed))
-        raise RefusedLine(f"{opts.option}: there is no back end {kind!r}", hint=f"there are {names}")
+        raise RefusedLine(
+            f"{opts.option}: there is no back end {kind!r}",
+            hint=taken_by("netdev", kind) or f"there are {names}",
+        )
     members = {item.name: item for item in schema.options_of(kind)}
     for name, item in members.items():
         given = [value for key, value in opts.pairs if key == name]
@@ -144,20 +148,26 @@ def _one(where: str, value: Any, item: Member, schema: Schema, typed: bool, full
         known = [member.name for member in entity.members]
         if value not in known:
             raise RefusedLine(f"{where}: {full} cannot be {value!r}", hint=f"it is one of {', '.join(known)}")
-    elif item.type == "str":
-        _expect(where, full, isinstance(value, str), "text", value)
+    else:
+        _scalar(where, value, item, typed, full)
+    return []
+
+
+def _scalar(where: str, value: Any, item: Member, typed: bool, full: str) -> None:
+    text = value if isinstance(value, str) else None
+    if item.type == "str":
+        _expect(where, full, text is not None, "text", value)
     elif item.type == "bool":
-        fits = isinstance(value, bool) if typed else isinstance(value, str) and truth(value) is not None
+        fits = isinstance(value, bool) if typed else text is not None and truth(text) is not None
         _expect(where, full, fits, "true or false" if typed else "on or off", value)
     elif _BITS.match(item.type):
         if typed:
             _expect(where, full, isinstance(value, int) and not isinstance(value, bool), "a number", value)
-        found = value if typed else number(value) if isinstance(value, str) else None
+        found = value if typed else number(text) if text is not None else None
         _check_number(where, item, found, value)
     elif item.type == "size":
-        fits = isinstance(value, int) if typed else isinstance(value, str) and size(value) is not None
+        fits = isinstance(value, int) if typed else text is not None and size(text) is not None
         _expect(where, full, fits, "a size", value)
-    return []
 
 
 def _expect(where: str, full: str, fits: bool, what: str, value: object) -> None:

@@ -19,13 +19,18 @@ def reader(index: Index) -> Reader:
     return Reader(index)
 
 
+@pytest.fixture(scope="session")
+def newer_reader(newer: Index) -> Reader:
+    """Of the next Debian's release."""
+    return Reader(newer)
+
+
 @pytest.fixture(scope="session", params=["installed", "newer"])
 def release(request: pytest.FixtureRequest, reader: Reader) -> Release:
     """The installed QEMU; and the next Debian's, of which a program of the same series is unpacked."""
     if request.param == "installed":
         return Release("installed", reader, INSTALLED)
-    newer = Reader(request.getfixturevalue("newer"))
-    return Release("newer", newer, request.getfixturevalue("newer_program"))
+    return Release("newer", request.getfixturevalue("newer_reader"), request.getfixturevalue("newer_program"))
 
 
 @pytest.fixture(scope="session")

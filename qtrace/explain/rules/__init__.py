@@ -1,0 +1,1 @@
+"""What to know of a network, one rule a file: see `qtrace.explain.rule`."""

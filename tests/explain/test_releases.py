@@ -1,0 +1,56 @@
+"""Facts of releases are held against two trees, and said where this release refuses what another takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from qtrace.errors import RefusedLine
+from qtrace.explain.explanation import Reader
+from qtrace.explain.releases import facts
+from qtrace.store.index import Index
+
+
+def number_of(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split(".")[:2])
+
+
+def has(reader: Reader, of: str, option: str) -> bool:
+    """Whether a release takes it, by its own tree."""
+    if of == "option":
+        return option in reader.manual.options
+    if of == "device":
+        return option in reader.models.by_type
+    if of == "netdev":
+        return option in reader.schema.netdevs()
+    return option in {item.name for item in reader.schema.options_of(of)}
+
+
+@pytest.mark.parametrize("row", facts(), ids=[f"{row['of']} {row['option']}" for row in facts()])
+def test_a_fact_is_so_in_both_trees(row: dict[str, str], index: Index, newer: Index) -> None:
+    for reader in (Reader(index), Reader(newer)):
+        release = number_of(reader.index.meta["qemu"])
+        since, until = number_of(row.get("since", "0.1")), number_of(row.get("until", "999.0"))
+        assert has(reader, row["of"], row["option"]) == (since <= release <= until)
+
+
+def test_the_schemas_own_word_is_the_facts(newer: Index) -> None:
+    said = {item.name: item.since for item in Reader(newer).schema.options_of("stream")}
+    assert said["reconnect-ms"] == next(row["since"] for row in facts() if row["option"] == "reconnect-ms")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "-netdev stream,id=s,addr.type=unix,addr.path=p,reconnect=5",
+            "releases from 8.0 to 10.1 take reconnect",
+        ),
+        ("-netdev stream,id=s,addr.type=unix,addr.path=p,reconnect-ms=500", "releases from 9.2 on"),
+        ("-netdev passt,id=p", "stream to the socket of a passt"),
+        ("-netdev user,id=u -device igb,netdev=u", "releases from 8.0 on take igb"),
+    ],
+)
+def test_a_refusal_names_the_release_that_takes_it(reader: Reader, line: str, words: str) -> None:
+    with pytest.raises(RefusedLine) as refusal:
+        reader.explain(["qemu-system-x86_64", *line.split()])
+    assert words in refusal.value.hint
