@@ -1,4 +1,4 @@
-"""The rules of explain in docs/explain.md, as `qtrace explain --rules` lists them, without the lines of a tree."""
+"""The rules of explain in docs/explain.md, as `qtrace explain --rules` lists them, with files alone."""
 
 from __future__ import annotations
 
