@@ -11,6 +11,7 @@ from qtrace.explain.words import Line, Option
 
 __all__ = ["changed", "mended"]
 
+_TYPED = ("netdev", "device", "object")  # options that may be written in JSON
 _COMMA = re.compile(r"(?<!,),(?!,)")  # a comma inside a value is written twice
 
 
@@ -18,7 +19,7 @@ def changed(option: Option, values: Mapping[str, object], without: tuple[str, ..
     """`option` with these values, and without those names."""
     text = option.value or ""
     gone = {*values, *without}
-    if text.startswith("{"):
+    if text.startswith("{") and option.name in _TYPED:
         data = {key: value for key, value in json.loads(text).items() if key not in gone}
         return Change(option, json.dumps({**data, **values}, separators=(",", ":")))
     kept = [piece for piece in _COMMA.split(text) if piece.partition("=")[0] not in gone]

@@ -113,11 +113,11 @@ class Seen:
 
     def objects(self) -> list[Opts]:
         """The line's -object, taken apart."""
-        return [_taken(option, "qom-type") for option in self.options("object")]
+        return [_object(option) for option in self.options("object")]
 
     def chardevs(self) -> list[Opts]:
         """The line's -chardev, taken apart."""
-        return [_taken(option, "backend") for option in self.options("chardev")]
+        return [parse_opts(option, "backend") for option in self.options("chardev")]
 
     @staticmethod
     def on(client: Client, name: str) -> bool | None:
@@ -170,9 +170,9 @@ def rules() -> list[Rule]:
     return sorted(found, key=lambda rule: rule.name)
 
 
-def _taken(option: Option, implied: str) -> Opts:
+def _object(option: Option) -> Opts:
     if not (option.value or "").startswith("{"):
-        return parse_opts(option, implied)
+        return parse_opts(option, "qom-type")
     data = parse_json(option)
     name = data.get("id")
     return Opts(option, name if isinstance(name, str) else None, data=data, is_json=True)

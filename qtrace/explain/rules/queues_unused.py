@@ -18,5 +18,5 @@ def look(seen: Seen) -> Iterator[Finding]:
                 nic.name,
                 f"{other.name} has {other.queues} pairs of queues, and without mq=on the guest uses one "
                 "of them",
-                Mend((changed(nic.option, {"mq": "on"}),)) if nic.option and nic.form == "-device" else None,
+                Mend((changed(nic.option, {"mq": True}),)) if nic.option and nic.form == "-device" else None,
             )

@@ -51,9 +51,7 @@ def _shared(item: Opts) -> bool:
 
 def _mend(seen: Seen, private: list[Opts], names: set[str | None]) -> Mend | None:
     if private:
-        return Mend(
-            tuple(changed(item.option, {"share": True if item.is_json else "on"}) for item in private)
-        )
+        return Mend(tuple(changed(item.option, {"share": True}) for item in private))
     if "mem" in names or seen.options("mem-path", "numa"):
         return None
     said = [match for option in seen.options("m") if (match := _UNIT.match(option.value or ""))]
