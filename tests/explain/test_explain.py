@@ -230,8 +230,9 @@ _SAID = (
     "-object -global filter-dump filter-mirror,id=f,netdev=a qom-type e1000.mac=x addr=3 bus=pci.0 -- && ; > "
     "stream virtio-net-pci hostfwd=tcp::1-:2 [ x.0=1 x.1.y=2 netdev.a.restrict=on $HOME\n "
     "-id 100 -M pc+pve0 -machine type=q35+pve0 3<>/dev/tap2 host_tunnel=off vhost=on vhost-user chardev=c "
-    "-chardev socket,id=c,path=s -add-fd set=0,fd=3 /dev/fdset/0 sndbuf=9 -sandbox on,spawn=deny udp=1.2.3.4:5 "
-    "mq=on memory-backend-file,id=m,size=1M -m 1G mem-path failover=on failover_pair_id=n vectors=0 { {,type=user"
+    "-chardev socket,id=c,path=s -add-fd set=0,fd=3 /dev/fdset/0 sndbuf=9 -sandbox on,spawn=deny "
+    "udp=1.2.3.4:5 mq=on memory-backend-file,id=m,size=1M -m 1G mem-path failover=on failover_pair_id=n "
+    "vectors=0 { {,type=user"
 )
 WORDS = st.sampled_from(_SAID.split(" "))
 LINES = st.sampled_from([case.line for case in CORPUS])
