@@ -10,7 +10,7 @@ from qtrace.explain.clients import Client
 from qtrace.explain.mending import changed
 from qtrace.explain.rule import Finding, Mend, Seen, Severity, Tree
 
-SEVERITY: Severity = "wrong"
+SEVERITY: Severity = "note"
 WORD = Tree("net/slirp.c", "net_slirp_init(")
 
 
@@ -26,11 +26,15 @@ def look(seen: Seen) -> Iterator[Finding]:
                 continue
             yield Finding(
                 client.name,
-                f"hostfwd={rule}: {guest} lies outside net={IPv4Address(network)}/{bin(mask).count('1')}, "
-                "so the "
-                "guest is not found: leave the address out, or give net= where the guest is",
+                f"hostfwd={rule}: {guest} lies outside net={_network(network, mask)}: a guest that takes its "
+                "address by DHCP is not found there, and one that has it set needs a route back; leave the "
+                "address out, or give net= where the guest is",
                 _mend(client, address),
             )
+
+
+def _network(network: int, mask: int) -> str:
+    return f"{IPv4Address(network)}/{bin(mask).count('1')}"
 
 
 def _mend(client: Client, address: int) -> Mend | None:

@@ -17,13 +17,14 @@ def look(seen: Seen) -> Iterator[Finding]:
         if given is None:
             continue
         pairs = nic.queues if seen.on(nic, "mq") else 1
-        need = 2 * pairs + 2
-        if given >= need:
+        if given > 2 * pairs:  # one for each queue and one for the configuration; the control queue has none
             continue
-        none = "the guest has no MSI-X: every interrupt goes by the pin, which is dear"
+        how = (
+            "queues share interrupts" if given else "the guest has no MSI-X, every interrupt goes by the pin"
+        )
         yield Finding(
             nic.name,
-            f"vectors={given}: {none if not given else 'queues share interrupts'}; "
-            f"2 x {pairs} {'pair' if pairs == 1 else 'pairs'} + 2 is {need}, QEMU's choice without vectors=",
+            f"vectors={given}: {how}; 2 x {pairs} pair{'s' * (pairs > 1)} + 2 is {2 * pairs + 2}, "
+            "QEMU's choice without vectors=",
             Mend((changed(nic.option, {}, ("vectors",)),)) if nic.option and nic.form == "-device" else None,
         )
