@@ -90,7 +90,7 @@ class Graph(NamedTuple):
     uses: list[Use]
 
 
-def resolve(facts: Iterable[Facts]) -> Graph:
+def resolve(facts: Iterable[Facts]) -> Graph:  # branches: one for each kind of fact
     """Join calls to targets. Deterministic: the same facts give the same graph."""
     functions: dict[str, Function] = {}
     external: dict[str, str] = {}
