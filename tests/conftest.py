@@ -36,6 +36,7 @@ settings.load_profile("laws")
 _OF_A_GUEST = {"root", "bcc", "tun"}
 _LONG = {"newer", "newer_program", "side_cache"}  # fixtures that fetch a release, or index a tree
 NEXT = "trixie"  # the next Debian, whose QEMU is read
+NEWEST = "sid"  # the one after, of which the newest that can be had is
 _BUILT = "bookworm-backports"  # the same series, as a program that runs here
 _PARTS = ("x86", "common", "gui", "modules-opengl", "modules-spice")
 
@@ -124,15 +125,25 @@ def index(request: pytest.FixtureRequest) -> Index:
     return ensure_index()[0]
 
 
+def _index_of(suite: str, folder: Path) -> Index:
+    with _side_cache(folder):
+        try:
+            tree = release_tree(suite)
+        except MissingPrerequisite as exc:
+            skip_or_fail(f"the source of QEMU in Debian {suite} is not to be had: {exc}")
+        return ensure_index(source=tree)[0]
+
+
 @pytest.fixture(scope="session")
 def newer(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """The index of the next Debian's QEMU, fetched by the project; not left in the user's cache."""
-    with _side_cache(tmp_path_factory.mktemp("newer")):
-        try:
-            tree = release_tree(NEXT)
-        except MissingPrerequisite as exc:
-            skip_or_fail(f"the source of QEMU in Debian {NEXT} is not to be had: {exc}")
-        return ensure_index(source=tree)[0]
+    return _index_of(NEXT, tmp_path_factory.mktemp("newer"))
+
+
+@pytest.fixture(scope="session")
+def newest(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """The index of the newest QEMU whose source can be had."""
+    return _index_of(NEWEST, tmp_path_factory.mktemp("newest"))
 
 
 @pytest.fixture(scope="session")

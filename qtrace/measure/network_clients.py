@@ -60,10 +60,10 @@ def _head(target: Target, program: Path) -> int:
 def _layout(index: Index) -> dict[str, int]:
     found = {}
     for name in CLIENTS:
-        with contextlib.suppress(StoreError, KeyError):
+        with contextlib.suppress(StoreError):
             if name.startswith("sizeof("):
                 found[name] = index.struct(name[7:-1])[1]
             else:
                 struct, _, field = name.partition(".")
-                found[name] = index.struct(struct)[0][field][0]
+                found[name] = index.offset_of(struct, field)
     return found

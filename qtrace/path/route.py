@@ -136,6 +136,23 @@ class Router:
             edge = before[1] if before else None
             if before and edge and self.bindings.decides(edge, before[0][1]):
                 edge = replace(edge, confidence=EXACT)  # of all that callers give, this way gives one
+            elif edge:
+                edge = self._nearest(edge)
             trail.append(Hop(edge, self.function(here[0]), here[1]))
             here = before[0] if before else None
         return trail[::-1]
+
+    def _nearest(self, edge: Edge) -> Edge:
+        """Of the places that put the same function into what is called, one in these files: a field that
+        several back ends set (`SocketReadState.finalize`) was set by this one."""
+        if edge.kind == "direct" or edge.evidence[0][0] in self.files:
+            return edge
+        same = (edge.callee, edge.file, edge.line, edge.field)
+        others = [
+            other
+            for other in self.out(edge.caller)
+            if (other.callee, other.file, other.line, other.field) == same
+            and other.evidence
+            and other.evidence[0][0] in self.files
+        ]
+        return others[0] if others else edge

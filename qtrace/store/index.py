@@ -190,6 +190,17 @@ class Index:
         """Field -> its offset in bytes; nothing for an unknown struct."""
         return dict(self._db.execute('SELECT field, "offset" FROM structs WHERE name = ?', (struct,)))
 
+    def offset_of(self, struct: str, field: str) -> int:
+        """A field's offset in bytes, also where the struct begins with the one that has it (a base class).
+
+        Raises StoreError where neither has it.
+        """
+        fields, _ = self.struct(struct)
+        if field in fields:
+            return fields[field][0]
+        base = next((kind for offset, _, kind in fields.values() if offset == 0 and kind != struct), "")
+        return self.offset_of(base, field)
+
     def enum(self, name: str) -> dict[str, int]:
         """Constant -> value."""
         return dict(self._db.execute("SELECT constant, value FROM enums WHERE name = ?", (name,)))

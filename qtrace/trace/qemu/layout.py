@@ -37,7 +37,7 @@ CLIENTS = (
     *("VirtIONet.net_conf", "virtio_net_conf.mtu"),
     *("VirtIONetQueue.rx_vq", "VirtIONetQueue.tx_vq"),
     *("TAPState.fd", "TAPState.vhost_net", "NetL2TPV3State.fd", "NetSocketState.fd", "NetDgramState.fd"),
-    *("NetStreamState.ioc", "QIOChannelSocket.fd"),
+    *("NetStreamState.ioc", "NetPasstState.ioc", "QIOChannelSocket.fd"),
     *("SlirpState.slirp", "VDEState.vde", "NetHubPort.hub", "NetHub.id"),
     # Why a frame stopped (qtrace.trace.qemu.receiver).
     *("NetClientState.filters", "NetFilterState.next", "NetFilterState.on", "NetFilterState.direction"),

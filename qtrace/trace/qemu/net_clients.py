@@ -25,7 +25,7 @@ _DESCRIPTORS = {
     "dgram": "NetDgramState.fd",
 }
 # Driver -> the pointer to its channel, which has the descriptor (include/io/channel-socket.h).
-_CHANNELS = {"stream": "NetStreamState.ioc"}
+_CHANNELS = {"stream": "NetStreamState.ioc", "passt": "NetPasstState.ioc"}
 _CHANNEL = "QIOChannelSocket.fd"
 # Driver -> the pointer to a library's object that the library is called with.
 _LIBRARIES = {"user": "SlirpState.slirp", "vde": "VDEState.vde"}
