@@ -127,6 +127,12 @@ def test_a_name_stands_in_one_room() -> None:
     assert not twice
 
 
+def test_a_test_module_has_a_name_of_its_own() -> None:
+    """pytest imports each by its name alone."""
+    names = [path.name for path in ROOT.glob("tests/**/test_*.py")]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def test_files_stay_under_500_lines() -> None:
     rooms = ("qtrace", "probes", "analyses", "tests")  # and not build/, where `make accuracy` makes a QEMU
     sources = [path for room in rooms for end in ("py", "c") for path in ROOT.glob(f"{room}/**/*.{end}")]

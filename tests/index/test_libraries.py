@@ -22,7 +22,8 @@ from qtrace.path.library_side import Beyond
 from qtrace.path.show import about
 from qtrace.path.walk import walk
 from qtrace.progress import SILENT
-from qtrace.report.formats.walk_html import walk_page
+from qtrace.report.formats.walk_html import write
+from qtrace.report.walked import Walked as Shown
 from qtrace.store.index import Index, find_index, mark_current
 
 NICS = ("e1000", "rtl8139", "virtio-net-pci")
@@ -189,7 +190,7 @@ def test_show_has_both_sides(wide: Index) -> None:
 
 def test_the_page_reads_the_library_s_own_tree(wide: Index) -> None:
     path = walk(wide, "e1000", "user", direction=Direction.TX)
-    shown = html.unescape(re.sub(r"<[^>]+>", "", walk_page("", "", path.steps, wide)))
+    shown = html.unescape(re.sub(r"<[^>]+>", "", write(Shown("", "", path.steps, {}, wide))))
     seen = 0
     for step in path.steps:
         if wide.library_of(step.file):
