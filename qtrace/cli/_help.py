@@ -22,6 +22,8 @@ class Verb(click.Command):
 
     def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # As the group has them: click keeps a verb's help option of the first time that the verb is called.
+        self.context_settings = {"help_option_names": ["-h", "--help"], **self.context_settings}
         self.examples = tuple(examples)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from qtrace.cli.probes import command
+from qtrace.cli.main import command
 from qtrace.measure.instrument_registry import instruments
 from qtrace.probes import families
 
@@ -27,7 +27,7 @@ def test_each_is_found_with_its_programs() -> None:
 
 
 def test_the_probes_verb_lists_them_among_the_families() -> None:
-    said = CliRunner().invoke(command, ["--format", "json"], catch_exceptions=False)
+    said = CliRunner().invoke(command, ["probes", "--format", "json"], catch_exceptions=False)
     listed = [row["name"] for row in json.loads(said.stdout)]
     assert listed == sorted({*instruments(), *(family.name for family in families() if family.points)})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from click.testing import CliRunner, Result
 from program import Program
 
 import qtrace.proc
+from qtrace.cli.main import command
 from qtrace.errors import TargetError
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import Network, open_network
@@ -32,9 +32,8 @@ pytestmark = pytest.mark.needs("qemu-system-x86_64")
 PAUSED = ("-S", "-display", "none", "-nodefaults", "-monitor", "none", "-nic", "user,model=e1000")
 
 
-def run(verb: str, *words: str) -> Result:
-    command = importlib.import_module(f"qtrace.cli.{verb}").command
-    return CliRunner().invoke(command, list(words), catch_exceptions=False)
+def run(*words: str) -> Result:
+    return CliRunner().invoke(command, words, catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
