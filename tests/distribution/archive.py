@@ -91,16 +91,16 @@ def run(*argv: str, cwd: Path | None = None) -> str:
 
 
 @contextlib.contextmanager
-def serve_archive(folder: Path) -> Iterator[ArchiveOfOurs]:
-    """An empty archive in `folder`, served until the block ends."""
-    root = folder / "debian"
+def serve_archive(folder: Path, name: str = "debian") -> Iterator[ArchiveOfOurs]:
+    """An empty archive in `folder`, served under `name` until the block ends."""
+    root = folder / name
     root.mkdir()
     handler = functools.partial(_Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield ArchiveOfOurs(root, f"http://127.0.0.1:{server.server_address[1]}/debian")
+            yield ArchiveOfOurs(root, f"http://127.0.0.1:{server.server_address[1]}/{name}")
         finally:
             server.shutdown()
             thread.join()
