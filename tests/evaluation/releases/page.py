@@ -2,7 +2,8 @@
 
 Each release's root is made in the cache and left as it was; a fresh clone of this repository's HEAD is tried
 in it, step by step. A column that is not tried anew stays as it stands in the page. With --check nothing is
-written. Exit status 1 if a step failed and nothing stood in for it.
+written, with --whole `make report` and `make test` are tried too (two hours a release); without it, what they
+said last stays. Exit status 1 if a step failed and nothing stood in for it.
 """
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ _DATA = re.compile(r"<!-- data (.*) -->")
 @dataclass(frozen=True, slots=True)
 class Step:
     """What is done: `argv` in the clone, or a step of inside.py; after `seconds` it is given up. One that is
-    `instead` is taken only where the step before it failed."""
+    `instead` is taken only where the step before it failed, one that is `whole` only with --whole."""
 
     name: str
     argv: tuple[str, ...] = ()
     inside: str = ""
     instead: bool = False
+    whole: bool = False
     seconds: float = 900
 
 
@@ -64,6 +66,8 @@ STEPS = (
     Step("`qtrace lab up` of five modes", inside="labs", seconds=1200),
     Step("`qtrace record`, exact counts", inside="record", seconds=1800),
     Step("`qtrace symbols`", inside="symbols"),
+    Step("`make report`", ("make", "report"), seconds=5400, whole=True),
+    Step("`make test`", ("make", "test"), seconds=10800, whole=True),
 )
 
 
@@ -87,7 +91,7 @@ def try_release(suite: str) -> dict[str, Outcome]:
             raise QtraceError(f"the clone in {suite} failed: {output}")
         outcome = Outcome(True, 0, "")
         for step in STEPS:
-            if step.instead and outcome.ok:
+            if (step.instead and outcome.ok) or (step.whole and "--whole" not in sys.argv):
                 continue
             found[step.name] = outcome = _take(root, step)
             print(f"{suite}: {step.name}: {'ok' if outcome.ok else 'FAILED'}", file=sys.stderr)
@@ -162,9 +166,10 @@ def main() -> int:
     commit = subprocess.run(
         ["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True
     )
-    for suite in [word for word in sys.argv[1:] if word != "--check"] or SUITES:
+    for suite in [word for word in sys.argv[1:] if not word.startswith("--")] or SUITES:
         try:
-            columns[suite] = try_release(suite)
+            old = {step.name: columns.get(suite, {}).get(step.name) for step in STEPS if step.whole}
+            columns[suite] = {name: one for name, one in old.items() if one} | try_release(suite)
         except QtraceError as exc:
             print(f"{suite}: {exc} {exc.hint}", file=sys.stderr)
             return 1
