@@ -33,7 +33,7 @@ def said(*words: str) -> str:
     """What `qtrace WORDS` prints. Raises SystemExit with what it said where it fails."""
     done = subprocess.run([*QTRACE, *words], capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f"qtrace {' '.join(words)}: {done.stderr.strip()[-400:]}")
+        sys.exit(done.stderr.strip())
     return done.stdout
 
 
@@ -96,7 +96,7 @@ def _counted(network: Network, direction: Direction) -> str:
             if "counting in process" in line:
                 break
         else:
-            sys.exit(f"qtrace record: {told[-400:]}")
+            sys.exit(told.strip())
         sent = (frames_to_host if direction is Direction.TX else frames_to_guest)(network, FRAMES)
         assert sent == FRAMES, sent
         network.settle()

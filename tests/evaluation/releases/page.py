@@ -111,7 +111,9 @@ def _take(root: ReleaseRoot, step: Step) -> Outcome:
     if status == 124:
         said = f"not ended after {step.seconds:.0f} s: {said}"
     elif status != 0:
-        said = " / ".join(lines[-4:])[-500:]
+        # qtrace's own message, if there is one, without what it said on the way.
+        last = max((n for n, line in enumerate(lines) if "qtrace: " in line), default=max(len(lines) - 4, 0))
+        said = " / ".join(line.strip() for line in lines[last:])[-700:]
     return Outcome(status == 0, seconds, said)
 
 
