@@ -23,7 +23,7 @@ from qtrace.distribution.apt_sources import Archive, archives
 from qtrace.distribution.debian import Debian
 from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
-from qtrace.lab.host.owned import own
+from qtrace.lab.host.owned import own, remove_leftovers
 from qtrace.progress import SILENT, Progress
 
 __all__ = ["ReleaseRoot", "build_root", "open_root"]
@@ -87,6 +87,7 @@ def open_root(suite: str, folders: Sequence[Path] = (), progress: Progress = SIL
     configured with; its layer is gone when the block ends, or at the next start if we are killed."""
     if os.geteuid() != 0:
         raise MissingPrerequisite("a release's root needs root", hint="run it with sudo")
+    remove_leftovers()
     pristine = build_root(suite, progress)
     work = cache_dir("roots", "work") / f"qtrace-{suite}-{os.getpid()}"
     with own("dir", str(work)):
