@@ -55,13 +55,13 @@ def merge(parts: Sequence[Data]) -> Data:
         )
     if len({part.baseline for part in parts}) != 1:
         raise StoreError("runs with different baselines cannot be compared")
-    names = parts[0].tables.keys()
+    names = list(dict.fromkeys(name for part in parts for name in part.tables))
     # A repetition of one run is not the same numbered one of another: keep them apart.
     shift = 0
     frames: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
     for part in parts:
         highest = 0
-        for name in names:
+        for name in part.tables:
             frame = part.tables[name].copy()
             highest = max([highest, *(int(rep) for rep in frame["rep"])])
             frame["rep"] = frame["rep"] + shift

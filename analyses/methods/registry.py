@@ -5,32 +5,54 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 import qtrace.analyses
 from qtrace.analyses.methods.data import Data
+from qtrace.errors import StoreError
 
 __all__ = ["Analysis", "analyses"]
+
+_KINDS = {int: "whole numbers", str: "text"}
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """One question that a run can be asked. `columns` are what the answer always has, also when empty."""
+    """One question that a run can be asked. `columns` are what the answer always has, also when empty.
+
+    `needs` are tables that not every run has, an instrument's: name -> column -> `str` or `int`.
+    """
 
     name: str
     question: str
     columns: tuple[str, ...]
     _analyse: Callable[[Data], pd.DataFrame]
+    needs: Mapping[str, Mapping[str, type]] = field(default_factory=dict)
 
     def __call__(self, data: Data) -> pd.DataFrame:
-        """The answer: one row a case, `columns` in order."""
+        """The answer: one row a case, `columns` in order; none where a table that it needs has no rows.
+
+        Raises StoreError where such a table has other columns.
+        """
+        if any(table not in data.tables or data.tables[table].empty for table in self.needs):
+            return pd.DataFrame(columns=list(self.columns))
+        for table, columns in self.needs.items():
+            _check(table, data.tables[table], columns)
         frame = self._analyse(data)
         if frame.empty and not len(frame.columns):
             return pd.DataFrame(columns=list(self.columns))
         return frame[list(self.columns)].reset_index(drop=True)
+
+
+def _check(table: str, frame: pd.DataFrame, columns: Mapping[str, type]) -> None:
+    for name, kind in columns.items():
+        held = frame.get(name)
+        whole = held is not None and pd.api.types.is_integer_dtype(held)
+        if held is None or whole != (kind is int):
+            raise StoreError(f"the run's table {table!r} has no column {name!r} of {_KINDS[kind]}")
 
 
 @functools.cache
@@ -40,5 +62,6 @@ def analyses() -> dict[str, Analysis]:
     for info in sorted(pkgutil.iter_modules(qtrace.analyses.__path__), key=lambda info: info.name):
         module = importlib.import_module(f"qtrace.analyses.{info.name}")
         if question := getattr(module, "QUESTION", None):
-            found[info.name] = Analysis(info.name, question, tuple(module.COLUMNS), module.analyse)
+            needs = getattr(module, "NEEDS", {})
+            found[info.name] = Analysis(info.name, question, tuple(module.COLUMNS), module.analyse, needs)
     return found

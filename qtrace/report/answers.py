@@ -11,7 +11,6 @@ from qtrace.analyses.methods.registry import analyses
 from qtrace.errors import StoreError
 from qtrace.model import Path, path_from_json
 from qtrace.store.run import RunReader
-from qtrace.store.run_schema import SCHEMAS
 
 __all__ = ["Answers", "Row"]
 
@@ -28,7 +27,7 @@ class Answers:
         base = self.plan.get("baseline")
         base = base if isinstance(base, dict) else {}
         self.baseline = (str(base.get("netdev", "tap")), str(base.get("datapath", "qemu")))
-        tables = {name: run.table(name).to_pandas() for name in SCHEMAS}
+        tables = {name: run.table(name).to_pandas() for name in run.tables()}
         self.data = Data(tables, run.meta["venue"], self.baseline)
         try:
             self.paths: tuple[Path, ...] = tuple(path_from_json(item) for item in run.meta["paths"])

@@ -151,6 +151,11 @@ class RunReader:
                 raise StoreError(f"{file}: {key!r} is missing or not a {kind.__name__}")
         return cls(path, meta)
 
+    def tables(self) -> list[str]:
+        """The format's tables, and those besides that only the run's writer knew."""
+        folders = (path.name for path in self.path.glob("data/*") if path.is_dir())
+        return sorted({*SCHEMAS, *(name for name in folders if _SAFE.fullmatch(name))})
+
     def table(self, name: str) -> pa.Table:
         """All measurements' rows of one table, with the key columns; empty if there are none.
 
