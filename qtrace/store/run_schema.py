@@ -14,7 +14,6 @@ __all__ = [
     "FORMAT",
     "KEY",
     "META",
-    "METRICS",
     "OLDEST",
     "RENAMED",
     "SCHEMAS",
@@ -349,16 +348,6 @@ META = (
     ("plan", "dict", "the plan as data"),
     ("paths", "list", "the walked paths, each `Path.to_json()`"),
     ("clock", "dict", "with sampled frames: `monotonic_ns` and `unix_ns` of one moment"),
-)
-
-# What `results` has of a measurement that went well: workload, metric, unit, meaning.
-METRICS = (
-    ("tcp", "throughput", "bit/s", "application payload at its receiver"),
-    ("tcp", "bytes", "byte", "application payload received"),
-    ("tcp", "retransmits", "segment", "segments that the sender's kernel sent again"),
-    ("rr", "rtt_mean", "us", "mean of the round trips"),
-    ("rr", "rtt_p50, rtt_p90, rtt_p99", "us", "quantiles of the round trips"),
-    ("rr", "transactions", "round trip", "round trips made"),
 )
 
 # Format -> table -> name of a column -> its name in the next format.

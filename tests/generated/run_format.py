@@ -1,18 +1,19 @@
-"""docs/run-format.md: the run format as `qtrace/store/run_schema.py` and the instruments describe it."""
+"""docs/run-format.md: the run format as the schema, the instruments and the workloads describe it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from qtrace.lab.workload.workload import workloads
 from qtrace.measure.instrument_registry import instrument_tables
-from qtrace.store.run_schema import FORMAT, KEY, META, METRICS, OLDEST, RENAMED, TABLES, Column
+from qtrace.store.run_schema import FORMAT, KEY, META, OLDEST, RENAMED, TABLES, Column
 
 PAGE = "docs/run-format.md"
 
 _HEAD = f"""# The run format (version {FORMAT})
 
-This page is made from `qtrace/store/run_schema.py`, and the `COLUMNS` of `qtrace/measure/instruments/`, by
-`make docs`.
+This page is made by `make docs` from `qtrace/store/run_schema.py`, the `COLUMNS` of
+`qtrace/measure/instruments/` and the `METRICS` of `qtrace/lab/workload/`.
 
 A run is a folder. Tables are long, one Parquet file a measurement, partitioned by cell: pandas reads one,
 DuckDB, Dask or Spark read ten thousand.
@@ -51,7 +52,7 @@ def text() -> str:
     own = {table.name: table for table in instrument_tables()}
     for table in (TABLES | own).values():
         parts += [f"### {table.name}\n", f"{table.meaning}\n", _columns(table.columns), ""]
-    parts += ["## Metrics\n", _METRICS, _grid("workload|metric|unit|meaning", METRICS)]
+    parts += ["## Metrics\n", _METRICS, _grid("workload|metric|unit|better", _metrics())]
     parts += ["\n## Older formats\n", _OLDER, _grid("format|table|column|in the next format", _renamed())]
     return "\n".join(parts) + "\n"
 
@@ -59,6 +60,12 @@ def text() -> str:
 def _columns(columns: Iterable[Column]) -> str:
     rows = ((f"`{column.name}`", column.type, column.unit, column.meaning) for column in columns)
     return _grid("column|type|unit|meaning", rows)
+
+
+def _metrics() -> Iterable[tuple[object, ...]]:
+    for workload in workloads().values():
+        for metric in workload.metrics:
+            yield workload.name, f"`{metric.name}`", metric.unit, metric.better
 
 
 def _renamed() -> Iterable[tuple[object, ...]]:
