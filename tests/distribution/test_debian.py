@@ -116,6 +116,7 @@ def test_a_version_that_has_left_the_archive(archive: ArchiveOfOurs, debian: Deb
     assert "apt-get update" in caught.value.hint and "--source TREE" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_mirror_that_is_gone_is_told_from_lists_that_are_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
