@@ -90,29 +90,11 @@ class Graph(NamedTuple):
     uses: list[Use]
 
 
-def resolve(facts: Iterable[Facts]) -> Graph:  # branches: one for each kind of fact
+def resolve(facts: Iterable[Facts]) -> Graph:
     """Join calls to targets. Deterministic: the same facts give the same graph."""
-    functions: dict[str, Function] = {}
-    external: dict[str, str] = {}
-    # Where several files define the same function, one is built: Linux's rather than another system's, and
-    # the real one, which is longer, rather than a stub.
+    # Another system's files come last.
     all_facts = sorted(facts, key=lambda unit: other_platform(unit.file))
-    lengths: dict[str, tuple[bool, int]] = {}
-    for unit in all_facts:
-        rank = not other_platform(unit.file)
-        for function in unit.functions:
-            length = rank, function.end - function.line
-            if function.usr not in functions or length > lengths[function.usr]:
-                functions[function.usr], lengths[function.usr] = function, length
-    for unit in all_facts:
-        away = {f.usr for f in unit.functions if functions[f.usr].file != f.file}
-        unit.calls = [call for call in unit.calls if call.caller not in away]
-        unit.passes = [item for item in unit.passes if item.caller not in away]
-        unit.stores = [store for store in unit.stores if store.caller not in away]
-        unit.uses = [use for use in unit.uses if use.caller not in away]
-        for usr, name in unit.external.items():
-            external.setdefault(usr, name)
-    external = {usr: name for usr, name in external.items() if usr not in functions}
+    functions, external = _built(all_facts)
     names = external | {usr: function.name for usr, function in functions.items()}
     stores = list(dict.fromkeys(store for unit in all_facts for store in unit.stores))
     uses = list(dict.fromkeys(use for unit in all_facts for use in unit.uses))
@@ -150,6 +132,32 @@ def resolve(facts: Iterable[Facts]) -> Graph:  # branches: one for each kind of 
             edges.append(_edge(call, entry, owner))
     edges += _scheduled(passes, stores, names)
     return Graph(functions, external, edges, unresolved, registrations, stores, passes, uses)
+
+
+def _built(all_facts: list[Facts]) -> tuple[dict[str, Function], dict[str, str]]:
+    """The functions by USR, and the names of those that are called and not defined.
+
+    Where several files define the same function, one is built: Linux's rather than another system's, and the
+    real one, which is longer, rather than a stub. The facts of the others' bodies are taken out.
+    """
+    functions: dict[str, Function] = {}
+    external: dict[str, str] = {}
+    lengths: dict[str, tuple[bool, int]] = {}
+    for unit in all_facts:
+        rank = not other_platform(unit.file)
+        for function in unit.functions:
+            length = rank, function.end - function.line
+            if function.usr not in functions or length > lengths[function.usr]:
+                functions[function.usr], lengths[function.usr] = function, length
+    for unit in all_facts:
+        away = {f.usr for f in unit.functions if functions[f.usr].file != f.file}
+        unit.calls = [call for call in unit.calls if call.caller not in away]
+        unit.passes = [item for item in unit.passes if item.caller not in away]
+        unit.stores = [store for store in unit.stores if store.caller not in away]
+        unit.uses = [use for use in unit.uses if use.caller not in away]
+        for usr, name in unit.external.items():
+            external.setdefault(usr, name)
+    return functions, {usr: name for usr, name in external.items() if usr not in functions}
 
 
 def _edge(call: Call, entry: Registration, owner: str) -> EdgeFact:
