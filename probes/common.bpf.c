@@ -30,6 +30,9 @@ struct target {
     u16 device_id;     /* VirtIODevice.device_id */
     u16 element_out;   /* VirtQueueElement.out_num */
     u16 element_in;    /* VirtQueueElement.in_num */
+    u16 device_queues;  /* VirtIODevice.vq */
+    u16 queue_enabled;  /* VirtQueue.host_notifier_enabled */
+    u16 queue_size;     /* sizeof(VirtQueue) */
     u16 driver_nic;    /* the value of NET_CLIENT_DRIVER_NIC */
     u16 driver_port;   /* the value of NET_CLIENT_DRIVER_HUBPORT */
 };
@@ -65,6 +68,8 @@ struct tally {
 BPF_ARRAY(targets, struct target, 1);
 BPF_ARRAY(places, struct place, SLOTS);
 BPF_PERCPU_ARRAY(counts, struct count, STAGE_INDEX_SIZE);
+BPF_PERCPU_ARRAY(way_counts, u64, WAY_INDEX_SIZE);
+BPF_HASH(giving, u32, u32, 1024); /* thread -> owner << 8 | direction of what it has just given back to the guest */
 BPF_HASH(owners, u64, u32, 4096); /* address of an object of QEMU's -> owner */
 /* owner -> whom its frames are followed as, 0 itself: behind a hub with one NIC and one back end the back end's
  * owner passes the NIC's frames on, on the same thread. */
@@ -128,8 +133,10 @@ static __always_inline u64
 frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u64 now);
 
 /* Count one hit of a stage, and the time since its owner's last stage of that direction on this thread.
+ * `entry` is its slot, and from bit 8 the number of the way by which it was passed, 0 for the usual one.
  * Gives when the frame began, if it is one that is sampled, else 0. */
-static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
+static __always_inline u64 passed(u32 entry, u32 owner, u64 frames, u64 bytes) {
+    u32 slot = entry & 0xff, by = entry >> 8;
     struct place *place = places.lookup(&slot);
     if (!place)
         return 0;
@@ -148,6 +155,12 @@ static __always_inline u64 passed(u32 slot, u32 owner, u64 frames, u64 bytes) {
         lock_xadd(&count->frames, frames);
     if (bytes)
         lock_xadd(&count->bytes, bytes);
+    if (by) {
+        u32 other_way = WAY_INDEX(owner, by);
+        u64 *hits_by_it = way_counts.lookup(&other_way);
+        if (hits_by_it)
+            lock_xadd(hits_by_it, 1);
+    }
 
     u32 zero = 0;
     struct target *target = targets.lookup(&zero);

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qtrace.model import Role
 from qtrace.probes.shared import Loss, Shared, loss_declarations
 
 __all__ = [
@@ -35,7 +36,8 @@ class Point:
     `raw_tracepoint`. Where `table` is not empty, the engine writes a stage's slot plus one at the SIDE_INDEX
     (probes/common.py) of `index` and its direction in that BPF array. `arguments`: so many of the function's
     first arguments are read, so a probe may stand behind an instruction that changes the others. `instead`:
-    functions of the kernel to be probed where it has none of that name, the first that it has.
+    functions of the kernel to be probed where it has none of that name, the first that it has. `stages`: the
+    index of each stage, where it can measure several.
     """
 
     function: str
@@ -45,6 +47,11 @@ class Point:
     note: str = ""
     arguments: int = 6
     instead: tuple[str, ...] = ()
+    stages: Mapping[Role, int] = field(default_factory=dict)
+
+    def index_of(self, stage: Role | None) -> int:
+        """Its index in `table` where it measures this stage."""
+        return self.index if stage is None else self.stages.get(stage, self.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ struct site {
     u8 rule;
     u8 sender;  /* which argument is the client that sends, 0 for none: what a NIC sends is tx */
     u8 slot[2]; /* by direction; NO_SLOT for none */
+    u8 way;     /* of the stage, by which it is passed here; 0 for the usual one */
+    u8 ring;    /* SITE_*: what the card does with its ring before or after */
 };
 
 BPF_HASH(sites, u64, struct site, 256);
@@ -90,7 +92,11 @@ int on_function(struct pt_regs *ctx) {
     } else {
         frames = 0;
     }
-    u64 sampled = passed(slot, owner, frames, length);
+    u64 sampled = passed(slot | (u32)site->way << 8, owner, frames, length);
+    if (site->ring == SITE_SENDS && slot == site->slot[TX])
+        dma_sent(owner, frames, length);
+    else if (site->ring == SITE_DELIVERS && slot == site->slot[RX])
+        dma_deliver();
     if (sampled && frames)
         sample_data(slot, sampled, data, vectors, length);
     return 0;

@@ -7,7 +7,7 @@ from enum import IntEnum
 from qtrace.probes.family import ANY, Family, Point
 from qtrace.probes.shared import Shared
 
-__all__ = ["ARGUMENTS", "FAMILY", "NOTES", "RULES", "SENDERS", "SHARED", "Rule"]
+__all__ = ["ARGUMENTS", "FAMILY", "NOTES", "RULES", "SENDERS", "SHARED", "Rule", "Site"]
 
 
 class Rule(IntEnum):
@@ -18,6 +18,14 @@ class Rule(IntEnum):
     IOVEC = 2
     PACKET = 3
     EITHER = 4
+
+
+class Site(IntEnum):
+    """What a card does with its ring: it has taken there what it sends, and puts there what it is given."""
+
+    NOTHING = 0
+    SENDS = 1
+    DELIVERS = 2
 
 
 RULES = {rule.name.lower(): rule for rule in Rule}
@@ -33,7 +41,7 @@ SENDERS = {
     **dict.fromkeys(("qemu_net_queue_deliver", "qemu_net_queue_deliver_iov"), 2),
 }
 
-SHARED = Shared(enums={"RULE": Rule})
+SHARED = Shared(enums={"RULE": Rule, "SITE": Site})
 FAMILY = Family(
     name="qemu_function",
     summary="entry of any function of QEMU or libslirp on the path; frames and bytes from its arguments",

@@ -12,7 +12,6 @@
 
 BPF_ARRAY(virtqueue_slots, u32, SIDE_INDEX_SIZE); /* SIDE_INDEX of VQ_* -> slot + 1 */
 BPF_HASH(popping, u32, u64, 1024);   /* thread -> the queue that it takes from */
-BPF_HASH(giving, u32, u32, 1024);    /* thread -> owner << 8 | direction of what it has just given back */
 
 static __always_inline int is_net(struct target *target, u64 queue) {
     u64 device = 0;
@@ -103,17 +102,31 @@ int on_virtqueue_fill(struct pt_regs *ctx) {
     return 0;
 }
 
-/* msix_notify(device, vector): an interrupt for what the thread has just given back, if that was ours. */
-int on_msix_notify(struct pt_regs *ctx) {
+/* A queue of a card's that carries frames: where the owners are known, its control queue is nobody's. */
+static __always_inline int carries(struct target *target, u64 queue) {
+    return target->owners ? owner_of(queue) != UNKNOWN : is_net(target, queue);
+}
+
+/* virtio_queue_notify(device, n): a doorbell that comes through the device's registers. Where the queue has its
+ * notifier on, that is only set here, and counted when it is read. */
+int on_virtqueue_notify(struct pt_regs *ctx) {
     struct target *target = traced();
-    u32 thread = bpf_get_current_pid_tgid();
-    u32 *given = target ? giving.lookup(&thread) : 0;
-    if (!given)
+    u64 device = PT_REGS_PARM1(ctx), queues = 0;
+    u32 number = (u32)PT_REGS_PARM2(ctx);
+    u8 enabled = 0;
+    if (!target)
         return 0;
-    u32 owner = *given >> 8;
-    u8 direction = *given;
-    giving.delete(&thread);
-    virtqueue_passed(VQ_MSIX, owner, direction, 0, 0);
+    if (bpf_probe_read_user(&queues, sizeof(queues), (void *)(device + target->device_queues))) {
+        lose(LOST_READ);
+        return 0;
+    }
+    u64 queue = queues + (u64)number * target->queue_size;
+    if (!carries(target, queue))
+        return 0;
+    if (bpf_probe_read_user(&enabled, sizeof(enabled), (void *)(queue + target->queue_enabled)))
+        lose(LOST_READ);
+    else if (!enabled)
+        virtqueue_passed(VQ_NOTIFY, owner_of(queue), number & 1 ? TX : RX, 0, 0);
     return 0;
 }
 
@@ -124,7 +137,7 @@ int on_virtqueue_kick(struct pt_regs *ctx) {
     if (!target)
         return 0;
     u64 queue = PT_REGS_PARM1(ctx) - target->queue_kick;
-    if (!is_net(target, queue))
+    if (!carries(target, queue))
         return 0;
     if (bpf_probe_read_user(&index, sizeof(index), (void *)(queue + target->queue_index)))
         lose(LOST_READ);

@@ -1,4 +1,4 @@
-"""QEMU's virtqueues (hw/virtio/virtio.c): elements taken and given back, kicks and interrupts."""
+"""QEMU's virtqueues (hw/virtio/virtio.c): elements taken and given back, and kicks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class _Hit(IntEnum):
     PUSH = 1
     FILL = 2
     KICK = 3
-    MSIX = 4
+    NOTIFY = 4
 
 
 SHARED = Shared(enums={"VQ": _Hit})
 FAMILY = Family(
     name="virtqueue",
-    summary="virtqueue elements taken and given back by network cards, kicks and interrupts",
+    summary="virtqueue elements taken and given back by network cards, and kicks",
     needs=("uprobes",),
     points=(
         Point(
@@ -53,18 +53,20 @@ FAMILY = Family(
             arguments=1,
         ),
         Point(
-            "msix_notify",
-            (("uprobe", "on_msix_notify"),),
+            "virtio_queue_notify",
+            (("uprobe", "on_virtqueue_notify"),),
             _TABLE,
-            _Hit.MSIX,
-            note="interrupts really sent",
-            arguments=1,
+            _Hit.NOTIFY,
+            note="kicks through the device's registers",
+            arguments=2,
         ),
     ),
     layout=(
         "VirtQueue.vdev",
         "VirtQueue.queue_index",
         "VirtQueue.host_notifier",
+        "VirtQueue.host_notifier_enabled",
+        "VirtIODevice.vq",
         "VirtIODevice.device_id",
         "VirtQueueElement.out_num",
         "VirtQueueElement.in_num",

@@ -231,6 +231,8 @@ class Probe:
     count in arguments).
     `position` orders the probes of one direction as the frame meets them. `stepped`: the
     processor must execute the instruction at `offset` alone, so a hit is dear (`qtrace.binary.code.entry`).
+    `way_of` is the function of the stage's usual way, where this one is another way of the same stage: both
+    count for it.
     """
 
     direction: Direction
@@ -242,6 +244,7 @@ class Probe:
     offset: int = 0
     rule: str = "calls"
     stepped: bool = False
+    way_of: str = ""
 
     @property
     def role(self) -> str:

@@ -15,7 +15,7 @@ from qtrace.cli._options import budget_option, effort_of, index_option, level_op
 
 __all__ = ["command"]
 
-_FIRST = ("suppressed", "left out")
+_FIRST = ("not seen here", "suppressed", "left out")
 
 
 @click.command(

@@ -10,6 +10,7 @@ from qtrace.errors import StoreError
 from qtrace.measure.placement import Placement
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Path
+from qtrace.probes.dma import SPACE
 from qtrace.store.index import Index
 from qtrace.trace.qemu.layout import FIELDS
 from qtrace.trace.session.engine import Engine
@@ -53,8 +54,13 @@ class Attacher:
 def _layout(index: Index) -> dict[str, int]:
     """The offsets of QEMU's structures that the programs read; the tracer names one that the index lacks."""
     found = {}
-    for name in FIELDS.values():
+    for name in (*FIELDS.values(), SPACE):
         struct, _, field = name.partition(".")
         with contextlib.suppress(StoreError, KeyError):
-            found[name] = index.struct(struct)[0][field][0] if field else index.enum("NetClientDriver")[name]
+            if name.startswith("sizeof("):
+                found[name] = index.struct(name[7:-1])[1]
+            elif field:
+                found[name] = index.struct(struct)[0][field][0]
+            else:
+                found[name] = index.enum("NetClientDriver")[name]
     return found

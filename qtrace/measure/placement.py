@@ -54,13 +54,15 @@ class Placement:
         return self._probes[key]
 
     def locate(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
-        """(file, place) of a function; with an empty `file`, or one of a library's, a library defines it."""
+        """(file, place) of a function. One without a `file` is a library's, or exported by the program."""
         if file and not self._index.library_of(file):
             return self._in(self._program, function, file)
         # slirp_input is in libslirp, vde_send in libvdeplug.
         wanted = function.split("_")[0]
         libraries = [path for path in self._libraries if wanted in path.name]
-        return next(filter(None, (self._in(path, function, "") for path in libraries)), None)
+        found = next(filter(None, (self._in(path, function, "") for path in libraries)), None)
+        # Of the program's exported functions some are in files that are not indexed.
+        return found if found or file else self._in(self._program, function, "")
 
     def locate_in_program(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
         """(file, place) of a function of the program itself; `file` may be empty where it is exported."""

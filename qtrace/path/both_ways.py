@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from qtrace.errors import CellError, NoPath
-from qtrace.model import Direction, Path
+from qtrace.model import Direction, Path, Way
+from qtrace.path.deeper_ways import deeper_ways
 from qtrace.path.walk import walk
+from qtrace.path.ways import ways_of
 from qtrace.store.index import Index
 
 __all__ = ["both_ways"]
 
 
 def both_ways(index: Index, nic: str, netdev: str, datapath: str) -> tuple[Path, Path]:
-    """The path of a frame from the guest, and that of one to it.
+    """The path of a frame from the guest, and that of one to it, with all ways of their stages.
 
     Raises CellError, with the reason, where the source has no such path.
     """
@@ -19,4 +24,21 @@ def both_ways(index: Index, nic: str, netdev: str, datapath: str) -> tuple[Path,
         tx, rx = (walk(index, nic, netdev, datapath, direction=direction) for direction in Direction)
     except NoPath as exc:
         raise CellError(f"there is no path: {exc}") from exc
-    return tx, rx
+    return _with_ways(index, tx), _with_ways(index, rx)
+
+
+def _with_ways(index: Index, path: Path) -> Path:
+    """All that can be told apart: where one way leads to another, the frame is counted there."""
+    if path.datapath != "qemu":
+        return path
+    ways = (*ways_of(index, path), *deeper_ways(index, path))
+    return replace(path, ways=tuple(way for way in ways if way.usual or not _leads_on(index, way, ways)))
+
+
+def _leads_on(index: Index, way: Way, ways: Sequence[Way]) -> bool:
+    others = {other.function for other in ways if other.stage is way.stage} - {way.function}
+    return any(
+        index.function_by_id(edge.callee).name in others
+        for row in index.function(way.function, way.file or None)
+        for edge in index.callees(row.id)
+    )

@@ -159,6 +159,19 @@ _ALL = (
         ),
     ),
     TableSchema(
+        "ways",
+        "How often a stage that has several ways was passed by each; the stage's calls are their sum.",
+        (
+            _DIRECTION,
+            _POSITION,
+            _STAGE,
+            _FUNCTION,
+            Column("attached", _FLAG, "whether this way could be counted"),
+            _CALLS,
+            Column("note", _TEXT, "why it could not"),
+        ),
+    ),
+    TableSchema(
         "queues",
         "What one queue of a NIC counted at one stage, where the NIC has several.",
         (

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qtrace.errors import TargetError
+from qtrace.model import Direction
+from qtrace.probes.common import DIRECTIONS
+from qtrace.probes.dma import RING
+from qtrace.probes.interrupts import VECTOR, VECTOR_USE, Use
 from qtrace.trace.qemu.net_clients import NetClient
-from qtrace.trace.qemu.owners import Owners
+from qtrace.trace.qemu.owners import Owner, Owners
 
 __all__ = ["Attribution", "Clients"]
 
 # libslirp opens one for each connection of its guest's, a channel's is in no field of the client's.
 _WITH_SOCKETS = ("user", "vde")
+_USES = {Direction.TX: Use.SENT, Direction.RX: Use.RECEIVED}
 # The process's network clients as they are now. Raises TargetError where they cannot be told.
 Clients = Callable[[], list[NetClient]]
 
@@ -27,6 +32,7 @@ class Attribution:
         self._written: dict[str, dict[int, int]] = {}
         self.owners = Owners()
         self.unread = ""
+        self._rings: dict[int, tuple[int, int, int, int]] = {}
 
     @property
     def numbers(self) -> list[int]:
@@ -56,6 +62,45 @@ class Attribution:
         self._write("owners", {item: o.number for o in self.owners for item in o.objects}, ctypes.c_uint64)
         self._write("fd_owner", {fd: o.number for o in self.owners for fd in o.descriptors}, ctypes.c_uint32)
         self._write("vhost_workers", self._workers(workers), ctypes.c_uint32)
+        self._write("vectors", self._vectors(), ctypes.c_uint32)
+        self._write_rings()
+
+    def _vectors(self) -> dict[int, int]:
+        """VECTOR_KEY -> VECTOR_USE of every card's vectors."""
+        found: dict[int, int] = {}
+        for first, queues in self._cards():
+            for vector in first.clients[0].vectors:
+                if vector.direction is None:
+                    use = Use.SHARED if vector.queue >= 0 else Use.OTHER
+                else:
+                    use = _USES[vector.direction]
+                owner = queues.get(vector.queue, first.number)
+                found[VECTOR.pack(first.number, vector.number)] = VECTOR_USE.pack(owner, use)
+        return found
+
+    def _write_rings(self) -> None:
+        wanted: dict[int, tuple[int, int, int, int]] = {}
+        for first, queues in self._cards():
+            rings = first.clients[0].rings[: RING.fields["ring"] - 1]
+            for number, ring in enumerate(rings):
+                owner = queues.get(ring.queue, first.number)
+                direction = DIRECTIONS.index(ring.direction)
+                wanted[RING.pack(first.number, number)] = (ring.first, ring.end, owner, direction)
+        table = self._module[b"dma_rings"]
+        for index in self._rings.keys() | wanted.keys():
+            if wanted.get(index) != self._rings.get(index):
+                table[ctypes.c_int(index)] = table.Leaf(*wanted.get(index, (0, 0, 0, 0)))
+        self._rings = wanted
+
+    def _cards(self) -> Iterator[tuple[Owner, dict[int, int]]]:
+        """The owner of each NIC's first queue, and the owner's number of each of its queues."""
+        queues: dict[str, dict[int, int]] = {}
+        for owner in self.owners:
+            if owner.card:
+                queues.setdefault(owner.card, {})[owner.queue] = owner.number
+        for owner in self.owners:
+            if owner.card and owner.queue == 0:
+                yield owner, queues[owner.card]
 
     def _workers(self, threads: Sequence[int]) -> dict[int, int]:
         """Thread -> owner. A worker is made with its queue, so both are in one order; 0 where they differ."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qtrace.errors import TraceError
+from qtrace.trace.qemu.rings import LAYOUT as RINGS
 
 __all__ = ["CLIENTS", "FIELDS", "Layout"]
 
@@ -19,6 +20,9 @@ FIELDS = {
     "device_id": "VirtIODevice.device_id",
     "element_out": "VirtQueueElement.out_num",
     "element_in": "VirtQueueElement.in_num",
+    "device_queues": "VirtIODevice.vq",
+    "queue_enabled": "VirtQueue.host_notifier_enabled",
+    "queue_size": "sizeof(VirtQueue)",
     "driver_nic": "NET_CLIENT_DRIVER_NIC",
     "driver_port": "NET_CLIENT_DRIVER_HUBPORT",
 }
@@ -45,6 +49,7 @@ CLIENTS = (
     *("VirtIODevice.broken", "VirtIONet.promisc", "VirtIONet.curr_queue_pairs"),
     *("E1000State.mac_reg", "RTL8139State.bChipCmdState", "RTL8139State.RxConfig"),
     *("sizeof(NetClientState)", "sizeof(VirtIONetQueue)"),
+    *RINGS,
 )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from qtrace.errors import TargetError
 from qtrace.trace.qemu.memory import Memory
 from qtrace.trace.qemu.receiver import Filter, Receiver, read_filters, read_receiver
+from qtrace.trace.qemu.rings import Ring, Vector, read_rings, read_vectors
 
 __all__ = ["NetClient", "read_clients"]
 
@@ -43,7 +44,7 @@ class NetClient:
     `virtqueues` (received, sent), `features` and `offloads` that the guest's driver has accepted, `mtu` that
     it was told (0: none): None where the device is not virtio. `vhost`: the kernel carries frames (a NIC's),
     or could (a back end's). `descriptor` is -1 without one, `hub` where it is no hub's port. `header_bytes`
-    go before each frame.
+    go before each frame. `rings` and `vectors` are those of the whole card, with its queue 0.
     """
 
     address: int
@@ -67,6 +68,8 @@ class NetClient:
     most_queued: int = 0
     filters: tuple[Filter, ...] = ()
     receiver: Receiver | None = None
+    rings: tuple[Ring, ...] = ()
+    vectors: tuple[Vector, ...] = ()
 
 
 def read_clients(
@@ -150,6 +153,12 @@ class _Reader:
         if inside is not None and (guard := self.word(state, "NICState.reentrancy_guard")):
             objects.append(guard - inside)
         if not client.model.startswith(_VIRTIO):
+            if client.queue == 0:
+                client = replace(
+                    client,
+                    rings=read_rings(self.memory, client.model, card, self.layout),
+                    vectors=read_vectors(self.memory, client.model, card, self.layout),
+                )
             return _with(client, objects if client.queue == 0 else [])
         pair = self.word(card, "VirtIONet.vqs") + client.queue * self.at("sizeof(VirtIONetQueue)")
         # The proxy, which msix_notify is given: the device on whose bus the virtio device is.

@@ -8,10 +8,11 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path as FilePath
 
-from qtrace.model import Direction, Path, Probe, Role, Step, Symbol
+from qtrace.model import Direction, Path, Probe, Role, Step, Symbol, Way
 from qtrace.probes import point_for
 from qtrace.probes.family import ANY
 from qtrace.probes.qemu_function import SENDERS
+from qtrace.trace.qemu.rings import rings_known
 from qtrace.trace.session.level import Level
 
 __all__ = ["FieldOf", "Located", "Unplaced", "merge", "probes_for"]
@@ -43,6 +44,10 @@ _RULES_BY_NAME = {
 # hw/core/irq.c: clocks and serial ports raise their lines by it too.
 _EVERYBODY_S = ("qemu_set_irq",)
 _TAP_NETDEVS = ("tap", "bridge")
+# include/hw/pci/pci.h
+_DMA = ("pci_dma_read", "pci_dma_write")
+# Stages whose hits say how many frames they carry.
+_FRAMES = (Role.SEND, Role.DELIVER)
 
 
 def probes_for(
@@ -60,7 +65,28 @@ def probes_for(
             unplaced.append((probe, reason))
         else:
             probes.append(probe)
+        # All system calls of a kind are one stage.
+        if level is Level.COUNTS or step.stage in (None, Role.HOST):
+            continue
+        for way in path.ways_of(step.stage):
+            if way.function != step.function:
+                other, reason = _way(path, way, probe, locate, field_of)
+                if reason:
+                    unplaced.append((other, reason))
+                else:
+                    probes.append(other)
     return probes, unplaced
+
+
+def _way(path: Path, way: Way, usual: Probe, locate: Located, field_of: FieldOf) -> tuple[Probe, str]:
+    """Another way of the stage that `usual` measures."""
+    step = Step(way.function, way.file, way.line, way.stage)
+    probe, reason = _probe(path, step, usual.position, locate, field_of)
+    if not reason and usual.function in _DMA and not rings_known(path.nic):
+        reason = f"where a {path.nic} has its descriptors is not known: they are not told from other DMA"
+    if not reason and way.stage in _FRAMES and probe.rule not in ("buffer", "iovec", "packet"):
+        reason = f"a hit of {way.function} does not say how many frames it carries"
+    return replace(probe, way_of=usual.function), reason
 
 
 def _probe(path: Path, step: Step, position: int, locate: Located, field_of: FieldOf) -> tuple[Probe, str]:
@@ -96,6 +122,35 @@ def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Pro
 
     Positions are in the order of all paths then: that of a shared function fits each of them.
     """
+    ways, missing_ways = _merged_ways(plans)
+    plans = [
+        ([probe for probe in found if not probe.way_of], [item for item in missing if not item[0].way_of])
+        for found, missing in plans
+    ]
+    probes, unplaced = _merged_stages(plans)
+    usual = {(probe.direction, probe.stage, probe.function) for probe in probes}
+    # What is another path's usual way has a place of its own.
+    ways = [way for way in ways if (way.direction, way.stage, way.function) not in usual]
+    return [*probes, *ways], [*unplaced, *missing_ways]
+
+
+def _merged_ways(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Probe], list[Unplaced]]:
+    """Each function once a stage and direction."""
+    found: dict[tuple[Direction, Role | None, str], Probe] = {}
+    lost: dict[tuple[Direction, Role | None, str], Unplaced] = {}
+    for probes, unplaced in plans:
+        for probe in probes:
+            if probe.way_of:
+                found.setdefault((probe.direction, probe.stage, probe.function), probe)
+        for probe, reason in unplaced:
+            if probe.way_of:
+                lost.setdefault((probe.direction, probe.stage, probe.function), (probe, reason))
+    return list(found.values()), [item for key, item in lost.items() if key not in found]
+
+
+def _merged_stages(
+    plans: Sequence[tuple[list[Probe], list[Unplaced]]],
+) -> tuple[list[Probe], list[Unplaced]]:
     probes: dict[tuple[str, str], Probe] = {}
     unplaced: dict[tuple[str, str], Unplaced] = {}
     after: dict[tuple[str, str], set[tuple[str, str]]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qtrace.probes.common import EDGE, STAGE
+from qtrace.probes.common import EDGE, STAGE, WAY
 from qtrace.probes.shared import Loss
 from qtrace.probes.syscalls import Descriptor
 from qtrace.trace.frames.followed import FrameReading, Group
@@ -28,6 +28,7 @@ class Reading:
     missed: Mapping[str, int] = field(default_factory=dict)
     frames: FrameReading = field(default_factory=FrameReading)
     hits: int = 0
+    ways: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -42,6 +43,7 @@ class Reading:
         ends: Mapping[Group, tuple[int, int]],
         left: Mapping[Group, int],
         until: float,
+        ways: Sequence[int] = (),
     ) -> Reading:
         """Read `stages` slots of these owners, and all edges, system calls and `losses`; counting ceased at
         `until` (s, CLOCK_MONOTONIC), or goes on."""
@@ -74,7 +76,13 @@ class Reading:
         lost = {loss: int(sum(table[ctypes.c_int(index)])) for index, loss in enumerate(losses)}
         hits = int(sum(module[b"hits"][ctypes.c_int(0)]))
         frames = FrameReading.of(module, owners, ends, left, until)
-        return cls(counts, edges, syscalls, errors, lost, dict(missed), frames, hits)
+        table = module[b"way_counts"]
+        by_way = {
+            (owner, way): int(sum(table[ctypes.c_int(WAY.pack(owner, way))]))
+            for owner in owners
+            for way in ways
+        }
+        return cls(counts, edges, syscalls, errors, lost, dict(missed), frames, hits, by_way)
 
 
 def subtract(after: Reading, before: Reading) -> Reading:
@@ -88,4 +96,5 @@ def subtract(after: Reading, before: Reading) -> Reading:
         {key: count - before.missed.get(key, 0) for key, count in after.missed.items()},
         after.frames.since(before.frames),
         after.hits - before.hits,
+        {key: count - before.ways.get(key, 0) for key, count in after.ways.items()},
     )

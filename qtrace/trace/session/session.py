@@ -5,16 +5,18 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from qtrace.errors import TargetError, TraceError
+from qtrace.model import Direction, Probe, Role
 from qtrace.model import Path as WalkedPath
-from qtrace.model import Probe
 from qtrace.probes import Point, families, point_for
-from qtrace.probes.common import DIRECTIONS, NO_SLOT, SIDE, SLOTS
+from qtrace.probes.common import DIRECTIONS, NO_SLOT, SIDE, SLOTS, WAYS
+from qtrace.probes.dma import SPACE
 from qtrace.probes.family import Family
-from qtrace.probes.qemu_function import NOTES, RULES, SENDERS
+from qtrace.probes.qemu_function import NOTES, RULES, SENDERS, Site
 from qtrace.probes.shared import Loss
 from qtrace.probes.syscalls import CLASSES, DOES, Descriptor
 from qtrace.trace.bpf.attachments import Attachments
@@ -28,13 +30,17 @@ from qtrace.trace.qemu.owners import Owner
 from qtrace.trace.qemu.target import Target, ThreadTimes
 from qtrace.trace.session.instrument import Instrument, Tracing
 from qtrace.trace.session.reading import Reading, subtract
-from qtrace.trace.session.snapshot import Snapshot, Stage
+from qtrace.trace.session.snapshot import OtherWay, Snapshot, Stage
 
 __all__ = ["Session"]
 
 Given = TypeVar("Given", bound=Instrument)
 
 _CLASSES_OF = {"tap": (Descriptor.TAP,), "socket": (Descriptor.STREAM, Descriptor.DATAGRAM)}
+_RING: dict[tuple[Role | None, Direction], Site] = {
+    (Role.SEND, Direction.TX): Site.SENDS,
+    (Role.DELIVER, Direction.RX): Site.DELIVERS,
+}
 
 
 class Session:
@@ -58,8 +64,12 @@ class Session:
         self._layout = layout
         self._attached = Attachments(module, target.pid)
         self._attribution = Attribution(module, clients)
-        self._stages = [Stage(probe, probe.kind) for probe in probes]
-        self._stages += [Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced]
+        self._stages = [Stage(probe, probe.kind) for probe in probes if not probe.way_of]
+        self._stages += [
+            Stage(probe, probe.kind, reason=reason) for probe, reason in unplaced if not probe.way_of
+        ]
+        self._ways = [OtherWay(probe) for probe in probes if probe.way_of]
+        self._ways += [OtherWay(probe, reason=reason) for probe, reason in unplaced if probe.way_of]
         self._placed: set[tuple[str, str, int]] = set()
         self._seen: dict[int, Owner] = {}  # since the window began
         self._given = 0
@@ -81,6 +91,8 @@ class Session:
         """Write the maps and attach. `Engine.attach` calls it."""
         for family in self._families:
             self._empty(family)
+        space = self._table("dma_space")
+        space[ctypes.c_int(0)] = space.Leaf(self._layout.values.get(SPACE, 0))
         self._attribute()
         self._run(NOTHING)
         self._prepare_syscalls()
@@ -94,12 +106,33 @@ class Session:
                 if not self._target.alive():
                     raise TargetError(f"process {self._target.pid} has ended") from exc
                 self._stages[slot] = Stage(stage.probe, stage.how, reason=str(exc))
+        self._place_ways()
         attached = [not stage.reason for stage in self._stages]
         self._follower = Follower(
             self._module, self._paths, [stage.probe for stage in self._stages], attached
         )
         self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
         self._target.require()  # so all of it was put on this process
+
+    def _place_ways(self) -> None:
+        """Attach the other ways; each counts for its stage's slot, and by its own number."""
+        slots = {_key(stage.probe, stage.probe.function): slot for slot, stage in enumerate(self._stages)}
+        for number, way in enumerate(self._ways, 1):
+            slot = slots.get(_key(way.probe, way.probe.way_of))
+            if way.reason or slot is None:
+                continue
+            if number >= WAYS or slot >= SLOTS:
+                self._ways[number - 1] = replace(way, reason="this process has too many")
+                continue
+            stage = self._stages[slot]
+            try:
+                note = self._place(slot, way.probe, number)
+            except (TraceError, TargetError) as exc:
+                self._ways[number - 1] = replace(way, reason=str(exc))
+                continue
+            self._ways[number - 1] = replace(way, number=number, slot=slot)
+            if stage.reason:
+                self._stages[slot] = Stage(stage.probe, way.probe.kind, note)
 
     def close(self) -> None:
         """Detach everything. `Engine.attach` calls it."""
@@ -231,6 +264,8 @@ class Session:
             unread=self._attribution.unread,
             beyond=self._attribution.owners.beyond,
             hits=counted.hits,
+            ways=tuple(self._ways),
+            way_counts=counted.ways,
             names={tid: used.name for tid, used in (self._threads | threads).items()},
         ).simplified()
 
@@ -260,8 +295,9 @@ class Session:
         )
         table[ctypes.c_int(0)] = leaf
 
-    def _place(self, slot: int, probe: Probe) -> str:
-        """Attach what measures `probe` and connect it with `slot`; gives the note of its point."""
+    def _place(self, slot: int, probe: Probe, way: int = 0) -> str:
+        """Attach what measures `probe` and connect it with `slot`, as the way of this number; gives the
+        note of its point."""
         kind = "raw_tracepoint" if probe.kind == "tracepoint" else probe.kind
         point = point_for(probe.rule if kind == "raw_tracepoint" else probe.function, kind)
         if point is None:
@@ -277,14 +313,14 @@ class Session:
             return point.note
         self._attach(point, probe)
         if point.table:
-            self._connect(point.table, SIDE.pack(point.index, direction), slot)
+            self._connect(point.table, SIDE.pack(point.index_of(probe.stage), direction), slot, way)
         else:
-            self._connect_site(probe, slot)
+            self._connect_site(probe, slot, way)
         return point.note or NOTES.get(probe.rule, "")
 
-    def _connect(self, table: str, index: int, slot: int) -> None:
+    def _connect(self, table: str, index: int, slot: int, way: int = 0) -> None:
         entries = self._table(table)
-        entries[ctypes.c_int(index)] = entries.Leaf(slot + 1)
+        entries[ctypes.c_int(index)] = entries.Leaf(slot + 1 | way << 8)
 
     def _attach(self, point: Point, probe: Probe) -> None:
         for kind, program in point.programs:
@@ -299,7 +335,7 @@ class Session:
                 self._attached.uprobe(program, binary, probe.offset, kind == "uretprobe")
             self._placed.add(key)
 
-    def _connect_site(self, probe: Probe, slot: int) -> None:
+    def _connect_site(self, probe: Probe, slot: int, way: int) -> None:
         """Tell the handler of all functions what the one at this address means."""
         if probe.rule not in RULES:
             raise TraceError(f"the rule {probe.rule!r} of {probe.function} is not known")
@@ -309,6 +345,8 @@ class Session:
         site.rule = RULES[probe.rule]
         site.sender = SENDERS.get(probe.function, 0)
         site.slot[DIRECTIONS.index(probe.direction)] = slot
+        site.way = way
+        site.ring = _RING.get((probe.stage, probe.direction), Site.NOTHING)
         sites[address] = site
 
     def _prepare_syscalls(self) -> None:
@@ -346,7 +384,10 @@ class Session:
         followed = (self._follower.ends, self._follower.left) if self._follower else ({}, {})
         slots = min(len(self._stages), SLOTS)  # the last ones are those that could not be placed
         until = self._ended or time.monotonic()
-        return Reading.of(self._module, self._lost, slots, numbers, names, CLASSES, missed, *followed, until)
+        ways = [way.number for way in self._ways if way.number]
+        return Reading.of(
+            self._module, self._lost, slots, numbers, names, CLASSES, missed, *followed, until, ways
+        )
 
 
 def _since(after: ThreadTimes, before: ThreadTimes | None) -> ThreadTimes:
@@ -358,3 +399,7 @@ def _since(after: ThreadTimes, before: ThreadTimes | None) -> ThreadTimes:
         after.voluntary - before.voluntary,
         after.involuntary - before.involuntary,
     )
+
+
+def _key(probe: Probe, function: str) -> tuple[Direction, Role | None, str]:
+    return probe.direction, probe.stage, function

@@ -12,6 +12,7 @@ from qtrace.probes.shared import Loss
 from qtrace.trace.frames.followed import FrameReading
 from qtrace.trace.qemu.owners import Owner, through_hubs
 from qtrace.trace.qemu.target import ThreadTimes
+from qtrace.trace.session.conservation import NOT_SEEN, broken_laws
 
 __all__ = ["Count", "Snapshot", "Stage"]
 
@@ -54,6 +55,17 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherWay:
+    """Another way of the stage in `slot`; `number` is its own, 0 where it is not attached for the `reason`,
+    or because it is another path's usual one."""
+
+    probe: Probe
+    number: int = 0
+    slot: int = -1
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Counts by (owner, slot), edges by (owner, from slot, to slot, log2 of ns), system calls by (owner of
     the descriptor, thread, name, class), threads by id, losses, and hits that the kernel
@@ -76,6 +88,8 @@ class Snapshot:
     beyond: int = 0
     hits: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
+    ways: tuple[OtherWay, ...] = ()
+    way_counts: Mapping[tuple[int, int], int] = field(default_factory=dict)  # (owner, number) -> hits
     came: tuple[Owner, ...] = ()  # of the owners those that were not there when the window began
 
     def simplified(self) -> Snapshot:
@@ -89,7 +103,11 @@ class Snapshot:
         edges: dict[tuple[int, int, int, int], int] = {}
         for (_, before, after, slot), passages in self.edges.items():
             edges[number, before, after, slot] = edges.get((number, before, after, slot), 0) + passages
-        return replace(self, counts=counts, edges=edges, frames=self.frames.of_one(number))
+        ways: dict[tuple[int, int], int] = {}
+        for (_, way), hits in self.way_counts.items():
+            ways[number, way] = ways.get((number, way), 0) + hits
+        frames = self.frames.of_one(number)
+        return replace(self, counts=counts, edges=edges, frames=frames, way_counts=ways)
 
     def only(self, numbers: Collection[int], stages: Collection[tuple[str, str]]) -> Snapshot:
         """What these owners counted, at these stages, each (direction, function). What is nobody's stays."""
@@ -117,6 +135,7 @@ class Snapshot:
             syscalls={key: count for key, count in self.syscalls.items() if key[0] in kept},
             errors={key: count for key, count in self.errors.items() if key[0] in kept},
             frames=self.frames.only(kept, new),
+            way_counts={key: hits for key, hits in self.way_counts.items() if key[0] in kept},
         )
 
     def total(self, slot: int) -> Count:
@@ -132,9 +151,14 @@ class Snapshot:
         joined = through_hubs(self.owners)
         whose |= {number: owner for number, owner in joined.items() if owner.number == number}
         followed = self.frames.tables([stage.probe for stage in self.stages], whose)
+        stages = [self._stage(slot) for slot in range(len(self.stages))]
+        unseen = broken_laws(stages)
+        for slot, why in unseen.items():
+            stages[slot] |= {"attached": False, "note": why}
         return {
             **followed,
-            "stages": [self._stage(slot) for slot in range(len(self.stages))],
+            "stages": stages,
+            "ways": self._ways(),
             "queues": self._queues(),
             "edges": self._edges(),
             "syscalls": self._syscalls(),
@@ -148,7 +172,7 @@ class Snapshot:
                 }
                 for tid, used in sorted(self.threads.items())
             ],
-            "ledger": [*self._ledger(), *self.frames.ledger(followed)],
+            "ledger": [*self._unseen(unseen), *self._ledger(), *self.frames.ledger(followed)],
         }
 
     def _stage(self, slot: int) -> dict[str, Any]:
@@ -168,6 +192,50 @@ class Snapshot:
             "observed": 1.0,
             "windowed": False,
         }
+
+    def _unseen(self, laws: Mapping[int, str]) -> list[dict[str, Any]]:
+        rows = []
+        for slot, why in laws.items():
+            probe = self.stages[slot].probe
+            item = f"{probe.direction.value} {probe.role}: {probe.function}"
+            note = why.removeprefix(f"{NOT_SEEN}: ")
+            rows.append({"kind": NOT_SEEN, "item": item, "count": 1, "note": note})
+        return rows
+
+    def _ways(self) -> list[dict[str, Any]]:
+        """Of each stage that has several: the usual one first."""
+        rows = []
+        for slot, stage in enumerate(self.stages):
+            others = [way for way in self.ways if self._is_of(way, stage.probe)]
+            hits = {way.number: self._hits(way.number) for way in others if way.number}
+            usual = self.total(slot).calls - sum(hits.values())
+            counts = [(stage.probe.function, stage.reason, usual)] if others else []
+            counts += [(way.probe.function, way.reason, hits.get(way.number, 0)) for way in others]
+            rows += [
+                {
+                    "direction": stage.probe.direction.value,
+                    "position": stage.probe.position,
+                    "stage": stage.probe.role,
+                    "function": function,
+                    "attached": not reason,
+                    "calls": calls,
+                    "note": reason,
+                }
+                for function, reason, calls in counts
+            ]
+        return rows
+
+    def _is_of(self, way: OtherWay, probe: Probe) -> bool:
+        """Whether it is another way of the stage that `probe` is the usual one of."""
+        mine = (way.probe.direction, way.probe.stage, way.probe.way_of)
+        return mine == (probe.direction, probe.stage, probe.function)
+
+    def _hits(self, number: int) -> int:
+        return sum(
+            hits
+            for (owner, way), hits in self.way_counts.items()
+            if way == number and (owner or not self.owners)
+        )
 
     def _queues(self) -> list[dict[str, Any]]:
         """What each owner counted, where there are several."""

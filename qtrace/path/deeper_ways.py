@@ -1,0 +1,81 @@
+"""Where a stage is really crossed if its own function has no address: behind an inline helper, behind a line.
+
+`pci_dma_read` is inline (include/hw/pci/pci.h): what it calls in the end is not. `qemu_set_irq` is called by
+every device (hw/core/irq.c): a PCI card's line is one that `pci_allocate_irq` made, with its own handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qtrace.model import Evidence, Path, Step, Way
+from qtrace.path.catalogue import find_nic
+from qtrace.store.index import FunctionRow, Index
+
+__all__ = ["deeper_ways"]
+
+_LINE = "qemu_set_irq"
+_MAKES_LINES = "qemu_allocate_irq"
+_NIC_BUS = "pci_allocate_irq"
+_DEEPEST = 8  # calls from one inline helper to the next
+
+
+def deeper_ways(index: Index, path: Path) -> tuple[Way, ...]:
+    """Of the stages that the walk crosses by an inline helper or by a line; empty where there are none."""
+    found: dict[tuple[str, str], Way] = {}
+    for step in path.stages:
+        for way in (*_behind_inline(index, step), *_handlers(index, path, step)):
+            found.setdefault((way.stage.value, way.function), way)
+    return tuple(found.values())
+
+
+def _behind_inline(index: Index, step: Step) -> Iterator[Way]:
+    """The first functions with an address that an inline helper reaches."""
+    if not step.file.endswith(".h"):
+        return
+    seen: set[int] = set()
+    front = [row.id for row in index.function(step.function, step.file)]
+    for _ in range(_DEEPEST):
+        following: list[int] = []
+        for number in front:
+            for edge in index.callees(number):
+                if edge.callee in seen:
+                    continue
+                seen.add(edge.callee)
+                row = index.function_by_id(edge.callee)
+                if row.file.endswith(".h") and row.line:
+                    following.append(edge.callee)
+                elif _is_access(row):
+                    yield _way(step, row, Evidence(edge.file, edge.line, f"{step.function} is inline"))
+        front = following
+
+
+def _is_access(row: FunctionRow) -> bool:
+    """An access to an address space; the helpers call barriers and trace points too."""
+    return row.name.startswith("address_space_")
+
+
+def _handlers(index: Index, path: Path, step: Step) -> Iterator[Way]:
+    """The handler of the line that a PCI card has made for itself."""
+    if step.function != _LINE or not _is_pci(index, path):
+        return
+    for maker in index.function(_NIC_BUS):
+        for callee, _, what, value, line in index.given(maker.id):
+            if what == "function" and index.function_by_id(callee).name == _MAKES_LINES:
+                handler = index.function_by_id(int(value))
+                yield _way(step, handler, Evidence(maker.file, line, f"the handler of {_NIC_BUS}'s lines"))
+
+
+def _is_pci(index: Index, path: Path) -> bool:
+    """Whether a file of the NIC's own makes a line by `pci_allocate_irq`."""
+    calling = {
+        index.function_by_id(edge.caller).file
+        for row in index.function(_NIC_BUS)
+        for edge in index.callers(row.id)
+    }
+    return not calling.isdisjoint(find_nic(index, path.nic).files)
+
+
+def _way(step: Step, row: FunctionRow, evidence: Evidence) -> Way:
+    assert step.stage is not None
+    return Way(step.stage, row.name, row.file, row.line, "", (evidence,))

@@ -1,0 +1,59 @@
+"""Laws of conservation: what must hold between the stages of one direction, whatever was counted.
+
+A stage that counts nothing although frames have passed around it was passed by a way that is not probed, or
+could not be seen: its zero is no count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qtrace.model import Role
+
+__all__ = ["NOT_SEEN", "broken_laws"]
+
+NOT_SEEN = "not seen here"
+_KERNEL = ("kprobe", "kretprobe")
+_FEW = 2  # frames: one may have been announced before the window began
+# Stage -> the stages of which any cannot be passed without it, and why.
+_LAWS: Mapping[tuple[str, Role], tuple[tuple[Role, ...], str]] = {
+    ("tx", Role.KICK): ((Role.SEND,), "frames were sent without one kick"),
+    ("tx", Role.DEQUEUE): ((Role.SEND, Role.COMPLETE), "frames were sent, and none was taken from the ring"),
+    ("tx", Role.SEND): ((Role.DELIVER, Role.HOST), "frames left QEMU, and none was sent"),
+    ("tx", Role.DELIVER): ((Role.HOST,), "frames left QEMU, and none was delivered"),
+    ("rx", Role.SEND): ((Role.DELIVER, Role.ENQUEUE), "frames reached the NIC, and none was sent to it"),
+    ("rx", Role.DELIVER): ((Role.ENQUEUE,), "frames landed in the guest, and none was delivered"),
+    ("rx", Role.ENQUEUE): ((Role.INTERRUPT,), "the guest was told of frames, and none has landed"),
+    ("rx", Role.INTERRUPT): ((Role.ENQUEUE,), "frames landed in the guest, and it was not told"),
+}
+
+
+def broken_laws(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Number of a row of the table `stages` -> the law that its zero breaks.
+
+    The kernel's stages are held against the kernel's, QEMU's against QEMU's.
+    """
+    found: dict[int, str] = {}
+    for number, row in enumerate(rows):
+        law = _LAWS.get((row["direction"], row["stage"])) if row["stage"] else None
+        if law is None or not row["attached"] or row["calls"]:
+            continue
+        after, why = law
+        kin = [other for other in rows if _kin(row, other)]
+        passed = max((_passed(other) for other in kin if other["stage"] in after), default=0)
+        # A pin, or a vector, may serve both directions: an interrupt is then the other one's too.
+        mine = rows if row["stage"] == Role.INTERRUPT else kin
+        seen = any(other["calls"] for other in mine if other["stage"] == row["stage"])
+        if passed >= _FEW and not seen:
+            found[number] = f"{NOT_SEEN}: {why} ({passed:,} passed)"
+    return found
+
+
+def _kin(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    kernel = (row["how"] in _KERNEL, other["how"] in _KERNEL)
+    return bool(row["direction"] == other["direction"] and kernel[0] == kernel[1] and other["attached"])
+
+
+def _passed(row: Mapping[str, Any]) -> int:
+    return int(row["frames"] or row["calls"])
