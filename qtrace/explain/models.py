@@ -186,7 +186,9 @@ class Models:
 
     @staticmethod
     def _is_of(model: Model, file: str) -> bool:
-        """Whether a file of a virtio NIC makes the model: the device inside, or its proxy on PCI."""
+        """Whether a file of a virtio NIC makes the model: the device inside, or its proxy on its bus."""
+        if file == _CCW_FILE:
+            return model.file == _CCW_FILE
         return model.bus == "PCI" or not file.endswith("-pci.c")
 
     def _table(self, file: str, generic: bool) -> dict[str, Property]:

@@ -115,7 +115,9 @@ LINES: dict[str, list[Lines]] = {
         Lines("-nic user,ip=10.0.2.0", "ip=", "-nic user,net=10.0.2.0/24"),
     ],
     "vendor": [Lines("-id 9 -nic user", "Proxmox's own", "-nic user")],
-    "unknown": [Lines("-id 9 -nic user -newer x", "unknown to the indexed release", "-id 9 -nic user")],
+    "not-understood": [
+        Lines("-id 9 -nic user -newer x", "unknown to the indexed release", "-id 9 -nic user"),
+    ],
     "remark": [
         Lines("-global rtl8139.mac=52:54:00:00:00:09 -nic user", "changes nothing", "-nic user"),
         Lines("-readconfig /etc/shadow -nic user", "was not read", "-nic user"),

@@ -18,7 +18,8 @@ from qtrace.measure.instrument_registry import instruments
 from qtrace.measure.instruments.copies import COPY
 from qtrace.measure.instruments.retransmissions import AGAIN, TCP_LAYOUT
 from qtrace.probes import Source, losses, program_text, sources_in
-from qtrace.probes.common import OWNERS, SIDE, SLOTS, STAGE
+from qtrace.probes.common import OWNERS, SIDE, SLOTS, STAGE, WAY
+from qtrace.probes.dma import RING
 from qtrace.probes.frames import GROUP
 from qtrace.probes.shared import Key, Loss, Shared
 from qtrace.trace.bpf.attachments import Attachments
@@ -121,7 +122,9 @@ def test_the_kernel_s_maps_are_as_python_takes_them(make: Make, headers: Path | 
         assert was_kept is kept
         sizes = {"counts": STAGE, "frame_parts": STAGE, "copies": COPY, "retransmissions": AGAIN}
         sizes |= {"frames_waiting": GROUP, "frame_counts": GROUP}
-        sizes |= dict.fromkeys(("virtqueue_slots", "syscall_slots", "vhost_slots", "pci_irq_slots"), SIDE)
+        sizes |= dict.fromkeys(("virtqueue_slots", "syscall_slots", "vhost_slots"), SIDE)
+        sizes |= dict.fromkeys(("interrupt_slots", "dma_slots"), SIDE)
+        sizes |= {"way_counts": WAY, "dma_rings": RING}
         lengths = {table: key.size for table, key in sizes.items()}
         lengths |= {
             "places": SLOTS,
@@ -130,7 +133,10 @@ def test_the_kernel_s_maps_are_as_python_takes_them(make: Make, headers: Path | 
             "lost": len(losses(INSTRUMENTS)),
         }
         assert {name: len(module[name.encode()]) for name in lengths} == lengths
-        fields = {name: {field for field, *_ in module[name].Leaf._fields_} for name in _STRUCTS}
+        fields = {
+            name: {field for field, *_ in module[name].Leaf._fields_ if "pad" not in field}
+            for name in _STRUCTS
+        }
         assert fields == _STRUCTS
         widths = {table: ctypes.sizeof(module[table].Key) for table in _KEYED}
         assert widths == {table: 4 if key.size <= 2**32 else 8 for table, key in _KEYED.items()}
