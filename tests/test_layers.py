@@ -48,7 +48,6 @@ BRANCHES_TODAY = {
     "lab": 24,
     "binary": 21,
     "cli": 22,
-    "report": 18,
 }
 TIDY = ("cli.explain", "cli._explanation")
 # A feature has one name on all of these floors.
