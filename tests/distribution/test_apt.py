@@ -15,17 +15,17 @@ def test_one_line_and_deb822_sources_are_both_read(tmp_path: Path) -> None:
     parts = tmp_path / "sources.list.d"
     parts.mkdir()
     (tmp_path / "sources.list").write_text(
-        "# deb http://deb.debian.org/debian old main\n"
+        "# deb http://mirror.example/debian old main\n"
         "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
         " http://mirror.example/d bookworm main # x\n"
         "deb http://third.example/party stable main\n"
     )
     (parts / "more.sources").write_text(
-        "Types: deb\n# a comment\nURIs: http://deb.debian.org/debian\nSuites: bookworm bookworm-updates\n"
+        "Types: deb\n# a comment\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\n"
         "Components: main\n\n"
         "Enabled: no\nTypes: deb\nURIs: http://off.example/debian\nSuites: x\nComponents: main\n"
     )
-    (parts / "ignored.save").write_text("deb http://deb.debian.org/debian saved main\n")
+    (parts / "ignored.save").write_text("deb http://mirror.example/debian saved main\n")
     own = [archive for archive in archives(tmp_path) if Debian("Debian").own(archive)]
     assert [archive.suites for archive in own] == ["bookworm", "bookworm bookworm-updates"]
     assert "deb-src" in own[0].stanza()

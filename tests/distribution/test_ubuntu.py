@@ -67,6 +67,6 @@ def test_debians_archive_is_not_ubuntus(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("QTRACE_CACHE", str(tmp_path / "cache"))
     here = Ubuntu("Ubuntu of ours")
     here.etc = tmp_path
-    (tmp_path / "sources.list").write_text("deb http://deb.debian.org/debian trixie main\n")
+    (tmp_path / "sources.list").write_text("deb http://mirror.example/debian trixie main\n")
     with pytest.raises(MissingPrerequisite, match="no archive of Ubuntu of ours is named"):
         here.fetch_package("thing")
