@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 QTRACE := $(BIN)/qtrace
 PLAN ?= quick
 
-.PHONY: help setup report test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach reliability releases clean
+.PHONY: help setup report test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks reliability releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -21,6 +21,7 @@ help:
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
 	@echo 'make bench-overhead  what probing costs a guest at each level, beside bpftrace and bcc'
 	@echo 'make reach    try who reaches whom in every connection mode, write docs/reachability.md'
+	@echo 'make walks    walk every NIC on every back end in three releases of QEMU, write docs/walks.md'
 	@echo 'make reliability  do to QEMU, tracer and host what may happen to them, write docs/reliability.md'
 	@echo 'make releases  try a fresh clone in a root of each Debian release, write docs/releases.md'
 	@echo 'make setup    only what the others need'
@@ -56,7 +57,7 @@ test-fast: $(if $(wildcard $(BIN)/python),,setup)
 pages-stale: setup
 	@$(BIN)/python tests/evaluation/pages.py stale
 
-accuracy accuracy-symbols bench-index bench-overhead reach: export PYTHONPATH := $(CURDIR)/tests/evaluation
+accuracy accuracy-symbols bench-index bench-overhead reach walks: export PYTHONPATH := $(CURDIR)/tests/evaluation
 
 # The tree is the index's own; the build may be used by nobody else while it is observed.
 accuracy: setup
@@ -74,6 +75,10 @@ bench-index: setup
 bench-overhead: setup
 	@VENV="$(VENV)" .ci/setup funccount-bpfcc
 	@$(BIN)/python tests/evaluation/speed/overhead.py
+
+# The sources of the next two Debian releases' QEMU are fetched; nothing is built or installed.
+walks: setup
+	@$(BIN)/python tests/evaluation/walks/page.py
 
 # Half an hour.
 reliability: setup

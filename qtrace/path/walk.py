@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -60,7 +60,9 @@ class Pair:
         steps.add(self.deliver(nic_part[-1].function, receive, table)[1:], last=Role.DELIVER)
         host = self.host.write(receive)
         if host is None:
-            raise self.none(f"no call chain leads from {receive.name} to a system or library call")
+            raise self.none(
+                f"no call chain leads from {receive.name} to a system or library call", self.netdev.files
+            )
         trail, inside, boundary = host
         steps.add(trail[1:], last=Role.HOST)
         steps.add(inside, last=None)
@@ -73,7 +75,7 @@ class Pair:
         """Host to guest."""
         read = self.host.read()
         if read is None:
-            raise self.none("no fd handler or library callback leads to qemu_send_packet*")
+            raise self.none("no fd handler or library callback leads to qemu_send_packet*", self.netdev.files)
         part, boundary = read
         steps = Steps()
         for trail, role in part:
@@ -108,7 +110,9 @@ class Pair:
         for starts in (self.doorbells(), self.entries()):
             if trail := self.router.route(starts, named(stages.SEND), self.forward):
                 return trail
-        raise self.none("no call chain leads from what the guest can reach to qemu_send_packet*")
+        raise self.none(
+            "no call chain leads from what the guest can reach to qemu_send_packet*", self.nic_files
+        )
 
     def doorbells(self) -> list[int]:
         """Where the guest's write enters: the virtio queue's notifier, or the NIC's register writes."""
@@ -141,7 +145,7 @@ class Pair:
             for table in tables:
                 if field in table.callbacks:
                     return table.callbacks[field][0], table
-        raise self.none("the peer has no receive callback")
+        raise self.none("the peer has no receive callback", (*self.nic_files, *self.netdev.files))
 
     def deliver(self, sender: FunctionRow, receive: FunctionRow, table: ClientTable) -> Trail:
         """From the send function through the queue to the peer: `peer->info->receive*` is pruned to one."""
@@ -154,7 +158,9 @@ class Pair:
 
         trail = self.router.route([sender.id], lambda function: function.id == receive.id, allowed)
         if trail is None:
-            raise self.none(f"no call chain leads from {sender.name} to {receive.name}")
+            raise self.none(
+                f"no call chain leads from {sender.name} to {receive.name}", sorted(self.core.net)
+            )
         # Of the many that may stand there, the pair says which one does.
         return [hop._replace(edge=_sure(hop.edge)) for hop in trail]
 
@@ -242,12 +248,10 @@ class Pair:
     def _own(self, target: FunctionRow) -> bool:
         return target.id in self.runs and target.file not in self.core.net
 
-    def none(self, reason: str) -> NoPath:
+    def none(self, reason: str, files: Sequence[str]) -> NoPath:
+        """There is no path; of the files where it would be, those that clang did not understand are named."""
         text = f"{self.name} on {self.netdev.name}: {reason}"
-        for file, errors in (
-            *self.index.errors_in(self.netdev.files),
-            *self.index.errors_in(self.nic_files),
-        ):
+        for file, errors in self.index.errors_in(files):
             text += f" ({file} was indexed with errors: {errors})"
         return NoPath(text, hint="qtrace show --unresolved may say why")
 
