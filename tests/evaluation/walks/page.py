@@ -31,6 +31,15 @@ SUITES = ("trixie", "sid")
 # In these the functions of the other half are the same, so what differs is this half's.
 ON, WITH = "tap", "e1000"
 
+ABOUT = """`make walks` asks for the path of a frame between every NIC and every back end, in both directions,
+in the sources of several QEMU releases. A walk ends at a system or library call; where there is none, the reason
+is given. `tests/path/test_law.py` holds all of them against QEMU's own Kconfig, and eleven of the newest were
+read by hand (`tests/path/test_newest.py`)."""
+ABOUT_STAGES = f"""How many NICs have a stage on their walk on {ON}, and by how many functions it may be passed,
+those of all NICs together (`qtrace walk --ways`). A NIC whose DMA does not go through PCI's functions lacks
+dequeue, enqueue and complete; one without a line of its own lacks the interrupt.
+"""
+
 Key = tuple[str, str, Direction]  # NIC, netdev, direction
 
 
@@ -74,12 +83,7 @@ def all_walks(index: Index) -> Release:
 def page(releases: list[Release]) -> Iterator[str]:
     yield "# Every walk of every release"
     yield ""
-    yield (
-        "`make walks` asks for the path of a frame between every NIC and every back end, in both directions, in "
-        "the sources of several QEMU releases. A walk ends at a system or library call; where there is none, the "
-        "reason is given. `tests/path/test_law.py` holds all of them against QEMU's own Kconfig, and eleven of "
-        "the newest were read by hand (`tests/path/test_newest.py`)."
-    )
+    yield ABOUT
     yield from per_back_end(releases)
     yield from per_stage(releases)
     for before, after in itertools.pairwise(releases):
@@ -114,11 +118,7 @@ def per_back_end(releases: list[Release]) -> Iterator[str]:
 
 def per_stage(releases: list[Release]) -> Iterator[str]:
     yield "\n## Stages\n"
-    yield (
-        f"How many NICs have a stage on their walk on {ON}, and by how many functions it may be passed, those of "
-        "all NICs together (`qtrace walk --ways`). A NIC whose DMA does not go through PCI's functions lacks "
-        "dequeue, enqueue and complete; one without a line of its own lacks the interrupt.\n"
-    )
+    yield ABOUT_STAGES
     yield f"| direction | stage | {' | '.join(f'QEMU {release.name}' for release in releases)} |"
     yield f"| --- | --- |{' --- |' * len(releases)}"
     counted = [stages(release) for release in releases]
