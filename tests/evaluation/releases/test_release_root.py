@@ -74,6 +74,16 @@ def test_what_a_command_leaves_running_is_ended(root: ReleaseRoot) -> None:
     assert status == 0 and running("98765.1") == []
 
 
+def test_a_command_can_be_interrupted_where_we_cannot(root: ReleaseRoot) -> None:
+    """As in the background of a shell, where SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        status, output, _ = root.run(["sh", "-c", "kill -INT $$; ls /"], 60)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert status == 128 + signal.SIGINT and output == ""
+
+
 def test_a_command_that_takes_too_long_is_ended(root: ReleaseRoot) -> None:
     status, _, seconds = root.run(["sh", "-c", "setsid sleep 98765.2 & sleep 98765.2"], 1)
     assert status == 124 and seconds < 30 and running("98765.2") == []
