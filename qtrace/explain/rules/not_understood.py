@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from qtrace.explain.rule import Finding, Seen, Severity, Tree
 
+NAME = "unknown"
 SEVERITY: Severity = "note"
 WORD = Tree("qemu-options.hx", "DEFHEADING(")
 
