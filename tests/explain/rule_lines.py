@@ -115,7 +115,7 @@ LINES: dict[str, list[Lines]] = {
         Lines("-nic user,ip=10.0.2.0", "ip=", "-nic user,net=10.0.2.0/24"),
     ],
     "vendor": [Lines("-id 9 -nic user", "Proxmox's own", "-nic user")],
-    "not-understood": [
+    "unknown": [
         Lines("-id 9 -nic user -newer x", "unknown to the indexed release", "-id 9 -nic user"),
     ],
     "remark": [
