@@ -32,12 +32,12 @@ SUITES = ("trixie", "sid")
 ON, WITH = "tap", "e1000"
 
 ABOUT = """`make walks` asks for the path of a frame between every NIC and every back end, in both directions,
-in the sources of several QEMU releases. A walk ends at a system or library call; where there is none, the reason
-is given. `tests/path/test_law.py` holds all of them against QEMU's own Kconfig, and eleven of the newest were
-read by hand (`tests/path/test_newest.py`)."""
-ABOUT_STAGES = f"""How many NICs have a stage on their walk on {ON}, and by how many functions it may be passed,
-those of all NICs together (`qtrace walk --ways`). A NIC whose DMA does not go through PCI's functions lacks
-dequeue, enqueue and complete; one without a line of its own lacks the interrupt.
+in the sources of several QEMU releases. A walk ends at a system or library call; where there is none, the
+reason is given. `tests/path/test_law.py` holds all of them against QEMU's own Kconfig, and eleven of the
+newest were read by hand (`tests/path/test_newest.py`)."""
+ABOUT_STAGES = f"""How many NICs have a stage on their walk on {ON}, and by how many functions it may be
+passed, those of all NICs together (`qtrace walk --ways`). A NIC whose DMA does not go through PCI's functions
+lacks dequeue, enqueue and complete; one without a line of its own lacks the interrupt.
 """
 
 Key = tuple[str, str, Direction]  # NIC, netdev, direction
