@@ -10,6 +10,7 @@ import pytest
 
 from qtrace.lab.host.netns import open_namespace
 from qtrace.lab.host.owned import STATE, private_dir, remove_leftovers
+from qtrace.lab.mode.running_labs import claim
 
 pytestmark = pytest.mark.needs("root", "ip")
 
@@ -41,3 +42,16 @@ def test_a_private_folder_is_its_owner_s_alone_and_gone_afterwards() -> None:
         (path / "file").write_text("x")
         assert path.stat().st_uid == 65534 and path.stat().st_mode & 0o077 == 0
     assert not path.exists()
+
+
+def test_a_lab_that_has_taken_a_dead_one_s_name_is_left_alone() -> None:
+    """The dead process's record names the folder; whose it is now stands in the folder."""
+    code = "import os; print(os.getpid())"
+    dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+    with claim("of-tests") as (name, home):
+        record = STATE / f"{dead}-1" / "dir-1"
+        record.parent.mkdir()
+        record.write_text(str(home))
+        assert f"dir {home}" not in remove_leftovers()
+        assert home.is_dir() and not record.exists() and name.startswith("of-tests")
+    assert not home.exists()

@@ -21,7 +21,18 @@ from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.host.host_rights import CONTAINER_HINT
 
-__all__ = ["LABS", "STATE", "ip", "own", "private_dir", "remove_leftovers", "start_time", "unique_name"]
+__all__ = [
+    "LABS",
+    "STATE",
+    "ip",
+    "lab_owner",
+    "own",
+    "owner_name",
+    "private_dir",
+    "remove_leftovers",
+    "start_time",
+    "unique_name",
+]
 
 STATE = Path("/run/qtrace")
 LABS = STATE / "labs"
@@ -55,23 +66,24 @@ def ip(*args: str) -> str:
 def own(kind: str, name: str) -> Iterator[None]:
     """Hold a record of `name` (`netns`, `mount` or `dir`) for as long as the block lasts.
 
-    What could not be taken down keeps its record, so that the next start finds it.
+    What could not be taken down keeps its record, so that the next start finds it. In a lab's folder stands
+    whose it is: another's, that has taken its name, is neither kept nor removed.
     """
     record = _home() / f"{kind}-{next(_counter)}"
     try:
         record.write_text(name)
         yield
     finally:
-        if not _exists(kind, name):
+        if not _exists(kind, name, record.parent.name):
             record.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             record.parent.rmdir()
 
 
 @contextlib.contextmanager
-def private_dir(uid: int | None = None) -> Iterator[Path]:
-    """A temporary folder that only `uid` (and root) can enter; gone afterwards."""
-    path = Path(tempfile.gettempdir(), f"qtrace-{secrets.token_hex(8)}")
+def private_dir(uid: int | None = None, place: Path | None = None) -> Iterator[Path]:
+    """A temporary folder (in `place` if it is given) for `uid` and root alone; gone afterwards."""
+    path = Path(place or tempfile.gettempdir(), f"qtrace-{secrets.token_hex(8)}")
     with own("dir", str(path)):
         try:
             path.mkdir(mode=0o700)
@@ -90,7 +102,7 @@ def remove_leftovers() -> list[str]:
             continue
         for record in sorted(home.iterdir(), reverse=True):
             kind, name = record.name.split("-")[0], record.read_text()
-            if _remove(kind, name):
+            if _remove(kind, name, home.name):
                 removed.append(f"{kind} {name}")
             record.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -98,31 +110,47 @@ def remove_leftovers() -> list[str]:
     return removed
 
 
-def _exists(kind: str, name: str) -> bool:
+def _exists(kind: str, name: str, owner: str) -> bool:
     if kind == "netns":
         return Path("/run/netns", name).exists()
-    return os.path.ismount(name) if kind == "mount" else Path(name).exists()
+    if kind == "mount":
+        return os.path.ismount(name)
+    return Path(name).exists() and _is_of(Path(name), owner)
 
 
-def _remove(kind: str, name: str) -> bool:
+def _remove(kind: str, name: str, owner: str) -> bool:
     if kind == "netns" and Path("/run/netns", name).exists() and name.startswith("qt-"):
         with contextlib.suppress(LabError):
             ip("netns", "delete", name)
             return True
     if kind == "mount" and os.path.ismount(name):
         return subprocess.run(["umount", name], capture_output=True).returncode == 0
-    if kind == "dir" and _is_ours(Path(name)) and Path(name).is_dir():
+    if kind == "dir" and _is_of(Path(name), owner) and Path(name).is_dir():
         shutil.rmtree(name, ignore_errors=True)
         return True
     return False
 
 
-def _is_ours(folder: Path) -> bool:
-    return folder.name.startswith("qtrace-") or folder.parent == LABS
+def _is_of(folder: Path, owner: str) -> bool:
+    # A name by chance is nobody else's; a lab's name may be another's by now.
+    return folder.name.startswith("qtrace-") or (folder.parent == LABS and lab_owner(folder) == owner)
+
+
+def lab_owner(folder: Path) -> str:
+    """Whose a lab is (see `owner_name`), empty where there is none."""
+    try:
+        return (folder / "owner").read_text()
+    except OSError:
+        return ""
+
+
+def owner_name() -> str:
+    """This process, as its records and its labs name it."""
+    return f"{os.getpid()}-{start_time(os.getpid())}"
 
 
 def _home() -> Path:
-    path = STATE / f"{os.getpid()}-{start_time(os.getpid())}"
+    path = STATE / owner_name()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -14,7 +13,15 @@ from pathlib import Path
 
 from qtrace.cache import atomic_file
 from qtrace.errors import LabError, MissingPrerequisite
-from qtrace.lab.host.owned import LABS, own, remove_leftovers, start_time
+from qtrace.lab.host.owned import (
+    LABS,
+    lab_owner,
+    own,
+    owner_name,
+    private_dir,
+    remove_leftovers,
+    start_time,
+)
 from qtrace.lab.mode.mode import SPACES
 
 __all__ = ["Entry", "claim", "describe", "find_machine", "labs", "stop"]
@@ -47,29 +54,30 @@ def claim(mode: str) -> Iterator[tuple[str, Path]]:
         LABS.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise MissingPrerequisite(f"cannot write to {LABS}: {exc.strerror}", hint="run it with sudo") from exc
-    for number in range(1, 1000):
-        name = mode if number == 1 else f"{mode}-{number}"
-        home = LABS / name
-        if home.exists():
-            continue
-        try:
-            home.mkdir(mode=0o755)
-        except FileExistsError:  # another was quicker: it is not ours, so no record may name it
-            continue
-        recorded = False
-        try:
+    with private_dir(place=LABS) as beside:
+        (beside / "owner").write_text(owner_name())
+        beside.chmod(0o755)
+        for number in range(1, 1000):
+            name = mode if number == 1 else f"{mode}-{number}"
+            home = LABS / name
             with own("dir", str(home)):
-                recorded = True
                 try:
-                    (home / "owner").write_text(f"{os.getpid()}-{start_time(os.getpid())}")
-                    yield name, home
+                    if not home.exists() and _take(beside, home):
+                        yield name, home
+                        return
                 finally:
-                    shutil.rmtree(home, ignore_errors=True)
-        finally:
-            if not recorded:
-                shutil.rmtree(home, ignore_errors=True)
-        return
+                    if lab_owner(home) == owner_name():
+                        home.rename(beside)  # and is removed there
     raise LabError("there are too many labs", hint="run: qtrace lab down --all")
+
+
+def _take(beside: Path, home: Path) -> bool:
+    """Make `home` of what stands beside it, its owner in it; whether nobody was quicker."""
+    try:
+        beside.rename(home)
+    except OSError:
+        return False
+    return True
 
 
 def describe(home: Path, entry: Entry, *, up: bool = False) -> None:
