@@ -105,6 +105,8 @@ class Body:
         callee, kind, name = "", "unknown", ""
         if target is None:
             pass
+        elif found == _FUNCTION and (known := names_given.get(declaration(target))):
+            kind, name = "direct", known
         elif found == _FUNCTION:
             called = spelling(target)
             if called.startswith(("trace_", "__builtin_")):

@@ -12,7 +12,16 @@ from ctypes import CFUNCTYPE, byref, c_char_p, c_int, c_longlong, c_size_t, c_ui
 from typing import Any, NamedTuple
 
 from clang import cindex
-from clang.cindex import Cursor, CursorKind, SourceLocation, TranslationUnit, Type, TypeKind
+from clang.cindex import (
+    Cursor,
+    CursorKind,
+    LinkageKind,
+    SourceLocation,
+    SourceRange,
+    TranslationUnit,
+    Type,
+    TypeKind,
+)
 
 __all__ = [
     "ARRAYS",
@@ -33,15 +42,20 @@ __all__ = [
     "fields",
     "included",
     "is_definition",
+    "is_static",
     "kind_ids",
+    "last_line",
     "names_given",
+    "offset_of",
     "outermost",
     "pointer_to_function",
     "position",
     "referenced",
+    "size_of",
     "spelling",
     "strip",
     "type_id",
+    "type_name",
     "unrooted",
     "usr",
 ]
@@ -50,6 +64,7 @@ _lib: Any = cindex.conf.lib
 _includes: Any = cindex.callbacks["translation_unit_includes"]
 _STOP, _NEXT, _INTO = 0, 1, 2  # CXChildVisitResult
 _INT = 1  # CXEval_Int
+_INTERNAL = LinkageKind.INTERNAL.value
 _IN_MACRO = 1 << 31  # of a location: what a macro makes has none in a file
 _INVALID = frozenset(range(70, 74))  # CXCursor_FirstInvalid to CXCursor_LastInvalid
 
@@ -92,6 +107,10 @@ _get_pointee = _function("getPointeeType", Type, Type)
 _get_number = _function("Cursor_getNumArguments", c_int, Cursor)
 _get_argument = _function("Cursor_getArgument", _Node, Cursor, c_uint)
 _get_offset = _function("Cursor_getOffsetOfField", c_longlong, Cursor)
+_get_size = _function("Type_getSizeOf", c_longlong, Type)
+_get_linkage = _function("getCursorLinkage", c_int, Cursor)
+_get_extent = _function("getCursorExtent", SourceRange, Cursor)
+_get_end = _function("getRangeEnd", SourceLocation, SourceRange)
 _is_definition = _function("isCursorDefinition", c_uint, Cursor)
 _get_location = _function("getCursorLocation", SourceLocation, Cursor)
 _get_place = _function("getInstantiationLocation", None, SourceLocation, *(c_void_p,) * 4)
@@ -246,6 +265,32 @@ def spelling(cursor: Cursor) -> str:
 def usr(cursor: Cursor) -> str:
     """clang's name for a declaration that tells it from all others."""
     return _text(_get_usr(cursor))
+
+
+def last_line(cursor: Cursor) -> int:
+    """Of its text."""
+    _get_place(_get_end(_get_extent(cursor)), *_place_at)
+    return _line.value
+
+
+def is_static(cursor: Cursor) -> bool:
+    """Whether a function is its file's own."""
+    return bool(_get_linkage(cursor) == _INTERNAL)
+
+
+def type_name(cursor: Cursor) -> str:
+    """The type of an expression or a declaration as it is written."""
+    return _text(_get_type_spelling(_get_type(cursor)))
+
+
+def size_of(cursor: Cursor) -> int:
+    """Bytes that its type takes, 0 where that is not known."""
+    return max(int(_get_size(_get_type(cursor))), 0)
+
+
+def offset_of(field: Cursor) -> int:
+    """Bits from the beginning of the struct or union that a field is declared in; negative if not known."""
+    return int(_get_offset(field))
 
 
 def declaration(cursor: Cursor) -> int:
@@ -412,7 +457,7 @@ def chain(member: Cursor) -> list[Cursor]:
 
 def unrooted(name: str) -> str:
     """A type's name without the folder in which a type that has no name stands."""
-    return _UNNAMED.sub(r"\1", name)
+    return _UNNAMED.sub(r"\1", name) if "(" in name else name
 
 
 def bare(name: str) -> str:

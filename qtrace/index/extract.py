@@ -12,7 +12,6 @@ from clang.cindex import (
     Cursor,
     CursorKind,
     Index,
-    LinkageKind,
     TranslationUnit,
     TranslationUnitLoadError,
     TranslationUnitSaveError,
@@ -25,12 +24,20 @@ from qtrace.index.body import Body, initialiser, usr_of
 from qtrace.index.cursors import (
     arguments,
     bare,
+    canonical,
     children,
+    fields,
     included,
     is_definition,
+    is_static,
+    last_line,
+    offset_of,
     outermost,
     position,
+    size_of,
     spelling,
+    type_id,
+    type_name,
     unrooted,
     usr,
 )
@@ -43,7 +50,7 @@ __all__ = ["Attempt", "extract", "precompile"]
 _FUNCTION, _VARIABLE = CursorKind.FUNCTION_DECL.value, CursorKind.VAR_DECL.value
 _STRUCT, _UNION = CursorKind.STRUCT_DECL.value, CursorKind.UNION_DECL.value
 _TYPEDEF, _ENUM = CursorKind.TYPEDEF_DECL.value, CursorKind.ENUM_DECL.value
-_LIST = CursorKind.INIT_LIST_EXPR.value
+_LIST, _RECORD = CursorKind.INIT_LIST_EXPR.value, TypeKind.RECORD.value
 _ONLY_DEFINED = (_FUNCTION, _STRUCT, _UNION, _ENUM)
 # What this worker has read of headers, by flags and file: (offset, which of several there) -> in which unit,
 # or nothing where a declaration has nothing to read. With the same flags they are the same in all units.
@@ -106,15 +113,18 @@ def _complete(typedef: Cursor) -> bool:
     return under.kind != TypeKind.RECORD or is_definition(under.get_declaration())
 
 
-def _named_fields(kind: Type) -> Iterator[Cursor]:
-    """The fields of a record, those inside of unions and structs without a name among them: they are
-    reached by their own names (`VIRTIO_DECLARE_FEATURES(guest_features)` makes such a union)."""
-    for item in kind.get_fields():
-        under = item.type.get_canonical()
-        if item.spelling and "(" not in item.spelling:
-            yield item
-        elif under.kind == TypeKind.RECORD:
-            yield from _named_fields(under)
+def _named_fields(kind: Type, base: int = 0) -> Iterator[tuple[Cursor, str, int]]:
+    """The fields of a record, each with its name and offset in bits.
+
+    Those inside of unions and structs without a name are among them: they are reached by their own names
+    (`VIRTIO_DECLARE_FEATURES(guest_features)` makes such a union).
+    """
+    for item in fields(kind):
+        name, offset = spelling(item), offset_of(item)
+        if name and "(" not in name:
+            yield item, name, base + offset if offset >= 0 else offset
+        elif type_id(item) == _RECORD:
+            yield from _named_fields(canonical(item), base + max(offset, 0))
 
 
 def _errors(unit: TranslationUnit) -> list[str]:
@@ -205,16 +215,22 @@ class _Reader:
         return known[line - 1] if 0 < line <= len(known) else None
 
     def function(self, cursor: Cursor, place: str, line: int) -> None:
-        name = cursor.spelling
+        name = spelling(cursor)
         if place.startswith("qapi/") or name.startswith(("trace_", "_nocheck__trace_")):
             return
         identity = usr_of(self, cursor)
-        static = cursor.linkage == LinkageKind.INTERNAL
-        end = cursor.extent.end.line
         guard = self.guard(place, line)
-        self.facts.functions.append(
-            Function(identity, name, place, line, end, static, cursor.type.spelling, guard)
+        signature = (
+            identity,
+            name,
+            place,
+            line,
+            last_line(cursor),
+            is_static(cursor),
+            type_name(cursor),
+            guard,
         )
+        self.facts.functions.append(Function(*signature))
         parameters = {usr(item) or spelling(item): n for n, item in enumerate(arguments(cursor))}
         body = Body(self, identity, place, parameters)
         body.whole(cursor)
@@ -237,11 +253,9 @@ class _Reader:
         if not name or "(" in name or name in self.seen or not cursor.is_definition():
             return
         self.seen.add(name)
-        whole = cursor.type
-        fields = []
-        for item in _named_fields(whole):
-            offset = whole.get_offset(item.spelling)
-            if offset >= 0:
-                kind = unrooted(item.type.spelling)
-                fields.append((item.spelling, offset // 8, max(item.type.get_size(), 0), kind))
-        self.facts.structs.append(Struct(name, cursor.type.get_size(), tuple(fields)))
+        found = tuple(
+            (field, offset // 8, size_of(item), unrooted(type_name(item)))
+            for item, field, offset in _named_fields(cursor.type)
+            if offset >= 0
+        )
+        self.facts.structs.append(Struct(name, cursor.type.get_size(), found))
