@@ -79,5 +79,5 @@ FAMILY = Family(
     needs=(),
     points=(),
     tables=("owners", "vhost_workers", "last_way", "followed_as"),
-    memories=("latest",),
+    memories=("latest", "giving"),
 )

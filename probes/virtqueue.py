@@ -72,5 +72,5 @@ FAMILY = Family(
         "VirtQueueElement.in_num",
     ),
     tables=(_TABLE,),
-    memories=("popping", "giving"),
+    memories=("popping",),
 )
