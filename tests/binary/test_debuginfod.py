@@ -43,7 +43,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         monkeypatch.setenv("DEBUGINFOD_URLS", f"ftp://nowhere http://127.0.0.1:{server.server_address[1]}/")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setenv("QTRACE_CACHE", str(tmp_path))
         yield server
         server.shutdown()
         thread.join()

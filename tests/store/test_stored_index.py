@@ -15,7 +15,7 @@ from qtrace.store.index_writer import write_index
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("QTRACE_CACHE", str(tmp_path))
 
 
 def older(path: Path) -> None:
