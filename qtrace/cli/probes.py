@@ -87,4 +87,5 @@ def _of_process(pid: int, netdev: str, form: str, index_name: str) -> None:
     for item in placed:
         where = f"{Path(item.binary).name}+{item.offset:#x}" if item.binary else ""
         state = f"cannot: {item.reason}" if item.reason else f"{item.kind:<11}{where}"
-        click.echo(plain(f"{item.direction:<3}{item.stage:<11}{item.function:<34}{state}"))
+        stage = "  or" if item.way_of else item.stage
+        click.echo(plain(f"{item.direction:<3}{stage:<11}{item.function:<34}{state}"))

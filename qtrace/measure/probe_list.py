@@ -18,7 +18,8 @@ __all__ = ["Placed", "place_probes"]
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A stage's probe; `reason` is why it cannot attach, empty where it can."""
+    """A stage's probe; `reason` is why it cannot attach, empty where it can. `way_of` is the function of the
+    stage's usual way, where this is another way of the same stage."""
 
     direction: str
     stage: str
@@ -27,6 +28,7 @@ class Placed:
     binary: str
     offset: int
     reason: str
+    way_of: str
 
 
 def place_probes(process: QemuProcess, nics: Sequence[MeasuredNic]) -> list[Placed]:
@@ -38,7 +40,7 @@ def place_probes(process: QemuProcess, nics: Sequence[MeasuredNic]) -> list[Plac
     found = [(probe, _why_not(probe, process.target)) for probe in probes] + list(unplaced)
     process.target.require()
     order = list(Direction)
-    found.sort(key=lambda item: (order.index(item[0].direction), item[0].position))
+    found.sort(key=lambda item: (order.index(item[0].direction), item[0].position, bool(item[0].way_of)))
     return [
         Placed(
             probe.direction.value,
@@ -48,6 +50,7 @@ def place_probes(process: QemuProcess, nics: Sequence[MeasuredNic]) -> list[Plac
             probe.binary,
             probe.offset,
             reason,
+            probe.way_of,
         )
         for probe, reason in found
     ]

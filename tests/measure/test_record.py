@@ -85,7 +85,12 @@ def test_the_probes_of_a_process_are_listed_with_the_reason_if_not(network: Netw
     )
     assert said.returncode == 0, said.stderr
     rows = json.loads(said.stdout)
-    deliver = {row["direction"]: row for row in rows if row["stage"] == "deliver"}
+    delivered = [row for row in rows if row["stage"] == "deliver" and row["direction"] == "tx"]
+    assert [(row["function"], row["way_of"]) for row in delivered] == [
+        ("tap_receive_iov", ""),
+        ("tap_receive_raw", "tap_receive_iov"),
+    ]
+    deliver = {row["direction"]: row for row in rows if row["stage"] == "deliver" and not row["way_of"]}
     assert deliver["tx"]["function"] == "tap_receive_iov" and deliver["tx"]["attachable"]
     assert deliver["tx"]["kind"] == "uprobe" and deliver["tx"]["offset"] > 0
     assert all(bool(row["reason"]) != row["attachable"] for row in rows)
