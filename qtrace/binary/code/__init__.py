@@ -1,1 +1,1 @@
-"""A binary's code, by its bytes: bodies, calls, addresses that are handed on, exits."""
+"""The code of a binary, read by its bytes: function bodies, calls, passed addresses, exits."""

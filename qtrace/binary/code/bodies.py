@@ -1,7 +1,7 @@
-"""Where each function of a stripped binary begins and ends.
+"""The first and last address of each function of a stripped binary.
 
-Stripping leaves .eh_frame: its header is a sorted table of function starts, and each entry's length is
-beside it (System V ABI, Linux Standard Base 10.6).
+Stripping leaves .eh_frame. Its header is a sorted table of function starts; each entry also has the
+function's length (System V ABI, Linux Standard Base 10.6).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Where at a function's entry a probe is cheapest.
+"""The instruction near a function's entry at which a uprobe costs least.
 
-The kernel emulates a few instructions (arch/x86/kernel/uprobes.c: pushes, jumps, calls, nop) and has the
-processor execute any other alone, which costs a second trap: twice as much, under a hypervisor that emulates
-it ten times. So where a function begins with another instruction, the first of those behind it is probed, as
-long as every call passes it with arguments and stack as they were.
+The kernel emulates a few instructions (arch/x86/kernel/uprobes.c: pushes, jumps, calls, nop). For any other
+instruction it single-steps the processor, which costs a second trap: twice as much, or ten times as much
+under a hypervisor that emulates the trap. So where a function begins with another instruction, the probe goes
+to the first emulated instruction behind it, provided that every call reaches that instruction with the
+arguments and the stack unchanged.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from qtrace.model import Symbol
 __all__ = ["Entries", "Entry", "emulated"]
 
 _FORMAT = 1
-_BEGINNING = 16  # instructions that are looked at
-_LONGEST = 65536  # bytes of a function whose jumps are looked at
-# System V ABI: where the integer arguments are, with every name of each register's parts.
+_BEGINNING = 16  # instructions searched from the entry
+_LONGEST = 65536  # bytes of a function searched for jumps
+# System V ABI: the registers of the integer arguments, with the name of each part of a register.
 _ARGUMENTS = tuple(
     frozenset({f"r{two}", f"e{two}", two, f"{two[0]}l", f"{two[0]}h", f"{two}l"})
     for two in ("di", "si", "dx", "cx")
@@ -32,7 +33,7 @@ _STACK = frozenset({"rsp", "esp", "sp"})
 
 
 class Entry(NamedTuple):
-    """`offset` in the file; `stepped` is whether the kernel cannot emulate the instruction there."""
+    """`offset` in the file; `stepped` tells whether the kernel must single-step the instruction there."""
 
     offset: int
     stepped: bool
@@ -50,7 +51,8 @@ def emulated(code: bytes) -> bool:
 
 
 class Entries:
-    """The functions of one file; answers are kept by build id. Raises BinaryError for a damaged file."""
+    """The probe addresses of one file's functions, cached by build id. Raises BinaryError for a damaged
+    file."""
 
     def __init__(self, binary: Path) -> None:
         self._binary = binary
@@ -61,7 +63,8 @@ class Entries:
         self._reader: _Reader | None = None
 
     def at(self, symbol: Symbol, arguments: int = len(_ARGUMENTS)) -> Entry:
-        """Where to probe the function at `symbol`; so many of its first arguments are as they were there."""
+        """Where to probe the function at `symbol`; its first `arguments` arguments are unchanged at that
+        place."""
         key = symbol.offset, arguments
         if key not in self._known:
             if self._reader is None:
@@ -72,7 +75,7 @@ class Entries:
         return self._known[key]
 
     def save(self) -> None:
-        """Keep new answers for the next time. A cache that cannot be written only costs time."""
+        """Write new answers to the cache. A cache that cannot be written costs time and nothing else."""
         if self._new and self._build_id:
             with contextlib.suppress(OSError), atomic_file(self._file) as beside:
                 rows = [[*key, *entry] for key, entry in self._known.items()]
@@ -92,7 +95,7 @@ class Entries:
 
 class _Reader:
     def __init__(self, binary: Path) -> None:
-        import capstone  # with pyelftools: what a known answer does not need
+        import capstone  # slow to import, with pyelftools; a cached answer needs neither
 
         from qtrace.binary.code.bodies import function_ends
         from qtrace.binary.file.elf import Elf
@@ -107,7 +110,7 @@ class _Reader:
         self._operands = (capstone.CS_OP_IMM, capstone.CS_OP_MEM, capstone.CS_AC_WRITE)
 
     def cheapest(self, start: int, arguments: int) -> tuple[int, bool]:
-        """(bytes from the function's first, whether it must be stepped)."""
+        """(bytes behind the function's first, whether the instruction must be single-stepped)."""
         kept = _STACK.union(*_ARGUMENTS[:arguments])
         code = self._elf.read(start, 16 * _BEGINNING)
         if emulated(code):
@@ -116,7 +119,8 @@ class _Reader:
         return (found, False) if found and not self._jumped_to(start, start + found) else (0, True)
 
     def _behind(self, start: int, code: bytes, kept: frozenset[str]) -> int:
-        """How far behind `start` the next emulated instruction is, 0 where none can stand for the first."""
+        """Distance in bytes from `start` to the next emulated instruction; 0 where none can replace the
+        first."""
         end = self._end(start)
         for number, one in enumerate(self._capstone.disasm(code, start)):
             at = int(one.address) - start
@@ -129,7 +133,7 @@ class _Reader:
         return 0
 
     def _changes(self, one: Any, kept: frozenset[str]) -> bool:
-        """Whether it writes memory or one of these registers."""
+        """Whether the instruction writes memory or one of the `kept` registers."""
         _, memory, write = self._operands
         if any(item.type == memory and item.access & write for item in one.operands):
             return True
@@ -137,7 +141,8 @@ class _Reader:
         return any(one.reg_name(register) in kept for register in written)
 
     def _jumped_to(self, start: int, last: int) -> bool:
-        """Whether the function jumps to behind `start`, up to `last`: such a pass would be no call."""
+        """Whether the function jumps to an address behind `start`, up to `last`: such a hit would not be a
+        call."""
         immediate = self._operands[0]
         code = self._elf.read(start, min(self._end(start) - start, _LONGEST))
         for one in self._capstone.disasm(code, start):
@@ -148,5 +153,5 @@ class _Reader:
         return False
 
     def _end(self, start: int) -> int:
-        """Where the function that begins at `start` ends; there itself where that is not known."""
+        """The end of the function that begins at `start`; `start` itself where the end is unknown."""
         return self._ends.get(start, start)

@@ -1,7 +1,7 @@
-"""How a function of a binary ends: what tells a whole function from a part that the compiler split off.
+"""How a function of a binary ends, which tells a whole function from a part that the compiler split off.
 
-Of a function that begins with a test that may end it, the compiler may put the test into the callers and
-leave the rest as a function of its own (`.part`). The rest has no way out near its beginning.
+If a function begins with a test that may end it, the compiler may inline the test into the callers and
+emit the rest as a separate function (`.part`). Such a part has no exit near its beginning.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["Exits"]
 
 _PLACE = re.compile(r"\[(\w+)(?: \+ [a-z]\w+(?:\*\d)?)?(?: \+ (0x[0-9a-f]+|\d+))?\]")
 _FIELD = re.compile(r"qword ptr \[r(?!ip|sp)\w+(?: \+ (?:0x[0-9a-f]+|\d+))?\]")
-_MOST = 16384  # bytes of a function
+_MOST = 16384  # bytes read of a function
 _BEGINNING, _WAY_OUT = 60, 24  # instructions
 _COMPARES = ("cmp", "test")
-_CASTS = 3  # calls before the first test: an object is cast
+_CASTS = 3  # calls before the first test: casts of an object
 
 
 class Exits:
@@ -32,20 +32,21 @@ class Exits:
         self._lines: dict[int, list[tuple[int, int, str, str]]] = {}
 
     def returns(self, parts: Sequence[tuple[int, int]]) -> bool:
-        """Whether the function comes back, or ends by jumping to another one."""
+        """Whether the function returns, or ends with a jump to another function."""
         start, end = parts[0]
         before = "", ""
         for _, _, name, text in self._read(start, end):
             if name.endswith("ret") or (name == "jmp" and not _inside(text, start, end)):
                 return True
-            # To what a pointer leads to: a switch's table has an index, and its stack is kept.
+            # A jump through a pointer is a switch if its table has an index and the stack is not released
+            # before it.
             if name == "jmp" and (_FIELD.fullmatch(text) or _undone(*before)):
                 return True
             before = name, text
         return False
 
     def tests(self, parts: Sequence[tuple[int, int]], fields: Collection[int]) -> bool:
-        """Whether all of the fields, as far from their struct's beginning, are read before the first test."""
+        """Whether the body reads all fields (given by offset in their struct) before its first test."""
         calls = branches = 0
         left = set(fields)
         for _, _, name, text in self._read(*parts[0])[:_BEGINNING]:
@@ -85,7 +86,7 @@ class Exits:
             if name.endswith("ret"):
                 return True
             if name == "call":
-                return False  # a branch on the way asks whether the stack is still whole
+                return False  # a branch on the way checks the stack protector
             if name == "jmp":
                 goal = at.get(int(text, 16)) if text.startswith("0x") else None
                 if goal is None:
@@ -106,12 +107,12 @@ class Exits:
 
 
 def _undone(name: str, text: str) -> bool:
-    """Whether an instruction gives the stack back."""
+    """Whether an instruction releases stack space."""
     return name == "pop" or (name == "add" and text.startswith("rsp,"))
 
 
 def _distance(text: str) -> int:
-    """How far from a register an instruction reads or writes, the stack apart."""
+    """The offset from a register at which an instruction reads or writes; the stack is not counted."""
     place = _PLACE.search(text)
     return int(place[2] or "0", 0) if place and place[1] not in ("rsp", "rip") else -1
 

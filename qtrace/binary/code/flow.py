@@ -1,8 +1,8 @@
-"""What a function hands to the functions that it calls, and what it stores where: addresses in registers,
-followed through its code from one instruction to the next.
+"""Addresses that a function passes to its callees or stores into structs, found by following registers
+through its code from one instruction to the next.
 
-Only addresses that the code itself names are followed; where two ways meet, what a call may have changed is
-forgotten.
+Only addresses that the code itself contains are followed. Where two branches join, registers that a call
+may have changed are forgotten.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Flow:
         self._capstone = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
     def read(self, parts: Iterable[tuple[int, int]]) -> tuple[list[Called], list[Kept]]:
-        """What the function that consists of these pieces of code gives away and keeps."""
+        """The calls with known addresses, and the stores of known addresses, of the function with these
+        pieces of code."""
         given: list[Called] = []
         kept: list[Kept] = []
         for start, end in parts:

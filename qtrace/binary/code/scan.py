@@ -1,8 +1,8 @@
-"""Every function of a binary with what it calls and what it refers to, found without disassembling.
+"""Each function of a binary with its calls and references, found without disassembling.
 
-A call, a jump or a reference relative to the program counter is known by its bytes and by where it leads:
-that other bytes lead to the very beginning of a function, or to a named object, is one chance in a
-thousand for a whole QEMU.
+A call, a jump or a reference relative to the program counter is recognised by its bytes and its target.
+Other bytes point to the very beginning of a function, or to a named object, by chance about once in a
+thousand whole QEMU binaries.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _WORD_FOLLOWS = (0x81, 0x69, 0xC7)
 
 
 class Scan:
-    """`starts` are the functions that a call may lead to; a part that the compiler moved away (`.cold`)
-    belongs to the function that it was taken from. Raises BinaryError without unwind tables."""
+    """`starts` are the functions that a call may lead to. A part that the compiler moved away (`.cold`)
+    belongs to the function that it came from. Raises BinaryError without unwind tables."""
 
     def __init__(self, elf: Elf) -> None:
         self.elf = elf
@@ -44,7 +44,7 @@ class Scan:
 
     @property
     def starts(self) -> list[int]:
-        """Where functions begin, in order; parts that were moved away are not among them."""
+        """The starts of functions, in order, without parts that were moved away."""
         return sorted(self.parts)
 
     def __contains__(self, address: int) -> bool:
@@ -97,7 +97,8 @@ class Scan:
         return owner[inside], target[inside], form[inside]
 
     def _stubs(self, code: npt.NDArray[np.uint8], distance: Array, base: int) -> None:
-        """The procedure linkage table's entries: a jump through a place that the loader fills in."""
+        """The entries of the procedure linkage table: each jumps through a pointer that the loader fills
+        in."""
         through = (code[:-1] == 0xFF) & ((code[1:] == 0x25) | (code[1:] == 0x15))
         imports = self.elf.imports
         for at in np.flatnonzero(through).tolist():
@@ -137,14 +138,14 @@ class Scan:
             self.refers[source].add(place)
 
     def _owners(self, addresses: Array) -> Array:
-        """The beginning of the function that each address is in, -1 for none."""
+        """The start of the function that contains each address, -1 for none."""
         number = np.searchsorted(self._starts, addresses, side="right") - 1
         safe = np.maximum(number, 0)
         inside = (number >= 0) & (addresses < self._ends[safe])
         return np.where(inside, self._starts[safe], -1)
 
     def _edges(self, jumps: list[tuple[Array, Array, Array]], kinds: tuple[int, ...]) -> set[tuple[int, int]]:
-        """(function, function whose beginning it calls or jumps to)."""
+        """Pairs (function, function that it calls, or jumps to, at its beginning)."""
         found: set[tuple[int, int]] = set()
         for owner, target, kind in jumps:
             wanted = np.isin(kind, kinds) & (self._owners(target) == target) & (owner != target)
@@ -154,8 +155,8 @@ class Scan:
     def _joined(self, jumps: list[tuple[Array, Array, Array]]) -> Mapping[int, int]:
         """Part that was moved away -> its function.
 
-        A part is reached by a branch (functions are called or jumped to, never branched to), or jumps back
-        into the middle of the function that jumps to it.
+        A part is reached by a conditional branch (a function is called or jumped to, never branched to), or
+        it jumps back into the middle of the function that jumps to it.
         """
         called: set[int] = set(self.elf.exports.values())
         leads: dict[int, set[int]] = defaultdict(set)
@@ -191,7 +192,7 @@ class Scan:
 
 
 def _distances(code: npt.NDArray[np.uint8]) -> Array:
-    """The signed number of 32 bits that begins at each byte."""
+    """The signed 32-bit number that begins at each byte."""
     wide = code.astype(np.int64)
     value = wide[:-3] | wide[1:-2] << 8 | wide[2:-1] << 16 | wide[3:] << 24
     return np.where(value >= 1 << 31, value - (1 << 32), value)

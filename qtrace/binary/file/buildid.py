@@ -1,6 +1,6 @@
-"""The build id of an ELF file: the name by which what is known about a binary is kept and found again.
+"""The build id of an ELF file, under which the cache keeps all results about a binary.
 
-A file of its own because it is asked first, often, and needs neither the symbols nor numpy.
+The module is separate because callers ask for the build id first and often, without symbols or numpy.
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ def build_id(path: Path) -> str:
             return ""
     except OSError as exc:
         raise BinaryError(f"cannot read {path}: {exc.strerror}") from exc
-    except Exception as exc:  # whatever pyelftools stumbles over in a damaged file
+    except Exception as exc:  # any error that pyelftools raises on a damaged file
         raise BinaryError(f"{path} is not an ELF file that can be read: {exc}") from exc

@@ -19,7 +19,7 @@ from qtrace.errors import BinaryError
 __all__ = ["SymbolTable", "debug_file"]
 
 _DEBUG = Path("/usr/lib/debug")
-# What a compiler makes of a function beside the function itself.
+# Suffixes of the variants that a compiler makes of a function.
 _WHOLE = ("constprop", "isra")
 
 
@@ -36,15 +36,15 @@ class SymbolTable:
         return bool(self._places)
 
     def place(self, function: str, file: str, static: bool) -> tuple[int, str] | None:
-        """(address, name of the compiler's variant or nothing); None where there is not exactly one."""
+        """(address, name of the compiler's variant or empty); None if there is not exactly one candidate."""
         found = self._places.get((function, Path(file).name if static else ""), set())
         whole = {entry for entry in found if not entry[1]} or {entry for entry in found if entry[1] in _WHOLE}
         return next(iter(whole)) if len(whole) == 1 else None
 
 
 def debug_file(binary: Path, elf: Elf, given: Path | None, force: bool = False) -> Path | None:
-    """The separate file with the binary's symbols, if there is one. Raises BinaryError for a `given` one
-    of another binary, unless forced."""
+    """The separate file with the binary's symbols, if there is one. Raises BinaryError if the `given` file
+    belongs to another binary, unless forced."""
     if given is not None:
         if not force and build_id(given) != elf.build_id:
             raise BinaryError(

@@ -1,6 +1,6 @@
-"""Debug files by build id from the servers that the user named in DEBUGINFOD_URLS, as gdb asks them.
+"""Debug files by build id from the servers that the user named in DEBUGINFOD_URLS, as gdb requests them.
 
-Nothing is asked where the variable is not set. What came is kept in the cache.
+Without the variable, no server is asked. Received files are kept in the cache.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def servers() -> list[str]:
 
 
 def fetch_debug_file(wanted: str) -> Path | None:
-    """The debug file of the binary with build id `wanted` (hex), from the cache or the first server that has
-    it; None where nobody has, or what came is of another binary."""
+    """The debug file of the binary with build id `wanted` (hex), from the cache or from the first server that
+    has it; None if no server has it, or if the received file belongs to another binary."""
     if not re.fullmatch(r"[0-9a-f]{8,128}", wanted):
         return None
     target = cache_dir("debuginfo") / f"{wanted}.debug"
     if target.is_file():
         return target
     for server in servers():
-        # A server that is out of reach only leaves the binary without its symbols.
+        # An unreachable server is no error: the binary then has no symbols.
         with contextlib.suppress(OSError, ValueError, http.client.HTTPException, BinaryError):
             with atomic_file(target) as beside:
                 _download(f"{server}/buildid/{wanted}/debuginfo", beside)

@@ -1,6 +1,6 @@
-"""An ELF file of this machine, read with care: segments, symbols, relative relocations, build id.
+"""An ELF file of this machine: segments, symbols, relative relocations, build id.
 
-The whole file is never trusted: whatever pyelftools stumbles over becomes a BinaryError.
+No part of the file is trusted: any error that pyelftools raises on it becomes a BinaryError.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _X86_64_RELATIVE, _X86_64_64 = 8, 1
 _IMPORTS = (6, 7)  # R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT
 _SYMBOL, _OBJECT, _FUNCTION, _SOURCE = "<IBBHQQ", 1, 2, 4  # Elf64_Sym; STT_OBJECT, STT_FUNC, STT_FILE
 _LARGEST = 2**30
-_LONGEST = 1024  # of a string that is of interest
+_LONGEST = 1024  # longest string that is read, in bytes
 _BROKEN = (ELFError, ELFParseError, DWARFError, ValueError, KeyError, IndexError, OverflowError)
 _BROKEN_MORE = (
     OSError,
@@ -48,13 +48,13 @@ class Segment:
 
     address: int
     offset: int
-    size: int  # in the file
+    size: int  # bytes in the file
     executable: bool
-    memory: int = 0  # in memory: what is not in the file is zero
+    memory: int = 0  # bytes in memory: those beyond `size` are zero
 
 
 class Elf:
-    """The parts of an ELF file that matter here. Raises BinaryError if it is not what it seems."""
+    """The parts of an ELF file that qtrace reads. Raises BinaryError for a file that is not valid ELF."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,7 +100,7 @@ class Elf:
         )
 
     def read(self, address: int, size: int) -> bytes:
-        """`size` bytes at a virtual address, fewer at the segment's end, none outside the file."""
+        """`size` bytes at a virtual address; fewer at the segment's end, none outside the file."""
         for part in self.segments:
             if part.address <= address < part.address + part.size:
                 begin = address - part.address + part.offset
@@ -109,8 +109,8 @@ class Elf:
 
     @functools.cached_property
     def pointers(self) -> dict[int, int]:
-        """Address -> the address that stands there once loaded (relative relocations, and those against
-        a symbol that this file defines)."""
+        """Address -> pointer stored there after loading (from relative relocations, and from relocations
+        against a symbol that this file defines)."""
         found: dict[int, int] = {}
         with self._careful(), self.path.open("rb") as handle:
             elf = ELFFile(handle)
@@ -118,7 +118,7 @@ class Elf:
                 if not isinstance(section, RelocationSection) or not section.is_RELA():
                     continue
                 symbols = elf.get_section(section["sh_link"])
-                # Read at one go: pyelftools takes seconds for a hundred thousand of them.
+                # Read in one numpy call: pyelftools takes seconds for a hundred thousand relocations.
                 for place, info, addend in struct.iter_unpack("<QQq", section.data()):
                     kind = info & 0xFFFFFFFF
                     if kind == _X86_64_RELATIVE:
@@ -130,7 +130,7 @@ class Elf:
 
     @functools.cached_property
     def imports(self) -> dict[int, str]:
-        """Address -> the imported function whose address the loader puts there."""
+        """Address -> the imported function whose address the loader stores there."""
         found: dict[int, str] = {}
         with self._careful(), self.path.open("rb") as handle:
             elf = ELFFile(handle)
@@ -143,7 +143,7 @@ class Elf:
         return found
 
     def symtab(self) -> list[tuple[str, str, int]]:
-        """(name, base name of the file of a static one, address) of the functions of .symtab."""
+        """(name, base name of the source file of a static function, address) of the functions of .symtab."""
         found: list[tuple[str, str, int]] = []
         with self._careful(), self.path.open("rb") as handle:
             section = (elf := ELFFile(handle)).get_section_by_name(".symtab")
@@ -161,19 +161,19 @@ class Elf:
         return found
 
     def text_at(self, address: int) -> str | None:
-        """The string that ends with a zero at an address of read-only data; None if there is none."""
+        """The zero-terminated string at an address of read-only data; None if there is none."""
         data = self.read(address, _LONGEST)
         end = data.find(b"\0")
         return data[:end].decode("latin-1") if end >= 0 else None
 
     @functools.cached_property
     def pointer_places(self) -> npt.NDArray[np.int64]:
-        """Where pointers stand, in order."""
+        """Addresses that hold a pointer, in order."""
         return np.array(sorted(self.pointers), dtype=np.int64)
 
     @functools.cached_property
     def code_pointers(self) -> npt.NDArray[np.int64]:
-        """Where pointers to code stand, in order."""
+        """Addresses that hold a pointer to code, in order."""
         places = (address for address, target in self.pointers.items() if self.is_code(target))
         return np.array(sorted(places), dtype=np.int64)
 
@@ -202,9 +202,9 @@ def _name(texts: bytes, at: int) -> str:
 
 
 def _defined(elf: ELFFile, name: str) -> tuple[dict[str, int], dict[str, int]]:
-    """Defined functions and objects of a symbol table; a name that stands for two addresses is left out.
+    """Defined functions and objects of a symbol table; a name with two addresses is left out.
 
-    Read at one go: pyelftools takes seconds for tens of thousands of them.
+    Read in one numpy call: pyelftools takes seconds for tens of thousands of symbols.
     """
     seen: tuple[dict[str, set[int]], dict[str, set[int]]] = {}, {}
     section = elf.get_section_by_name(name)

@@ -1,4 +1,4 @@
-"""Which QEMU a binary is, as its own strings say, and whether an index fits it."""
+"""The QEMU release of a binary, read from its strings, and whether an index is of the same release."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from qtrace.store.index import Index
 __all__ = ["check_version", "qemu_version", "version_of"]
 
 _BANNER = re.compile(rb"QEMU emulator version (?:(\d+\.\d+\.\d+)([^\n\0]{0,80}))?")
-_PACKAGE = re.compile(r"Debian (?:\d+:)?([^)]+?)(?:\+b\d+)?\)?$")  # a rebuild is of the same source
+_PACKAGE = re.compile(r"Debian (?:\d+:)?([^)]+?)(?:\+b\d+)?\)?$")  # a binary rebuild has the same source
 
 
 def version_of(elf: Elf) -> tuple[str, str]:
-    """(release, what the packager added) of a QEMU; both are empty where it does not say. Raises BinaryError
-    for what is no QEMU."""
+    """(release, packager's suffix) of a QEMU; both are empty if the binary has no version string. Raises
+    BinaryError for a file that is not QEMU."""
     for part in elf.segments:
         if not part.executable and (match := _BANNER.search(elf.read(part.address, part.size))):
             return (match[1] or b"").decode(), (match[2] or b"").decode("latin-1").strip(" -()")
@@ -27,8 +27,8 @@ def version_of(elf: Elf) -> tuple[str, str]:
 def qemu_version(path: Path) -> str:
     """The release and package of a QEMU, `7.2.22 (Debian 1:7.2+dfsg-7)`, read from the file.
 
-    The file is never run: a traced process's program is whatever its owner chose. Raises BinaryError for
-    what is no QEMU, or does not say which.
+    The file is never executed, because its owner chose it, not the user of qtrace. Raises BinaryError for
+    a file that is not QEMU, or that has no version string.
     """
     release, package = version_of(Elf(path))
     if not release:
@@ -37,7 +37,7 @@ def qemu_version(path: Path) -> str:
 
 
 def check_version(elf: Elf, index: Index) -> None:
-    """Raise BinaryError where the binary is of another release or package than the index."""
+    """Raise BinaryError if the binary is of another release or package than the index."""
     release, package = version_of(elf)
     indexed, root = index.meta["qemu"], index.meta["root"]
     if release and release != indexed:

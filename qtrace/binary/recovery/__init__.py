@@ -1,1 +1,1 @@
-"""The functions of a stripped binary found again with the source index."""
+"""The functions of a stripped binary, recovered with the source index."""

@@ -1,5 +1,5 @@
-"""Whether a function of a binary can be a function of the source: what shows in its body, who calls it,
-whether its address is taken, and what stands beside it.
+"""Whether a function of a binary can be a given function of the source: the signs in its body, its callers,
+whether its address is taken, and its neighbours.
 
 The functions of one C file stand side by side in a binary.
 """
@@ -18,13 +18,13 @@ from qtrace.binary.recovery.wanted import Sign, Wanted, unescaped
 
 __all__ = ["Evidence", "Placed"]
 
-_SHORTEST = 4  # characters of a string that says something
-# What the compiler, a cleanup attribute, or a trace point with the log back end adds to a body.
+_SHORTEST = 4  # characters of a string that identifies a function
+# Calls that the compiler, a cleanup attribute, or a trace point with the log back end adds to a body.
 _TRACED = re.compile(r"(?:%d@%zu\.%06zu:)?(\w+) ")  # the format of a trace point with the log back end
 _LIBRARY = re.compile(r"^(__)?(\w+?)(64)?(_chk)?$")
 # Library functions whose calls a compiler makes, changes or leaves out.
 _BUILTIN = re.compile(r"(__|mem|str|abort|puts|putchar|v?f?s?n?printf|fwrite|ffs|abs|l?log|bcmp)")
-_CONSTRUCTOR = "do_qemu_init_"  # what type_init() and the like make: called by the loader
+_CONSTRUCTOR = "do_qemu_init_"  # functions that type_init() and its like define: the loader calls them
 _ADDED = frozenset(
     (
         *("qemu_get_thread_id", "qemu_log", "qemu_log_trylock", "qemu_log_unlock", "error_free"),
@@ -32,17 +32,17 @@ _ADDED = frozenset(
         *("qemu_rec_mutex_unlock_impl", "qemu_log_mask_impl"),
     )
 )
-# What speaks for a function where it shows, and not against it where the source does not have it: compilers
-# and macros make such calls, and not every use of an address is seen in the source.
+# Signs that count for a function if its body has them, but not against it if the source lacks them: compilers
+# and macros make such calls, and the index does not see every use of an address.
 _POSITIVE = ("library", "takes", "table")
-_PUT_IN, _LIBRARY_WEIGHT = 0.25, 0.4  # of a sign of something that was put into the body; of a library's call
-_MOST_HIDDEN = 3.0  # that what was put in and is not to be seen speaks against a function
-_FEW_OWNERS = 3  # functions that a string of theirs says something of
+_PUT_IN, _LIBRARY_WEIGHT = 0.25, 0.4  # weight of a sign of inlined code; of a call of a library
+_MOST_HIDDEN = 3.0  # the most that missing signs of inlined code count against a function
+_FEW_OWNERS = 3  # a string identifies a function if no more functions than this use it
 _DSTATE = ("_TRACE_", "_DSTATE")
 
 
 class Placed:
-    """Functions of the source whose place is known: `of` id -> address, `at` address -> ids."""
+    """Functions of the source with known addresses: `of` maps id -> address, `at` maps address -> ids."""
 
     def __init__(self) -> None:
         self.of: dict[int, int] = {}
@@ -54,7 +54,7 @@ class Placed:
 
 
 def _trace_points(elf: Elf) -> dict[int, str]:
-    """Address of a trace event's switch -> the event's name."""
+    """Address of a trace event's enabling variable -> the event's name."""
     return {
         address: name[len(_DSTATE[0]) : -len(_DSTATE[1])].lower()
         for name, address in elf.objects.items()
@@ -63,7 +63,7 @@ def _trace_points(elf: Elf) -> dict[int, str]:
 
 
 def _handed_texts(wanted: Wanted) -> set[str]:
-    """Strings that static functions are given: they may show in those."""
+    """Strings that static functions receive as arguments: they may show in those functions' bodies."""
     return {
         value
         for sites in wanted.sites.values()
@@ -75,7 +75,7 @@ def _handed_texts(wanted: Wanted) -> set[str]:
 
 
 class Evidence:
-    """The signs of each function of the binary beside those of the source."""
+    """Compares the signs in each function of the binary with the signs of each function of the source."""
 
     def __init__(self, scan: Scan, wanted: Wanted, placed: Placed) -> None:
         self.scan, self.wanted, self.placed = scan, wanted, placed
@@ -102,7 +102,7 @@ class Evidence:
         self._now: dict[int, list[frozenset[Sign]]] = {}
         self._callable: dict[tuple[int, int, int], bool] = {}
         self._events = {sign[1] for signs in wanted.signs.values() for sign in signs if sign[0] == "trace"}
-        self.seen: set[str] = set()  # strings of the source that some function of the binary refers to
+        self.seen: set[str] = set()  # strings of the source to which the binary refers
         self._fixed: dict[int, set[Sign]] = {start: self._signs_of(start, traces) for start in scan.parts}
         self.taken = {target for target in elf.pointers.values() if target in scan.parts}
         for places in scan.refers.values():
@@ -112,7 +112,7 @@ class Evidence:
         for function, signs in wanted.signs.items():
             for sign in signs:
                 self._owners[sign].add(function)
-        # Strings that say nothing against a function: names of functions, and what headers bring along.
+        # Strings whose absence is no evidence against a function: function names, and strings from headers.
         self._anywhere: set[str | int] = {row.name for row in wanted.rows.values()}
         self._anywhere |= {
             sign[1]
@@ -149,7 +149,7 @@ class Evidence:
         return found
 
     def signs(self, start: int) -> list[frozenset[Sign]]:
-        """What shows in the body at `start`: each sign with its other names."""
+        """The signs in the body at `start`, each as the set of its alternative names."""
         if start not in self._now:
             self._now[start] = self._signs(start)
         return self._now[start]
@@ -170,7 +170,7 @@ class Evidence:
         return found
 
     def must(self, function: int) -> set[Sign]:
-        """What cannot be missing in the function's body, unless the code that it is in is dead."""
+        """Signs that the function's body must show, unless the compiler removed the code as dead."""
         row = self.wanted.rows[function]
         found: set[Sign] = set()
         for callee in self.wanted.calls.get(function, ()):
@@ -185,7 +185,7 @@ class Evidence:
         }
 
     def unexplained(self, start: int, function: int) -> int:
-        """How many signs the body at `start` has that the function's cannot have."""
+        """The number of signs in the body at `start` that the function's body cannot have."""
         may = self.wanted.may(function)
         texts = self._table_texts[self.wanted.rows[function].file] | self._given_texts(function)
         return sum(
@@ -198,7 +198,8 @@ class Evidence:
         )
 
     def _given_texts(self, function: int) -> set[str]:
-        """Strings of the function's callers: the compiler may put in what all of them give it."""
+        """Strings that the function's callers pass: if all pass the same string, the compiler may inline
+        it."""
         return {
             str(sign[1])
             for caller in self.wanted.callers.get(function, ())
@@ -207,16 +208,16 @@ class Evidence:
         }
 
     def missing(self, start: int, function: int) -> int:
-        """How many signs of the function the body at `start` lacks."""
+        """The number of the function's signs that the body at `start` lacks."""
         shown = {name for names in self.signs(start) for name in names}
         return len(self.must(function) - shown)
 
     def mostly(self, start: int, function: int) -> bool:
-        """Whether little is missing: dead code is left out by the compiler."""
+        """Whether few signs are missing: the compiler leaves out dead code."""
         return self.missing(start, function) * 3 <= len(self.must(function))
 
     def may_contain(self, start: int, outer: int, function: int) -> bool:
-        """Whether the body at `start` may as well be `outer` with the function put into it."""
+        """Whether the body at `start` may equally be `outer` with the function inlined."""
         if function not in self.wanted.inside(outer):
             return False
         shown = {name for names in self.signs(start) for name in names}
@@ -232,13 +233,13 @@ class Evidence:
         return not self._hidden(start, outer)
 
     def own(self, start: int, function: int) -> tuple[int, int]:
-        """(signs of the function itself that the body shows, those among them that no other function has)."""
+        """(the function's own signs in the body, the number of them that no other function has)."""
         mine = self.wanted.signs.get(function, set())
         hits = [name for names in self.signs(start) for name in names & mine]
         return len(hits), sum(self._owners[name] == {function} for name in hits)
 
     def score(self, start: int, function: int) -> float:
-        """How much speaks for the function being the one at `start`; what is missing speaks against it."""
+        """The evidence that the function is at `start`, as a score; missing signs reduce it."""
         mine = self.wanted.signs.get(function, set())
         total = 0.0
         shown: set[Sign] = set()
@@ -260,10 +261,10 @@ class Evidence:
         return total - 2 * self.missing(start, function) - len(lacking)
 
     def _hidden(self, start: int, function: int) -> int:
-        """How many signs of what must have been put into the function the body at `start` lacks.
+        """The number of signs of functions that must be inlined here and that the body at `start` lacks.
 
-        Where the body calls none that is not known, all that the function calls and that is not called has
-        been put in.
+        If the body calls no unknown function, every callee of the function that it does not call must have
+        been inlined.
         """
         calls = self.scan.calls.get(start, set())
         if any(one not in self.placed.at and one not in self.exported for one in calls):
@@ -281,7 +282,7 @@ class Evidence:
         return len(found - self.must(function) - {name for names in self.signs(start) for name in names})
 
     def called_right(self, start: int, function: int) -> bool:
-        """Whether every known function that calls the one at `start` may call the function."""
+        """Whether every known caller of the body at `start` may call the function."""
         for caller in self.scan.callers.get(start, ()):
             known = self.placed.at.get(caller)
             if known and not any(self._calls_here(caller, one, function) for one in known):
@@ -291,13 +292,13 @@ class Evidence:
         return True
 
     def _calls_here(self, start: int, outer: int, function: int) -> bool:
-        """Whether the body of `outer` at `start` may call the function, or what was put into it may."""
+        """Whether the body of `outer` at `start` may call the function, itself or through inlined code."""
         key = start, outer, function
         if key not in self._callable:
             wanted = self.wanted
             self._callable[key] = (
                 function in wanted.calls.get(outer, ())
-                or function in wanted.may_take(outer)  # it hands it to what was put into it
+                or function in wanted.may_take(outer)  # it passes the address to an inlined function
                 or any(
                     self._shows_through(start, outer, one, function)
                     for one in wanted.inside(outer) & wanted.callers.get(function, set())
@@ -306,11 +307,11 @@ class Evidence:
         return self._callable[key]
 
     def _shows_through(self, start: int, outer: int, inner: int, function: int) -> bool:
-        """Whether the body of `outer` at `start` may have `inner` in it, which calls the function: what
-        `inner` leaves is there."""
+        """Whether the body of `outer` at `start` may contain `inner`, which calls the function: the signs of
+        `inner` are in the body."""
         place = self.placed.of.get(inner)
         if place is not None and place in self.scan.calls.get(start, ()):
-            return False  # it is called
+            return False  # `inner` is called, so it is not inlined
         shown = {name for names in self.signs(start) for name in names}
         needed = self.must(inner)
         if len(needed - shown) * 3 > len(needed):
@@ -322,7 +323,7 @@ class Evidence:
         return self.reach.leaves(start, outer, inner)
 
     def brought(self, start: int, outer: int, inner: int) -> bool:
-        """Whether the body of `outer` at `start` shows something that only `inner` can have brought there."""
+        """Whether the body of `outer` at `start` shows a sign that only an inlined `inner` can have added."""
         telling = {
             sign
             for sign in self.wanted.may(inner)
@@ -337,7 +338,8 @@ class Evidence:
         return any(names & only and not names & others for names in self.signs(start))
 
     def _bodies_below(self, function: int) -> set[int]:
-        """The known static functions that it calls, or that functions do which have been put into it."""
+        """The known static functions that the function calls, directly or through functions inlined into
+        it."""
         found: set[int] = set()
         todo, seen = [function], {function}
         while todo:
@@ -353,14 +355,14 @@ class Evidence:
         return found
 
     def taken_right(self, start: int, function: int) -> bool:
-        """Whether the address is taken there if and only if it is in the source."""
+        """Whether the function's address is taken in the binary if and only if the source takes it."""
         if function in self.wanted.unseen:
             return start in self.taken
         taken = function in self.wanted.taken or self.wanted.rows[function].name.startswith(_CONSTRUCTOR)
         return (start in self.taken) == taken
 
     def settle(self) -> None:
-        """Take in what has been placed since: the files of the functions that are known, in order."""
+        """Record the files of all known functions, in the order of their addresses."""
         self._now.clear()
         self._callable.clear()
         entries: dict[int, str] = {}
@@ -376,24 +378,25 @@ class Evidence:
         self._files = [entries[address] for address in self._anchors]
 
     def neighbours(self, start: int) -> tuple[str, str]:
-        """The files of the known functions before and behind; `?` for one that is not indexed."""
+        """The files of the nearest known functions before and behind `start`; `?` for a file that is not
+        indexed."""
         number = bisect_left(self._anchors, start)
         before = self._files[number - 1] if number else "?"
         behind = number + (number < len(self._anchors) and self._anchors[number] == start)
         return before, self._files[behind] if behind < len(self._files) else "?"
 
     def stands_right(self, start: int, function: int) -> bool:
-        """Whether nothing beside `start` says that it is of another file."""
+        """Whether no neighbour of `start` shows that the body is of another file than the function."""
         before, behind = self.neighbours(start)
         file = self.wanted.rows[function].file
         return file.endswith(".h") or before != behind or before == file or before == "?"
 
     def beside(self, start: int, function: int) -> bool:
-        """Whether a known function of the same file stands beside `start`."""
+        """Whether a neighbour of `start` is a known function of the same file."""
         return self.wanted.rows[function].file in self.neighbours(start)
 
     def supported(self, start: int) -> bool:
-        """Whether something known of the indexed files stands beside `start` or calls it."""
+        """Whether a known function of the indexed files is a neighbour of `start` or calls it."""
         if any(file != "?" for file in self.neighbours(start)):
             return True
         if any(name[0] in ("takes", "table") for names in self.signs(start) for name in names):
@@ -402,7 +405,7 @@ class Evidence:
         return any(self.wanted.rows[one].line for caller in callers for one in self.placed.at.get(caller, ()))
 
     def names_alone(self, start: int, function: int) -> bool:
-        """Whether the body names a table or a function that only this function of the source names."""
+        """Whether the body names a table or a function that no other function of the source names."""
         mine = self.wanted.signs.get(function, set())
         return any(
             name[0] in ("takes", "table") and self._owners[name] == {function}
@@ -411,7 +414,7 @@ class Evidence:
         )
 
     def shows(self, start: int, function: int) -> bool:
-        """Whether the body at `start` shows anything of the function itself, if it has anything to show."""
+        """Whether the body at `start` shows a sign of the function itself, or the function has no signs."""
         mine = self.wanted.signs.get(function, set())
         solid = {
             sign
@@ -423,7 +426,7 @@ class Evidence:
         return not solid or bool(solid & {name for names in self.signs(start) for name in names})
 
     def possible(self, start: int, function: int) -> bool:
-        """Whether nothing contradicts, dead code aside."""
+        """Whether nothing contradicts the function being at `start`; dead code may be missing."""
         return (
             self.taken_right(start, function)
             and self.stands_right(start, function)
@@ -432,7 +435,7 @@ class Evidence:
         )
 
     def candidates(self, start: int) -> set[int]:
-        """The functions without a place that the one at `start` may be: all its signs are among theirs."""
+        """Functions without an address whose signs include every sign of the body at `start`."""
         sets: list[set[int] | frozenset[int]] = []
         for names in self.signs(start):
             if not any(

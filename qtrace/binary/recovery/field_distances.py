@@ -1,6 +1,6 @@
-"""How far a body reaches into what its pointers lead to: the distances of the fields that it uses.
+"""The offsets of the struct fields that a body uses, relative to its pointers.
 
-Device models are one large struct each, and few functions use the same of its fields.
+A device model is one large struct, and few functions use the same fields of it.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from qtrace.binary.recovery.wanted import Wanted
 
 __all__ = ["Reach"]
 
-_FAR = 64  # bytes, as the index has them
+_FAR = 64  # smallest offset that is compared, in bytes; the index keeps the same
 _FARTHEST = 1 << 24
-_MOST = 16384  # bytes of a function
+_MOST = 16384  # bytes read of a function
 _PLACE = re.compile(r"\[(\w+)(?: \+ \w+(?:\*\d)?)? \+ (0x[0-9a-f]+)\]")
 _ADDED = re.compile(r"(\w+), (0x[0-9a-f]+)$")
 _STACK = ("rsp", "esp", "rip")
 _WORD = 8  # bytes
 _PAIR = 2  # fields
-_FEW = 3  # fields say something
+_FEW = 3  # fields that are enough to decide
 _ALIKE = 0.7
-# What a field counts: of the function and in the body; of what may have been put in; in the body alone (an
-# array's entry, a field of a struct that is seen as another); in the source alone (dead code).
+# Weights of a field: in the function and the body; in code that may be inlined; in the body alone (an entry
+# of an array, a field of a struct that is cast to another); in the source alone (dead code).
 _SHARED, _PUT_IN, _STRANGE, _LACKING, _HEAVIEST = 0.6, 0.2, 0.4, 0.3, 4.0
 
 
 class Reach:
-    """The fields of functions of one binary beside those of the source."""
+    """Compares the fields that functions of one binary use with the fields that functions of the source
+    use."""
 
     def __init__(self, scan: Scan, wanted: Wanted) -> None:
         self._scan, self._wanted = scan, wanted
@@ -38,8 +39,8 @@ class Reach:
         self._known: dict[int, frozenset[int]] = {}
 
     def agreement(self, start: int, function: int) -> float | None:
-        """From 0 to 1: how far the fields used by the body at `start` are those of the function, by itself
-        and by what may have been put into it. None where there are too few to say."""
+        """From 0 to 1: the share of the fields used by the body at `start` that the function, or code that
+        may be inlined into it, uses too. None where too few fields are used."""
         own, may = self._wanted.fields.get(function, frozenset()), self._wanted.may_reach(function)
         body = self.of(start)
         if len(body | own) < _FEW or (not body and not may):
@@ -47,7 +48,7 @@ class Reach:
         return len(body & may) / len(body | own)
 
     def score(self, start: int, function: int) -> float:
-        """How much the fields speak for the function being the one at `start`, or against it."""
+        """The evidence of the fields for the function being at `start`; negative if they contradict it."""
         own, may = self._wanted.fields.get(function, frozenset()), self._wanted.may_reach(function)
         body = self.of(start)
         total = _SHARED * len(body & own) + _PUT_IN * len(body & may - own)
@@ -55,32 +56,33 @@ class Reach:
         return max(-_HEAVIEST, min(_HEAVIEST, total))
 
     def may_be(self, start: int, function: int) -> bool:
-        """Whether the body at `start` uses some of the fields that only the function itself would use, if
-        they are several."""
+        """Whether the body at `start` uses at least one of the fields that only the function itself uses,
+        where there are several such fields."""
         only, body = self._wanted.only_of(function, function), self.of(start)
         return len(only) < _PAIR or any(abs(at - there) < _WORD for at in only for there in body)
 
     def leaves(self, start: int, outer: int, inner: int) -> bool:
-        """Whether the body of `outer` at `start` uses some of the fields that only `inner` would bring there.
+        """Whether the body of `outer` at `start` uses some of the fields that only an inlined `inner` would
+        add.
 
-        Yes where they are too few, or what `outer` itself uses is not to be seen: a pointer may lead into a
-        struct's middle.
+        Also true if these fields are too few, or if the fields of `outer` itself cannot be seen: a pointer
+        may point into the middle of a struct.
         """
         only, body = self._wanted.only_of(outer, inner), self.of(start)
         few = 1 if inner in self._wanted.handed_own(outer) else _PAIR
         if len(only) < few or not body & self._wanted.fields.get(outer, frozenset()):
             return True
-        # Neighbours are read at one go.
+        # Neighbours are read in one call.
         return any(abs(at - there) < _WORD for at in only for there in body)
 
     def telling(self, start: int, function: int) -> int:
-        """How many fields both use, if that says that they are the same; else 0."""
+        """The number of fields that both use, if it is enough to show that they are the same; else 0."""
         share = self.agreement(start, function)
         shared = len(self.of(start) & self._wanted.fields.get(function, frozenset()))
         return shared if share is not None and share >= _ALIKE and shared >= _FEW else 0
 
     def of(self, start: int) -> frozenset[int]:
-        """The distances in bytes, of those worth noting."""
+        """The offsets in bytes that the body uses, without small ones, which many structs share."""
         if start not in self._known:
             found: set[int] = set()
             for begin, end in self._scan.parts[start]:

@@ -1,6 +1,6 @@
-"""The static tables of the source that are found in a binary, and the functions in them.
+"""The static tables of the source, found in a binary, and the functions that they hold.
 
-A table counts as found only where its callbacks may be those of the source, and no rival fits as well.
+A table counts as found only if its callbacks may be those of the source and no other address fits as well.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from qtrace.binary.recovery.table_pictures import Finder, Picture, pictures
 __all__ = ["KnownTables"]
 
 Key = tuple[str, str]  # (variable, file)
-_MOST_BASES = 40  # of one table: with more it says nothing
-_ENOUGH = 2.0  # of what speaks for the callbacks of a table that has nothing else to tell it by
+_MOST_BASES = 40  # addresses for one table: with more, the table identifies nothing
+_ENOUGH = 2.0  # score of the callbacks for a table without strings or other identifying data
 
 
 class KnownTables:
-    """`at`: table -> address, of those found."""
+    """`at`: table -> address, for each table that was found."""
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
@@ -28,7 +28,7 @@ class KnownTables:
         self._finder = Finder(self._elf, evidence.scan.parts)
         self._pictures = pictures(self._wanted.cells)
         self.at: dict[Key, int] = {}
-        self._looked: dict[Key, tuple[dict[int, int], list[int]]] = {}  # what was known, and what was found
+        self._looked: dict[Key, tuple[dict[int, int], list[int]]] = {}  # known pointers, fitting addresses
         for key, picture in self._pictures.items():
             base = self._elf.objects.get(key[0])
             if base is not None and self._finder.fits(picture, base, {}):
@@ -36,11 +36,11 @@ class KnownTables:
         self.absent = self._absent()
 
     def wants(self, key: Key) -> bool:
-        """Whether it is a table that is not found yet."""
+        """Whether the key is a table that has not been found yet."""
         return key in self._pictures and key not in self.at
 
     def among(self, key: Key, places: Iterable[int]) -> None:
-        """Take one of these addresses for the table if only that can be it."""
+        """Accept one of these addresses for the table if no other of them fits."""
         picture = self._pictures[key]
         known = self._known_in(picture)
         taken = self._taken()
@@ -53,7 +53,7 @@ class KnownTables:
             self._put(key, bases[0])
 
     def proposals(self) -> Proposals:
-        """Look for every table that is not found yet, and read the functions of those that are."""
+        """Search for every table that is not found yet, and propose the functions of those that are found."""
         claims: dict[int, list[tuple[float, Key]]] = defaultdict(list)
         taken = self._taken()
         for key, picture in self._pictures.items():
@@ -92,7 +92,7 @@ class KnownTables:
         return set(self.at.values())
 
     def _absent(self) -> set[str]:
-        """Files that this binary was built without: not one of their tables with strings is anywhere."""
+        """Files that are not built into this binary: none of their tables with strings is found."""
         telling: dict[str, list[Picture]] = defaultdict(list)
         for picture in self._pictures.values():
             if picture.telling and picture.strings:
@@ -120,7 +120,7 @@ class KnownTables:
         return known
 
     def _plausible(self, picture: Picture, base: int) -> bool:
-        """Whether every callback there may be the one that the source has there."""
+        """Whether each callback at `base` may be the function that the source has in the same field."""
         for offset, function in picture.functions.items():
             address = self._elf.pointers[base + offset]
             if self._placed.of.get(function, address) != address:
@@ -136,7 +136,7 @@ class KnownTables:
         return True
 
     def _score(self, picture: Picture, base: int) -> float:
-        """How much speaks for the callbacks there."""
+        """The evidence for the callbacks at `base`, as a score."""
         pairs = {(self._elf.pointers[base + at], one) for at, one in picture.functions.items()}
         return sum(max(0.0, self._evidence.score(address, one)) for address, one in pairs)
 

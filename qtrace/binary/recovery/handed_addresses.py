@@ -1,5 +1,5 @@
-"""Functions and tables found by what a known function does with their addresses: it hands them to another
-function, or stores them into a struct.
+"""Functions and tables found through a known function that takes their address: it passes the address to
+another function, or stores it into a struct.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Hands", "once", "pairs"]
 
 
 class _Written(NamedTuple):
-    """A call of the source in `file`; `loose` where it hands on what its function is given."""
+    """A call of the source in `file`; `loose` if it passes on a parameter of its function."""
 
     site: Site
     file: str
@@ -26,7 +26,7 @@ class _Written(NamedTuple):
 
 
 class Hands:
-    """Looks at every function that is known by now; what it found in one it remembers."""
+    """Reads the code of every function known so far, and remembers its findings for each."""
 
     def __init__(self, evidence: Evidence, tables: KnownTables) -> None:
         self._evidence, self._tables = evidence, tables
@@ -35,7 +35,7 @@ class Hands:
         self._flows: dict[int, tuple[list[Called], list[Kept]]] = {}
 
     def proposals(self) -> Proposals:
-        """What known functions say of unknown ones; tables are taken in at once."""
+        """Proposals for unknown functions from the code of known ones; tables are accepted at once."""
         found: Proposals = {}
         for function, address in list(self._placed.of.items()):
             if not self._wanted.rows[function].line or address not in self._scan:
@@ -70,13 +70,13 @@ class Hands:
         if not wanted:
             return
         self._shifted(function, kept, found)
-        # Whatever else it takes the address of, by what the bodies show.
+        # Other addresses that the function takes, matched by the bodies at them.
         self._pair(wanted, refers, ("argument", f"its address is taken in {name}"), found, shape=True)
 
     # Calls
 
     def _sites(self, function: int, calls: list[Called], found: Proposals) -> None:
-        """Calls of the source with calls of the binary that are the same by all that is known of both."""
+        """Pair calls of the source with calls of the binary that agree in all that is known of both."""
         made: dict[str, list[Called]] = defaultdict(list)
         for call in calls:
             for name in self._names_at(call.callee):
@@ -89,7 +89,7 @@ class Hands:
                 loose = inner != function and "param" in kinds and not kinds & {"function", "variable"}
                 written[self._wanted.rows[site.callee].name].append(_Written(site, file, loose))
         for name, sites in written.items():
-            # What is put in hands on what it is given: that stands for its own call.
+            # An inlined function that passes on a parameter stands for its own call.
             exact = [one for one in sites if not one.loose] or sites
             theirs = made.get(name, [])
             if len(theirs) > len(exact):
@@ -128,7 +128,7 @@ class Hands:
                 sure |= known is not None
                 if what == "function" and known is None and there is not None:
                     if there not in self._scan or there in self._placed.at:
-                        return False  # no function, or another one
+                        return False  # not a function, or another one
                     functions.append((there, int(value)))
         return sure or all(self._evidence.possible(there, one) for there, one in functions)
 
@@ -159,7 +159,8 @@ class Hands:
     # Stores
 
     def _shifted(self, function: int, kept: list[Kept], found: Proposals) -> None:
-        """Functions that are stored into a struct inside another: all at one distance from their fields."""
+        """Functions that are stored into a nested struct: the distance to their fields is the same for
+        all."""
         fields: dict[str, set[tuple[int, int]]] = defaultdict(set)
         for inner in self._wanted.inside(function):
             for field, value in self._wanted.assigned.get(inner, ()):
@@ -174,7 +175,8 @@ class Hands:
                 distance: sum(one + distance in offsets for one in wanted)
                 for distance in {offset - one for offset in offsets for one in wanted} | {0}
             }
-            # Most structs are written through a pointer to them: one field says nothing of other distances.
+            # Most structs are written through a pointer to them: one field is no evidence for another
+            # distance.
             most = max(covered.values())
             best = [distance for distance, number in covered.items() if number == most]
             if len(best) == 1 and most > 1:
@@ -199,7 +201,7 @@ class Hands:
         found: Proposals,
         shape: bool = False,
     ) -> None:
-        """Functions of the source with addresses of the binary that belong together, where it is clear."""
+        """Pair functions of the source with addresses of the binary, if the pairing is unambiguous."""
         evidence = self._evidence
         ours = {one for one in functions if one not in self._placed.of and self._wanted.rows[one].line}
         theirs = {place for place in values if place in self._scan and place not in self._placed.at}
@@ -219,7 +221,7 @@ class Hands:
 
 
 def once(calls: list[Called], numbers: Collection[int]) -> list[Called]:
-    """The calls that differ in these arguments: the compiler may make two of one."""
+    """The calls that differ in these arguments: the compiler may duplicate a call."""
     found = {
         tuple((number, call.arguments.get(number)) for number in sorted(numbers)): call for call in calls
     }
@@ -227,8 +229,8 @@ def once(calls: list[Called], numbers: Collection[int]) -> list[Called]:
 
 
 def pairs(fitting: Collection[tuple[int, int]], complete: bool) -> set[tuple[int, int]]:
-    """Those that belong together for want of another; with `complete` each has its own, and what is settled
-    is no choice for the others."""
+    """Pairs in which one side has no other partner. With `complete`, each side has its own partner, so a
+    settled pair is no longer a choice for others."""
     left = set(fitting)
     found: set[tuple[int, int]] = set()
     while True:
@@ -240,7 +242,7 @@ def pairs(fitting: Collection[tuple[int, int]], complete: bool) -> set[tuple[int
         }
         if not sure:
             return found
-        # Two that want the same: nothing is sure.
+        # Two functions claim the same address: neither is certain.
         if len({at for at, _ in sure}) < len(sure) or len({to for _, to in sure}) < len(sure):
             return found if complete else found | sure
         found |= sure

@@ -1,6 +1,6 @@
-"""What a step of the recovery proposes: (function, address) -> (how it is known, evidence)."""
+"""The type of a recovery step's result: (function, address) -> (how the function was found, evidence)."""
 
 __all__ = ["PARTLY", "Proposals"]
 
 Proposals = dict[tuple[int, int], tuple[str, str]]
-PARTLY = "partly"  # how sure a place is by which not all calls come: some callers have the function in them
+PARTLY = "partly"  # confidence of an address that not all calls reach: some callers have the function inlined

@@ -1,7 +1,7 @@
-"""The functions of the source found again in a stripped binary: rounds of tables, of addresses that known
-functions hand on, and of bodies that fit one function and no other, until nothing new is found.
+"""Recovers the functions of the source in a stripped binary, in rounds: tables, addresses that known
+functions pass on, and bodies that fit exactly one function, until a round finds nothing new.
 
-A wrong address is worse than none: whatever fits in two ways is left open.
+A wrong address is worse than none: an ambiguous match stays open.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from qtrace.store.index import Index
 __all__ = ["Found", "Recovery"]
 
 _MOST_ROUNDS = 12
-_SURE = 5.0  # of what speaks for a function: more than a few things that it shares with others
+_SURE = 5.0  # score that is enough by itself: more than a few signs shared with other functions
 _LEAST = 1.0
-_LARGE = 3.0  # so much in it that the compiler does not put it into several others
-_SMALL = 2  # so many calls are put into several others
-_FAR_OFF = 3.0  # what speaks so much less for a rival is none
-_MARGIN = 1.5  # by how much more must speak for one pair than for any other
+_LARGE = 3.0  # score of a function so large that the compiler does not inline it into several callers
+_SMALL = 2  # number of calls up to which a function is inlined into several callers
+_FAR_OFF = 3.0  # a rival whose score is lower by this much does not count
+_MARGIN = 1.5  # by how much the best pair must exceed any other
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How a function was found: `table`, `argument`, `assignment` or `call shape`, and the reason."""
+    """How a function was found: `table`, `argument`, `assignment` or `call shape`, and the evidence."""
 
     address: int
     how: str
@@ -41,7 +41,7 @@ class Found:
 
 
 class Recovery:
-    """What can be said of one binary with one index; everything is worked out at once. Raises BinaryError."""
+    """The recovered functions of one binary with one index, computed on creation. Raises BinaryError."""
 
     def __init__(self, elf: Elf, index: Index) -> None:
         self.wanted = Wanted(index)
@@ -71,7 +71,7 @@ class Recovery:
         return "not found", ""
 
     def inlined_too(self, function: int) -> list[str]:
-        """Known callers of a function that was found whose bodies do not call it: it is a part of them."""
+        """Known callers of a found function that have it inlined: their bodies do not call it."""
         address = self.placed.of[function]
         return sorted(
             self.wanted.rows[caller].name
@@ -82,7 +82,8 @@ class Recovery:
         )
 
     def _containing(self, function: int) -> list[str]:
-        """The known functions whose bodies show what only this one can have brought there."""
+        """The known functions whose bodies show signs that only an inlined copy of this one can have
+        added."""
         direct = self.wanted.callers.get(function, set())
         return [
             self.wanted.rows[caller].name
@@ -94,7 +95,7 @@ class Recovery:
         ]
 
     def _outer(self, function: int) -> set[int]:
-        """The functions that it may have been put into."""
+        """The functions into which the function may be inlined."""
         found: set[int] = set()
         todo = [function]
         while todo:
@@ -106,7 +107,7 @@ class Recovery:
 
     def _run(self) -> None:
         for _ in range(_MOST_ROUNDS):
-            # What names a place comes first, as far as it goes.
+            # Steps that identify an address by name run first, until they find nothing more.
             while self._finds(self.tables.proposals, self._hands.proposals):
                 pass
             if not self._finds(self._by_shape):
@@ -114,7 +115,7 @@ class Recovery:
         self.evidence.settle()
 
     def _finds(self, *steps: Callable[[], Proposals]) -> bool:
-        """Take what these steps propose; whether that is anything new."""
+        """Accept the proposals of these steps; whether any of them is new."""
         before = len(self.placed.of) + len(self.tables.at)
         for step in steps:
             self.evidence.settle()
@@ -122,7 +123,7 @@ class Recovery:
         return len(self.placed.of) + len(self.tables.at) > before
 
     def _accept(self, proposals: Proposals) -> None:
-        """Take what is proposed in one way only."""
+        """Accept the proposals that are unambiguous."""
         places: dict[int, set[int]] = defaultdict(set)
         names: dict[int, set[int]] = defaultdict(set)
         for function, address in proposals:
@@ -131,7 +132,7 @@ class Recovery:
         for (function, address), (how, why) in proposals.items():
             if function in self.placed.of or len(places[function]) > 1:
                 continue
-            # One body may serve two functions of a file; only what names both says so.
+            # Two functions of one file may share a body; only evidence that names both proves it.
             same = len({self.wanted.rows[one].file for one in names[address]}) == 1
             if len(names[address]) > 1 and not (same and how in ("table", "assignment")):
                 continue
@@ -139,7 +140,7 @@ class Recovery:
             self.found[function] = Found(address, how, why)
 
     def _whole(self, start: int, function: int, score: float) -> bool:
-        """Whether the body is more than a part that the compiler split off."""
+        """Whether the body is the whole function, not a part that the compiler split off."""
         parts = self.scan.parts[start]
         if not self._may_be_split(function) or (function in self.wanted.rarely and score >= _SURE):
             return self._exits.returns(parts)
@@ -148,11 +149,11 @@ class Recovery:
         return score >= _SURE and self._exits.returns(parts) and self._exits.early(parts)
 
     def _may_be_split(self, function: int) -> bool:
-        """Whether the compiler may have made two functions of it."""
+        """Whether the compiler may have split the function into two."""
         return function in self.wanted.splits and function not in self.wanted.taken
 
     def _called_directly(self, start: int, functions: list[int]) -> set[int]:
-        """Which of the functions the known callers of `start` call by name in the source."""
+        """The given functions that known callers of `start` call by name in the source."""
         found: set[int] = set()
         for caller in self.scan.callers.get(start, ()):
             for known in self.placed.at.get(caller, ()):
@@ -203,20 +204,20 @@ class Recovery:
         return found
 
     def _is_near(self, start: int, function: int) -> bool:
-        """Whether something known says that the body belongs to the function's file."""
+        """Whether a known neighbour or caller shows that the body belongs to the function's file."""
         return self.evidence.beside(start, function) or any(
             caller in self.placed.at for caller in self.scan.callers.get(start, ())
         )
 
     def _fitting(self, start: int) -> dict[int, float]:
-        """The functions that the one at `start` may be, and how much speaks for each, but for those that the
-        compiler puts elsewhere."""
+        """The functions that the body at `start` may be, each with its score, without functions that the
+        compiler inlined elsewhere."""
         found = {
             one: self.evidence.score(start, one)
             for one in self.evidence.candidates(start)
             if self.wanted.rows[one].file not in self.tables.absent and not self._elsewhere_put_in(start, one)
         }
-        # What is called at one place only is put there: the body, and what shows in it, is then the caller's.
+        # A function with one call is inlined there: its signs are then part of the caller's body.
         for inner in [one for one in found if self.wanted.once(one) and not self.wanted.in_circle(one)]:
             outer = {
                 one: self.evidence.score(start, one)
@@ -232,7 +233,7 @@ class Recovery:
         return found
 
     def _elsewhere_put_in(self, start: int, function: int) -> bool:
-        """Whether the compiler put the function into known callers, and none of them calls `start`."""
+        """Whether the compiler inlined the function into known callers, none of which calls `start`."""
         known = [
             self.placed.of[caller]
             for caller in self.wanted.callers.get(function, ())
@@ -241,9 +242,9 @@ class Recovery:
         return bool(known) and not any(start in self.scan.calls.get(caller, ()) for caller in known)
 
     def _may_be_part(self, start: int, function: int, candidates: list[int]) -> bool:
-        """Whether the body may be another one's that the function was put into.
+        """Whether the body may be a caller of the function, with the function inlined.
 
-        What is called at one place only is put there; what is large and called at several is not.
+        A function with one call is inlined there; a large function with several calls is not.
         """
         outer = [
             name
@@ -251,7 +252,7 @@ class Recovery:
             if name != function and self.evidence.may_contain(start, name, function)
         ]
         if self.wanted.in_circle(function):
-            return True  # it is put into what it calls, or the other way round
+            return True  # inlined into its callee, or the callee into it
         several = [name for name in outer if not self.wanted.once(name)]
         if self.wanted.once(function):
             return bool(outer)
@@ -262,7 +263,7 @@ class Recovery:
         )
 
     def _enough(self, start: int, function: int, score: float, alone: bool) -> str:
-        """Why the function is believed to be the one at `start`; empty if it is not."""
+        """Why the function is accepted for the body at `start`; empty if it is not accepted."""
         hits, unique = self.evidence.own(start, function)
         callers = sorted(
             self.wanted.rows[name].name

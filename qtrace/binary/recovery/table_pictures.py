@@ -1,7 +1,7 @@
-"""Static tables of the source found again in a binary, by layout, constants, strings and NULL pattern.
+"""Static tables of the source, found in a binary by layout, constants, strings and NULL pattern.
 
-A table lies in .data or .data.rel.ro; where a pointer stands the loader gets a relocation, where none
-stands there is no relocation and a zero. Whatever the source does not initialise is zero.
+A table lies in .data or .data.rel.ro. A pointer has a relocation of the loader; a NULL pointer has none and
+is zero. A field without an initialiser is zero.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from qtrace.binary.recovery.wanted import unescaped
 __all__ = ["Finder", "Picture", "pictures"]
 
 _LARGEST = 1 << 20
-_MANY = 6  # functions of a table that stands alone
-_MOST = 3000  # places of one table to look at closely
-_SHORTEST = 4  # characters of a string that says something
+_MANY = 6  # functions that are enough to identify a table without other data
+_MOST = 3000  # addresses of one table that are compared in full
+_SHORTEST = 4  # characters of a string that identifies a table
 
 
 @dataclass(slots=True)
 class Picture:
-    """What a table must look like; all keys are offsets in bytes. `functions` are ids of the index,
-    `numbers` (size, value), `unknown` pairs (offset, size) of what could be anything."""
+    """The expected content of a table; all keys are offsets in bytes. `functions` are ids of the index,
+    `numbers` (size, value), `unknown` pairs (offset, size) of fields with unknown content."""
 
     variable: str
     file: str
@@ -38,16 +38,17 @@ class Picture:
     strings: dict[int, str] = field(default_factory=dict)
     numbers: dict[int, tuple[int, int]] = field(default_factory=dict)
     unknown: list[tuple[int, int]] = field(default_factory=list)
-    pointers: set[int] = field(default_factory=set)  # where a pointer must stand
+    pointers: set[int] = field(default_factory=set)  # offsets that must hold a pointer
 
     @property
     def telling(self) -> bool:
-        """Whether strings, or very many functions, make it unlikely that another table is the same."""
+        """Whether its strings, or very many functions, make an identical second table unlikely."""
         texts = any(len(text) >= _SHORTEST for text in self.strings.values())
         return texts or len(self.functions) >= _MANY
 
     def loosened(self) -> Picture:
-        """The same with any number where a long one stands: the size of a struct may depend on the build."""
+        """The same picture with any number in place of each long one: a struct's size may depend on the
+        build."""
         sizes = [(at, size) for at, (size, _) in self.numbers.items() if size == 8]
         return replace(
             self,
@@ -56,7 +57,7 @@ class Picture:
         )
 
     def empty(self) -> list[int]:
-        """Where no pointer stands, of a table that is not too large to ask for each."""
+        """Offsets without a pointer, for a table small enough to check each of them."""
         loose = (
             {at // 8 for at, size in self.unknown for at in range(at, at + size)}
             if self.size < 4096
@@ -89,7 +90,7 @@ def pictures(cells: Iterable[tuple[str, str, int, int, str, str]]) -> dict[tuple
 
 
 class Finder:
-    """Looks for pictures in one binary."""
+    """Searches one binary for pictures."""
 
     def __init__(self, elf: Elf, starts: Mapping[int, object]) -> None:
         self._elf = elf
@@ -104,14 +105,14 @@ class Finder:
                 self._by_text[text].append(place)
 
     def find(self, picture: Picture, known: Mapping[int, int]) -> list[int]:
-        """The addresses at which the binary has this, in order; `known` are targets of pointers by offset."""
+        """The addresses that match the picture, in order; `known` maps offset -> target of a pointer."""
         found = [base for base in self._bases(picture, known) if self.fits(picture, base, known)]
         if not found and any(size == 8 for size, _ in picture.numbers.values()):
             return self.find(picture.loosened(), known)
         return found
 
     def fits(self, picture: Picture, base: int, known: Mapping[int, int]) -> bool:
-        """Whether the picture may be what stands at `base`."""
+        """Whether the bytes at `base` match the picture."""
         elf, end = self._elf, base + picture.size
         for offset, text in picture.strings.items():
             target = elf.pointers.get(base + offset)

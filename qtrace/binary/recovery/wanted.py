@@ -1,8 +1,8 @@
-"""What the source says that each function's compiled body must have in it, and what it may have.
+"""The signs that each function's compiled body must have, and those that it may have, from the source.
 
-A sign of a function is something that its body shows in a binary too: the name of an exported function or
-the number of a static one that it calls, a string, a trace point. What the compiler may put into a body
-are the bodies of the static functions that it calls, those of its own file and those of headers.
+A sign is a property of a function that also shows in its compiled body: the name of an exported callee, the
+id of a static callee, a string, a trace point. The compiler may inline static callees of the same file and
+of headers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Sign = tuple[str, str | int]
 Arguments = dict[int, tuple[str, str]]
 _ESCAPE = re.compile(r"\\([abfnrtv\\'\"?]|[0-7]{1,3}|x[0-9a-fA-F]+)")
 _CONTROL = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_HANDED_ON = 4  # hands that a function goes through
+_HANDED_ON = 4  # functions through which a parameter is followed
 
 
 def unescaped(text: str) -> str:
@@ -39,16 +39,16 @@ def unescaped(text: str) -> str:
 
 
 class Site(NamedTuple):
-    """A call of the source: argument -> (what, value), as the index has them."""
+    """A call of the source: argument -> (kind, value), as in the index."""
 
     callee: int
     arguments: Arguments
 
 
 class Wanted:
-    """The index as the recovery needs it, read at one go; what is asked of it is remembered.
+    """The part of the index that the recovery needs, read once; derived answers are cached.
 
-    There is one for each recovery, so caches that keep it alive (B019) keep nothing else.
+    There is one instance for each recovery, so caches that keep it alive (B019) keep nothing else.
     """
 
     def __init__(self, index: Index) -> None:
@@ -57,7 +57,7 @@ class Wanted:
         imported = {row.name for row in self.rows.values() if not row.line}
         self.callers: dict[int, set[int]] = defaultdict(set)
         self.signs: dict[int, set[Sign]] = defaultdict(set)
-        self.often: dict[int, int] = defaultdict(int)  # how often a function is called by name
+        self.often: dict[int, int] = defaultdict(int)  # number of calls by name
         for caller, callee, often in index.calls():
             self.often[callee] += often
             self.callers[callee].add(caller)
@@ -65,10 +65,10 @@ class Wanted:
             self.signs[caller].add(self.sign_of(callee))
             if (name := self.rows[callee].name) in imported:
                 self.signs[caller].add(("library", name))
-        # Functions that the compiler may have made two of: the fields that the first test reads.
+        # Functions that the compiler may split: the fields that the first test reads.
         self.splits: dict[int, frozenset[int]] = {}
-        self.rarely: set[int] = set()  # those among them where a second test must end it
-        self.fields: dict[int, frozenset[int]] = {}  # how far it reaches, in bytes (field_distances)
+        self.rarely: set[int] = set()  # split only if a second test ends the function
+        self.fields: dict[int, frozenset[int]] = {}  # field offsets in bytes (field_distances)
         self._read_uses(index)
         self.cells = index.cells()
         self.assigned: dict[int, set[tuple[str, int]]] = defaultdict(set)
@@ -85,7 +85,7 @@ class Wanted:
             for caller, sites in self.sites.items()
         }
         self.taken = self._taken()
-        self.given: dict[int, set[Sign]] = defaultdict(set)  # a call where the callee was put in
+        self.given: dict[int, set[Sign]] = defaultdict(set)  # signs of a call, for an inlined callee
         self.offsets = self._offsets(index)
         for caller, entries in self.passes.items():
             for _, _, what, value in entries:
@@ -101,7 +101,7 @@ class Wanted:
             if row.line:
                 self.by_file[row.file].append(row.id)
         self.called = {callee for callees in self.calls.values() for callee in callees}
-        # Static functions that are used in a way that is not seen: returned, called by the loader.
+        # Static functions with a use that the index does not see: returned, or called by the loader.
         self.unseen = {
             row.id
             for row in self.rows.values()
@@ -120,13 +120,13 @@ class Wanted:
                 self.signs[function].add((what, unescaped(value) if what == "string" else value.lower()))
 
     def sign_of(self, function: int) -> Sign:
-        """How a call of the function shows."""
+        """The sign that a call of the function leaves in its caller."""
         row = self.rows[function]
         return ("static", function) if row.static else ("call", row.name)
 
     @functools.cache  # noqa: B019
     def inside(self, function: int) -> frozenset[int]:
-        """Every function that the compiler may have put into this one's body, itself included."""
+        """Every function that the compiler may inline into this one, itself included."""
         return self._near(function, frozenset())
 
     def _near(self, function: int, left_out: frozenset[int]) -> frozenset[int]:
@@ -142,7 +142,7 @@ class Wanted:
         return frozenset(found)
 
     def without(self, function: int, left_out: int) -> frozenset[int]:
-        """As `inside`, but for what only comes there through `left_out`."""
+        """As `inside`, without functions that are inlined only through `left_out`."""
         return self._near(function, frozenset((left_out,)))
 
     @functools.cache  # noqa: B019
@@ -154,18 +154,19 @@ class Wanted:
 
     @functools.cache  # noqa: B019
     def may_reach(self, function: int) -> frozenset[int]:
-        """Every field, by its distance, that the function's body may use."""
+        """The offset of every field that the function's body may use."""
         return frozenset(at for inner in self.inside(function) for at in self.fields.get(inner, ()))
 
     @functools.cache  # noqa: B019
     def only_of(self, outer: int, inner: int) -> frozenset[int]:
-        """The fields that `inner` uses and nothing else that may be put into `outer`'s body."""
+        """The fields that `inner` uses, and no other function that may be inlined into `outer`."""
         others = {at for one in self.inside(outer) - {inner} for at in self.fields.get(one, ())}
         return self.fields.get(inner, frozenset()) - others
 
     @functools.cache  # noqa: B019
     def handed_own(self, function: int) -> frozenset[int]:
-        """The functions that get this one's own first parameter for their first, from hand to hand."""
+        """The functions that receive this one's first parameter as their first, directly or through
+        callees."""
         found, todo = set[int](), [function]
         while todo:
             for site in self.sites.get(todo.pop(), ()):
@@ -181,7 +182,7 @@ class Wanted:
 
     @functools.cache  # noqa: B019
     def may_take(self, function: int) -> frozenset[int]:
-        """Every function whose address its body may name."""
+        """Every function whose address its body may take."""
         found: set[int] = set()
         for inner in self.inside(function):
             found.update(given for _, given in self.assigned.get(inner, ()))
@@ -189,17 +190,18 @@ class Wanted:
         return frozenset(found)
 
     def once(self, function: int) -> bool:
-        """Whether it is called at one place only, so that the compiler puts it there."""
+        """Whether the function has exactly one call, so that the compiler inlines it there."""
         row = self.rows[function]
         return row.static and function not in self.taken and self.often[function] == 1
 
     @functools.cache  # noqa: B019
     def in_circle(self, function: int) -> bool:
-        """Whether others that may be put into it call it again."""
+        """Whether functions that may be inlined into it call it again."""
         return any(function in self.inside(one) for one in self.inside(function) - {function})
 
     def has_one_body(self, function: int) -> bool:
-        """Whether the compiler cannot put it into several others and leave nothing of it."""
+        """Whether a separate body must remain: the compiler cannot inline the function into all its
+        callers."""
         return not self.rows[function].static or function in self.taken or self.often[function] == 1
 
     def label(self, function: int) -> tuple[str, str]:
@@ -208,7 +210,8 @@ class Wanted:
         return row.name, row.file
 
     def _sites(self, index: Index) -> dict[int, list[Site]]:
-        """Caller -> its calls; where a callee hands on what it is given, the call that it makes too."""
+        """Caller -> its calls; for a callee that passes on a parameter, also the call that the callee
+        makes."""
         found: dict[int, dict[tuple[int, int], Arguments]] = defaultdict(dict)
         for caller, callee, argument, what, value, line in index.passes():
             given = found[caller].setdefault((callee, line), {})
@@ -228,7 +231,7 @@ class Wanted:
         return whole
 
     def _taken(self) -> set[int]:
-        """Functions whose address the source is seen to take."""
+        """Functions whose address the indexed source takes."""
         found = {int(value) for *_, what, value in self.cells if what == "function" and value.isdigit()}
         found |= {value for entries in self.assigned.values() for _, value in entries}
         for passed in self.passes.values():
@@ -246,7 +249,7 @@ class Wanted:
 
 
 def _deeper(site: Site, inner: Iterable[Site]) -> Iterable[Site]:
-    """The calls that the callee of `site` makes with something that it was given."""
+    """The calls that the callee of `site` makes with one of its parameters."""
     for one in inner:
         given: Arguments = {}
         handed = False

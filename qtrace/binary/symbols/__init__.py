@@ -1,1 +1,1 @@
-"""Addresses for names and names for addresses, by symbol or recovered."""
+"""Addresses for names and names for addresses, from symbols or by recovery."""

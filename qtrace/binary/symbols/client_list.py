@@ -1,6 +1,6 @@
-"""Where a QEMU keeps the list of its network clients: `net_clients`, a static of net/net.c.
+"""The address of QEMU's list of network clients: `net_clients`, a static variable of net/net.c.
 
-No symbol of a stripped binary names it, but the exported functions that go through the list begin by
+A stripped binary has no symbol for it, but the exported functions that go through the list begin by
 reading its head.
 """
 
@@ -15,17 +15,17 @@ from qtrace.binary.file.elf import Elf
 
 __all__ = ["client_list"]
 
-# net/net.c: each goes through the whole list before it does anything else with memory.
+# net/net.c: each of these goes through the whole list before any other access to memory.
 _READERS = ("qemu_find_netdev", "qemu_find_net_clients_except", "net_check_clients", "qmp_set_link")
-_MOST = 128  # bytes of code, within which the head is read
+_MOST = 128  # bytes of code searched for the read of the head
 _WORD = 8
 
 
 def client_list(elf: Elf) -> int | None:
-    """The virtual address of the list's head, None where the code does not tell it beyond doubt."""
+    """The virtual address of the list's head, None if the code does not identify it with certainty."""
     votes: Counter[int] = Counter()
     places = elf.exports
-    if not all(name in places for name in _READERS):  # a program that exports nothing, but has its symbols
+    if not all(name in places for name in _READERS):  # a program with symbols that exports nothing
         places = {name: address for name, _, address in elf.symtab()} | places
     for name in _READERS:
         place = places.get(name)
@@ -38,7 +38,7 @@ def client_list(elf: Elf) -> int | None:
 
 
 def _first_read(elf: Elf, start: int) -> int | None:
-    """The first variable of 8 bytes that the code reads, by its address."""
+    """The address of the first 8-byte variable that the code reads."""
     decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
     decoder.detail = True
     for line in decoder.disasm(elf.read(start, _MOST), start):

@@ -1,7 +1,7 @@
-"""Functions of a stripped library that name themselves in a string: libslirp's can say that they are called.
+"""Functions of a stripped library that contain their own name as a string (libslirp's debug calls).
 
-The string is part of the function's own code, so the body that takes its address is the function, or has it
-inlined.
+The string is part of the function's own code, so the body that takes its address is the function, or has the
+function inlined.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ __all__ = ["Body", "bodies_named"]
 
 
 class Body(NamedTuple):
-    """A function's main part: its virtual address, and its first byte and end in the file."""
+    """The main part of a function: its virtual address, and the file offsets of its first byte and its
+    end."""
 
     address: int
     first: int
@@ -26,10 +27,10 @@ class Body(NamedTuple):
 
 
 def bodies_named(binary: Path, called: str, callers: Sequence[str]) -> tuple[Body, list[Body]]:
-    """The body that refers to the string `called`, and those that refer to each of `callers` and call it.
+    """The body that refers to the string `called`, and for each of `callers` the body that refers to it.
 
-    Raises BinaryError where a string is in no body or in several, or where the calls are not there: the
-    compiler has put the function elsewhere.
+    Raises BinaryError if a string is in no body or in several, or if a caller's body does not call the
+    first one: the compiler has then inlined the function elsewhere.
     """
     elf = Elf(binary)
     scan = Scan(elf)
@@ -53,6 +54,6 @@ def _body(elf: Elf, scan: Scan, text: str) -> int:
 
 
 def _place(elf: Elf, scan: Scan, begin: int) -> Body:
-    """Of its main part: what is moved away is rarely executed."""
+    """The main part of the function at `begin`: parts that were moved away are rarely executed."""
     first, end = min(scan.parts[begin], key=lambda part: part[0] != begin)
     return Body(first, elf.offset_of(first), elf.offset_of(first) + end - first)

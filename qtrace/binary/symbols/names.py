@@ -1,4 +1,4 @@
-"""Which function a place in a binary belongs to: symbols and what was recovered, over the unwind table."""
+"""The function that contains a given byte of a binary: from symbols, recovery and the unwind table."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["FunctionNames"]
 
 
 class FunctionNames:
-    """The functions of one file by place. With `index`, also those that can be recovered with it (takes
-    seconds the first time; known afterwards). `defined`: function of external linkage -> the C files of the
-    tree that define it; `helpers`: those that TCG's code may call. Raises BinaryError for a file that is not
-    what it seems."""
+    """The functions of one file by offset. With `index`, also functions that can be recovered with it (takes
+    seconds the first time; cached afterwards). `defined`: function of external linkage -> the C files of the
+    tree that define it; `helpers`: the functions that TCG's generated code may call. Raises BinaryError for a
+    file that is not valid."""
 
     def __init__(
         self,
@@ -43,20 +43,20 @@ class FunctionNames:
             self._names.setdefault(address, (name, ""))
 
     def at(self, offset: int) -> tuple[str, str]:
-        """(name, file in QEMU's tree) of the function that has the byte at `offset` of the file; the latter
-        empty where it is not known, both where the function is not."""
+        """(name, file in QEMU's tree) of the function that contains the byte at `offset` of the file; the
+        file is empty where it is unknown, both are empty where the function is unknown."""
         start = self._start(offset)
         name, file = self._names.get(start, ("", ""))
         return name, file or (self._neighbours.file(start) if name else "")
 
     def around(self, offset: int) -> tuple[str, str]:
-        """(where it lies, file in QEMU's tree or empty) of the function at `offset` that has no name; both
-        empty where no function is known to be. See `qtrace.binary.symbols.neighbours`."""
+        """(position between named functions, file in QEMU's tree or empty) of the nameless function at
+        `offset`; both are empty if no function is known there. See `qtrace.binary.symbols.neighbours`."""
         start = self._start(offset)
         return (self._neighbours.describe(start), self._neighbours.file(start)) if start >= 0 else ("", "")
 
     def _start(self, offset: int) -> int:
-        """Where the function begins, -1 for none."""
+        """The start of the function that contains the offset, -1 for none."""
         address = self._address(offset)
         at = bisect(self._starts, address) - 1
         return self._starts[at] if at >= 0 and address < self._ends[self._starts[at]] else -1
@@ -66,7 +66,7 @@ class FunctionNames:
         return Neighbours(self._elf, self._starts, self._names)
 
     def _named(self, path: Path, index: Index | None) -> Iterator[tuple[str, str, int]]:
-        # A binary of another version than the index keeps its own symbols.
+        # If the index is of another version, only the binary's own symbols count.
         with contextlib.suppress(BinaryError):
             if index is not None:
                 known = KnownSymbols(path, index)

@@ -1,9 +1,10 @@
-"""What is certain of a function without a name: between which named ones it lies, and often its file.
+"""Facts about a function without a name: the named functions around it, and often its C file.
 
-The functions of one translation unit lie together: between two of the same file is nothing of another one.
-Between functions of two files the border is not seen, but what only functions of one of them call is that
-one's, and so is all between it and that one's named function. This holds for a program that was not optimised
-at link time as a whole; a build with symbols is held against it (tests/binary/test_neighbours.py).
+The functions of one translation unit are adjacent: between two of the same file is none of another file.
+Between functions of two files the border is unknown. But a function that only functions of one file call
+belongs to that file, and so do all functions between it and a named function of that file. This holds for a
+program without link-time optimisation; a test compares it with a build with symbols
+(tests/binary/test_neighbours.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["Neighbours", "files_of_exports"]
 
 
 class Neighbours:
-    """`starts`: where functions begin, in order; `names`: address -> (name, file in the tree or empty)."""
+    """`starts`: the starts of functions, in order; `names`: address -> (name, file in the tree or empty)."""
 
     def __init__(self, elf: Elf, starts: Sequence[int], names: Mapping[int, tuple[str, str]]) -> None:
         self._starts, self._names = starts, names
@@ -30,7 +31,7 @@ class Neighbours:
             self._taken |= places
 
     def describe(self, start: int) -> str:
-        """Which of the functions without a name it is, and who calls it if that is one function."""
+        """The function's position between named functions, and its caller if there is only one."""
         first, last = _ends(self._named, start)
         between = self._between(first, last)
         place = f"{between.index(start) + 1} of {len(between)} "
@@ -45,8 +46,7 @@ class Neighbours:
         return place + (f", called by {self._names[only][0]}" if only in self._names else "")
 
     def file(self, start: int) -> str:
-        """The C file that a function, with a name or without, is compiled from; empty where that is not
-        certain."""
+        """The C file from which a function, named or not, is compiled; empty where it is not certain."""
         if found := self._enclosing(start):
             return found
         first, last = _ends(self._filed, start)
@@ -60,8 +60,8 @@ class Neighbours:
         return ""
 
     def _is_of(self, start: int, file: str, between: Sequence[int]) -> bool:
-        """Whether functions of `file` call it directly, and others do not, nor is its address taken; a
-        function with a name may be called from everywhere."""
+        """Whether only functions of `file` call it, directly, and its address is not taken; false for a
+        function with a name, which may be called from everywhere."""
         callers = {one for one in self._callers(start) if one not in between}
         return (
             bool(callers)
@@ -71,7 +71,7 @@ class Neighbours:
         )
 
     def _enclosing(self, start: int) -> str:
-        """The file of a function that is known to be of one, or between two of it."""
+        """The file of a function that is known, or whose neighbours on both sides are of the same file."""
         first, last = _ends(self._filed, start)
         before, behind = (self._names.get(one, ("", ""))[1] for one in (first, last))
         return before if first == start or before == behind else ""
@@ -85,15 +85,15 @@ class Neighbours:
 
 
 def _ends(known: Sequence[int], start: int) -> tuple[int, int]:
-    """The last of them up to `start` and the first behind it, 0 for none."""
+    """The last known start up to `start` and the first behind it, 0 for none."""
     at = bisect(known, start)
     return (known[at - 1] if at else 0), (known[at] if at < len(known) else 0)
 
 
 def files_of_exports(exports: Collection[str], defined: Mapping[str, Collection[str]]) -> Mapping[str, str]:
-    """Exported function -> the C file that it is compiled from, where only one can be: `defined` has every
-    file that defines it. Of the guest's architectures the program has one: the files of others are not in it.
-    A stub is linked where nothing else has the function, which may be in generated code."""
+    """Exported function -> the C file from which it is compiled, where only one is possible. `defined` has
+    every file that defines the function. A program has one guest architecture: files of others are not in it.
+    A stub is linked only if no other file defines the function, and that file may be generated."""
     ours = {_architecture(file) for name in exports for file in _only(defined.get(name, ()))} - {""}
     found: dict[str, str] = {}
     for name in exports:

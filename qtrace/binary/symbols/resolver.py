@@ -1,6 +1,6 @@
-"""Where each function of QEMU's source is in a binary: by symbol where there are symbols, else recovered.
+"""The address of each function of QEMU's source in a binary: from symbols, else by recovery.
 
-A wrong address is worse than none: what could be in two places is nowhere.
+A wrong address is worse than none: a function with two possible addresses gets none.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["CERTAIN", "FOUND", "LIKELY", "NOWHERE", "PARTLY", "Resolver"]
 
-# How sure a place is: it is named there; tables, calls and stores say so; the body fits nothing else.
+# Confidence of an address: from a symbol; from tables, calls and stores; from a body that fits nothing else.
 CERTAIN, FOUND, LIKELY, NOWHERE = "exact", "high", "good", "none"
 _SHAPE = "call shape"
 
 
 class Resolver:
-    """Answers for one binary and one index. Raises BinaryError for a file that is not what it seems, and
-    for one of another version than the index unless forced."""
+    """Addresses for one binary and one index. Raises BinaryError for a file that is not valid, and for a
+    binary of another version than the index unless forced."""
 
     def __init__(
         self, binary: Path, index: Index | None = None, symbols: Path | None = None, force: bool = False
@@ -44,10 +44,10 @@ class Resolver:
         self._debug = SymbolTable(Elf(self.debug)) if self.debug else None
 
     def locate(self, function: str, file: str = "") -> Symbol | None:
-        """The place of `function`; `file` tells static functions of one name apart.
+        """The address of `function`; `file` tells static functions with the same name apart.
 
-        None if it is not known, or if some of its calls do not come by there because the compiler has put
-        the function into the caller.
+        None if it is unknown, or if some calls do not reach it because the compiler has inlined the function
+        into callers.
         """
         row = next(iter(self._index.function(function, file)), None) if self._index and file else None
         found = self._by_symbol(function, file, row is not None and row.static)
@@ -56,7 +56,7 @@ class Resolver:
         return found if found and found.address and found.confidence != PARTLY else None
 
     def everything(self) -> list[Symbol]:
-        """Every function of the indexed C files, in order; address 0 for those that are nowhere.
+        """Every function of the indexed C files, in order; address 0 for functions without an address.
 
         `how` is then `ambiguous`, `inlined` or `not found`.
         """

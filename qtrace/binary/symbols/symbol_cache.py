@@ -1,5 +1,5 @@
-"""What was found out about a binary, kept in the cache by its build id: resolving takes seconds, reading
-it again does not, and inside the lab machine that difference is half a minute.
+"""Resolved symbols, cached by the binary's build id. Resolving takes seconds and reading the cache does not;
+inside the lab machine the difference is half a minute.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["KnownSymbols"]
 
-# Goes up whenever the resolver learns something, so that old answers are not believed.
+# Increase this number with each change of the resolver's results, so that cached answers are discarded.
 _FORMAT = 3
 
 
 class KnownSymbols:
-    """`Resolver` with a memory. Raises BinaryError for a file that is not what it seems.
+    """A `Resolver` with a cache. Raises BinaryError for a file that is not valid.
 
-    `symbols` is a separate debug file; with one, or with `force`, nothing is kept.
+    `symbols` is a separate debug file; with one, or with `force`, nothing is cached.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class KnownSymbols:
         self._resolver: Resolver | None = None
         self.build_id = build_id(binary)
         tree = index.path.stem if index else "no-index"
-        # A server may know more than was found out without one.
+        # A debuginfod server may have more symbols than were found without one.
         asked = "-debuginfod" if servers() else ""
         self._file = cache_dir("symbols") / f"{self.build_id or 'unnamed'}-{tree}{asked}.json"
         self._kept = bool(self.build_id) and symbols is None and not force
@@ -50,7 +50,7 @@ class KnownSymbols:
         self._new = False
 
     def locate(self, function: str, file: str = "") -> Symbol | None:
-        """The place of `function`, or None if it is not known where it is."""
+        """The address of `function`, or None if it is unknown."""
         key = f"{file}:{function}"
         if key not in self._answers and file and self._all is not None:
             found = next((one for one in self._all if (one.name, one.file) == (function, file)), None)
@@ -69,7 +69,7 @@ class KnownSymbols:
         return self._all
 
     def save(self) -> None:
-        """Keep new answers for the next time. A cache that cannot be written only costs time."""
+        """Write new answers to the cache. A cache that cannot be written costs time and nothing else."""
         # A server that did not answer may have the symbols the next time.
         refused = servers() and self._resolver and self._resolver.debug is None
         if not self._new or not self._kept or refused:
@@ -83,7 +83,7 @@ class KnownSymbols:
     def _resolve(self) -> Resolver:
         if self._resolver is None:
             from qtrace.binary.symbols.resolver import (
-                Resolver,  # with pyelftools, which a known answer does not need
+                Resolver,  # slow to import, with pyelftools; a cached answer needs neither
             )
 
             self._resolver = Resolver(self._binary, self._index, self._symbols, self._force)

@@ -1,5 +1,5 @@
-"""The helpers that TCG's generated code calls: hidden functions, but QEMU keeps a table of them with their
-names (tcg/tcg.c: `TCGHelperInfo`, a pointer to the function and behind it one to its name)."""
+"""The helpers that TCG's generated code calls. Their symbols are hidden, but QEMU keeps a table with their
+names (tcg/tcg.c: `TCGHelperInfo`, a pointer to the function followed by one to its name)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from qtrace.binary.file.elf import Elf
 
 __all__ = ["tcg_helpers"]
 
-_NEAR = 256  # bytes: an entry is of 24 in QEMU 7.2; in 10.0 each is a variable, of more than a hundred
+_NEAR = 256  # bytes: an entry has 24 in QEMU 7.2; in 10.0 each is a separate variable of more than a hundred
 
 
 def tcg_helpers(elf: Elf, starts: Collection[int], declared: Collection[str]) -> Mapping[int, str]:
-    """Address -> `helper_NAME` of those whose name is among `declared`, the ones of the source. A name that
-    stands beside several functions, or a function beside several names, is left out."""
+    """Address -> `helper_NAME` of the helpers whose name is among `declared`, the names in the source. A name
+    beside several functions, or a function beside several names, is left out."""
     pairs: dict[int, tuple[str, int]] = {}
     pointers = elf.pointers
     for place, target in pointers.items():
@@ -25,7 +25,7 @@ def tcg_helpers(elf: Elf, starts: Collection[int], declared: Collection[str]) ->
     functions: dict[str, set[int]] = defaultdict(set)
     names: dict[int, set[str]] = defaultdict(set)
     for place, (name, target) in pairs.items():
-        # Other tables have functions beside names too, of which one may be a helper's by chance.
+        # Other tables hold functions beside names too, and one of them may be a helper by chance.
         if any(place + step in pairs for near in range(16, _NEAR, 8) for step in (-near, near)):
             functions[name].add(target)
             names[target].add(name)
