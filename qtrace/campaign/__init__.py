@@ -1,1 +1,1 @@
-"""A plan becomes cells, cells become jobs, jobs become a recorded run."""
+"""Turns a plan into cells, cells into jobs, and jobs into a recorded run."""

@@ -1,6 +1,6 @@
-"""What is worked out once, before the first guest starts: the paths of a plan's cells.
+"""The preparation of a campaign before the first guest starts: the paths of the plan's cells.
 
-It can be written down and read again, because in the lab machine walking takes twenty times as long.
+It can be saved and loaded, because a walk in the lab machine takes twenty times as long.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Way = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """`reason` is why the venue is what it is, `command` what was typed, `index` the source index's file,
-    `machine` what the lab machine is where the run happens in one.
-    `ways` has for each (NIC, netdev, datapath) the path of either direction, or why there is none."""
+    """`reason` tells why the venue was chosen, `command` is the command line, `index` the source index's
+    file, `machine` describes the lab machine if the run happens in one. `ways` has for each (NIC, netdev,
+    datapath) the path of each direction, or the reason why it has none."""
 
     reason: str
     command: tuple[str, ...]
@@ -35,9 +35,9 @@ class Brief:
     ways: dict[Way, list[Path] | str] = field(default_factory=dict)
 
     def paths_of(self, cell: Cell) -> list[Path]:
-        """The paths that a cell's frames take, tx and rx: acknowledgements use the other one.
+        """The paths of the cell's frames, tx and rx: acknowledgements take the other direction.
 
-        Raises CellError where the source has no such path.
+        Raises CellError if the source has no such path.
         """
         found = self.ways[cell.nic, cell.netdev, cell.datapath]
         if isinstance(found, str):
@@ -45,18 +45,18 @@ class Brief:
         return found
 
     def other_datapath(self, cell: Cell) -> list[Path]:
-        """The paths that must not carry the cell's frames: the other half of the proof that vhost does,
-        or does not. Empty where vhost cannot be."""
+        """The paths of the other datapath, which must not carry the cell's frames: this proves that vhost is,
+        or is not, in use. Empty if vhost is impossible."""
         found = self.ways.get((cell.nic, cell.netdev, _other(cell.datapath)), [])
         return [] if isinstance(found, str) else found
 
     def paths(self, cells: Iterable[Cell]) -> list[Path]:
-        """Every path of these cells, once."""
+        """The paths of these cells, each once."""
         keys = dict.fromkeys((cell.nic, cell.netdev, cell.datapath) for cell in cells)
         return [path for key in keys for path in self.ways[key] if isinstance(path, Path)]
 
     def save(self, file: FilePath) -> None:
-        """Write it down as JSON."""
+        """Write the brief to a JSON file."""
         ways = [
             [*key, found if isinstance(found, str) else [path.to_json() for path in found]]
             for key, found in self.ways.items()
@@ -71,7 +71,7 @@ class Brief:
 
     @classmethod
     def load(cls, file: FilePath) -> Brief:
-        """Read what `save` wrote. Raises StoreError."""
+        """Read a file that `save` wrote. Raises StoreError."""
         try:
             data: Any = json.loads(file.read_text())
             ways: dict[Way, list[Path] | str] = {}
@@ -85,7 +85,7 @@ class Brief:
 
 
 def make_brief(cells: Sequence[Cell], index: Index, reason: str, command: Sequence[str]) -> Brief:
-    """Walk every cell's path, and that of the other datapath where vhost can be."""
+    """Walk every cell's path, and the path of the other datapath where vhost is possible."""
     ways: dict[Way, list[Path] | str] = {}
     for cell in cells:
         wanted = [cell.datapath]

@@ -1,4 +1,4 @@
-"""A plan -> a recorded run on disk, on this host or from inside the lab machine."""
+"""Carries out a plan: records a run to disk, on this host or inside the lab machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["new_run_folder", "prepare_brief", "record_here", "record_in_machine"
 
 
 def new_run_folder(plan: Plan, parent: Path) -> Path:
-    """A folder below `parent` that no other run has, named after the plan and the time."""
+    """A new folder's path below `parent`, named after the plan and the time."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     return parent / f"{plan.name}-{stamp}-{os.getpid()}"
 
@@ -73,7 +73,7 @@ def record_here(
     brief: Brief,
     progress: Progress,
 ) -> Outcome:
-    """Measure every job on this machine. Interrupted or not, what was recorded stays readable.
+    """Measure every job on this machine. The recorded part stays readable after an interruption.
 
     Raises MissingPrerequisite before anything is measured, KeyboardInterrupt after cleaning up.
     """
@@ -126,19 +126,19 @@ def record_in_machine(
     progress: Progress,
     on_output: Callable[[str, bytes], None],
 ) -> int:
-    """Boot the lab machine and measure there, into `folder` on this host; the exit status of it.
+    """Boot the lab machine and measure in it, into `folder` on this host; returns its exit status.
 
-    What the command line in the machine prints goes to `on_output`, as (`stdout` or `stderr`, bytes).
+    The output of the command line in the machine goes to `on_output`, as (`stdout` or `stderr`, bytes).
 
-    Whatever has to be fetched or made once is fetched and made out here, where there is a network and
-    the processor is not emulated.
+    Downloads and files that are made once are made on this host before, where there is a network and the
+    processor is not emulated.
     """
     kernel = ensure_kernel(progress)
     ensure_image(kernel, progress, programs=clients(cell.workload for cell in load_plan(plan).cells))
     ensure_headers(progress, kernel.release)
     require_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # In the cache, which the machine sees: it need not see the folder for temporary files.
+    # In the cache, which the machine mounts; it may not mount the folder for temporary files.
     argv = [sys.executable, "-m", "qtrace", "bench", plan, "-o", str(folder), "--shard", shard]
     with tempfile.NamedTemporaryFile(prefix="brief-", dir=cache_dir("briefs")) as note:
         try:
@@ -147,19 +147,19 @@ def record_in_machine(
                 status = machine.run([*argv, "--brief", note.name], on_output=on_output)
             _require_ended(folder, status)
         except BaseException:
-            # It may have had no time to close the run itself: compiling cannot be interrupted.
+            # The machine may have had no time to close the run: compiling cannot be interrupted.
             with contextlib.suppress(StoreError):
                 close_dead(folder)
             with contextlib.suppress(OSError):
-                folder.rmdir()  # only if nothing was recorded
+                folder.rmdir()  # removes an empty folder only
             raise
     return status
 
 
 def _require_ended(folder: Path, status: int) -> None:
-    """Raise LabError unless the campaign went through its plan; that some cells failed is no matter.
+    """Raise LabError unless the campaign went through its plan; failed cells are allowed.
 
-    Status 1 is that of failed cells and of a campaign that was refused alike: the run tells them apart.
+    Exit status 1 stands both for failed cells and for a campaign that was refused: the run tells which.
     """
     if status not in (0, 1):
         raise LabError(f"the campaign in the lab machine ended with status {status}")

@@ -1,4 +1,4 @@
-"""One guest on one netdev, ready to be measured plainly or with probes: lab, walk and tracer joined."""
+"""One guest on one netdev, ready for measurements with or without probes: joins lab, walk and tracer."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class LabStand:
         self._serving: set[str] = set()
 
     def wait_until_up(self) -> None:
-        """Raises CellError or LabError."""
+        """Wait until the guest can be measured. Raises CellError or LabError."""
         self._network.wait_until_up()
 
     def measure(self, cell: Cell, probed: bool, seconds: float) -> tuple[Tables, dict[str, Any]]:
-        """One window of traffic. Raises CellError, LabError, TargetError, TraceError."""
+        """Measure one window of traffic. Raises CellError, LabError, TargetError, TraceError."""
         self._network.verify()
         workload = self._served(cell.workload)
         pid = self._network.guest.pid
@@ -71,12 +71,12 @@ class LabStand:
         return tables, {cell.workload: raw}
 
     def _watched(self, cell: Cell) -> list[Path]:
-        """The cell's own paths, and those that must not carry its frames: both halves of the proof."""
+        """The cell's own paths, and the paths that must not carry its frames: the measurement checks both."""
         paths = self._brief.paths_of(cell)
         return [*paths, *self._brief.other_datapath(cell)] if kprobes_available() else paths
 
     def _served(self, name: str) -> Workload:
-        """The workload, its server running from now until the stand closes."""
+        """The workload called `name`; its server runs from the first call until the stand closes."""
         workload = workloads().get(name)
         if workload is None:
             raise CellError(f"the lab has no workload {name!r}")
@@ -95,7 +95,7 @@ def open_stand(
     accelerator: str,
     programs: tuple[str, ...] = CLIENTS,
 ) -> Iterator[LabStand]:
-    """Start the guest that `cell` and its likes need, `programs` in it; all is gone when the block ends."""
+    """Start the guest for `cell` and cells like it, with `programs` in it; end it when the block ends."""
     with (
         boot_network(cell.nic, cell.netdev, cell.datapath, accelerator, kernel, programs=programs) as network,
         ExitStack() as stack,

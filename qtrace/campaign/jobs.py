@@ -1,7 +1,7 @@
-"""A plan carried out: every job measured in its turn and written down at once.
+"""Carries out the jobs of a plan: each job is measured in turn and recorded at once.
 
-A failed job is marked with its reason and its guest is started anew for the next one; the others go
-on. Whatever ends the campaign early, what was recorded stays readable.
+A failed job is recorded with its reason, and its guest is restarted for the next job; the other guests go
+on. The recorded part stays readable, however the campaign ends.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from qtrace.store.run import RunWriter, Tables
 
 __all__ = ["Outcome", "Stand", "run_campaign"]
 
-# A stand that cannot be opened this often is given up, with its last error, for the rest of the plan.
+# After this many failed starts, a stand is given up for the rest of the plan, with its last error.
 _MOST_OPENINGS = 3
-# What may go wrong in one cell without being wrong with the machine.
+# Errors of a single cell: the machine and the other cells are not affected.
 _CELL_ERRORS = (CellError, LabError, TraceError, TargetError, BinaryError)
 
 StandKey = tuple[str, str, str]
@@ -33,7 +33,7 @@ class Stand(Protocol):
     """A guest with its netdev (`qtrace.campaign.guest_stand`). Raises one of `_CELL_ERRORS`."""
 
     def wait_until_up(self) -> None:
-        """Return when it can be measured."""
+        """Return when the guest can be measured."""
 
     def measure(self, cell: Cell, probed: bool, seconds: float) -> tuple[Tables, dict[str, object]]:
         """Tables without the key columns, and raw documents by name."""
@@ -41,7 +41,7 @@ class Stand(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """How a campaign went."""
+    """The numbers of measured and failed jobs of a campaign."""
 
     measured: int = 0
     failed: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Outcome:
 
 
 class _Stands:
-    """The stands that run, one a (NIC, netdev, datapath); closed in reverse order."""
+    """The running stands, one for each (NIC, netdev, datapath); closed in reverse order."""
 
     def __init__(self, open_stand: Callable[[Cell, ExitStack], Stand], progress: Progress) -> None:
         self._open = open_stand
@@ -60,7 +60,7 @@ class _Stands:
         self._last: dict[StandKey, str] = {}
 
     def up(self, cell: Cell) -> Stand:
-        """The cell's stand, started if need be, and waited for."""
+        """The cell's stand, started if necessary, when it is ready."""
         key = (cell.nic, cell.netdev, cell.datapath)
         self.start(cell)
         stand = self._running[key][0]
@@ -74,7 +74,7 @@ class _Stands:
         return stand
 
     def start(self, cell: Cell) -> None:
-        """Let the cell's stand begin to come up, unless it runs."""
+        """Start the cell's stand in the background, unless it runs."""
         key = (cell.nic, cell.netdev, cell.datapath)
         if key in self._running:
             return
@@ -91,7 +91,7 @@ class _Stands:
         self._running[key] = (stand, stack)
 
     def drop(self, cell: Cell, reason: str) -> None:
-        """Close the cell's stand: after a failure nothing about it can be relied on."""
+        """Close the cell's stand: after a failure its state is unknown."""
         key = (cell.nic, cell.netdev, cell.datapath)
         self._last[key] = reason
         self._up.discard(key)
@@ -103,7 +103,8 @@ class _Stands:
             self._end(self._running.popitem()[1][1])
 
     def _end(self, stack: ExitStack) -> None:
-        """What cannot be taken down is said, and keeps neither the row from being written nor the rest up."""
+        """Close the stand. A failure is reported, but prevents neither the record nor the other stands'
+        closing."""
         try:
             stack.close()
         except LabError as exc:
@@ -120,10 +121,9 @@ def run_campaign(
 ) -> Outcome:
     """Take every job's measurement and record it in `writer`.
 
-    `open_stand(cell, stack)` starts a cell's guest and leaves its taking down to `stack`. All the stands
-    come up first, so that none starts while another is measured; `meanwhile` is called while they do.
-    Raises what is wrong with the machine rather than with a cell, KeyboardInterrupt included, after
-    everything is closed.
+    `open_stand(cell, stack)` starts a cell's guest and registers its end with `stack`. All stands come up
+    first, so that none starts while another is measured; `meanwhile` is called while they come up.
+    After closing everything, raises errors of the machine (not those of a cell) and KeyboardInterrupt.
     """
     outcome = Outcome()
     began = time.monotonic()
@@ -141,7 +141,7 @@ def run_campaign(
 def _bring_up(
     stands: _Stands, cells: Sequence[Cell], meanwhile: Callable[[], None], progress: Progress
 ) -> None:
-    """A stand that does not come up is tried again when it is its turn."""
+    """Start the stands of these cells. One that fails is tried again when its first job is due."""
     began = time.monotonic()
     up = 0
 
@@ -151,7 +151,7 @@ def _bring_up(
             with _told(cell, progress):
                 stands.start(cell)
 
-    # More guests than processors would only be in each other's way.
+    # More guests than processors would only slow each other down.
     at_once = max(1, len(os.sched_getaffinity(0)))
     start(cells[:at_once])
     meanwhile()
@@ -165,7 +165,7 @@ def _bring_up(
 
 @contextmanager
 def _told(cell: Cell, progress: Progress) -> Iterator[None]:
-    """Warn of what may go wrong in one cell, and go on."""
+    """Report an error of a single cell as a warning, and go on."""
     try:
         yield
     except _CELL_ERRORS as exc:

@@ -1,6 +1,6 @@
-"""A plan: which cells, how often, for how long. Plans are TOML files that people read and copy.
+"""A plan: the cells, the repetitions and the durations. Plans are TOML files that people read and copy.
 
-The plans that come with qtrace are in `plans/` beside this file and are asked for by name; any other
+The plans that come with qtrace are in `plans/` beside this file and are known by name; any other
 argument is a path.
 """
 
@@ -23,13 +23,13 @@ __all__ = ["Job", "Plan", "PlanError", "load_plan", "plan_names"]
 
 DATAPATHS = ("qemu", "vhost-net")
 _MOST_REPETITIONS = 1000
-# What can be part of a file's name (qtrace.store.run), and of a cell's id.
+# Characters allowed in a file's name (qtrace.store.run), and in a cell's id.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_SECONDS = 3600
 
 
 class PlanError(QtraceError):
-    """A plan that cannot be read or makes no sense; the message names the file and the key."""
+    """An unreadable or contradictory plan; the message names the file and the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class Plan:
     cells: tuple[Cell, ...]
 
     def jobs(self, shard: tuple[int, int] = (1, 1)) -> tuple[Job, ...]:
-        """Every measurement in the order it is taken.
+        """Every measurement in the order in which it is taken.
 
-        Repetitions are rounds: within a round the cells are shuffled and each is measured plainly and
-        with probes, the first of the two in turn, so a drift of the machine falls on all alike.
-        `shard` (k, n) keeps each n-th cell starting with the k-th.
+        Repetitions are rounds: within a round the cells are shuffled, and each is measured without and with
+        probes, in alternating order, so that a drift of the machine affects all alike.
+        `shard` (k, n) selects each n-th cell starting with the k-th.
         """
         k, n = shard
         mine = self.cells[k - 1 :: n]
@@ -73,7 +73,7 @@ class Plan:
         return tuple(jobs)
 
     def to_json(self) -> dict[str, Any]:
-        """What run.json keeps of the plan."""
+        """The plan as run.json stores it."""
         return {
             "name": self.name,
             "title": self.title,

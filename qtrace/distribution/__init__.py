@@ -1,1 +1,1 @@
-"""What a Linux distribution calls things, one distribution a file."""
+"""The names and tools of Linux distributions, one distribution in each file."""

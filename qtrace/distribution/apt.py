@@ -1,6 +1,6 @@
-"""apt with package lists and a cache of our own, in which the sources are switched on.
+"""apt with package lists and a cache of qtrace's own, for which source packages are enabled.
 
-The user's apt configuration and lists stay as they are; the mirrors, proxies and preferences are the user's.
+The user's apt configuration and lists stay unchanged; mirrors, proxies and preferences are taken from them.
 apt checks every signature and hash.
 """
 
@@ -24,13 +24,13 @@ from qtrace.progress import Progress
 
 __all__ = ["Apt", "no_archive", "read_failure"]
 
-_FRESH = 600  # seconds for which lists that were read are taken for those of the mirror
+_FRESH = 600  # seconds: younger lists count as up to date
 
 
 class Apt:
-    """The tools of apt on `archives`, which are those of the distribution `name`, or on its release `suite`.
+    """apt's tools on `archives`, which belong to the distribution `name`, or on its release `suite`.
 
-    The archive's updates and backports have other suites, so they are left out where `suite` is given.
+    Updates and backports of an archive have other suites, so they are left out if `suite` is given.
     """
 
     def __init__(self, name: str, archives: Sequence[Archive], suite: str = "") -> None:
@@ -48,10 +48,10 @@ class Apt:
         return self.root / "sources" / "qtrace.sources"
 
     def ask(self, progress: Progress, *argv: str, cwd: Path | None = None) -> str:
-        """What one tool of apt prints, with the lists read first where there are none, and again where they
-        are too old for what is asked.
+        """The output of one tool of apt. Missing package lists are read before; lists that are too old for
+        the question are read again.
 
-        Raises NotListed, NotOnMirror, or MissingPrerequisite with what apt said.
+        Raises NotListed, NotOnMirror, or MissingPrerequisite with apt's message.
         """
         if not any((self.root / "lists").glob("*Release")):
             self.update(progress)
@@ -65,8 +65,8 @@ class Apt:
                 self.update(progress)
             except MissingPrerequisite as worse:
                 raise MissingPrerequisite(
-                    f"{exc}\nThe package lists here are of {self._age()}, and cannot be read anew: {worse}",
-                    hint="see that the package mirrors can be reached",
+                    f"{exc}\nThe package lists here are of {self._age()}, and cannot be read again: {worse}",
+                    hint="check that the package mirrors can be reached",
                 ) from exc
         return self._run(*argv, cwd=cwd)
 
@@ -81,12 +81,12 @@ class Apt:
         progress.step(f"reading the package lists of {self.name} (the project's own copy)")
         self._stamp.write_text("\n".join(archive.stanza() for archive in self.archives))
         try:
-            # Without this apt takes old lists where the mirror cannot be reached, and calls it a success.
+            # Without this option apt uses old lists if the mirror is unreachable, and reports success.
             self._run("apt-get", "update", "-oAPT::Update::Error-Mode=any")
         except MissingPrerequisite:
             if any((self.root / "lists").glob("*Release")):
                 os.utime(self._stamp, (0, 0))
-            else:  # there may be no such release: nothing stays of it
+            else:  # the release may not exist: remove all its files
                 shutil.rmtree(self.root, ignore_errors=True)
             raise
 
@@ -117,8 +117,8 @@ class Apt:
             )
         except FileNotFoundError as exc:
             raise MissingPrerequisite(
-                f"{tool} is not here, although this is {self.name}",
-                hint="give what is needed by hand (see 'qtrace index --help')",
+                f"{tool} is missing, although this is {self.name}",
+                hint="give the needed files by hand (see 'qtrace index --help')",
             ) from exc
         if done.returncode != 0:
             where = f"{self.name} {self.suite}".strip()
@@ -132,16 +132,16 @@ def no_archive(name: str) -> str:
 
 
 def read_failure(command: str, said: str, where: str) -> MissingPrerequisite:
-    """The error for what a tool of apt said (in English): a version that is not listed in `where`, a file
-    that is listed and not there, or any other."""
+    """The error for a message of apt (in English): a version that is not listed in `where`, a file that is
+    listed but missing, or any other."""
     lines = [line for line in said.splitlines() if line.strip()]
     end = "\n".join(lines[-4:])
     if "does not have a Release file" in said:
         return NotListed(
             f"the mirrors that apt is configured with have no {where}: {lines[-1]}",
-            hint="see that the name of the release is right",
+            hint="check the name of the release",
         )
-    # The words after the number are the server's own.
+    # The words after the number come from the server.
     lost = re.search(r"(\S+)\s+404\s+\S|File not found - (\S+)", said)
     if lost and not command.startswith("apt-get update"):
         file = lost[1] or lost[2]
@@ -156,7 +156,7 @@ def read_failure(command: str, said: str, where: str) -> MissingPrerequisite:
     ):
         return NotListed(
             f"the package lists of {where} do not have it: '{command}' said: {lines[-1] if lines else ''}",
-            hint="what is installed may be older than the mirror: run 'apt-get update', then "
+            hint="the installed packages may be older than the mirror's: run 'apt-get update', then "
             "'apt-get upgrade'; or give the tree with 'qtrace index --source TREE'",
         )
     return MissingPrerequisite(

@@ -1,4 +1,4 @@
-"""The archives that the user's apt is configured with: sources.list(5), in both of its forms."""
+"""The archives in the user's apt configuration: sources.list(5), in both of its forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ONE_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """One entry that has binary packages."""
+    """One entry for binary packages."""
 
     uris: str
     suites: str
@@ -25,7 +25,7 @@ class Archive:
     trusted: str = ""
 
     def stanza(self) -> str:
-        """As deb822, with the sources switched on."""
+        """The entry in deb822 form, with source packages enabled."""
         lines = [
             "Types: deb deb-src",
             f"URIs: {self.uris}",
@@ -34,13 +34,13 @@ class Archive:
         ]
         if self.signed_by:
             lines.append(f"Signed-By: {self.signed_by}")
-        if self.trusted:  # a mirror of the user's own, without a signature
+        if self.trusted:  # a private mirror without a signature
             lines.append(f"Trusted: {self.trusted}")
         return "\n".join(lines) + "\n"
 
 
 def archives(etc: Path = Path("/etc/apt")) -> list[Archive]:
-    """Every archive of sources.list and sources.list.d that is switched on, in apt's order."""
+    """Every enabled archive of sources.list and sources.list.d, in apt's order."""
     found: list[Archive] = []
     for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
         if not path.is_file():

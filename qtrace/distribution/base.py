@@ -1,5 +1,5 @@
-"""What qtrace asks of a Linux distribution. A distribution is one file beside this one, with a subclass in it
-(`qtrace.distribution.identity` finds it by os-release's ID and ID_LIKE).
+"""The interface to a Linux distribution. Each distribution is one file beside this one with a subclass of
+`Distribution`, which `qtrace.distribution.identity` finds by os-release's ID and ID_LIKE.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from qtrace.progress import SILENT, Progress
 
 __all__ = ["NEEDS", "Distribution", "KernelPackage", "NotListed", "NotOnMirror"]
 
-# What `make setup` installs, by what is needed: programs by their names, all else by a word of our own. Each
-# distribution's `packages` says where they are.
+# The needs that `make setup` installs: programs by their names, all others by a word that qtrace chose. Each
+# distribution's `packages` maps them to packages.
 NEEDS = (
     *(
         "qemu-system-x86_64",
@@ -36,7 +36,7 @@ NEEDS = (
 
 
 class NotListed(MissingPrerequisite):
-    """The package lists, read just now, have no such package or version."""
+    """The package lists, just read, do not contain the package or version."""
 
 
 class NotOnMirror(MissingPrerequisite):
@@ -45,8 +45,8 @@ class NotOnMirror(MissingPrerequisite):
 
 @dataclass(frozen=True, slots=True)
 class KernelPackage:
-    """A distribution's kernel, unpacked: `home` has boot/vmlinuz-RELEASE, or vmlinuz beside the modules, and
-    lib/modules/RELEASE, or usr/lib/modules/RELEASE."""
+    """A distribution's kernel, unpacked. `home` has boot/vmlinuz-RELEASE, or vmlinuz beside the modules; the
+    modules are in lib/modules/RELEASE or usr/lib/modules/RELEASE."""
 
     home: Path
     release: str
@@ -56,24 +56,24 @@ class Distribution(ABC):
     """One distribution, as os-release names it (`name`)."""
 
     ids: ClassVar[tuple[str, ...]] = ()
-    """What os-release's ID or ID_LIKE may be."""
+    """Values of os-release's ID or ID_LIKE that select this class."""
     tried: ClassVar[bool] = False
-    """Whether all of this has run on that distribution."""
+    """Whether all methods were tested on that distribution."""
     packages: ClassVar[Mapping[str, str]] = {}
-    """A program, or a need of `NEEDS`, and its package; what has no entry is packaged under its own name. An
-    empty package: the distribution has none."""
+    """A program, or a need of `NEEDS`, -> its package; one without an entry is packaged under its own name.
+    An empty package means that the distribution has none."""
     installer: ClassVar[Sequence[str]] = ()
-    """The command that installs the packages that follow it."""
+    """The command to which the names of packages are appended to install them."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def package(self, need: str) -> str:
-        """The package that has a program or a need; empty where the distribution has none."""
+        """The package for a program or a need; empty if the distribution has none."""
         return self.packages.get(need, need)
 
     def hint(self, *needs: str) -> str:
-        """The command that installs what is missing, as the hint of an error."""
+        """The command that installs the missing packages, as the hint of an error."""
         packages = list(dict.fromkeys(package for need in needs if (package := self.package(need))))
         if not packages or not self.installer:
             return f"install {' and '.join(needs)} with the package manager of {self.name}"
@@ -86,11 +86,11 @@ class Distribution(ABC):
         return [package for package in packages if not self.installed(package)]
 
     def fetch_refused(self) -> str:
-        """Why no package can be fetched here; empty if that may be tried."""
+        """The reason why no package can be downloaded here; empty if downloads are possible."""
         return ""
 
     def kept_kernel(self) -> KernelPackage | None:
-        """What `kernel` gives, if nothing has to be fetched for it."""
+        """The result of `kernel`, if it needs no download."""
         return None
 
     @abstractmethod
@@ -99,27 +99,28 @@ class Distribution(ABC):
 
     @abstractmethod
     def source_of(self, file: Path) -> tuple[str, str]:
-        """The (source package, source version) that the installed `file` was built from."""
+        """The (source package, source version) from which the installed `file` was built."""
 
     @abstractmethod
     def fetch_source(self, package: str, version: str, progress: Progress = SILENT, suite: str = "") -> Path:
-        """The unpacked tree of a source package at exactly `version`, the distribution's patches applied.
+        """The unpacked tree of a source package at exactly `version`, with the distribution's patches
+        applied.
 
-        `suite` is the release that has it, where that is not this machine's.
+        `suite` is the release that has it, if it is not this machine's.
         """
 
     @abstractmethod
     def fetch_newest_source(self, package: str, suite: str, progress: Progress = SILENT) -> Path:
-        """The tree of the newest source package in the release `suite` whose files can be had."""
+        """The tree of the newest source package in the release `suite` whose files can be downloaded."""
 
     @abstractmethod
     def fetch_package(
         self, name: str, progress: Progress = SILENT, version: str | None = None, suite: str = ""
     ) -> Path:
-        """The folder in the cache where the package `name` is unpacked (`usr/`, `lib/`, `boot/` …).
+        """The folder in the cache with the unpacked package `name` (`usr/`, `lib/`, `boot/` …).
 
-        Without `version` a copy that the cache already has is good enough. `suite` is another release than
-        this machine's, such as `bookworm-backports`; its packages are kept apart.
+        Without `version`, any copy in the cache is used. `suite` is a release other than this machine's, such
+        as `bookworm-backports`; its packages are kept apart.
         """
 
     @abstractmethod
@@ -128,12 +129,12 @@ class Distribution(ABC):
 
     @abstractmethod
     def kernel_headers(self, progress: Progress = SILENT) -> Path:
-        """The folder of that kernel's headers, as a compiler wants it: include/ and arch/x86/include/."""
+        """The folder of that kernel's headers, with include/ and arch/x86/include/ for a compiler."""
 
 
 def unknown_source(file: Path, name: str) -> MissingPrerequisite:
-    """The error of a file that no package of the distribution `name` owns."""
+    """The error for a file that no package of the distribution `name` owns."""
     return MissingPrerequisite(
         f"{file} does not belong to a package of {name}",
-        hint="give the tree that it was built from with 'qtrace index --source TREE'",
+        hint="give the tree from which it was built with 'qtrace index --source TREE'",
     )

@@ -1,4 +1,4 @@
-"""clang's own headers (stddef.h, stdarg.h …), which PyPI's libclang comes without."""
+"""clang's own headers (stddef.h, stdarg.h …), which PyPI's libclang does not contain."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from qtrace.errors import MissingPrerequisite
 
 __all__ = ["newest_resource_dir", "resource_dir"]
 
-# Debian's and Ubuntu's libclang-common-N-dev; Fedora's clang-resource-filesystem and others' clang.
+# Folders of Debian's and Ubuntu's libclang-common-N-dev, Fedora's clang-resource-filesystem and others'
+# clang.
 _PLACES = ("usr/lib/llvm-*/lib/clang/*", "usr/lib/clang/*", "usr/lib64/clang/*", "usr/local/lib/clang/*")
 
 
 def resource_dir() -> Path:
-    """The folder for clang's -resource-dir: that of the newest clang that is installed, else the one that
-    clang itself names, else gcc's, whose common headers clang reads too.
+    """The folder for clang's -resource-dir: that of the newest installed clang, else the one that clang
+    itself reports, else gcc's, whose common headers clang can read.
 
     Raises MissingPrerequisite.
     """
@@ -37,7 +38,7 @@ def resource_dir() -> Path:
 
 
 def newest_resource_dir(folders: Iterable[Path]) -> Path | None:
-    """Of these folders the one of the newest compiler that has the headers: `…/clang/19` before
+    """The one of these folders that has the headers of the newest compiler: `…/clang/19` before
     `…/clang/14.0.6`."""
     with_headers = [path for path in folders if (path / "include" / "stddef.h").is_file()]
     return max(

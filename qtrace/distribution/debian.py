@@ -25,7 +25,7 @@ _VERSION = re.compile(r"[0-9][A-Za-z0-9.+~:-]*")
 
 
 class Debian(Distribution):
-    """Debian, and what is like it and keeps its archives."""
+    """Debian, and the base class for distributions with archives like Debian's."""
 
     ids = ("debian",)
     tried = True
@@ -48,13 +48,13 @@ class Debian(Distribution):
         "pkg-config": "pkg-config",
         "glib-headers": "libglib2.0-dev",
         "slirp-headers": "libslirp-dev",
-        # A pattern: an installed one will do, else the newest that the package lists have.
+        # A pattern: an installed package that matches it, else the newest in the package lists.
         "clang-headers": r"libclang-common-[0-9]+-dev",
         "libslirp": "libslirp0",
     }
     installer = ("apt-get", "install")
     etc = Path("/etc/apt")
-    """Where the user's apt is configured."""
+    """The folder of the user's apt configuration."""
     kernel_meta: ClassVar[str] = "linux-image-amd64"
     headers_meta: ClassVar[str] = "linux-headers-amd64"
 
@@ -63,14 +63,14 @@ class Debian(Distribution):
         return newest_of(found) if need == "clang-headers" else found
 
     def own(self, archive: Archive) -> bool:
-        """Whether it is Debian's own; third parties rarely carry sources."""
+        """Whether the archive is Debian's own; third parties rarely provide sources."""
         return "main" in archive.components.split() and (
             "debian-archive" in archive.signed_by or "debian" in archive.uris
         )
 
     def fetch_refused(self) -> str:
         if not shutil.which("apt-get"):
-            return f"apt-get is not here, although this is {self.name}"
+            return f"apt-get is missing, although this is {self.name}"
         named = any(self.own(archive) for archive in archives(self.etc))
         return "" if named else no_archive(self.name)
 
@@ -114,13 +114,13 @@ class Debian(Distribution):
                 try:
                     self._apt(suite).ask(progress, "apt-get", "source", "--download-only", wanted, cwd=work)
                 except NotOnMirror as exc:
-                    hint = f"{exc.hint}; 'qtrace index --debian SUITE' takes the newest that can be had"
+                    hint = f"{exc.hint}; 'qtrace index --debian SUITE' takes the newest one available"
                     raise NotOnMirror(str(exc), hint=hint) from exc
             progress.step(f"unpacking the source of {package} {version}")
             try:
                 dsc = next(download.glob("*.dsc"))
                 with atomic_dir(target) as work:
-                    # apt has checked the hashes against the signed lists already.
+                    # apt has already checked the hashes against the signed lists.
                     unpack = ["dpkg-source", "--no-check", "--no-copy", "-x", str(dsc), str(work / "tree")]
                     run_tool(unpack, self.hint("dpkg-source"))
                     tree = work / "tree"
@@ -140,11 +140,13 @@ class Debian(Distribution):
             except NotOnMirror as exc:
                 if version == versions[-1]:
                     raise
-                progress.warn(f"{package} {version} of {suite} cannot be had, the one before is taken: {exc}")
+                progress.warn(
+                    f"{package} {version} of {suite} is not available, the version before is used: {exc}"
+                )
         raise NotListed(f"{self.name} {suite} has no source package {package}")
 
     def source_versions(self, package: str, suite: str, progress: Progress = SILENT) -> list[str]:
-        """The versions of a source package in a release, the newest first."""
+        """The versions of a source package in a release, newest first."""
         _checked(_NAME, package)
         _checked(_NAME, suite)
         with locked("apt"):
@@ -188,26 +190,26 @@ class Debian(Distribution):
         return KernelPackage(merge_kernel(release, homes), release)
 
     def kernel_headers(self, progress: Progress = SILENT) -> Path:
-        """Debian splits a release's headers in two: those of all flavours, and the flavour's own."""
+        """Debian splits a release's headers in two packages: common headers, and the flavour's own."""
         release, homes = self._release_packages(self.headers_meta, "linux-headers-", progress)
         return merge_headers(release, homes, progress)
 
     def _release_packages(self, meta: str, stem: str, progress: Progress) -> tuple[str, list[Path]]:
-        """The release that a meta package stands for, and the packages that its files are in."""
+        """The release that a meta package stands for, and the packages that contain its files."""
         release, parts = self._parts(meta, stem, progress)
         try:
             return release, [self.fetch_package(name, progress, version) for name, version in parts]
         except (NotListed, NotOnMirror):
-            # The mirror has gone on since the answer was kept.
+            # The mirror has a newer release than the cached answer.
             _kept(meta).unlink(missing_ok=True)
             release, parts = self._parts(meta, stem, progress)
             return release, [self.fetch_package(name, progress, version) for name, version in parts]
 
     def _parts(self, meta: str, stem: str, progress: Progress) -> tuple[str, list[tuple[str, str | None]]]:
-        """A release and its packages, each with its version where that is said, common ones first.
+        """A release and its packages, each with its version if the meta package gives one, common ones first.
 
-        The answer is kept in the cache, so that it does not change under a user's feet; deleting the cache
-        asks again.
+        The answer is kept in the cache, so that the release stays the same between commands; it is asked for
+        again after the cache is deleted.
         """
         kept = _kept(meta)
         with locked("apt"):
@@ -222,7 +224,7 @@ class Debian(Distribution):
             needs = depends(meta)
             first = next((name for name in needs if re.match(rf"{stem}[0-9]", name)), "")
             if not first:
-                raise MissingPrerequisite(f"{meta} of {self.name} does not name the release that it is for")
+                raise MissingPrerequisite(f"{meta} of {self.name} does not name its release")
             release = first.removeprefix(stem)
             needs |= depends(first)
             whole = {first: needs[first]} | {
@@ -243,7 +245,7 @@ def _kept(meta: str) -> Path:
 
 def _is_part(name: str, release: str, stem: str) -> bool:
     """Whether a package of the Linux source has files of this release: `linux-modules-6.8.0-50-generic`, and
-    of headers those for all flavours, `linux-headers-6.8.0-50` or `linux-headers-6.12.117+deb13-common`."""
+    among headers the common ones, `linux-headers-6.8.0-50` or `linux-headers-6.12.117+deb13-common`."""
     if not name.startswith("linux-") or name.startswith("linux-kbuild"):
         return False
     series = release.rpartition("-")[0]
@@ -253,8 +255,8 @@ def _is_part(name: str, release: str, stem: str) -> bool:
 
 
 def depends_on(shown: str) -> dict[str, str | None]:
-    """The packages of the `Depends:` that apt-cache shows: each's first alternative, and its version where it
-    is an exact one. Package relations are described in Debian's policy, chapter 7."""
+    """The packages in the `Depends:` line of apt-cache's output: the first alternative of each, and its
+    version if it is an exact one. Debian's policy, chapter 7, describes package relations."""
     found: dict[str, str | None] = {}
     for line in re.findall(r"^(?:Pre-)?Depends: (.*)", shown, re.MULTILINE):
         for item in line.split(","):

@@ -1,4 +1,4 @@
-"""What dpkg and apt know of this machine's packages."""
+"""Queries to dpkg and apt about this machine's packages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["compare", "installed_packages", "newest_of", "query"]
 
 
 def newest_of(pattern: str) -> str:
-    """The package of this pattern that is installed, else the newest in apt's own lists; `clang`, which needs
-    one, where neither is known."""
+    """The installed package that matches this pattern, else the newest in apt's own lists; `clang`, which
+    depends on one, if neither exists."""
     have = [name for name in installed_packages() if re.fullmatch(pattern, name)]
     found = have or _listed(pattern)
 
@@ -37,14 +37,14 @@ def _listed(pattern: str) -> list[str]:
 
 
 def compare(one: str, other: str) -> int:
-    """1, 0 or -1, as dpkg orders two versions."""
+    """1, 0 or -1, in dpkg's order of versions."""
     if one == other:
         return 0
     return 1 if subprocess.run(["dpkg", "--compare-versions", one, "gt", other]).returncode == 0 else -1
 
 
 def query(command: Sequence[str]) -> str:
-    """What a tool answers; empty where it is not here, or fails."""
+    """A tool's output; empty if the tool is missing or fails."""
     if not shutil.which(command[0]):
         return ""
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)

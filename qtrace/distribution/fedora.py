@@ -22,12 +22,12 @@ __all__ = ["Fedora", "download_failure", "source_package"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+~^:-]*")
-# The kernel's image, and its modules: most NICs of QEMU are in kernel-modules.
+# The kernel's image, and its modules: most of the NICs that QEMU emulates need kernel-modules.
 _KERNEL = ("kernel-core", "kernel-modules-core", "kernel-modules")
 
 
 class Fedora(Distribution):
-    """Fedora, and what is made from it and keeps dnf."""
+    """Fedora, and distributions derived from it that use dnf."""
 
     ids = ("fedora",)
     packages: ClassVar[dict[str, str]] = {
@@ -43,7 +43,7 @@ class Fedora(Distribution):
         "perl": "perl-interpreter",
         "dpdk-testpmd": "dpdk",
         "funccount-bpfcc": "bcc-tools",
-        "dpkg-source": "",  # sources are unpacked by rpm
+        "dpkg-source": "",  # rpm unpacks sources
         "rpmbuild": "rpm-build",
         "clang-headers": "clang",
         "glib-headers": "glib2-devel",
@@ -54,7 +54,7 @@ class Fedora(Distribution):
     installer = ("dnf", "install")
 
     def fetch_refused(self) -> str:
-        return "" if shutil.which("dnf") else f"dnf is not here, although this is {self.name}"
+        return "" if shutil.which("dnf") else f"dnf is missing, although this is {self.name}"
 
     def installed(self, package: str) -> str:
         if not shutil.which("rpm"):
@@ -142,7 +142,7 @@ class Fedora(Distribution):
         return run_tool(command, self.hint(need))
 
     def _unpack(self, archive: Path, folder: Path) -> None:
-        """An RPM's files: rpm2cpio writes the archive that cpio reads."""
+        """Unpack an RPM's files: rpm2cpio writes the archive that cpio reads."""
         files = folder / "files.cpio"
         with files.open("wb") as out:
             self._pass_on(["rpm2cpio", str(archive)], folder, stdout=out)
@@ -175,7 +175,7 @@ def source_package(source_rpm: str) -> tuple[str, str]:
 
 
 def download_failure(command: str, said: str, name: str) -> MissingPrerequisite:
-    """The error for what `dnf download` said."""
+    """The error for a message of `dnf download`."""
     last = said.splitlines()[-1] if said else ""
     if re.search(r"Status code: 404|404 Not Found", said):
         return NotOnMirror(
@@ -185,7 +185,7 @@ def download_failure(command: str, said: str, name: str) -> MissingPrerequisite:
     if re.search(r"No match for argument|No package .* available|No matches found", said, re.IGNORECASE):
         return NotListed(
             f"the repositories of {name} do not have it: '{command}' said: {last}",
-            hint="what is installed may be older than the mirror: run 'dnf upgrade'; "
+            hint="the installed packages may be older than the mirror's: run 'dnf upgrade'; "
             "or give the tree with 'qtrace index --source TREE'",
         )
     if re.search(r"[Nn]o such command|Unknown argument .*download", said):
@@ -200,7 +200,7 @@ def _release(suite: str) -> list[str]:
 
 
 def _tree_below(folder: Path) -> Path:
-    """The unpacked source: the top-most folder with a meson.build or a configure in it."""
+    """The unpacked source: the top-most folder that contains a meson.build or a configure."""
     found = [path.parent for name in ("meson.build", "configure") for path in folder.rglob(name)]
     if not found:
         raise MissingPrerequisite("the source RPM has no tree with a meson.build or a configure in it")
@@ -208,7 +208,7 @@ def _tree_below(folder: Path) -> Path:
 
 
 def _keep_only(tree: Path, work: Path) -> None:
-    """Move the tree's content to `work`, and remove all else there."""
+    """Move the tree's content to `work`, and remove everything else in it."""
     inside = work.with_name(f"{work.name}.tree")
     tree.rename(inside)
     for item in work.iterdir():

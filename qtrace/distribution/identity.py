@@ -1,4 +1,4 @@
-"""Which distribution this machine runs: os-release(5), held against the distributions' files."""
+"""The distribution of this machine: os-release(5), matched with the distributions' files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OS_RELEASE = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
 
 @functools.cache
 def distribution() -> Distribution:
-    """This machine's."""
+    """The distribution of this machine."""
     for path in _OS_RELEASE:
         try:
             return identify(path.read_text(errors="replace"))
@@ -30,8 +30,8 @@ def distribution() -> Distribution:
 
 
 def identify(os_release: str) -> Distribution:
-    """The distribution that this text of an os-release names: by its ID, else by the first ID_LIKE that is
-    known, else `Unknown`."""
+    """The distribution named by this text of an os-release: by its ID, else by the first known ID_LIKE, else
+    `Unknown`."""
     fields = _fields(os_release)
     name = fields.get("PRETTY_NAME") or fields.get("NAME") or "this system"
     known = distributions()
@@ -43,7 +43,7 @@ def identify(os_release: str) -> Distribution:
 
 @functools.cache
 def distributions() -> Mapping[str, type[Distribution]]:
-    """os-release's ID -> the class for it, of every file beside this one."""
+    """os-release's ID -> the class for it, from every file beside this one."""
     found: dict[str, type[Distribution]] = {}
     for item in pkgutil.iter_modules(qtrace.distribution.__path__):
         module = importlib.import_module(f"qtrace.distribution.{item.name}")
@@ -54,7 +54,7 @@ def distributions() -> Mapping[str, type[Distribution]]:
 
 
 def _fields(text: str) -> dict[str, str]:
-    """os-release's assignments; their values are quoted as a shell's words."""
+    """os-release's assignments; values are quoted like words of a shell."""
     found = {}
     for line in text.splitlines():
         key, equals, value = line.strip().partition("=")

@@ -1,6 +1,6 @@
-"""The distribution's bcc, seen from a virtual environment that sees no other package of the distribution.
+"""The distribution's bcc, made visible in a virtual environment without the distribution's other packages.
 
-PyPI's `bcc` is something else, so bcc is always the distribution's.
+PyPI's `bcc` is an unrelated package, so bcc always comes from the distribution.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SYSTEM = Path("/usr/bin/python3")
 
 
 class _OnlyBcc(MetaPathFinder):
-    """Finds the package `bcc` in `folder`, and nothing else that is there."""
+    """Finds the package `bcc` in `folder`, and no other package in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,15 +33,15 @@ class _OnlyBcc(MetaPathFinder):
 
 
 def find_bcc() -> bool:
-    """Whether `import bcc` gives bcc from now on: this Python's own packages have it, or the distribution's
-    have, for the same Python version."""
+    """Make `import bcc` work, if possible, and tell whether it does: from this Python's own packages, or from
+    the distribution's packages if they are for the same Python version."""
     if _has_bcc():
         return True
     folder = _folder_of_distribution()
     if folder is None or _system_version() != _version():
         return False
     finder = _OnlyBcc(folder)
-    sys.meta_path.insert(0, finder)  # before PyPI's, should that be here
+    sys.meta_path.insert(0, finder)  # before PyPI's bcc, if that is installed
     importlib.invalidate_caches()
     if "bcc" not in sys.modules and _has_bcc():
         return True
@@ -50,14 +50,15 @@ def find_bcc() -> bool:
 
 
 def bcc_mend() -> tuple[str, str]:
-    """Why there is no bcc, and the one command that mends it."""
+    """The reason why bcc is missing, and the one command that installs it."""
     return mend_for(_folder_of_distribution(), _system_version(), _version())
 
 
 def mend_for(folder: Path | None, theirs: str, ours: str) -> tuple[str, str]:
-    """As `bcc_mend`, where the distribution's bcc is in `folder` for Python `theirs`, and this is `ours`."""
+    """`bcc_mend`, where the distribution's bcc is in `folder` for Python `theirs`, and this Python is
+    `ours`."""
     if folder is None:
-        return "bcc, which only the distribution has, is not installed", distribution().hint("bcc")
+        return "bcc, a package of the distribution, is not installed", distribution().hint("bcc")
     if theirs != ours:
         return (
             f"bcc is installed for Python {theirs} ({folder}), and this is Python {ours}",
@@ -70,21 +71,21 @@ def mend_for(folder: Path | None, theirs: str, ours: str) -> tuple[str, str]:
 
 
 def _has_bcc() -> bool:
-    """PyPI's package of the same name has no libbcc in it."""
+    """Whether bcc with libbcc is importable; PyPI's package of the same name has no libbcc."""
     spec = importlib.util.find_spec("bcc")
     folders = spec.submodule_search_locations if spec else None
     return any(Path(folder, "libbcc.py").is_file() for folder in folders or ())
 
 
 def _folder_of_distribution() -> Path | None:
-    """Where the distribution keeps Python packages, if bcc is among them."""
+    """The distribution's folder of Python packages, if it contains bcc."""
     places = [Path("/usr/lib/python3/dist-packages")]
     places += sorted(Path("/usr").glob("lib*/python3.*/site-packages"), reverse=True)
     return next((place for place in places if (place / "bcc" / "libbcc.py").is_file()), None)
 
 
 def _system_version() -> str:
-    """`3.13`, as the name of the program says that the distribution's python3 is a link to."""
+    """The version of the distribution's python3, `3.13`, from the name of the program that it links to."""
     try:
         return _SYSTEM.resolve().name.removeprefix("python")
     except OSError:

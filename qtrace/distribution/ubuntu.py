@@ -1,7 +1,7 @@
 """Ubuntu: Debian's tools on Ubuntu's archives, kernels and source packages.
 
-Its apt is configured by sources.list.d/ubuntu.sources (deb822) since 24.04; architectures that are not on
-archive.ubuntu.com are on ports.ubuntu.com. Most of what qtrace uses is in `universe`.
+Since 24.04, sources.list.d/ubuntu.sources (deb822) configures its apt; architectures that are not on
+archive.ubuntu.com are on ports.ubuntu.com. Most packages that qtrace uses are in `universe`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["Ubuntu"]
 
 
 class Ubuntu(Debian):
-    """Ubuntu and what is made from it."""
+    """Ubuntu and distributions derived from it."""
 
     ids = ("ubuntu",)
     tried = False

@@ -1,4 +1,5 @@
-"""A distribution that qtrace has no file for: what needs packages says which flag or file would do."""
+"""A distribution without a file in qtrace: each need for a package is answered with a flag or file to
+give."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ _TREE = "unpack the source of your QEMU and give it: qtrace index --source TREE"
 
 
 class Unknown(Distribution):
-    """Everything but tracing and labs works with `--source TREE`; those use what is installed."""
+    """Everything but tracing and labs works with `--source TREE`; tracing and labs use installed packages."""
 
     def package(self, need: str) -> str:
         return ""
@@ -46,7 +47,7 @@ class Unknown(Distribution):
         )
 
     def kernel(self, progress: Progress = SILENT) -> KernelPackage:
-        """The kernel that runs here, where its image can be read."""
+        """The running kernel, if its image is readable."""
         release = os.uname().release
         modules = Path("/lib/modules") / release
         for image in (Path("/boot") / f"vmlinuz-{release}", modules / "vmlinuz"):

@@ -1,4 +1,4 @@
-"""Packages that are unpacked in the cache: their folders' names, and several of them as one."""
+"""Packages that are unpacked in the cache: their folders' names, and merging several into one folder."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def folder_name(version: str) -> str:
 
 
 def run_tool(command: Sequence[str], hint: str, cwd: Path | None = None) -> str:
-    """What a tool that unpacks or asks prints. Raises MissingPrerequisite, with `hint` where the tool is
-    not here."""
+    """The output of a tool that unpacks or queries packages. Raises MissingPrerequisite, with `hint` if the
+    tool is missing."""
     if not shutil.which(command[0]):
         raise MissingPrerequisite(f"{command[0]} is not installed", hint=hint)
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -33,9 +33,10 @@ def run_tool(command: Sequence[str], hint: str, cwd: Path | None = None) -> str:
 
 
 def merge_kernel(release: str, homes: Sequence[Path]) -> Path:
-    """The folder with the kernel image and all its modules, where a release is split into several packages.
+    """The folder with the kernel image and all its modules, for a release that is split into several
+    packages.
 
-    Their files are linked, not copied: they lie on one file system.
+    The files are linked, not copied: they are on one file system.
     """
     with_files = [home for home in homes if any(home.glob("boot/vmlinuz-*")) or _modules(home)]
     if len(with_files) == 1:
@@ -54,7 +55,7 @@ def _modules(home: Path) -> list[Path]:
 
 
 def merge_headers(name: str, homes: Sequence[Path], progress: Progress) -> Path:
-    """One folder of kernel headers out of packages that have a part each, the last one above the others."""
+    """One folder of kernel headers from packages with a part each; later packages override earlier ones."""
     target = cache_dir("headers") / homes[-1].name
     with locked("headers"):
         if not target.exists():
@@ -66,7 +67,7 @@ def merge_headers(name: str, homes: Sequence[Path], progress: Progress) -> Path:
 
 
 def overlay_headers(packages: Iterable[Path], target: Path) -> None:
-    """The kernel headers of packages as one tree: those of all flavours first, then the flavour's own."""
+    """The kernel headers of several packages as one tree: common headers first, then the flavour's own."""
     for package in packages:
         for folder in (*package.glob("usr/src/linux-headers-*"), *package.glob("usr/src/kernels/*")):
             _overlay(folder, target)

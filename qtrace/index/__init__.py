@@ -1,1 +1,1 @@
-"""QEMU's C tree becomes an index."""
+"""Builds an index from QEMU's C source tree."""

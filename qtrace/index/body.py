@@ -1,4 +1,4 @@
-"""One function's body -> its calls, what it passes on, what it stores."""
+"""Reads one function's body: its calls, the arguments that it passes on, the values that it stores."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ _CLOSED = frozenset((_LIST, _NAME, CursorKind.TYPE_REF.value, _INTEGER, _STRING)
 _EXPORTED = "c:@"
 _POINTER = TypeKind.POINTER.value
 _DEEPEST = 4  # tables inside tables
-_FAR = 64  # bytes: what is nearer to the object's beginning says little
+_FAR = 64  # bytes: smaller offsets occur in too many structs to identify one
 
 
 class Unit(Protocol):
-    """The file that is read, as far as its bodies need it."""
+    """The translation unit that is being read, as seen by the code that reads function bodies."""
 
     facts: Facts
 
@@ -80,13 +80,13 @@ class Body:
         self.usr = usr
         self.place = place
         self.parameters = parameters
-        self.loops: list[tuple[int, int]] = []  # first and last line of those that have been met
-        self.tables: list[tuple[str, Cursor]] = []  # (name, initialiser) of static variables of its own
+        self.loops: list[tuple[int, int]] = []  # first and last line of each loop met so far
+        self.tables: list[tuple[str, Cursor]] = []  # (name, initialiser) of the function's static variables
         self.offsets: set[int] = set()
-        self.counted = False  # whether the field that comes next is
+        self.counted = False  # whether the next field has been noted already
 
     def whole(self, function: Cursor) -> None:
-        """Note everything of a function."""
+        """Record all facts of a function."""
         self.read(function)
         if (tested := first_test(function)) is not None:
             what = "rarely" if tested.rare else "splits"
@@ -95,7 +95,7 @@ class Body:
             self.facts.uses.append(Use(self.usr, "fields", _numbers(self.offsets)))
 
     def read(self, cursor: Cursor) -> None:
-        """Note everything below `cursor`."""
+        """Record all facts below `cursor`."""
         for child in chosen(cursor, _READ, _CLOSED):
             _READERS[child._kind_id](self, child)
 
@@ -141,14 +141,15 @@ class Body:
         self.facts.uses.append(Use(self.usr, "string", spelling(cursor)[1:-1]))
 
     def member(self, cursor: Cursor) -> None:
-        """Note how far from the object that a pointer leads to a field lies: an instruction shows that."""
+        """Record the offset of a field from the object that a pointer points to: the instruction has it
+        too."""
         if self.counted:
-            self.counted = False  # with its element
+            self.counted = False  # recorded with its element
         elif (far := distance(cursor)) >= _FAR:
             self.offsets.add(far)
 
     def element(self, cursor: Cursor) -> None:
-        """The same for an element of an array whose index is known: the array itself comes next."""
+        """As `member`, for an element of an array with a constant index: the array's cursor comes next."""
         if constant_element(cursor):
             self.counted = True
             if (far := distance(cursor)) >= _FAR:
@@ -173,7 +174,7 @@ class Body:
         return "unknown", ""
 
     def inner_table(self, cursor: Cursor) -> str:
-        """A name of its own for a function's own array of pointers to functions, else nothing."""
+        """A unique name for a function's own array of pointers to functions, else empty."""
         if cursor._kind_id != _VARIABLE or cursor.linkage != LinkageKind.NO_LINKAGE:
             return ""
         element = canonical(cursor)
@@ -182,7 +183,7 @@ class Body:
         return f"{self.usr} {spelling(cursor)}" if pointer_to_function(element) else ""
 
     def own_parameter(self, cursor: Cursor) -> str:
-        """The number of the parameter that an expression is, if it is one."""
+        """The number of the parameter that an expression names, empty if it names none."""
         target = referenced(cursor) if cursor._kind_id == _NAME else None
         if target is None or target._kind_id != _PARAMETER:
             return ""
@@ -209,7 +210,8 @@ class Body:
                 yield what, text
 
     def address(self, cursor: Cursor) -> str:
-        """The field whose address an expression takes, if functions are kept in it: `&c->parent_realize`."""
+        """The field whose address an expression takes, if the field holds a function:
+        `&c->parent_realize`."""
         inner = strip(children(cursor)[0])
         if inner._kind_id != _MEMBER or type_id(cursor) != _POINTER:
             return ""
@@ -217,7 +219,7 @@ class Body:
         return field_name(referenced(inner)) if taken else ""
 
     def assignment(self, cursor: Cursor) -> None:
-        # Any operator comes here; what is of interest has a pointer for its value.
+        # Every operator arrives here; only those with a pointer as value matter.
         if type_id(cursor) != _POINTER:
             return
         sides = children(cursor)
@@ -247,7 +249,7 @@ class Body:
             self.stored(name, strip(init[-1]), init[-1])
 
     def local(self, cursor: Cursor | None) -> str:
-        """A name of its own for a function's variable that holds a pointer to a function, else nothing."""
+        """A unique name for a function's variable that holds a pointer to a function, else empty."""
         if cursor is None or cursor._kind_id != _VARIABLE or cursor.linkage != LinkageKind.NO_LINKAGE:
             return ""
         return f"{self.usr} {spelling(cursor)}" if pointer_to_function(canonical(cursor)) else ""
@@ -286,7 +288,7 @@ class Body:
             self.read(item)
 
 
-# By kind of cursor. No object of its own, which would refer to itself and never be given back.
+# By kind of cursor. A bound method kept in the object would refer to the object, which would never be freed.
 _READERS: dict[int, Callable[[Body, Cursor], None]] = {
     _CALL: Body.call,
     _BINARY: Body.assignment,
@@ -306,7 +308,7 @@ def _numbers(values: Iterable[int]) -> str:
 def initialiser(
     unit: Unit, init: Cursor, variable: str, row: str, caller: str, place: str, depth: int = 0
 ) -> Iterator[Store]:
-    """What a table's initialiser puts where; `variable` names the table, `row` its outermost entry."""
+    """The values that a table's initialiser stores; `variable` names the table, `row` its outermost entry."""
     kind: Type = canonical(init)
     array = kind._kind_id in ARRAYS
     names = [] if array else [spelling(item) for item in fields(kind)]
@@ -333,9 +335,9 @@ def initialiser(
 
 
 def values(unit: Unit, cursor: Cursor, constants: bool = False) -> Iterator[tuple[str, str]]:
-    """What an expression may stand for, as far as it matters: see `qtrace.index.facts`.
+    """The values that an expression may stand for: see `qtrace.index.facts`.
 
-    Enumerators, sizes and numbers only where they are asked for: they cost most.
+    Enumerators, sizes and numbers are included with `constants` only: evaluating them costs most.
     """
     kind = cursor._kind_id
     if kind in _THROUGH:
@@ -369,9 +371,10 @@ def values(unit: Unit, cursor: Cursor, constants: bool = False) -> Iterator[tupl
 
 
 def usr_of(unit: Unit, function: Cursor) -> str:
-    """A function's USR; its name is kept for those that are defined elsewhere.
+    """A function's USR; the name of a function that is defined elsewhere is recorded.
 
-    clang tells statics apart by their file without its folder, and two folders may have a vhost-vdpa.c.
+    clang distinguishes static functions by their file's name without its folder, but two folders may have a
+    vhost-vdpa.c.
     """
     number = declaration(function)
     if number not in names_given:

@@ -1,4 +1,4 @@
-"""Tree -> index: prepare, read the files, resolve, write. The second time it is there."""
+"""Builds the index of a tree: prepare, read the files, resolve, write. An existing index is used again."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from qtrace.store.index_writer import write_index
 
 __all__ = ["ensure_index", "matching_tree", "recipe_of", "release_tree"]
 
-_MOST_INDEXES = 6  # of one tree: switching back to a state finds its index again
+_MOST_INDEXES = 6  # indexes kept for one tree: switching back to an earlier state finds its index
 
 
 def matching_tree(binary: Path | None, progress: Progress) -> Path:
-    """The unpacked source that the installed `binary` was built from, fetched if it is not there."""
+    """The unpacked source from which the installed `binary` was built, downloaded if necessary."""
     found = binary or shutil.which("qemu-system-x86_64")
     if not found:
         raise MissingPrerequisite(
@@ -49,7 +49,7 @@ def matching_tree(binary: Path | None, progress: Progress) -> Path:
 
 
 def release_tree(suite: str, progress: Progress = SILENT) -> Path:
-    """The unpacked QEMU source of the distribution's release `suite`, the newest that can be had."""
+    """The unpacked QEMU source of the distribution's release `suite`, in the newest available version."""
     return distribution().fetch_newest_source("qemu", suite, progress)
 
 
@@ -62,12 +62,12 @@ def ensure_index(
     more: Sequence[str] = (),
     current: bool = True,
 ) -> tuple[Index, bool]:
-    """The index of `source`, or of the tree that matches `binary`, and whether it had to be made.
+    """The index of `source`, or of the tree that matches `binary`, and whether it had to be built.
 
-    `build` is a folder in which the tree was configured: its flags are used then. With `libraries` in it, or
-    with `more` (patterns of further C files), it is another index. What decides is the content of the files,
-    so a state of the trees that was indexed once is in place. `current` makes it the one that is asked when
-    none is named; the only one is that anyway.
+    `build` is a folder in which the tree was configured: the index then uses the build's compiler flags.
+    With `libraries`, or with `more` (patterns of further C files), the index is a separate one. An index is
+    identified by the content of the files, so a state of the trees that was indexed before is found again.
+    `current` makes the index the default for commands that name none; a single index is always the default.
     Raises SourceError, MissingPrerequisite, StoreError.
     """
     tree = open_tree(source or matching_tree(binary, progress), more)
@@ -90,13 +90,13 @@ def ensure_index(
 
 
 def recipe_of(libclang: str, build: Path | None, libraries: Sequence[Library], more: Sequence[str]) -> str:
-    """What decides besides the files' content, in eight letters: a tree has an index for each."""
+    """Eight letters for the options that an index depends on besides the content of the files."""
     roots = [f"{library.name} {library.root}" for library in libraries]
     return digest(libclang, str(build or ""), *roots, *more)[:8]
 
 
 def _in_place(tree: Tree, libraries: Sequence[Library], place: str, recipe: str) -> Path | None:
-    """The index of the trees as they are now, if there is one."""
+    """The index of the trees in their present state, if it exists."""
     inputs = Inputs(tree.root, tree.root)
     files = sorted([*tree.files, *(name for library in libraries for name in library.indexed)])
     for path in _indexes(place):
@@ -109,7 +109,7 @@ def _in_place(tree: Tree, libraries: Sequence[Library], place: str, recipe: str)
 
 
 def _indexes(place: str, written: int | str = FORMAT) -> list[Path]:
-    """The indexes of one tree in one format (`*`: in any), the last used first."""
+    """The indexes of one tree in one format (`*`: in any), the most recently used first."""
     found = index_path(place).parent.glob(f"{place}*-{written}.sqlite")
     return sorted(found, key=lambda path: -path.stat().st_mtime_ns)
 
@@ -159,7 +159,7 @@ def _build(
     return path
 
 
-def _rows(  # long: one entry a table
+def _rows(  # long: one entry for each table
     tree: Tree, facts: list[Facts], graph: Graph, numbers: dict[str, int]
 ) -> dict[str, list[Any]]:
     kconfig = tree.kconfig()
@@ -237,7 +237,7 @@ def _rows(  # long: one entry a table
 
 
 def _structs(facts: list[Facts]) -> list[Struct]:
-    """Of structs of one name the first file's, and never another system's: net/tap.c has a TAPState too."""
+    """One struct for each name, from the first file; never another system's: net/tap.c has a TAPState too."""
     found: dict[str, Struct] = {}
     for unit in sorted(facts, key=lambda unit: other_platform(unit.file)):
         for struct in unit.structs:
@@ -250,7 +250,7 @@ def _site(edge: EdgeFact) -> tuple[str, str, int, str]:
 
 
 def _split(owner: str) -> tuple[str, str]:
-    """`Struct.field` -> both; an array of functions has no struct."""
+    """`Struct.field` split in two; an array of functions has no struct."""
     struct, dot, name = owner.rpartition(".")
     return (struct, name) if dot else ("", owner)
 
@@ -260,7 +260,7 @@ def _value(what: str, value: str, numbers: dict[str, int]) -> str:
 
 
 def _backends(tree: Tree, graph: Graph, numbers: dict[str, int]) -> list[tuple[object, ...]]:
-    """The rows of `net_client_init_fun[]`, those that this configuration leaves out included."""
+    """The rows of `net_client_init_fun[]`, including those that this configuration leaves out."""
     text = (tree.root / "net" / "net.c").read_text(errors="replace")
     start = re.search(r"\bnet_client_init_fun\s*\[", text)
     if not start:

@@ -1,4 +1,4 @@
-"""compile_commands.json of a configured QEMU tree: the flags that a build really uses."""
+"""compile_commands.json of a configured QEMU tree: the compiler flags of a real build."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from qtrace.index.tree import Tree
 
 __all__ = ["Commands"]
 
-# What changes the meaning of a file; everything else (warnings, code generation, outputs) is left out.
+# Flags that change the meaning of a file; all others (warnings, code generation, outputs) are left out.
 _WITH_VALUE = ("-I", "-D", "-U", "-isystem", "-iquote", "-idirafter", "-include")
 _ALONE = ("-std=", "-m64", "-m32", "-mcx16", "-pthread", "-nostdinc")
 
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """`flags`: name -> arguments, one name for all files that share them; `files`: file -> name.
+    """`flags`: name -> arguments, one name for all files with equal flags; `files`: file -> name.
 
-    `source` is the file that they were read from.
+    `source` is the compile_commands.json from which they were read.
     """
 
     flags: Mapping[str, tuple[str, ...]]
@@ -34,7 +34,7 @@ class Commands:
 
     @classmethod
     def of(cls, build: Path, tree: Tree) -> Commands:
-        """Read `build`/compile_commands.json. Raises SourceError, also where it is another tree's."""
+        """Read `build`/compile_commands.json. Raises SourceError, also if it belongs to another tree."""
         path = build / "compile_commands.json"
         hint = "give a folder in which this tree was configured: qtrace index --source TREE --build DIR"
         try:
@@ -53,7 +53,8 @@ class Commands:
 
 
 def _chosen(entries: Sequence[dict[str, Any]], tree: Tree) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(file of the tree, its flags); of several compilations, that for the first target there is."""
+    """(file of the tree, its flags); a file that is compiled several times has the flags of its first
+    target."""
     order = [name for name, _ in TARGETS]
     wanted = set(tree.files)
     best: dict[str, tuple[int, tuple[str, ...]]] = {}
@@ -73,7 +74,7 @@ def _chosen(entries: Sequence[dict[str, Any]], tree: Tree) -> Iterator[tuple[str
 
 
 def _meaningful(words: Sequence[str], folder: Path) -> Iterator[str]:
-    """The flags that matter, folders made absolute."""
+    """The flags that change the meaning of a file, with absolute folders."""
     rest = iter(words)
     for word in rest:
         option = next((name for name in _WITH_VALUE if word.startswith(name)), "")

@@ -1,6 +1,6 @@
-"""libclang's cursors, read fast: the binding's own iterators make three objects where one does.
+"""Fast access to libclang's cursors: the binding's own iterators create three objects for each node.
 
-An index asks a million nodes; nothing here knows what for.
+An index visits a million nodes. This module is independent of the facts that the visitors collect.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ _includes: Any = cindex.callbacks["translation_unit_includes"]
 _STOP, _NEXT, _INTO = 0, 1, 2  # CXChildVisitResult
 _INT = 1  # CXEval_Int
 _INTERNAL = LinkageKind.INTERNAL.value
-_IN_MACRO = 1 << 31  # of a location: what a macro makes has none in a file
+_IN_MACRO = 1 << 31  # flag of a location: text made by a macro has no place in a file
 _INVALID = frozenset(range(70, 74))  # CXCursor_FirstInvalid to CXCursor_LastInvalid
 
 
 class _Node(Cursor):  # type: ignore[misc]
-    """A cursor of the unit that is being read: there is one at a time, and none of them has to be told."""
+    """A cursor of the unit that is being read. Only one unit is read at a time, so cursors carry no unit."""
 
     _tu: TranslationUnit | None = None
 
@@ -81,7 +81,8 @@ class _Text(ctypes.Structure):
     _fields_ = (("data", c_void_p), ("flags", c_uint))
 
 
-# The library once more, its functions without what the binding does to each result.
+# The library loaded a second time, so that its functions return plain results, without the binding's
+# wrappers.
 _plain = ctypes.CDLL(_lib._name)
 
 
@@ -132,7 +133,7 @@ def _text(held: _Text) -> str:
 
 
 def kind_ids(*kinds: CursorKind) -> frozenset[int]:
-    """The numbers that `cursor._kind_id` holds."""
+    """The numbers of these kinds, as in `cursor._kind_id`."""
     return frozenset(kind.value for kind in kinds)
 
 
@@ -147,7 +148,7 @@ _FIELD, _MEMBER = CursorKind.FIELD_DECL.value, CursorKind.MEMBER_REF_EXPR.value
 _SUBSCRIPT = CursorKind.ARRAY_SUBSCRIPT_EXPR.value
 _UNNAMED = re.compile(
     r"(\((?:unnamed|anonymous) (?:\w+ )?at )\S*/"
-)  # where the tree lies is no part of a name
+)  # a type's name must not depend on the tree's folder
 _DROPPED = frozenset(("const", "struct", "volatile", "static"))
 ARRAYS = frozenset((TypeKind.CONSTANTARRAY.value, TypeKind.INCOMPLETEARRAY.value))
 _POINTER, _CONSTANT_ARRAY = TypeKind.POINTER.value, TypeKind.CONSTANTARRAY.value
@@ -163,14 +164,14 @@ _append_each = _Visit(_append)
 
 
 def children(cursor: Cursor) -> list[Cursor]:
-    """The cursors directly below."""
+    """The children of a cursor."""
     found: list[Cursor] = []
     _visit_children(cursor, _append_each, found)
     return found
 
 
 class _Choice(list[Cursor]):
-    """What `_choose` finds, with what it looks for."""
+    """The result list of `_choose`, together with the kinds that it searches for."""
 
     def __init__(self, wanted: Container[int], closed: Container[int]) -> None:
         super().__init__()
@@ -188,20 +189,21 @@ _choose_each = _Visit(_choose)
 
 
 def chosen(cursor: Cursor, wanted: Container[int], closed: Container[int]) -> list[Cursor]:
-    """Everything below of the `wanted` kinds, in the order of the text; not what is below `closed` ones."""
+    """All descendants of the `wanted` kinds, in the order of the text, without descendants of `closed`
+    kinds."""
     found = _Choice(wanted, closed)
     _visit_children(cursor, _choose_each, found)
     return found
 
 
 def position(cursor: Cursor) -> tuple[int, int, int]:
-    """(a number for the file that holds for this unit, line, offset) of where the text stands."""
+    """(number of the file within this unit, line, offset in bytes) of the cursor's text."""
     _get_place(_get_location(cursor), *_place_at)
     return _file.value or 0, _line.value, _offset.value
 
 
 class _Wanted:
-    """A kind that `_look` looks for."""
+    """The kind that `_look` searches for."""
 
     def __init__(self, kind: int) -> None:
         self.kind, self.found = kind, False
@@ -218,16 +220,16 @@ _look_each = _Visit(_look)
 
 
 def anywhere(cursor: Cursor, kind: int) -> bool:
-    """Whether there is one of this kind below."""
+    """Whether a descendant is of this kind."""
     wanted = _Wanted(kind)
     _visit_children(cursor, _look_each, wanted)
     return wanted.found
 
 
 def outermost(unit: TranslationUnit) -> Iterator[tuple[Cursor, int, int]]:
-    """The declarations of a unit in their order: each, the number of its file as in `position`, its offset.
+    """The declarations of a unit in order: (cursor, number of its file as in `position`, offset in bytes).
 
-    Until they are through, all functions here are about this unit.
+    Until the iteration ends, all functions of this module refer to this unit.
     """
     _Node._tu = unit
     try:
@@ -239,8 +241,8 @@ def outermost(unit: TranslationUnit) -> Iterator[tuple[Cursor, int, int]]:
 
 
 def _located(unit: TranslationUnit) -> Iterator[tuple[Cursor, int, int]]:
-    # Mostly the next one is in the same file: it is as far behind the file's location as its text behind the
-    # beginning.
+    # The next cursor is mostly in the same file: then the difference of the locations is the difference of
+    # the offsets.
     first = end = number = 0
     for cursor in children(unit.cursor):
         where = _get_location(cursor)
@@ -258,43 +260,43 @@ def _located(unit: TranslationUnit) -> Iterator[tuple[Cursor, int, int]]:
 
 
 def spelling(cursor: Cursor) -> str:
-    """As the text has it."""
+    """The cursor's name as in the text."""
     return _text(_get_spelling(cursor))
 
 
 def usr(cursor: Cursor) -> str:
-    """clang's name for a declaration that tells it from all others."""
+    """clang's USR: a name that distinguishes a declaration from all others."""
     return _text(_get_usr(cursor))
 
 
 def last_line(cursor: Cursor) -> int:
-    """Of its text."""
+    """The last line of the cursor's text."""
     _get_place(_get_end(_get_extent(cursor)), *_place_at)
     return _line.value
 
 
 def is_static(cursor: Cursor) -> bool:
-    """Whether a function is its file's own."""
+    """Whether a function is static."""
     return bool(_get_linkage(cursor) == _INTERNAL)
 
 
 def type_name(cursor: Cursor) -> str:
-    """The type of an expression or a declaration as it is written."""
+    """The type of an expression or a declaration as written in the source."""
     return _text(_get_type_spelling(_get_type(cursor)))
 
 
 def size_of(cursor: Cursor) -> int:
-    """Bytes that its type takes, 0 where that is not known."""
+    """The size of the cursor's type in bytes, 0 where it is unknown."""
     return max(int(_get_size(_get_type(cursor))), 0)
 
 
 def offset_of(field: Cursor) -> int:
-    """Bits from the beginning of the struct or union that a field is declared in; negative if not known."""
+    """The offset of a field in its struct or union in bits; negative if unknown."""
     return int(_get_offset(field))
 
 
 def declaration(cursor: Cursor) -> int:
-    """A number for a declaration that holds for this unit."""
+    """A number that identifies a declaration within this unit."""
     return cursor.data[0] or 0
 
 
@@ -305,7 +307,7 @@ def referenced(cursor: Cursor) -> Cursor | None:
 
 
 def arguments(cursor: Cursor) -> list[Cursor]:
-    """Of a call or of a function."""
+    """The arguments of a call, or the parameters of a function."""
     return [_get_argument(cursor, number) for number in range(_get_number(cursor))]
 
 
@@ -318,7 +320,7 @@ _note_each: Any = _includes(_note)
 
 
 def included(unit: TranslationUnit) -> set[str]:
-    """The names of the files that a unit includes, those of its precompiled header apart."""
+    """The names of the files that a unit includes, without those of its precompiled header."""
     found: set[str] = set()
     _lib.clang_getInclusions(unit, _note_each, found)
     return found
@@ -330,7 +332,7 @@ def is_definition(cursor: Cursor) -> bool:
 
 
 def strip(cursor: Cursor) -> Cursor:
-    """Past implicit casts, parentheses and casts."""
+    """The expression inside implicit casts, parentheses and casts."""
     while cursor._kind_id in _TRANSPARENT:
         below = [child for child in children(cursor) if child._kind_id != _TYPE_REF]
         if len(below) != 1:
@@ -340,20 +342,20 @@ def strip(cursor: Cursor) -> Cursor:
 
 
 def canonical(cursor: Cursor) -> Type:
-    """The type of an expression or a declaration behind typedefs."""
+    """The type of an expression or a declaration with typedefs resolved."""
     kind = _get_canonical(_get_type(cursor))
     kind._tu = cursor._tu
     return kind
 
 
 def type_id(cursor: Cursor) -> int:
-    """The number of the kind of that type."""
+    """The number of that type's kind."""
     kind: int = _get_canonical(_get_type(cursor))._kind_id
     return kind
 
 
 def pointer_to_function(kind: Type) -> bool:
-    """Whether a type behind typedefs is a pointer to a function."""
+    """Whether a type, with typedefs resolved, is a pointer to a function."""
     return bool(_get_pointee(kind)._kind_id == _FUNCTION_TYPE)
 
 
@@ -373,19 +375,19 @@ def fields(kind: Type) -> list[Cursor]:
 
 
 class Field(NamedTuple):
-    """A field's `Struct.field` and how many bytes from the struct's beginning it lies."""
+    """A field as `Struct.field`, and its offset from the struct's beginning in bytes."""
 
     name: str
     offset: int
 
 
-# What is known of the unit that is being read, by `declaration`: each is used more often than declared.
+# Results for the current unit, by `declaration`: a field is used more often than declared.
 _fields: dict[int, Field] = {}
 names_given: dict[int, str] = {}
 
 
 def field_of(field: Cursor) -> Field:
-    """Of a field's declaration; a struct inside a struct gives its own place."""
+    """The `Field` of a field's declaration; a nested struct's field has its offset in that struct."""
     number = declaration(field)
     if (known := _fields.get(number)) is None:
         owner = _text(_get_type_spelling(_get_canonical(_get_type(_get_parent(field)))))
@@ -395,7 +397,7 @@ def field_of(field: Cursor) -> Field:
 
 
 def field_name(field: Cursor | None) -> str:
-    """`Struct.field` of a field's declaration, else nothing."""
+    """`Struct.field` of a field's declaration, else empty."""
     return field_of(field).name if field is not None and field._kind_id == _FIELD else ""
 
 
@@ -411,9 +413,9 @@ def evaluated(cursor: Cursor) -> int | None:
 
 
 def distance(member: Cursor) -> int:
-    """How many bytes from what a pointer leads to the field of an expression like `p->a.b` or `p->a[3]` lies.
+    """The offset in bytes of the field in an expression like `p->a.b` or `p->a[3]` from the address in `p`.
 
-    Of an array with an index that is not known the first element stands for all.
+    For an array with an unknown index, the first element stands for all.
     """
     far = 0
     while True:
@@ -434,7 +436,7 @@ def distance(member: Cursor) -> int:
 
 
 def constant_element(cursor: Cursor) -> bool:
-    """Whether a subscript names one element of an array that is a field: `p->a[3]`."""
+    """Whether a subscript names a constant element of an array that is a field: `p->a[3]`."""
     parts = children(cursor)
     if len(parts) != 2:
         return False
@@ -444,7 +446,7 @@ def constant_element(cursor: Cursor) -> bool:
 
 
 def chain(member: Cursor) -> list[Cursor]:
-    """`p->a->b.c`: the expression itself and the one behind each pointer on the way, `p->a`."""
+    """For `p->a->b.c`: the expression itself, and the expression of each pointer in it, `p->a`."""
     found = [member]
     while below := children(member):
         member = strip(below[0])
@@ -456,11 +458,12 @@ def chain(member: Cursor) -> list[Cursor]:
 
 
 def unrooted(name: str) -> str:
-    """A type's name without the folder in which a type that has no name stands."""
+    """A type's name; the file in the name of an unnamed type loses its folder."""
     return _UNNAMED.sub(r"\1", name) if "(" in name else name
 
 
 def bare(name: str) -> str:
-    """A type's name without qualifiers, `struct` and array bounds; one without a name by its place."""
+    """A type's name without qualifiers, `struct` and array bounds; an unnamed type has its place for a
+    name."""
     name = unrooted(name)
     return " ".join(word for word in name.split("[")[0].split() if word not in _DROPPED)

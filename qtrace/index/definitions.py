@@ -1,5 +1,5 @@
-"""Which file of a tree defines a function of external linkage, read as text: without a compiler, the whole
-tree in a second or two, for the files that are in no index too."""
+"""The C files of a tree that define each function of external linkage, read as text without a compiler: the
+whole tree in a second or two, including files that no index contains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 __all__ = ["defined_functions", "tcg_helper_names"]
 
-# A definition as QEMU's style has it: its body's brace begins a line. `static` is none of external linkage.
+# A definition in QEMU's style: the brace of its body begins a line. `static` functions have no external
+# linkage.
 _DEFINITION = re.compile(
     r"^(?!static\b|typedef\b|else\b|return\b)((?:[A-Za-z_][\w \t*]*[ \t*])?)(?!__attribute__)(\w+)"
     r"\((?:[^;{}()]|\((?:[^;{}()]|\([^;{}()]*\))*\))*\)[^;{}()]*\n\{",
@@ -19,7 +20,7 @@ _DEFINITION = re.compile(
 _STATIC = re.compile(r"static\b[^;{}()]*$")
 _INCLUDED = re.compile(r'^#\s*include\s+"([^"]+\.c)"', re.MULTILINE)
 _HELPER = re.compile(r"\bDEF_HELPER(?:_FLAGS)?_\d\(\s*(\w+)\s*,")
-# Nothing of these is linked into a system emulator.
+# No file in these folders is linked into a system emulator.
 _APART = frozenset(
     [
         "bsd-user",
@@ -35,12 +36,12 @@ _APART = frozenset(
         "tests",
     ]
 )
-_HELPERS = ("accel/tcg/*.h*", "target/**/*.h*")  # where include/exec/helper-head.h's macros are used
+_HELPERS = ("accel/tcg/*.h*", "target/**/*.h*")  # files that use the macros of include/exec/helper-head.h
 
 
 def defined_functions(tree: Path) -> Mapping[str, frozenset[str]]:
-    """Function -> the C files that define it; several where a build takes one of them, or where another C
-    file includes it. What macros or generators make is not among them. Empty where there is no such tree."""
+    """Function -> the C files that define it; several if a build chooses one of them, or if another C file
+    includes the file. Functions made by macros or generators are missing. Empty without such a tree."""
     found: dict[str, set[str]] = defaultdict(set)
     includers: dict[str, set[str]] = defaultdict(set)
     for path in _files(tree, "**/*.c"):
@@ -50,7 +51,7 @@ def defined_functions(tree: Path) -> Mapping[str, frozenset[str]]:
                 includers[file].add(str(path.relative_to(tree)))
         for match in _DEFINITION.finditer(text):
             begin = match.start()
-            # The type, or a part of it, may stand on a line of its own.
+            # The return type, or a part of it, may have a line of its own.
             before = text[text.rfind("\n", 0, max(begin - 1, 0)) + 1 : begin]
             if not _STATIC.match(before):
                 found[match[2]].add(str(path.relative_to(tree)))
@@ -61,7 +62,7 @@ def defined_functions(tree: Path) -> Mapping[str, frozenset[str]]:
 
 
 def tcg_helper_names(tree: Path) -> frozenset[str]:
-    """Helpers of generated code that the tree declares, without `helper_`: include/exec/helper-head.h."""
+    """Names of the TCG helpers that the tree declares, without `helper_`: include/exec/helper-head.h."""
     return frozenset(
         name
         for pattern in _HELPERS

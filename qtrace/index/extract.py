@@ -1,4 +1,4 @@
-"""One C file -> its facts, with libclang. Runs in a worker process; touches nothing but the file."""
+"""Reads the facts of one C file with libclang. Runs in a worker process and reads nothing but the file."""
 
 from __future__ import annotations
 
@@ -52,21 +52,21 @@ _STRUCT, _UNION = CursorKind.STRUCT_DECL.value, CursorKind.UNION_DECL.value
 _TYPEDEF, _ENUM = CursorKind.TYPEDEF_DECL.value, CursorKind.ENUM_DECL.value
 _LIST, _RECORD = CursorKind.INIT_LIST_EXPR.value, TypeKind.RECORD.value
 _ONLY_DEFINED = (_FUNCTION, _STRUCT, _UNION, _ENUM)
-# What this worker has read of headers, by flags and file: (offset, which of several there) -> in which unit,
-# or nothing where a declaration has nothing to read. With the same flags they are the same in all units.
+# Declarations in headers that this worker has read, by flags and file: (offset, count of earlier ones there)
+# -> the unit with their facts, or empty if there are none. With equal flags they are equal in all units.
 _read_headers: dict[tuple[str, str], dict[tuple[int, int], str]] = {}
 _KEPT_ENUMS = {"NetClientDriver"}
 _MOST_ERRORS = 5
 _ERROR = 3  # CXDiagnostic_Error
-# What include/exec/poison.h and target/*/cpu.h make of code that is compiled once a target.
+# Errors that include/exec/poison.h and target/*/cpu.h cause in code that is compiled once for each target.
 _OF_A_TARGET = re.compile(r"poisoned|'cpu\.h' file not found")
-_QAPI_NET, _QAPI_SCHEMA = "/qapi/qapi-types-net.h", "qapi/net.json"  # what is generated stands in the schema
+_QAPI_NET, _QAPI_SCHEMA = "/qapi/qapi-types-net.h", "qapi/net.json"  # the schema stands for its code
 
 
 class Attempt(NamedTuple):
-    """One way to parse a file: `name` is what its flags are for, `pch` a header compiled with them.
+    """One way to parse a file: `name` is that of its flags, `pch` a header compiled with them.
 
-    `shared` is whether the flags are those of code that all targets share.
+    `shared` tells whether the flags are for code that all targets share.
     """
 
     name: str
@@ -76,9 +76,9 @@ class Attempt(NamedTuple):
 
 
 def extract(root: str, file: str, attempts: tuple[Attempt, ...]) -> Facts:
-    """Parse `root`/`file` in each way until one finds no fault that another might not; the best is kept.
+    """Parse `root`/`file` with each attempt until one has no error that another might avoid; keep the best.
 
-    Raises SourceError where libclang gives up.
+    Raises SourceError if libclang cannot parse the file at all.
     """
     best: tuple[int, TranslationUnit, str] | None = None
     for attempt in attempts:
@@ -97,7 +97,7 @@ def extract(root: str, file: str, attempts: tuple[Attempt, ...]) -> Facts:
 
 
 def precompile(header: str, flags: tuple[str, ...], into: Path) -> bool:
-    """Compile a header that every file begins with; whether that worked."""
+    """Compile a header that every file includes first; whether this succeeded."""
     try:
         unit = _clang().parse(header, args=["-xc-header", *flags], options=TranslationUnit.PARSE_INCOMPLETE)
         if _errors(unit):
@@ -116,7 +116,7 @@ def _complete(typedef: Cursor) -> bool:
 def _named_fields(kind: Type, base: int = 0) -> Iterator[tuple[Cursor, str, int]]:
     """The fields of a record, each with its name and offset in bits.
 
-    Those inside of unions and structs without a name are among them: they are reached by their own names
+    Fields of unnamed unions and structs are included, because code uses them by their own names
     (`VIRTIO_DECLARE_FEATURES(guest_features)` makes such a union).
     """
     for item in fields(kind):
@@ -142,7 +142,7 @@ class _Reader:
         self.unit = unit
         self.facts = Facts(file, flags)
         self.guards: dict[str, list[str | None]] = {}
-        self.places: dict[int, str] = {}  # by libclang's number of a file; empty for what is not the tree's
+        self.places: dict[int, str] = {}  # by libclang's number of a file; empty for a file outside the tree
         self.seen: set[str] = set()
 
     def read(self) -> Facts:
@@ -175,7 +175,7 @@ class _Reader:
                 continue
             if not mine:
                 if kind == _TYPEDEF and not _complete(cursor):
-                    continue  # another unit may know what it stands for
+                    continue  # another unit may know the macro's meaning
                 known[offset, same] = file
             line = position(cursor)[1] if kind in (_FUNCTION, _VARIABLE) else 0
             if kind == _FUNCTION:
@@ -196,7 +196,7 @@ class _Reader:
         return self.facts
 
     def place(self, number: int, cursor: Cursor) -> str:
-        """The cursor's file relative to the tree; nothing for what does not belong to the tree."""
+        """The cursor's file relative to the tree; empty for a file outside the tree."""
         if number not in self.places:
             file = cursor.location.file
             name = file.name if file else ""

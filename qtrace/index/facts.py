@@ -1,10 +1,10 @@
-"""What one translation unit says, as plain tuples that travel between processes.
+"""The facts of one translation unit, as plain tuples that travel between processes.
 
-A function is known by its USR, clang's name for it that tells statics of different files apart.
-`value` of a `Pass` or `Store` is a USR, a variable's or a field's name, or a parameter's number,
-as `what` says: `function`, `variable`, `field`, `param`, `made` (the result of a call that was given
-the function `value`), `address` (of the field `value`), `out` (the field `value` is what the caller gets
-through the parameter that `owner` starts with), `enum`, `sizeof`, `string`, `number`.
+A function is identified by its USR, clang's name that distinguishes static functions of different files.
+`value` of a `Pass` or `Store` is a USR, the name of a variable or a field, or the number of a parameter.
+`what` tells which: `function`, `variable`, `field`, `param`, `made` (the result of a call with the function
+`value` as an argument), `address` (of the field `value`), `out` (the callee stores the field `value` through
+the parameter with which `owner` starts), `enum`, `sizeof`, `string`, `number`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Function(NamedTuple):
 
 class Call(NamedTuple):
     """A call in `caller`'s body. `kind`: `direct` (target is a USR), `field` (`Struct.field`),
-    `variable` (an array of function pointers by name), `param` (number), `unknown`. `loop` is whether it
-    stands in a loop of the caller's."""
+    `variable` (an array of function pointers by name), `param` (number), `unknown`. `loop` tells whether the
+    call is in a loop of the caller."""
 
     caller: str
     kind: str
@@ -53,7 +53,7 @@ class Call(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """An argument of a call that matters: a function, a table, a field, a parameter handed on."""
+    """A recorded argument of a call: a function, a table, a field, or a parameter that is passed on."""
 
     caller: str
     callee: str
@@ -65,10 +65,10 @@ class Pass(NamedTuple):
 
 
 class Store(NamedTuple):
-    """`owner` (`Struct.field`, or a variable's name for an array) is given `value`.
+    """`owner` (`Struct.field`, or a variable's name for an array) gets the value `value`.
 
-    `variable` and `row` name the table for an initialiser; both are empty for an assignment, which
-    has the function it stands in as `caller`.
+    `variable` and `row` name the table for an initialiser. Both are empty for an assignment, and `caller` is
+    then the function that contains it.
     """
 
     owner: str
@@ -83,9 +83,9 @@ class Store(NamedTuple):
 
 class Use(NamedTuple):
     """`caller`'s body has a string (as in C, without quotes) or a trace point: `what` is `string` or `trace`.
-    With `splits` it begins with a test that may end it, of fields that lie as far from their struct's
-    beginning, with `rarely` with one that needs another to end it; `fields` has the distances in bytes at
-    which it reaches into what a pointer leads to."""
+    `splits`: the body begins with a test that may end the function; the value has the offsets in bytes of the
+    tested fields. `rarely`: the same, but a second test must end the function. `fields`: the offsets in bytes
+    of the fields that the body uses through pointers."""
 
     caller: str
     what: str
@@ -93,8 +93,8 @@ class Use(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """`size` bytes at `offset` in a static table hold a `number`, or a pointer to a `function` (USR),
-    `variable` or `string`; or nobody knows what (`unknown`). `whole` has the table's size."""
+    """`size` bytes at `offset` in a static table hold a `number`, a pointer to a `function` (USR), `variable`
+    or `string`, or content that cannot be computed (`unknown`). `whole` has the table's size."""
 
     variable: str
     file: str
@@ -114,7 +114,7 @@ class Struct(NamedTuple):
 
 @dataclass
 class Facts:
-    """Everything that one file contributes. `errors` are clang's own, first ones only."""
+    """All facts of one file. `errors` are the first of clang's errors."""
 
     file: str
     flags: str
@@ -129,8 +129,8 @@ class Facts:
     structs: list[Struct] = field(default_factory=list)
     enums: list[tuple[str, str, int]] = field(default_factory=list)
     variables: list[tuple[str, str, str, int]] = field(default_factory=list)  # name, type, file, line
-    includes: list[str] = field(default_factory=list)  # as clang names them
-    # (header, unit): declarations of the header are left out, they are among that unit's facts
+    includes: list[str] = field(default_factory=list)  # names as clang has them
+    # (header, unit): the facts of the header's declarations are left out here; the other unit has them
     relied: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -149,11 +149,12 @@ _ROWS: dict[str, Any] = {
 
 
 def facts_to_json(facts: Facts) -> dict[str, Any]:
-    """As JSON keeps it: tuples become lists."""
+    """The facts as JSON stores them: tuples become lists."""
     return {item.name: getattr(facts, item.name) for item in fields(Facts)}
 
 
 def facts_from_json(data: Any) -> Facts:
-    """What `facts_to_json` gave. Raises ValueError, TypeError or KeyError for anything else."""
+    """The facts from the result of `facts_to_json`. Raises ValueError, TypeError or KeyError for other
+    data."""
     values = {item.name: data[item.name] for item in fields(Facts)}
     return Facts(**values | {name: [make(row) for row in values[name]] for name, make in _ROWS.items()})

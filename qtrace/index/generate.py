@@ -1,8 +1,8 @@
-"""What a build would generate, made without one by the tree's own generators, and a configuration header.
+"""Generated headers without a build: made by the tree's own generators, with a configuration header.
 
-The tree is only read; everything made goes to a folder in the cache, one for each content of what it is
-made from. The configuration has every networking feature on, so that no back end is left out because
-this machine lacks its library.
+The tree is only read. All output goes to a folder of the cache, one for each content of the generators'
+input. The configuration enables every networking feature, so that no back end is missing because this
+machine lacks its library.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from qtrace.progress import Progress
 
 __all__ = ["TARGETS", "generate"]
 
-# Raised whenever what is generated here changes.
+# Increase this number with each change of the generated files.
 _GENERATION = 5
-# (target, its folder in target/): code that only one target can compile is tried with each in turn.
+# (target, its folder in target/): code that compiles for one target only is tried with each in turn.
 TARGETS = (("x86_64", "i386"), ("ppc64", "ppc"), ("s390x", "s390x"))
 _TARGET, _BASE = TARGETS[0]
-_TRIED = ("7.2", "10.0", "10.2")  # releases whose generators are known to work as they are called here
+_TRIED = ("7.2", "10.0", "10.2")  # releases whose generators were tested with these calls
 
-# Features and facts of a Linux host that configure would find. Names a tree does not know do no harm.
+# Features and facts of a Linux host that configure would find. Names that a tree does not know do no harm.
 _DEFINED = """
 POSIX LINUX SOFTMMU SYSTEM_ONLY SLIRP VDE L2TPV3 NET_BRIDGE AF_XDP PASST TPM
 VHOST VHOST_NET VHOST_NET_USER VHOST_NET_VDPA VHOST_KERNEL VHOST_USER VHOST_VDPA VHOST_CRYPTO
@@ -56,9 +56,9 @@ _MAKEFILES = tuple(f"{target}-softmmu.mak" for target, _ in TARGETS)
 
 
 def generate(tree: Tree, progress: Progress) -> tuple[Path, list[Input]]:
-    """The folder of generated headers, and the files of the tree that it was made from.
+    """The folder of generated headers, and the files of the tree from which they were made.
 
-    Raises SourceError where a generator fails.
+    Raises SourceError if a generator fails.
     """
     inputs = Inputs(tree.root, tree.root)
     made_from = [inputs.get(name) for name in sorted(_sources(tree.root))]
@@ -73,9 +73,9 @@ def generate(tree: Tree, progress: Progress) -> tuple[Path, list[Input]]:
 
 
 def _sources(root: Path) -> Iterator[str]:
-    """What the generators read, and they themselves."""
+    """The input files of the generators, and the generators themselves."""
     for folder, below, files in os.walk(root):
-        # A packager's bookkeeping, and a build inside the tree.
+        # Files of a packager, and a build folder inside the tree.
         below[:] = [name for name in below if not name.startswith(".") and not _is_build(folder, name)]
         place = os.path.relpath(folder, root)
         script = place == "scripts" or place.startswith(("scripts/qapi", "scripts/tracetool"))
@@ -98,7 +98,7 @@ def _is_build(folder: str, name: str) -> bool:
 def _generate(tree: Tree, sources: Sequence[str], out: Path) -> None:
     (out / "qapi").mkdir()
     (out / "trace").mkdir()
-    # Everything is named from the top of the tree, so that what is made does not tell where the tree lies.
+    # All paths are relative to the top of the tree, so that the output does not contain the tree's folder.
     qapi = ["scripts/qapi-gen.py", "-o", str(out / "qapi"), "-b", "qapi/qapi-schema.json"]
     jobs: list[tuple[list[str], Path | None]] = [(qapi, None)]
     for events in (name for name in sources if Path(name).name == "trace-events"):
@@ -121,7 +121,7 @@ def _generate(tree: Tree, sources: Sequence[str], out: Path) -> None:
 
 
 def _why_not(version: str) -> str:
-    """What to do where a generator of the tree does not work as those that were tried."""
+    """A hint for a tree whose generator fails."""
     oldest = tuple(map(int, _TRIED[0].split(".")))
     if tuple(map(int, version.split(".")[:2])) < oldest:
         return f"QEMU {version}: releases before {_TRIED[0]} are not supported (tried: {', '.join(_TRIED)})"
@@ -132,7 +132,7 @@ def _run_generator(tree: Tree, argv: Sequence[str], into: Path | None) -> None:
     root = tree.root
     hxtool = argv[0].endswith("hxtool")
     command = ["sh", *argv] if hxtool else [sys.executable, "-B", *argv]
-    # hxtool reads its file from stdin in some releases, by name in others.
+    # Some releases' hxtool reads its file from stdin, others' by name.
     with Path(root, argv[-1] if hxtool else "/dev/null").open("rb") as stdin:
         said = subprocess.run(command, stdin=stdin, capture_output=True, cwd=root)
     if said.returncode != 0:
@@ -161,7 +161,8 @@ def _write_config(tree: Tree, sources: Sequence[str], out: Path) -> None:
     (out / "config-host.h").write_text("\n".join(lines) + "\n")
     (out / "config-poison.h").write_text("")
     shutil.copytree(tree.root / "linux-headers" / "asm-x86", out / "linux-headers" / "asm")
-    # Every device that any Kconfig file of the tree declares: a device left out of a build is still code.
+    # Every device that a Kconfig file of the tree declares: a build may leave a device out, but the index has
+    # it.
     symbols = set()
     for name in sources:
         if name.endswith("/Kconfig"):

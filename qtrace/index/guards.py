@@ -1,4 +1,4 @@
-"""Under which `#if` a line stands, read from the text: a guard that is off leaves no syntax tree."""
+"""The `#if` conditions around each line, read from the text: code in a disabled `#if` has no syntax tree."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _DIRECTIVE = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b\s*(.*?)\s*
 
 
 def guards(text: str) -> list[str | None]:
-    """For each line (from 0), the conditions that enclose it, joined by `&&`; None outside of all.
+    """For each line (from 0), the enclosing conditions, joined by `&&`; None outside of all.
 
-    A header's include guard is a condition too; callers that care look at C files.
+    A header's include guard is a condition too; callers that must ignore it look only at C files.
     """
     found: list[str | None] = []
     stack: list[list[str]] = []

@@ -1,7 +1,7 @@
-"""The files that facts are made from, by content: what has not changed is not read again.
+"""The files from which facts are made, identified by content: unchanged files are not read again.
 
-A name is relative to the tree, or begins with `%` for a generated header, or is absolute for what
-belongs to neither (a system header).
+A name is relative to the tree, or begins with `%` for a generated header, or is absolute for any other
+file (a system header).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _GONE = "gone"
 
 
 class Input(NamedTuple):
-    """A file as it was read. Size and time only spare the reading: what counts is the content."""
+    """A file as it was read. Equal size and time save reading it; only the content identifies it."""
 
     name: str
     size: int
@@ -27,7 +27,7 @@ class Input(NamedTuple):
 
 
 def digest(*parts: str) -> str:
-    """One hexadecimal name for all of these texts."""
+    """One hexadecimal hash of all these texts."""
     whole = hashlib.sha256()
     for part in parts:
         whole.update(part.encode(errors="surrogateescape") + b"\0")
@@ -43,20 +43,20 @@ class Inputs:
         self._known: dict[str, Input] = {}
 
     def name_of(self, path: str) -> str:
-        """How a file is called here."""
+        """The name of the file at `path`."""
         path = os.path.normpath(path)
         if path.startswith(self._generated):
             return "%" + path[len(self._generated) :]
         return path.removeprefix(self._root)
 
     def path_of(self, name: str) -> Path:
-        """The other way round."""
+        """The path of the file called `name`."""
         if name.startswith("%"):
             return Path(self._generated, name[1:])
         return Path(self._root, name)
 
     def get(self, name: str) -> Input:
-        """The file as it is; one that cannot be read has a content of its own kind."""
+        """The file in its present state; an unreadable file has a special content."""
         if name not in self._known:
             path = self.path_of(name)
             try:
@@ -68,7 +68,7 @@ class Inputs:
         return self._known[name]
 
     def same(self, before: Iterable[Input]) -> bool:
-        """Whether all of these are as they were."""
+        """Whether all these files are unchanged."""
         for known in before:
             try:
                 info = self.path_of(known.name).stat()

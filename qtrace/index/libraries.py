@@ -1,7 +1,7 @@
-"""Libraries that a netdev's frames go on through: libslirp and libvdeplug, indexed beside QEMU.
+"""Libraries that carry a netdev's frames further: libslirp and libvdeplug, indexed beside QEMU.
 
-A library is known by what is in its tree, never by a version. Its files stand in the index under its name
-(`libslirp/src/socket.c`); its own functions and types are told apart from QEMU's of the same name.
+A library is recognised by the files in its tree, never by a version. Its files have its name in the index
+(`libslirp/src/socket.c`); its functions and types are kept apart from QEMU's with the same name.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ class Library:
 
     @property
     def indexed(self) -> list[str]:
-        """The files as the index names them."""
+        """The C files by their names in the index."""
         return [f"{self.name}/{file}" for file in self.files]
 
     @property
     def label(self) -> str:
-        """What it is called in a line of progress."""
+        """The library's name in a line of progress."""
         return self.name
 
 
 def open_library(root: Path) -> Library:
-    """The library whose unpacked source is at `root`. Raises SourceError if it is none that is known."""
+    """The library whose unpacked source is at `root`. Raises SourceError if it is not a known one."""
     root = root.resolve()
     if (root / "src" / "libslirp.h").is_file() and (root / "src" / "slirp.c").is_file():
         return Library("libslirp", root, "src", ("src",), _meson_version(root))
@@ -72,9 +72,9 @@ def open_library(root: Path) -> Library:
 
 
 def fetch_libraries(progress: Progress, but: Collection[str] = ()) -> tuple[list[Library], list[str]]:
-    """The sources that the installed libraries were built from, and why others are not there.
+    """The sources of the installed libraries, and for each missing library the reason.
 
-    Those named in `but` are left alone. Raises MissingPrerequisite if there is none at all.
+    Libraries named in `but` are skipped. Raises MissingPrerequisite if no source is found.
     """
     found, missing = [], []
     wanted = [name for name in _NAMES if name not in but]
@@ -87,14 +87,14 @@ def fetch_libraries(progress: Progress, but: Collection[str] = ()) -> tuple[list
             package, version = distribution().source_of(installed.resolve())
             found.append(open_library(distribution().fetch_source(package, version, progress)))
         except QtraceError as exc:
-            missing.append(f"the source of {name} is not to be had: {' '.join(str(exc).split())}")
+            missing.append(f"the source of {name} is not available: {' '.join(str(exc).split())}")
     if missing and not (found or but):
         raise MissingPrerequisite("; ".join(missing), hint="unpack it and give it with --library TREE")
     return found, missing
 
 
 def read_library(library: Library, qemu: Sequence[Facts], progress: Progress) -> Read:
-    """What the library's files say, named so that it can stand beside QEMU's facts."""
+    """The facts of the library's files, with names that keep them apart from QEMU's facts."""
     progress.step(f"indexing {library.name}: {len(library.files)} files")
     generated = _generated(library)
     attempts = dict.fromkeys(library.files, (COMMON,))
@@ -115,7 +115,8 @@ def _flags(library: Library, generated: Path) -> tuple[str, ...]:
 
 
 def _generated(library: Library) -> Path:
-    """Headers that the library's build would make: its version's, from its own template, and config.h."""
+    """The headers that the library's build would generate: its version header, from its template, and
+    config.h."""
     made = {"config.h": ""}
     for template in (library.root / library.folder).glob("*-version.h.in"):
         made[template.stem] = _filled(template.read_text(errors="replace"), library.version)
@@ -143,7 +144,7 @@ def _meson_version(root: Path) -> str:
 
 
 def _beside(name: str, facts: Iterable[Facts], qemu: Sequence[Facts]) -> list[Facts]:
-    """`facts` with files under `name`, and apart from QEMU's but for what QEMU calls or fills in."""
+    """`facts` with files under `name`, kept apart from QEMU's except for what QEMU calls or fills in."""
     facts = list(facts)
     defined = {function.usr for unit in qemu for function in unit.functions}
     called = {usr for unit in qemu for usr in unit.external} - defined
@@ -158,7 +159,7 @@ def _beside(name: str, facts: Iterable[Facts], qemu: Sequence[Facts]) -> list[Fa
         struct, dot, _ = text.partition(".")
         if dot and struct in structs:
             return f"{name}:{text}"
-        # A function's own variable, or its parameter: see Store.owner.
+        # A function's own variable, or its parameter: see `Store.owner`.
         return " ".join(f"{name}:{word}" if word in usrs else word for word in text.split(" "))
 
     return [_renamed(unit, name, known, structs) for unit in facts]

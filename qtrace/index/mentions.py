@@ -1,12 +1,12 @@
-"""Which functions a function can make run: what it calls by name, and what it names.
+"""For each function, the functions that it can cause to run: those that it calls or names.
 
-A function that nobody names is never called through a pointer. So from a device's own functions, by what they
-name and what that names again, one comes to all that the device can run, and to nothing of another device
-that shares its core (`igb_tx_pkt_vmdq_callback` is named in igb_core.c only).
+A function that no code names is never called through a pointer. So following the names from a device's own
+functions, step by step, finds all functions that the device can run, and none of another device that shares
+its core (`igb_tx_pkt_vmdq_callback` is named in igb_core.c only).
 
-A name is: a direct call, a function that is passed on or assigned, a table that is (with the functions and
-tables in it), a table of the same file that is called through, and the string of a QOM type, whose `TypeInfo`
-has functions and a parent.
+A name is: a direct call; a function that is passed or assigned; a table that is passed or assigned (with the
+functions and tables in it); a table of the same file through which the function calls; and the string of a
+QOM type, whose `TypeInfo` has functions and a parent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Table = tuple[str, str]  # (file, variable)
 
 
 def mentions(graph: Graph) -> Iterator[tuple[str, str]]:
-    """(function, function that it can make run) as USRs, each pair once."""
+    """(function, function that it can cause to run) as USRs, each pair once."""
     tables = _Tables(graph.stores)
     types = _types(graph.stores)
     found: dict[tuple[str, str], None] = {}
@@ -45,13 +45,13 @@ def mentions(graph: Graph) -> Iterator[tuple[str, str]]:
 
 
 def _table_of(edge: EdgeFact) -> tuple[str, ...]:
-    """The file of the table that an edge goes through, and every file for a function's own array."""
+    """The file of the table through which an edge goes; every file for a function's own array."""
     (file, *_), *_ = json.loads(edge.evidence)
     return (edge.file,) if " " in edge.field else (file,)
 
 
 class _Tables:
-    """The functions in a static table and in the tables that it names."""
+    """The functions in a static table and in the tables to which it points."""
 
     def __init__(self, stores: list[Store]) -> None:
         self._rows: dict[_Table, list[Store]] = defaultdict(list)
@@ -64,13 +64,13 @@ class _Tables:
                 self._rows[store.file, store.variable].append(store)
 
     def functions(self, variable: str, file: str) -> tuple[str, ...]:
-        """Of the file's own table; of every file's, where it has none of that name."""
+        """The functions of the file's table of that name; of every file's, if this file has none."""
         places = [file] if (file, variable) in self._rows else self._files.get(variable, [])
         return tuple(name for place in places for name in self._within((place, variable)))
 
     def _within(self, table: _Table) -> tuple[str, ...]:
         if table not in self._known:
-            self._known[table] = ()  # a table may name itself
+            self._known[table] = ()  # a table may point to itself
             names: dict[str, None] = {}
             for store in self._rows[table]:
                 if store.what == "function":
@@ -82,7 +82,7 @@ class _Tables:
 
 
 def _types(stores: list[Store]) -> Mapping[str, tuple[str, ...]]:
-    """A QOM type's name -> the functions of its `TypeInfo` and of its ancestors'."""
+    """A QOM type's name -> the functions of its `TypeInfo` and of its ancestors' `TypeInfo`."""
     rows: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
     own: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for store in stores:

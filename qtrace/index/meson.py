@@ -1,6 +1,7 @@
-"""What a tree's meson.build files say of a folder's C files: which are built when, and which once a target.
+"""The meson.build files of a tree: the condition of each C file, and whether it is compiled once for each
+target.
 
-Read as text: only the form that QEMU uses, `x_ss.add(when: 'CONFIG_Y', if_true: files('a.c'))`.
+Read as text, in the only form that QEMU uses: `x_ss.add(when: 'CONFIG_Y', if_true: files('a.c'))`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _BUILT = re.compile(r"when\s*:(.*?)if_true\s*:(.*?)(?:if_false|$)", re.DOTALL)
 
 
 def named(root: Path, folder: str) -> list[str]:
-    """Every C file of the folder that is named, in order."""
+    """Every C file of the folder that its meson.build names, in order."""
     return sorted(set(_FILE.findall(_text(root, folder))))
 
 
 def once_a_target(root: Path, folder: str) -> set[str]:
-    """The files in sets that end up in `specific_ss`."""
+    """The files of the source sets that end up in `specific_ss`, compiled once for each target."""
     members: dict[str, set[str]] = defaultdict(set)
     inside: dict[str, set[str]] = defaultdict(set)
     for name, rest in _ADDED.findall(_text(root, folder)):
@@ -40,7 +41,7 @@ def once_a_target(root: Path, folder: str) -> set[str]:
 
 
 def conditions(root: Path, folder: str) -> dict[str, str]:
-    """File -> its configuration symbols, joined by `or` where it stands several times."""
+    """File -> its configuration symbols, joined by `or` if it is named several times."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for _, rest in _ADDED.findall(_text(root, folder)):
         built = _BUILT.search(rest)

@@ -1,8 +1,8 @@
-"""Calls of an object that the file itself made with a table of its own.
+"""Calls through an object that the same file made with a table of its own.
 
-`s->nic = qemu_new_nic(&net_x_info, …)` in a file, and `nc = qemu_get_queue(s->nic); nc->info->f(nc)` in
-one of its functions: of all that `NetClientInfo.f` may be, that table's is meant. The types say so:
-the field is what the maker returns, and what is got out of it points to the table's struct.
+A file has `s->nic = qemu_new_nic(&net_x_info, …)`, and one of its functions has `nc = qemu_get_queue(s->nic);
+nc->info->f(nc)`. Of all candidates for `NetClientInfo.f`, that table's is then the right one. The types prove
+it: the field has the type that the maker returns, and the object read from it points to the table's struct.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _Place = tuple[str, str, int]  # (`Struct.field`, file, line) of an initialiser
 
 
 class OwnTables:
-    """Which initialisers a function's calls through a struct's fields are limited to."""
+    """The initialisers to which a function's calls through a struct's fields are limited."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class OwnTables:
                 self._own[item.caller, struct_name] |= tables or set()
 
     def allows(self, caller: str, owner: str) -> set[_Place]:
-        """The places that a call of `owner` in `caller` is limited to; empty where nothing is known."""
+        """The places to which a call of `owner` in `caller` is limited; empty without a limit."""
         own = self._own.get((caller, owner.rpartition(".")[0]), set())
         return {place for place in own if place[0] == owner}
 
 
 def _pointee(kind: str) -> str:
-    """`const NICState *` -> `NICState`; nothing for what is no pointer, or one to anything."""
+    """`const NICState *` -> `NICState`; empty for a type that is not a pointer, and for `void *`."""
     name = kind.removeprefix("const ").removeprefix("struct ")
     return name.removesuffix("*").strip() if name.endswith("*") and not name.startswith("void") else ""
 

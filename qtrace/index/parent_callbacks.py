@@ -1,7 +1,8 @@
-"""What a class keeps of its parent's: `device_class_set_parent_realize(dc, mine, &c->parent_realize)`.
+"""Callbacks of a parent class that a class saves: `device_class_set_parent_realize(dc, mine,
+&c->parent_realize)`.
 
-The field gets what the nearest ancestor's class_init left in the class (hw/core/qdev.c, qom/object.c: a
-class starts as a copy of its parent's). Who the ancestors are is in the tree's `TypeInfo` tables.
+The saved callback is the one that the nearest ancestor's class_init stored in the class (hw/core/qdev.c,
+qom/object.c: a class starts as a copy of its parent's). The tree's `TypeInfo` tables name the ancestors.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ __all__ = ["Kept", "kept_of_parents"]
 
 
 class Kept(NamedTuple):
-    """`taken` puts `function` into its field; the ancestor's class_init stored it at (`file`, `line`)."""
+    """`taken` stores `function` in its field; the ancestor's class_init set `function` at (`file`,
+    `line`)."""
 
     taken: Pass
     function: str
@@ -26,10 +28,10 @@ class Kept(NamedTuple):
 
 
 def kept_of_parents(stores: Iterable[Store], passes: Iterable[Pass]) -> Iterator[Kept]:
-    """Every field that is given its parent class's function through its address."""
+    """Every field that gets its parent class's function through the field's address."""
     types: dict[str, dict[str, str]] = defaultdict(dict)  # a TypeInfo table -> name, parent, class_init
-    set_in: dict[tuple[str, str], Store] = {}  # (class_init, field) -> what it stores there
-    out: dict[tuple[str, int], str] = {}  # (callee, argument) -> the field that comes out
+    set_in: dict[tuple[str, str], Store] = {}  # (class_init, field) -> the store
+    out: dict[tuple[str, int], str] = {}  # (callee, argument) -> the field whose value it receives
     for store in stores:
         if store.owner in ("TypeInfo.name", "TypeInfo.parent", "TypeInfo.class_init") and store.variable:
             types[f"{store.file} {store.variable} {store.row}"][store.owner] = store.value

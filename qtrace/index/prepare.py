@@ -1,4 +1,4 @@
-"""How each file of a tree is to be parsed: with a build's own flags, or with flags worked out without one."""
+"""The compiler flags for each file of a tree: those of a build, or flags worked out without a build."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ class Prepared:
     """`flags`: a name (`common`, a target's, a build's) -> compiler arguments; `attempts`: file -> names, in
     the order in which they are tried.
 
-    `generated` is the folder of headers that are not in the tree, `made_from` what they and the flags come
-    from. `missing` names what is less certain for want of something.
+    `generated` is the folder of headers that are not in the tree; `made_from` has the input files of the
+    headers and of the flags. `missing` lists missing inputs, each of which makes part of the index less
+    certain.
     """
 
     generated: Path
@@ -96,7 +97,7 @@ def prepare(tree: Tree, build: Path | None, progress: Progress) -> Prepared:
 
 
 def glib_flags() -> list[str]:
-    """Where the headers of glib and libslirp are. Raises MissingPrerequisite."""
+    """The include flags for glib and libslirp. Raises MissingPrerequisite."""
     try:
         said = subprocess.run(
             ["pkg-config", "--cflags", "glib-2.0", "slirp"],

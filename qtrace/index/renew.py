@@ -1,4 +1,4 @@
-"""An index that another release of qtrace made is made again, from the tree that it names."""
+"""Builds an index again if another release of qtrace built it, from the tree that it names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["index_named"]
 
 
 def index_named(name: str, progress: Progress) -> Index:
-    """The index `name` as `find_index` knows it, made again where another release made it.
+    """The index `name` as `find_index` finds it, built again if another release of qtrace built it.
 
-    Raises StoreError where that cannot be done, saying which command does: the tree has gone, or it is not
-    known with which options it was indexed.
+    Raises StoreError if that is impossible, with the command to type: the tree no longer exists, or the index
+    does not record the options with which it was built.
     """
     try:
         return find_index(name)
@@ -36,7 +36,7 @@ def _made_again(old: OldIndex, progress: Progress, current: bool) -> Index:
         raise StoreError(f"{old}, and its tree has gone: {gone[0]}", hint=old.hint) from old
     libraries = [open_library(Path(named[name])) for name in sorted(named)]
     folder = Path(build) if build else None
-    # An older release wrote down neither its build's folder nor further files: then this differs.
+    # An older release recorded neither the build folder nor further files: then the recipe differs.
     if meta.get("recipe") != recipe_of(meta.get("libclang", ""), folder, libraries, more):
         raise StoreError(
             f"{old}, and it does not say with which options",

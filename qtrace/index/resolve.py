@@ -1,8 +1,8 @@
-"""Facts of all files -> one graph: every call through a pointer is joined to what may be there.
+"""Joins the facts of all files into one graph: each call through a pointer gets its possible targets.
 
-The join is on (struct type, field), never on a bare member name. Wrappers are seen through: a function
-passed as an argument counts as stored where the callee, or a callee of the callee, stores that
-parameter (`virtio_add_queue`, `qemu_bh_new_full`, `qemu_set_fd_handler` and whatever comes next).
+The join is on (struct type, field), never on a bare member name. Wrappers are resolved: a function passed as
+an argument counts as stored if the callee, or one of its callees, stores that parameter (`virtio_add_queue`,
+`qemu_bh_new_full`, `qemu_set_fd_handler` and any other).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from qtrace.index.platforms import other_platform, other_system
 
 __all__ = ["Graph", "Registration", "resolve"]
 
-# A field that holds what is called later, from the main loop: an edge through it is asynchronous.
+# Fields whose function is called later, from the main loop: an edge through such a field is asynchronous.
 ASYNC_FIELDS = {
     "QEMUBH.cb": "bottom half",
     "QEMUTimer.cb": "timer",
@@ -29,7 +29,7 @@ ASYNC_FIELDS = {
     "Notifier.notify": "notifier",
     "GSource.callback": "GLib source",
 }
-# Functions that make what is held in a field run later.
+# Functions that schedule the function held in a field.
 SCHEDULERS = (
     "qemu_bh_schedule",
     "qemu_bh_schedule_idle",
@@ -38,16 +38,16 @@ SCHEDULERS = (
     "timer_mod_anticipate",
     "replay_bh_schedule_event",
 )
-# What GLib and others do with a function that they are given: (name, argument) -> a field of theirs.
+# Where GLib and others store a function argument: (name, argument) -> a made-up field.
 _ELSEWHERE_KEPT = {("g_source_set_callback", 1): "GSource.callback"}
 _DEEPEST = 6
 
 
 class Registration(NamedTuple):
-    """`value` (what: `function` or `variable`) becomes `owner`. `by` names the callee it went through.
+    """`value` (what: `function` or `variable`) is stored in `owner`. `by` names the callee that stores it.
 
-    `origin`, (file, line, why), is where a field got it that this one got it from: then the function is
-    not named here.
+    `origin`, (file, line, why), is set if the value was copied from another field: the place where that
+    field got it. The function is then not named here.
     """
 
     owner: str
@@ -62,8 +62,8 @@ class Registration(NamedTuple):
 
 
 class EdgeFact(NamedTuple):
-    """A resolved call between USRs. `parameter` is the number of the caller's parameter that is called, -1
-    where it is none: then what this caller's caller gave is meant."""
+    """A resolved call between USRs. `parameter` is the number of the caller's parameter that is called (the
+    targets are then what the caller's own callers pass), -1 for a call through anything else."""
 
     caller: str
     callee: str
@@ -78,7 +78,7 @@ class EdgeFact(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """What `resolve` found; functions by USR, `external` ones have a name only."""
+    """The result of `resolve`; functions by USR. `external` functions have only a name."""
 
     functions: dict[str, Function]
     external: dict[str, str]
@@ -91,8 +91,8 @@ class Graph(NamedTuple):
 
 
 def resolve(facts: Iterable[Facts]) -> Graph:
-    """Join calls to targets. Deterministic: the same facts give the same graph."""
-    # Another system's files come last.
+    """Join calls to targets. Deterministic: equal facts give an equal graph."""
+    # Files for other systems come last.
     all_facts = sorted(facts, key=lambda unit: other_platform(unit.file))
     functions, external = _built(all_facts)
     names = external | {usr: function.name for usr, function in functions.items()}
@@ -115,7 +115,7 @@ def resolve(facts: Iterable[Facts]) -> Graph:
             edges.append(EdgeFact(call.caller, call.target, call.file, call.line, *direct, call.loop))
             continue
         found = targets.get(call.target, []) if call.kind in ("field", "variable") else []
-        if call.kind == "variable":  # a static array's name is its file's own
+        if call.kind == "variable":  # a static array's name is unique in its file only
             found = [entry for entry in found if entry.file == call.file] or found
         if call.kind == "param":
             found = handed.get((call.caller, int(call.target)), [])
@@ -135,10 +135,10 @@ def resolve(facts: Iterable[Facts]) -> Graph:
 
 
 def _built(all_facts: list[Facts]) -> tuple[dict[str, Function], dict[str, str]]:
-    """The functions by USR, and the names of those that are called and not defined.
+    """The functions by USR, and the names of functions that are called but not defined.
 
-    Where several files define the same function, one is built: Linux's rather than another system's, and the
-    real one, which is longer, rather than a stub. The facts of the others' bodies are taken out.
+    If several files define a function, one is chosen: Linux's rather than another system's, and the real
+    function, which is longer, rather than a stub. The facts of the other definitions' bodies are removed.
     """
     functions: dict[str, Function] = {}
     external: dict[str, str] = {}
@@ -181,7 +181,7 @@ def _edge(call: Call, entry: Registration, owner: str) -> EdgeFact:
 def _registrations(
     stores: list[Store], passes: list[Pass], names: dict[str, str], external: dict[str, str]
 ) -> list[Registration]:
-    """Everything that becomes the value of a field: in tables, by assignment, as an argument."""
+    """All values stored in fields: by tables, by assignment, as an argument."""
     found: list[Registration] = []
     kept: dict[tuple[str, int], set[str]] = defaultdict(set)  # (callee, argument) -> fields
     for store in stores:
@@ -213,7 +213,7 @@ def _registrations(
         if item.what in ("function", "variable"):
             owners = sorted(kept.get((item.callee, item.argument), ()))
             if not owners and item.what == "function" and item.callee in external:
-                owners = [f"{external[item.callee]}()"]  # kept where we cannot see: a hypercall's handler
+                owners = [f"{external[item.callee]}()"]  # stored in unindexed code, as by a hypercall
             for owner in owners:
                 found.append(
                     Registration(
@@ -239,7 +239,7 @@ def _registrations(
 def _handed_as_argument(
     passes: list[Pass], names: dict[str, str]
 ) -> dict[tuple[str, int], list[Registration]]:
-    """(function, argument) -> what callers give it there: `net_tx_pkt_send_custom(…, callback, …)`."""
+    """(function, argument) -> the functions that callers pass: `net_tx_pkt_send_custom(…, callback, …)`."""
     given: dict[tuple[str, int], dict[Registration, None]] = defaultdict(dict)
     for item in passes:
         if item.what == "function":
@@ -267,7 +267,7 @@ def _handed_over(
     kept: dict[tuple[str, int], set[str]],
     names: dict[str, str],
 ) -> list[Registration]:
-    """What one field holds becomes what another holds: `qemu_set_fd_handler(fd, s->send_fn, …)`."""
+    """Values copied from one field to another: `qemu_set_fd_handler(fd, s->send_fn, …)`."""
     moves: list[tuple[str, str, str, str, str, int, str]] = [
         (owner, item.value, "argument", item.caller, item.file, item.line, names.get(item.callee, ""))
         for item in passes
@@ -299,7 +299,7 @@ def _handed_over(
 
 
 def _scheduled(passes: list[Pass], stores: list[Store], names: dict[str, str]) -> list[EdgeFact]:
-    """`x->bh = qemu_bh_new(f)` here and `qemu_bh_schedule(x->bh)` there: f runs, later."""
+    """`x->bh = qemu_bh_new(f)` in one place and `qemu_bh_schedule(x->bh)` in another: f runs later."""
     made: dict[str, list[Store]] = defaultdict(list)
     for store in stores:
         if store.what == "made":

@@ -1,6 +1,6 @@
-"""Whether a compiler may make two functions of one: a test that may end it, and the rest (`.part`).
+"""Whether a compiler may split a function in two: a test that may end it, and the rest (`.part`).
 
-Models gcc/ipa-split.cc: the test goes into the callers where it often ends the function.
+Models gcc/ipa-split.cc: the test is inlined into the callers if it often ends the function.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _BRANCHES = kind_ids(
 
 
 class FirstTest(NamedTuple):
-    """`fields`: how far from their struct's beginning, in bytes, the fields lie that are tested before
-    anything is called; empty if only variables are. `rare` is whether a second test must end the function:
-    compilers take that for rare."""
+    """`fields`: the offsets in their struct, in bytes, of the fields that are tested before the first call;
+    empty if the test uses variables only. `rare` tells whether a second test must end the function: compilers
+    consider that rare."""
 
     fields: frozenset[int]
     rare: bool
 
 
 def first_test(function: Cursor) -> FirstTest | None:
-    """The test that a function begins with. None where no such test may end the function."""
+    """The test with which a function begins. None if no such test may end the function."""
     body = next((item for item in children(function) if item._kind_id == _COMPOUND), None)
     statements = children(body) if body is not None else []
     last = next((item for item in reversed(statements) if item._kind_id != _RETURN), None)
@@ -61,7 +61,7 @@ def first_test(function: Cursor) -> FirstTest | None:
             continue
         parts = children(statement)
         if _calls(parts[0]):
-            return None  # too much to be done twice
+            return None  # too much code to duplicate
         ends = [parts[1]] if parts[1]._kind_id in _ENDS else chosen(parts[1], _ENDS, ())
         at_the_end = statement == last and len(parts) == 2
         if (ends and not all(_refuses(end) for end in ends)) or at_the_end:
@@ -77,9 +77,9 @@ def _calls(cursor: Cursor) -> bool:
 
 
 def _first_read(cursor: Cursor) -> frozenset[int]:
-    """The fields on the way to the first one that an expression reads: two for `n->nic->peer_deleted`.
+    """The fields that lead to the first field read by an expression: two for `n->nic->peer_deleted`.
 
-    Where it reads variables only, those that the first of them was declared with.
+    If the expression reads variables only, the fields in the initialiser of the first variable.
     """
     if (found := _first_field(cursor)) is not None:
         return found
@@ -104,7 +104,7 @@ def _first_field(cursor: Cursor) -> frozenset[int] | None:
 
 
 def _refuses(end: Cursor) -> bool:
-    """`return -1` and the like: compilers take it for rare, and what is rare is not put into the callers."""
+    """Whether the branch is `return -1` or the like: compilers consider it rare and do not inline it."""
     if end._kind_id != _RETURN or not (value := children(end)):
         return False
     return strip(value[0])._kind_id == _UNARY and any(token.spelling == "-" for token in end.get_tokens())

@@ -1,6 +1,6 @@
-"""A static table -> what stands where in memory: the picture of it that a compiled binary holds.
+"""The memory image of a static table: the content that a compiled binary has at each offset.
 
-What is not among the cells is zero. A part that cannot be computed is a cell `unknown`, never a guess.
+Bytes without a cell are zero. A part that cannot be computed is a cell `unknown`, never a guess.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _STRING, _UNARY = CursorKind.STRING_LITERAL.value, CursorKind.UNARY_OPERATOR.val
 _FUNCTION, _VARIABLE = CursorKind.FUNCTION_DECL.value, CursorKind.VAR_DECL.value
 _INTEGERS = frozenset((TypeKind.BOOL.value, TypeKind.ENUM.value, *range(TypeKind.CHAR_U.value, 21)))
 _RECORD, _POINTER, _VOID = TypeKind.RECORD.value, TypeKind.POINTER.value, TypeKind.VOID.value
-_WIDEST_RANGE = 64  # of a wider one the beginning and the end are enough
+_WIDEST_RANGE = 64  # entries: of a wider range, only the first and the last are listed
 
 
 def image(unit: Unit, init: Cursor, variable: str, place: str) -> list[Cell]:
-    """The cells of a table, the first with its whole size (`whole`); of tables without a name in it too.
+    """The cells of a table, the first with its total size (`whole`); also cells of unnamed tables in it.
 
-    These are called `variable+offset`. Nothing for a table that cannot be understood.
+    The unnamed tables are called `variable+offset`. Empty for a table that cannot be understood.
     """
     try:
         cells = _Image(unit, variable, place).whole(init, variable)
@@ -37,7 +37,7 @@ def image(unit: Unit, init: Cursor, variable: str, place: str) -> list[Cell]:
 
 
 class _NotUnderstood(Exception):
-    """Braces that were left out, or a designator of an unknown kind."""
+    """Missing braces, or a designator of an unknown kind."""
 
 
 class _Image:
@@ -123,8 +123,8 @@ def _member(kind: Type, members: list[Cursor], number: int) -> tuple[int, Type]:
 def _designated(
     kind: Type, members: list[Cursor], parts: list[Cursor]
 ) -> tuple[int, list[tuple[int, Type]], tuple[int, int]]:
-    """The number of the entry that `[3].field` and the like name last, the places (offset, type) that they
-    name, and (offset, size) of what is left out of a wide range."""
+    """The number of the last entry that a designator such as `[3].field` names, the places (offset, type) of
+    all of them, and (offset, size) of the omitted middle of a wide range."""
     number, places, inside, hole = -1, [(0, kind)], kind, (0, 0)
     parts = list(parts)
     while parts:

@@ -1,4 +1,4 @@
-"""A QEMU source tree as given by the user: checked, versioned, and which of its files are indexed."""
+"""A QEMU source tree given by the user: its checks, its version, and the list of files to index."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from qtrace.index.platforms import other_platform
 
 __all__ = ["Tree", "open_tree"]
 
-# All C files below these are read, wherever one moves within them.
+# All C files below these folders are read, so that a file that moves within them is still found.
 _FOLDERS = ("net", "hw/net")
-# What paths run through besides: the file that defines each of QEMU's own interfaces, and where that usually
-# is. One that is not there is searched for, because files move between releases (softmmu/ became system/).
+# Other files on packet paths: the file that defines each of QEMU's own interfaces, with its usual place. A
+# file that is not there is searched for, because files move between releases (softmmu/ became system/).
 _INTERFACES = {
     "virtio_notify": "hw/virtio/virtio.c",
     "virtio_bus_set_host_notifier": "hw/virtio/virtio-bus.c",
@@ -43,7 +43,7 @@ _INTERFACES = {
     "qio_channel_socket_new": "io/channel-socket.c",
 }
 _SEARCHED = ("hw", "io", "util", "system", "softmmu", "backends")
-# What a device's file has that is a NIC, has one in it, is a virtio transport, or takes a virtio doorbell.
+# Text that identifies a device's file as a NIC, a holder of a NIC, a virtio transport, or a virtio doorbell.
 _DEVICES = "hw"
 _WORDS = (b"NetClientInfo", b"VirtIONet", b"VIRTIO_BUS_CLASS", b"virtio_queue_notify")
 _MARKS = re.compile(rb"\bNetClientInfo\b|\bVirtIONet \w|\bVIRTIO_BUS_CLASS\(|\bvirtio_queue_notify\(")
@@ -60,7 +60,7 @@ class Tree:
 
     @property
     def label(self) -> str:
-        """What it is called in a line of progress."""
+        """The tree's name in a line of progress."""
         return f"QEMU {self.version}"
 
     @cached_property
@@ -77,7 +77,7 @@ class Tree:
         return tuple(sorted(names | self._interfaces()))
 
     def _interfaces(self) -> set[str]:
-        """The files that define QEMU's own interfaces; a stub and another system's do not count."""
+        """The files that define QEMU's own interfaces, without stubs and files for other systems."""
         found = {name: file for name, file in _INTERFACES.items() if _defines(self.root / file, name)}
         moved = _INTERFACES.keys() - found.keys()
         folders = _SEARCHED if moved else ()
@@ -92,14 +92,14 @@ class Tree:
         return {file for folder in self._folders() for file in meson.once_a_target(self.root, folder)}
 
     def kconfig(self) -> dict[str, str]:
-        """File -> the configuration symbols that it is built with, as meson.build has them."""
+        """File -> the configuration symbols of its condition in meson.build."""
         found: dict[str, str] = {}
         for folder in self._folders():
             found |= meson.conditions(self.root, folder)
         return found
 
     def meson_files(self) -> list[str]:
-        """The meson.build files that the two above are read from."""
+        """The meson.build files on which `once_a_target` and `kconfig` depend."""
         names = [f"{folder}/meson.build" for folder in self._folders()]
         return [name for name in names if (self.root / name).is_file()]
 
@@ -108,19 +108,19 @@ class Tree:
 
 
 def _defines(file: Path, name: str) -> bool:
-    """Whether a C file has the beginning of a function of that name at the beginning of a line."""
+    """Whether a C file begins a line with the beginning of a function of that name."""
     try:
         text = file.read_bytes()
-    except OSError:  # not there in this release, or a link to nowhere
+    except OSError:  # missing in this release, or a dangling link
         return False
     word = name.encode()
     return word in text and bool(re.search(rb"^(?:\w[\w *]*[ *])?%b\(" % word, text, re.MULTILINE))
 
 
 def open_tree(root: Path, more: Sequence[str] = ()) -> Tree:
-    """The QEMU tree at `root`; `more` are patterns of C files that are indexed besides.
+    """The QEMU tree at `root`; `more` are patterns of further C files to index.
 
-    Raises SourceError if it is not one.
+    Raises SourceError if it is not a QEMU tree.
     """
     root = root.resolve()
     hint = "give the top folder of an unpacked QEMU release: qtrace index --source TREE"

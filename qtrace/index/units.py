@@ -1,7 +1,7 @@
-"""The facts of every file of a tree: read by two processes, kept by content, read again only where needed.
+"""The facts of every file of a tree: read by two processes, cached by content, read again only when changed.
 
-A file's facts hold for as long as it, everything that it includes and its flags are as they were; they
-are kept under a name made of these contents, so an old state of the tree finds its facts again.
+A file's facts are valid as long as the file, all files that it includes, and its flags are unchanged. They
+are cached under a hash of these contents, so an old state of the tree finds its facts again.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from qtrace.store.index import FORMAT
 __all__ = ["Read", "Sources", "incomplete", "read_units"]
 
 _WORKERS = 2
-_EVERY = 20  # files between two words of progress
-_MOST_KEPT = 4000  # files of facts; the oldest go first
-# Every C file of QEMU begins with it: compiled once, it halves parsing.
+_EVERY = 20  # files between two messages of progress
+_MOST_KEPT = 4000  # files of cached facts; the oldest are removed first
+# Every C file of QEMU includes this header first: precompiling it halves the time to parse.
 _FIRST = "include/qemu/osdep.h"
 
 
 class Read(NamedTuple):
-    """The facts of each file, the targets' own last; what they come from; how many were parsed."""
+    """The facts of each file, the targets' own last; their input files; the number of files parsed."""
 
     facts: list[Facts]
     inputs: list[Input]
@@ -54,7 +54,7 @@ def read_units(tree: Sources, prepared: Prepared, progress: Progress) -> Read:
 
 
 class Sources(Protocol):
-    """A tree whose C `files`, relative to `root`, are read; `label` names it."""
+    """A tree whose C `files`, relative to `root`, are to be read; `label` is its name."""
 
     @property
     def root(self) -> Path: ...
@@ -88,10 +88,10 @@ class _Units:
         names = {name for file, facts in found.items() for name in (file, *facts.includes)}
         read = [self.inputs.get(name) for name in sorted(names | set(self.first_includes))]
         _prune()
-        # What differs between targets is as the first one has it, whatever was read first.
+        # Facts that differ between targets are those of the first target, whatever was read first.
         rank = list(self.prepared.flags)
         facts = sorted((found[file] for file in self.files), key=lambda unit: rank.index(unit.flags))
-        # By their whole names, so that those of several trees can stand together.
+        # By absolute names, so that the files of several trees can be in one index.
         read += self.prepared.made_from
         inputs = [item._replace(name=str(self.inputs.path_of(item.name))) for item in read]
         return Read(facts, inputs, self.parsed)
@@ -106,8 +106,9 @@ class _Units:
         return found | self.parse(left) if left else found
 
     def parse(self, files: list[str]) -> dict[str, Facts]:
-        """Facts of these files from the files themselves; kept as they come, so that nothing is lost."""
-        # The largest first, so that the two workers end together.
+        """Parse these files. Facts are cached as soon as each file is parsed, so that an interruption loses
+        none."""
+        # The largest files first, so that both workers end at the same time.
         order = sorted(files, key=lambda name: -(self.tree.root / name).stat().st_size)
         found: dict[str, Facts] = {}
         with self.attempts(order) as attempts, _pool(len(order)) as pool:
@@ -125,7 +126,7 @@ class _Units:
 
     @contextlib.contextmanager
     def attempts(self, files: list[str]) -> Iterator[dict[str, tuple[Attempt, ...]]]:
-        """How to parse each file; the header that all begin with is compiled where many share their flags."""
+        """How to parse each file; the common first header is precompiled if many files share their flags."""
         flags, names = self.prepared.flags, self.prepared.attempts
         users = [names[file][0] for file in files if file != _FIRST]
         with tempfile.TemporaryDirectory(prefix="qtrace-") as folder:
@@ -140,7 +141,7 @@ class _Units:
             yield plans | {_FIRST: (header._replace(flags=("-xc-header", *header.flags), pch=""),)}
 
     def kept(self, file: str) -> Facts | None:
-        """The facts of a file as they were kept, if everything that they come from is as it was."""
+        """The cached facts of a file, if all their inputs are unchanged."""
         for path in sorted(_home().glob(f"{self.key(file)}-*")):
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError), path.open() as handle:
                 before = json.loads(handle.readline())
@@ -155,12 +156,12 @@ class _Units:
         before = [(name, self.inputs.get(name).sha256) for name in dict.fromkeys(names)]
         state = digest(*(f"{name} {content}" for name, content in before))[:16]
         target = _home() / f"{self.key(facts.file)}-{state}"
-        # Facts that cannot be kept only cost time; that the index cannot be written is said there.
+        # Facts that cannot be cached cost time only; an unwritable index is reported elsewhere.
         with contextlib.suppress(OSError), atomic_file(target) as beside:
             beside.write_text(f"{json.dumps(before)}\n{json.dumps(facts_to_json(facts))}\n")
 
     def key(self, file: str) -> str:
-        """A name for the file's own content and the ways in which it may be parsed."""
+        """A hash of the file's content and of the attempts with which it may be parsed."""
         names = self.prepared.attempts[file] if file != _FIRST else (COMMON,)
         words = [word for name in names for word in (name, *self.prepared.flags[name])]
         places = (
@@ -174,12 +175,13 @@ class _Units:
 
 
 def incomplete(found: Mapping[str, Facts]) -> list[str]:
-    """The files whose facts leave something out that is among nobody's.
+    """The files whose facts leave out a header that no other file's facts contain.
 
-    Facts that were kept at different times may each leave a header to the other. So what a file relies on
-    must have the header, and must not rely on the file itself for it, however many hands it goes through.
+    Facts that were cached at different times may each leave a header to the other. So the file to which a
+    header was left must have its facts, and must not leave them, through any chain of files, to the first
+    file.
     """
-    relied: dict[tuple[str, str], set[str]] = defaultdict(set)  # (file, header) -> those that it relies on
+    relied: dict[tuple[str, str], set[str]] = defaultdict(set)  # (file, header) -> files with its facts
     for file, facts in found.items():
         for header, owner in facts.relied:
             relied[file, header].add(owner)
@@ -187,7 +189,7 @@ def incomplete(found: Mapping[str, Facts]) -> list[str]:
 
     def whole(file: str, header: str) -> bool:
         if (file, header) not in known:
-            known[file, header] = False  # while it is asked: who comes back here has gone in a circle
+            known[file, header] = False  # while it is being computed: a visit now means a circle
             known[file, header] = all(
                 owner in found and header in found[owner].includes and whole(owner, header)
                 for owner in relied.get((file, header), ())
@@ -208,7 +210,7 @@ def _home() -> Path:
 
 @contextlib.contextmanager
 def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes that have read no header yet."""
+    """Worker processes that have not read any header yet."""
     workers = max(1, min(_WORKERS, os.cpu_count() or 1, jobs))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
@@ -229,14 +231,14 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer: it cancels what is left
-    gc.disable()  # nothing in a worker refers to itself, and looking for it takes a tenth of the time
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C: it cancels the remaining work
+    gc.disable()  # objects in a worker have no cycles; searching for them takes a tenth of the time
 
 
 def _prune() -> None:
     kept = []
     for path in _home().iterdir():
-        with contextlib.suppress(OSError):  # another index is being made, and has taken it away
+        with contextlib.suppress(OSError):  # another qtrace builds an index and has removed it
             kept.append((path.stat().st_mtime_ns, path))
     for _, path in sorted(kept)[:-_MOST_KEPT]:
         path.unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""Runs and walks become Markdown, HTML and SVG."""
+"""Renders runs and walks as Markdown, HTML and SVG."""

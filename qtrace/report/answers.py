@@ -1,4 +1,4 @@
-"""A run's analyses as lists of rows, each answered once."""
+"""A run's analyses as lists of rows, each computed once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 class Answers:
-    """What a report is made from. Raises StoreError where the metadata has paths of another shape."""
+    """The input of a report. Raises StoreError if the paths in the metadata have an unknown shape."""
 
     def __init__(self, run: RunReader) -> None:
         self.run = run
@@ -52,12 +52,12 @@ class Answers:
 
     @property
     def repetitions(self) -> int:
-        """How many there really are."""
+        """The number of repetitions in the tables."""
         return max(int(frame["rep"].nunique()) for frame in self.data.tables.values())
 
     @property
     def cells(self) -> int:
-        """How many cells anything is known of."""
+        """The number of cells with any result or failure."""
         return len({cell for frame in self.data.tables.values() for cell in frame["cell"]})
 
     @property
@@ -69,7 +69,7 @@ class Answers:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, JSON-ready: the run's head and each question with its rows."""
+        """All answers, JSON-ready: the run's head and each question with its rows."""
         keep = (
             "id",
             "status",
@@ -90,14 +90,14 @@ class Answers:
 
 
 def _directions_apart(row: Row) -> tuple[Any, ...]:
-    """tx, then rx, then round trips; within each the order that the analysis gave."""
+    """Sort key: tx, then rx, then round trips; the analysis's own order within each."""
     order = ("tx", "rx", "both")
     ways = (row.get(key) for key in ("way", "direction"))
     return tuple(order.index(way) if way in order else len(order) for way in ways)
 
 
 def _plain(value: Any) -> Any:
-    """numpy scalars as Python's; NaN and infinity as None, which JSON knows."""
+    """numpy scalars as Python's; NaN and infinity as None, because JSON has neither."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float):
         if not math.isfinite(value):

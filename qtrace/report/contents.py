@@ -1,4 +1,4 @@
-"""The report's contents: every section that `sections/` has, in order, and one for each analysis without."""
+"""The report's contents: all sections of `sections/` in order, and one for each analysis that none shows."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from qtrace.report.text import MISSING, count, duration, plain_number, present, 
 
 __all__ = ["contents"]
 
-_BY_ITSELF = 1600  # the place of an analysis that no section shows: before the ledger
+_BY_ITSELF = 1600  # the position of an analysis that no section shows: before the ledger
 
 
 @functools.cache
 def contents() -> tuple[ReportSection, ...]:
-    """All sections in the order of the report. Dropping a file into `sections/` or `analyses/` is enough."""
+    """All sections in the order of the report. A new file in `sections/` or `analyses/` is found without a
+    list."""
     found: list[tuple[int, str, ReportSection]] = []
     for info in pkgutil.iter_modules(qtrace.report.sections.__path__):
         module = importlib.import_module(f"qtrace.report.sections.{info.name}")
@@ -36,14 +37,14 @@ def contents() -> tuple[ReportSection, ...]:
 
 
 def _by_itself(analysis: Analysis) -> ReportSection:
-    """A section with the analysis's question and all that it answers."""
+    """A section with the analysis's question and its whole answer."""
 
     def write(answers: Answers) -> Section:
         rows = answers.ask(analysis.name)
         return Section(
             analysis.name.replace("_", "-"),
             analysis.question,
-            f"What the analysis `{analysis.name}` answers, as it is.",
+            f"The answer of the analysis `{analysis.name}`, in full.",
             (_table(analysis, rows),),
         )
 
@@ -63,14 +64,14 @@ def _table(analysis: Analysis, rows: tuple[Row, ...]) -> Table:
 
 
 def _mark(name: str, rows: tuple[Row, ...]) -> str:
-    """Which kind of column it is, as `Table.of` says it."""
+    """The column's mark for `Table.of`: a number, code, or text."""
     if name == "function" or name.endswith("_function"):
         return "$"
     return "#" if any(present(row[name]) is not None for row in rows) else ""
 
 
 def _shown(name: str, value: object) -> str:
-    """A value by its type; times and sizes by their column's name, as the analyses name them."""
+    """A value formatted by its type; times and sizes by their column's name, as in the analyses."""
     if value is None:
         return MISSING
     if isinstance(value, bool):

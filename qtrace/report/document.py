@@ -12,7 +12,7 @@ __all__ = ["Column", "Document", "Figure", "Section", "Table"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`number` columns are set to the right, `code` columns in a typewriter's face."""
+    """A column; `number` columns are aligned right, `code` columns are monospaced."""
 
     title: str
     number: bool = False
@@ -21,7 +21,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`title` may be empty; `rows` are formatted text, as many cells as `columns`."""
+    """A table; `title` may be empty; `rows` are formatted text, with a cell for each of `columns`."""
 
     title: str
     columns: tuple[Column, ...]
@@ -38,15 +38,15 @@ class Table:
 
     @property
     def long(self) -> bool:
-        """Too long to stand open in a page."""
+        """Whether the table is folded in a page because of its length."""
         return len(self.rows) > 24
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """An SVG: `name` is its file's stem, `text` says in words what it shows.
+    """An SVG: `name` is the stem of its file, `text` describes it in words.
 
-    `svg` stands by itself as a file; `inline` is the same for a page that brings the style.
+    `svg` is a complete file; `inline` is the same without the style, for a page that has it.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`reading` says in a sentence or two what the section says and how to read it."""
+    """A section; `reading` explains in a sentence or two its content and how to read it."""
 
     name: str
     title: str
@@ -70,7 +70,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`alerts` come first: what is lost, failed or damaged. `headline` is the report in sentences."""
+    """A report. `alerts` come first: losses, failures, damage. `headline` is the report in sentences."""
 
     title: str
     subtitle: str

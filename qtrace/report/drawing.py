@@ -1,4 +1,4 @@
-"""The drawing of a path: its stages as cards on a line, with what was counted and timed between them."""
+"""The drawing of a path: its stages as cards on a line, with the counts and the times between them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from qtrace.report.text import backend, clean, count, duration, present, size
 
 __all__ = ["draw_path", "layer", "path_name"]
 
-# The stages that are counted in calls: a doorbell or an interrupt is not a frame.
+# Stages that are counted in calls: a doorbell or an interrupt is not a frame.
 _CALLS = ("kick", "interrupt")
 _CARD, _TOP = 54, 90
-_VIA_WIDTH = 58  # characters of the small face that fit on a line
+_VIA_WIDTH = 58  # characters of the small font on one line
 
 
 @dataclass(frozen=True, slots=True)
 class _Card:
-    """One stage as drawn; `y` and `height` in user units, `bar` the share of the path's time, 0 to 1."""
+    """One drawn stage; `y` and `height` in user units, `bar` the share of the path's time, 0 to 1."""
 
     y: int
     height: int
@@ -42,9 +42,9 @@ class _Card:
 
 
 def layer(file: str, beyond: str = "kernel") -> tuple[str, str]:
-    """Which part of the machine a file belongs to: (key, name).
+    """The part of the machine to which a file belongs: (key, name).
 
-    A step without a file is outside QEMU: `beyond` is the kind of the path's boundary.
+    A step without a file is outside QEMU: `beyond` is then the kind of the path's boundary.
     """
     if not file:
         return ("library", "library") if beyond == "library" else ("kernel", "kernel")
@@ -66,7 +66,7 @@ def path_name(path: Path) -> str:
 
 
 def draw_path(path: Path, answers: Answers, template: jinja2.Template) -> Figure:
-    """The SVG of one path. What was not measured is drawn as such, with its place in the source."""
+    """The SVG of one path. An unmeasured stage is drawn as unmeasured, with its place in the source."""
     counts, edges, workload = _measured(path, answers)
     cards = _cards(path, counts, edges)
     height = (cards[-1].y + cards[-1].height if cards else _TOP) + 24
@@ -101,7 +101,7 @@ def _crossing(path: Path) -> str:
 
 
 def _measured(path: Path, answers: Answers) -> tuple[list[Row], list[Row], str]:
-    """The path's rows of stages and edges: of its own direction's traffic, else of the round trips."""
+    """The path's rows of stages and edges: from traffic in its own direction, else from round trips."""
     mine = {
         "nic": path.nic,
         "netdev": path.netdev,
@@ -180,14 +180,14 @@ def _place(step: Step, beyond: str) -> str:
 
 
 def _row(step: Step, counts: Sequence[Row]) -> Row | None:
-    """The stage's measurement: the step's own function if it was probed, else the role's busiest."""
+    """The stage's measurement: of the step's own function if it was probed, else of the role's busiest."""
     rows = [row for row in counts if row["stage"] == (step.stage.value if step.stage else "")]
     own = [row for row in rows if row["function"] == step.function]
     return max(own or rows, key=lambda row: (bool(row["attached"]), row["calls"] or 0), default=None)
 
 
 def _elsewhere(step: Step, row: Row | None) -> str:
-    """Where the stage was counted if not at the function that the walk found for it."""
+    """The place at which the stage was counted, if it is not the function that the walk found."""
     if row is None or not row["attached"] or row["function"] == step.function:
         return ""
     return f"counted at {clean(row['function'])} ({clean(row['how'])})"
@@ -202,11 +202,11 @@ def _counted(role: str, row: Row | None) -> str:
 
 
 def _wrap(names: Sequence[str]) -> tuple[str, ...]:
-    """The functions between two stages on at most two lines."""
+    """The functions between two stages, on at most two lines."""
     lines: list[str] = []
     for number, name in enumerate(names):
         left = len(names) - number - 1
-        # On the last line there must be room to say how many are left out.
+        # The last line must have room for the number of functions left out.
         room = _VIA_WIDTH - (len(f" → {left} more") if left and len(lines) == 2 else 0)
         if lines and len(lines[-1]) + len(name) + 3 <= room:
             lines[-1] += f" → {name}"

@@ -1,4 +1,4 @@
-"""The bar charts. matplotlib draws them; text and lines take the colour of the page around them."""
+"""The bar charts, drawn by matplotlib; text and lines take the colour of the page around them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from qtrace.report.document import Figure
 
 __all__ = ["PARTS", "Bar", "backend_colour", "bars"]
 
-# Okabe and Ito's palette, which the colour-blind can tell apart.
+# Okabe and Ito's palette, which colour-blind readers can distinguish.
 _BACKENDS = {"user": "#e69f00", "tap": "#0072b2", "tap + vhost": "#009e73"}
 PARTS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b5a900", "#8c8c8c")
-# Not a colour anyone would choose: it becomes `currentColor` in the SVG.
+# An unlikely colour: it is replaced by `currentColor` in the SVG.
 _INK = "#010203"
 _STYLE = "<style>svg{color:#1f2328}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}</style>"
 _RC = {
@@ -33,7 +33,7 @@ _RC = {
         _INK,
     ),
 }
-_WIDTH = 5.0  # inches: narrow, so that the text can be read at a telephone's width
+_WIDTH = 5.0  # inches: narrow, so that the text is readable at the width of a telephone
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,19 @@ def backend_colour(name: str) -> str:
 def bars(
     name: str, text: str, panels: Mapping[str, Sequence[Bar]], axis: str, *, legend: bool = False
 ) -> Figure | None:
-    """Horizontal bars in panels one above the other, on one scale. None where there is nothing to draw."""
+    """Horizontal bars in panels one above the other, on one scale. None if there is nothing to draw."""
     panels = {title: found for title, found in panels.items() if found}
     if not panels:
         return None
     with matplotlib.rc_context({**_RC, "svg.hashsalt": name}):
         svg = _draw(panels, axis, legend)
-    # What differs from run to run of matplotlib, or tells the browser less than it knows, goes.
+    # Remove output that differs from run to run of matplotlib, or that overrides the browser's own choice.
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = svg.replace(_INK, "currentColor")
     svg = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, 'DejaVu Sans', sans-serif", svg)
     svg = re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)
-    # Several figures share one page: their ids must not.
+    # Several figures share one page, so their ids must differ.
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     alone = svg.replace(">", f">\n{_STYLE}", 1)
     return Figure(name, text, '<?xml version="1.0" encoding="utf-8"?>\n' + alone, svg)

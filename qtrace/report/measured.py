@@ -1,4 +1,4 @@
-"""What a run counted and timed on one path, put beside the steps of its walk."""
+"""The counts and times of a run on one path, assigned to the steps of its walk."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from qtrace.store.run import RunReader
 
 __all__ = ["Measured", "StageMeasured", "measured"]
 
-_CALLS = ("kick", "interrupt")  # one of them may stand for many frames
-# What makes a count not the path's own, or not all of it.
+_CALLS = ("kick", "interrupt")  # one call may stand for many frames
+# Ledger entries by which a count includes other paths, or misses a part of its own.
 _SERIOUS = ("lost", "failed", "missed", "shared", "suppressed", "left out")
 _MOST_CALLS = 4  # system calls that are shown
 
 
 @dataclass(frozen=True, slots=True)
 class StageMeasured:
-    """One stage, summed over the repetitions; `calls`, `frames`, `bytes` are None where it was not measured.
+    """One stage, summed over the repetitions; `calls`, `frames`, `bytes` are None if it was not measured.
 
     `observed` below 1: the counts are scaled, `_error` is half of their 95 % interval, None if not known.
-    `next` is the stage that the times (nanoseconds) lead to: from this one to it, on one thread.
+    The times (nanoseconds) are from this stage to the stage `next`, on one thread.
     """
 
     stage: str
@@ -46,7 +46,8 @@ class StageMeasured:
     frames_error: float | None = None
 
     def lines(self, frames: int) -> list[str]:
-        """In words, a line for each thing; `frames` are the path's, for stages that a frame does not pass."""
+        """The stage in words, one fact a line; `frames` are the path's, for stages that a frame does not
+        pass."""
         if self.frames is None or self.calls is None:
             return [f"not measured: {clean(self.note)}" if self.note else "not measured"]
         if self.stage in _CALLS or not self.stage:
@@ -67,7 +68,8 @@ class StageMeasured:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A path's share of a run. `system_calls`: (name, descriptor, calls, errors), of the whole QEMU."""
+    """A run's measurements of a path. `system_calls`: (name, descriptor, calls, errors), of the whole
+    QEMU."""
 
     run: str
     traffic: str
@@ -77,10 +79,11 @@ class Measured:
     system_calls: tuple[tuple[str, str, int, int], ...]
     lost: tuple[str, ...]
     others: tuple[str, ...] = field(default=())
-    foot: tuple[str, ...] = field(default=())  # what else is to be said of the whole QEMU
+    foot: tuple[str, ...] = field(default=())  # further lines about the whole QEMU
 
     def at(self, step: Step) -> list[str]:
-        """What was measured at a step, in words; nothing where it is no stage and the run has only stages."""
+        """The measurements at a step, in words; empty for a step that is not a stage, if the run has only
+        stages."""
         place = (step.stage or "", step.function)
         found = next((item for item in self.stages if (item.stage, item.function) == place), None)
         if found is None:
@@ -89,12 +92,12 @@ class Measured:
 
     @property
     def frames(self) -> int:
-        """Frames handed to the peer, or the most that any stage counted."""
+        """The number of frames handed to the peer, or the largest count of any stage."""
         handed = [item.frames for item in self.stages if item.stage == "deliver" and item.frames]
         return max(handed or [item.frames or 0 for item in self.stages] or [0])
 
     def head(self) -> list[str]:
-        """What the numbers are of, and what was lost: the first lines of any rendering."""
+        """The origin of the numbers and the losses: the first lines of any format."""
         times = f"{self.repetitions} repetition" + "s" * (self.repetitions != 1)
         lines = [f"measured in {clean(self.run)}: {clean(self.traffic)}, {times}"]
         lines += [f"NOT EXACT: {item}" for item in self.lost]
@@ -107,7 +110,8 @@ class Measured:
         return [line for line in lines if line]
 
     def tail(self) -> list[str]:
-        """What QEMU did meanwhile: its system calls for each frame of this direction, and the like."""
+        """QEMU's other work: its system calls for each frame of this direction, and the lines of
+        instruments."""
         return [*self._calls(), *self.foot]
 
     def _calls(self) -> list[str]:
@@ -122,7 +126,7 @@ class Measured:
         return [f"system calls of the whole QEMU for each frame: {'; '.join(parts)}"]
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The measurements, JSON-ready."""
         calls = [
             dict(zip(("name", "fd", "calls", "errors"), item, strict=True)) for item in self.system_calls
         ]
@@ -130,8 +134,9 @@ class Measured:
 
 
 def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
-    """The run's figures for `path`, of one workload: `tcp`, `tcp rx`, `rr`; by default the one whose payload
-    goes the path's way. Raises StoreError where the run has nothing of the path, naming what it has."""
+    """The run's measurements of `path`, of one workload: `tcp`, `tcp rx`, `rr`; by default the one whose
+    payload has the path's direction. Raises StoreError if the run has none of the path, naming the paths that
+    it has."""
     answers = Answers(run)
     rows = [row for row in answers.ask("stages") if row["direction"] == path.direction]
     mine = [row for row in rows if _is_of(row, path)]

@@ -24,8 +24,8 @@ FORMATS = ("md", "html")
 def render(run: RunReader, out: Path, formats: Collection[str] = FORMATS) -> list[Path]:
     """Write the report of `run` into the folder `out`; returns the files. Raises StoreError.
 
-    Everything is made in a folder beside and then moved file by file: a report that is being read
-    stays whole, and one that cannot be made leaves the old one.
+    All files are made in a separate folder and then moved one by one: a report that is being read stays
+    whole, and a failure leaves the old report in place.
     """
     document = build(run)
     files: dict[str, str] = {}
@@ -60,7 +60,7 @@ def _place(files: dict[str, str], out: Path) -> list[Path]:
 
 
 def build(run: RunReader) -> Document:
-    """The report as a document. Raises StoreError where the run's metadata cannot be understood."""
+    """The report as a document. Raises StoreError if the run's metadata cannot be understood."""
     answers = Answers(run)
     parts = contents()
     written = [(part, part.write(answers)) for part in parts]
@@ -92,7 +92,7 @@ def _title(answers: Answers) -> str:
 
 
 def _alerts(answers: Answers) -> list[str]:
-    """What a reader must know before any number."""
+    """Warnings that a reader needs before any number."""
     meta, said = answers.run.meta, []
     if (status := meta["status"]) != "complete":
         said.append(f"This run is {clean(status)}: what follows is what was recorded.")

@@ -1,4 +1,4 @@
-"""What several sections say of an analysis's row: whose it is, of which traffic, how it compares."""
+"""Text for an analysis's row that several sections share: its NIC, its traffic, its comparison."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def who(row: Row) -> tuple[str, str]:
 
 
 def traffic(row: Row) -> str:
-    """What was sent: `tcp tx` has frames of both directions, the payload's and the ACKs."""
+    """The traffic of a row: `tcp tx` has frames of both directions, the payload's and the ACKs."""
     return f"{row['workload']} {row['way']}" if row["way"] in ("tx", "rx") else str(row["workload"])
 
 
 def of_payload(rows: Sequence[Row]) -> list[Row]:
-    """The rows of a cell's own direction: not the ACKs, not the round trips.
+    """The rows in a cell's own direction: neither ACKs nor round trips.
 
-    Where nobody said what the traffic was (`qtrace record`), both directions are the payload's.
+    Without a known traffic (`qtrace record`), both directions count as the payload's.
     """
     return [
         row
@@ -45,24 +45,24 @@ def of_payload(rows: Sequence[Row]) -> list[Row]:
 
 
 def known(row: Row, name: str) -> str:
-    """A quantile with its bucket's bounds behind it; `name` is `p50`, `p90` or `p99`."""
+    """A quantile followed by the bounds of its bucket; `name` is `p50`, `p90` or `p99`."""
     ends = span(duration(row[f"{name}_low_ns"]), duration(row[f"{name}_high_ns"]))
     return f"{duration(row[f'{name}_ns'])} ({ends})" if row[f"{name}_ns"] else MISSING
 
 
 def where(row: Row) -> str:
-    """`util/iov.c:43`, or that the file is not known."""
+    """`util/iov.c:43`, or a note that the file is unknown."""
     return f"{row['file']}:{row['line']}" if row["file"] else MISSING
 
 
 def place(row: Row) -> str:
-    """A function with its place behind it."""
+    """A function followed by its place."""
     name = clean(row["function"])
     return f"{name} ({clean(row['file'])}:{row['line']})" if row["file"] else name
 
 
 def base_name(answers: Answers) -> str:
-    """What ratios are taken against, as the reader knows it."""
+    """The name of the back end that is the denominator of ratios, as in the report."""
     return backend(*answers.baseline)
 
 

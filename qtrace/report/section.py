@@ -1,4 +1,4 @@
-"""What a file of `sections/` gives the report."""
+"""The interface of a file of `sections/` to the report."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["PathRows", "ReportSection"]
 
 @dataclass(frozen=True, slots=True)
 class PathRows:
-    """The rows of one path and its traffic: `ask` gives those of an analysis, of `direction` where it tells
-    directions apart."""
+    """The rows of one path and its traffic: `ask` returns the rows of an analysis, in the path's `direction`
+    if the analysis distinguishes directions."""
 
     direction: Direction
     ask: Callable[[str], Sequence[Row]]
@@ -29,9 +29,10 @@ def _nothing(_: object) -> Iterable[str]:
 class ReportSection:
     """One section of the report, the `SECTION` of its file.
 
-    `order` is its place, the lowest first; an empty section is left out unless `always`. `analyses` are those
-    that it shows: an analysis that no section shows gets one by itself. `headline` gives the report's first
-    sentences, `alerts` what must be read before any number, `in_words` lines below a walked path.
+    `order` is its position, lowest first; an empty section is left out unless `always`. `analyses` are the
+    analyses that it shows; an analysis that no section shows gets a section of its own. `headline` gives the
+    report's first sentences, `alerts` warnings that stand before any number, `in_words` lines below a walked
+    path.
     """
 
     order: int

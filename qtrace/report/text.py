@@ -1,4 +1,4 @@
-"""Numbers and names as a reader wants them. What comes from a run is data: it is cleaned here."""
+"""Numbers and names formatted for a reader. Text from a run is data and is cleaned here."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def times(value: object) -> str:
 
 
 def span(low: str, high: str) -> str:
-    """An interval of two formatted numbers; the unit is said once where it is the same."""
+    """An interval of two formatted numbers; a common unit is given once."""
     if MISSING in (low, high):
         return MISSING
     first, _, unit = low.partition(" ")

@@ -1,4 +1,4 @@
-"""What a walk can be written as: one file of `formats/` each, `walk_NAME.py` with `write(walked)`."""
+"""The formats of a walk: one file of `formats/` for each, `walk_NAME.py` with `write(walked)`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PREFIX = "walk_"
 
 
 def walk_formats() -> list[str]:
-    """Their names, in order. Nothing is imported for that: a walk as text answers at once."""
+    """Their names, in order. No format is imported: a walk as text must start without delay."""
     found = (info.name for info in pkgutil.iter_modules(qtrace.report.formats.__path__))
     return sorted(name.removeprefix(_PREFIX) for name in found if name.startswith(_PREFIX))
 

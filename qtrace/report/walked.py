@@ -1,4 +1,4 @@
-"""A walk that is to be written, and what every format of it says in the same words."""
+"""A walk to be written, with the text that all formats share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qtrace.model import Direction, Evidence, Path, Step, Way
 from qtrace.report.text import plain
 from qtrace.store.index import Index
 
-if TYPE_CHECKING:  # it comes with pandas, and a walk without a run answers at once
+if TYPE_CHECKING:  # imports pandas; a walk without a run must start without delay
     from qtrace.report.measured import Measured
 
 __all__ = ["Walked", "evidence", "place", "walked_between", "walked_path"]
@@ -18,9 +18,9 @@ __all__ = ["Walked", "evidence", "place", "walked_between", "walked_path"]
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """`end` says where the frame leaves or enters QEMU, empty for calls between two functions; `data` is the
-    walk as JSON has it; `figures` are what a run measured on it, or None. `ways` are all ways of its stages;
-    with `unfolded` each of the others has what chooses it and the calls that lead there."""
+    """`end` tells where the frame leaves or enters QEMU, empty for calls between two functions; `data` is the
+    walk for JSON; `figures` are a run's measurements of it, or None. `ways` are all ways of its stages; with
+    `unfolded`, each of the others has its condition and the calls that lead there."""
 
     title: str
     end: str
@@ -33,27 +33,27 @@ class Walked:
 
     @property
     def head(self) -> list[str]:
-        """What the figures are of, a line each."""
+        """The origin of the measurements, one fact a line."""
         return self.figures.head() if self.figures else []
 
     @property
     def tail(self) -> list[str]:
-        """What the run says of the whole QEMU, a line each."""
+        """The run's lines about the whole QEMU."""
         return self.figures.tail() if self.figures else []
 
     def notes(self, step: Step) -> list[str]:
-        """What was measured at a step, a line each."""
+        """The measurements at a step, one fact a line."""
         return self.figures.at(step) if self.figures else []
 
     def others(self, step: Step) -> list[str]:
-        """The other ways of the stage that a step is, a line each, or all in one."""
+        """The other ways of the step's stage, one a line, or all in one line."""
         ways = [way for way in self.ways if way.stage is step.stage and not way.usual]
         if not ways:
             return []
         return self.told(step) if self.unfolded else [f"also by {', '.join(way.function for way in ways)}"]
 
     def told(self, step: Step) -> list[str]:
-        """All ways of the stage that a step is, if there are several: each with what chooses it."""
+        """All ways of the step's stage, if there are several: each with its condition."""
         ways = [way for way in self.ways if way.stage is step.stage and step.stage is not None]
         lines = []
         for way in ways if len(ways) > 1 else ():
@@ -95,10 +95,10 @@ def _when(way: Way) -> str:
 
 
 def place(file: str, line: int) -> str:
-    """`net/tap.c:123`, or that it is outside QEMU."""
+    """`net/tap.c:123`, or a note that the place is outside QEMU."""
     return plain(f"{file}:{line}" if line else file or "outside QEMU")
 
 
 def evidence(step: Step) -> Sequence[Evidence]:
-    """Why the step is known to be called, place by place."""
+    """The evidence that the step is called, place by place."""
     return step.call.evidence if step.call else ()

@@ -1,6 +1,6 @@
-"""The source index on disk: SQLite, one file a QEMU tree. All questions to it are asked here.
+"""The source index on disk: SQLite, one file for each QEMU tree. All its queries are in this module.
 
-Reading needs neither libclang nor pandas, so that `map` and `walk` answer at once.
+Reading needs neither libclang nor pandas, so that `map` and `walk` start without delay.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "open_index",
 ]
 
-# Raised whenever the same tree would give another index: other tables, other rows, other facts of a file.
+# Increase this number if the same tree would give another index: other tables, other rows, other facts.
 FORMAT = 33
 _COLUMNS = "id, name, file, line, static"
 
@@ -50,10 +50,10 @@ class FunctionRow:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A resolved call. `evidence`: (file, line, why). `field` is `Struct.field` for an indirect one.
+    """A resolved call. `evidence`: (file, line, why). `field` is `Struct.field` for an indirect call.
 
     `confidence` and `loop` as in `qtrace.model.CallSite`. `parameter` is the number of the caller's
-    parameter that is called, -1 where it is none.
+    parameter that is called, -1 for a call through anything else.
     """
 
     caller: int
@@ -82,12 +82,12 @@ class ClientTable:
 
 
 def index_path(key: str) -> Path:
-    """Where the index of the tree with this key is kept."""
+    """The file of the index with this key."""
     return cache_dir("indexes") / f"{key}.sqlite"
 
 
 def open_index(path: Path | None = None) -> Index:
-    """An index for reading; None is the one that was used last. Raises OldIndex, StoreError."""
+    """An index for reading; None means the index used last. Raises OldIndex, StoreError."""
     if path is None:
         current = cache_dir("indexes") / "current"
         try:
@@ -100,27 +100,27 @@ def open_index(path: Path | None = None) -> Index:
 
 
 def find_index(name: str) -> Index:
-    """The index at the path `name`, or the newest of the QEMU version `name`; the last used for "".
+    """The index at the path `name`, or the newest of the QEMU version `name`; the index used last for "".
 
-    `7.2.22` is the plain index of that version, `7.2.22+libraries` one with libraries in it. Raises
-    OldIndex where another release made it, else StoreError, naming the versions that there are.
+    `7.2.22` is the plain index of that version, `7.2.22+libraries` one that includes libraries. Raises
+    OldIndex if another release of qtrace made it, else StoreError with the available versions.
     """
     if not name:
         return open_index()
-    with contextlib.suppress(PermissionError):  # then it is none that could be opened
+    with contextlib.suppress(PermissionError):  # an unreadable path is not an index that could be opened
         if Path(name).is_file():
             return open_index(Path(name))
     kept = sorted(cache_dir("indexes").glob("qemu-*.sqlite"), key=lambda path: path.stat().st_mtime)
     mine = [path for path in kept if path.name.startswith(f"qemu-{name}-")]
     readable = [path for path in mine if path.stem.endswith(f"-{FORMAT}")]
     if mine and not readable:
-        return open_index(mine[-1])  # which says so
+        return open_index(mine[-1])  # raises the error that names the old release
     if not readable:
         versions = ", ".join(sorted({path.name.split("-")[1] for path in kept})) or "none"
         raise StoreError(
             f"there is no source index {name!r} (indexed: {versions})", hint="run: qtrace index --source TREE"
         )
-    # A tree that has gone may have left one: it can be read, but there is nothing to show beside it.
+    # An index may outlive its tree: it can be read, but has no source to show.
     for path in reversed(readable):
         index = open_index(path)
         if Path(index.meta.get("root", "")).is_dir():
@@ -130,11 +130,11 @@ def find_index(name: str) -> Index:
 
 
 class Index:
-    """Reads an index. Rows come back as the small classes above."""
+    """Reads an index. Rows are returned as the small classes above."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._rows: dict[int, FunctionRow] = {}  # an index does not change: what walks ask often is kept
+        self._rows: dict[int, FunctionRow] = {}  # cache: an index does not change, and walks ask often
         self._callees: dict[int, list[Edge]] = {}
         try:
             self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
@@ -148,17 +148,17 @@ class Index:
             raise OldIndex(f"the index {path} was made by another release of qtrace", self.meta)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
 
     @cached_property
     def libraries(self) -> dict[str, Path]:
-        """The trees of the libraries that are indexed too, by the name that their files begin with."""
+        """The trees of the indexed libraries, by the first folder in their files' names."""
         named: dict[str, str] = json.loads(self.meta.get("libraries", "{}"))
         return {name: Path(root) for name, root in named.items()}
 
     def library_of(self, file: str) -> str:
-        """The library that an indexed file belongs to, nothing for one of QEMU's."""
+        """The library that an indexed file belongs to, empty for a file of QEMU."""
         name, slash, _ = file.partition("/")
         return name if slash and name in self.libraries else ""
 
@@ -174,7 +174,7 @@ class Index:
         return self._column(query, len(library) + 1, f"{library}/")
 
     def struct(self, name: str) -> tuple[dict[str, tuple[int, int, str]], int]:
-        """Field -> (offset, size, type) and the whole size, in bytes. Raises StoreError if unknown."""
+        """Field -> (offset, size, type) and the struct's size, in bytes. Raises StoreError if unknown."""
         rows = self._db.execute(
             'SELECT field, "offset", size, type, total FROM structs WHERE name = ?', (name,)
         )
@@ -187,13 +187,13 @@ class Index:
         return fields, total
 
     def offsets(self, struct: str) -> dict[str, int]:
-        """Field -> its offset in bytes; nothing for an unknown struct."""
+        """Field -> its offset in bytes; empty for an unknown struct."""
         return dict(self._db.execute('SELECT field, "offset" FROM structs WHERE name = ?', (struct,)))
 
     def offset_of(self, struct: str, field: str) -> int:
-        """A field's offset in bytes, also where the struct begins with the one that has it (a base class).
+        """A field's offset in bytes; the field may be in the base struct with which the struct begins.
 
-        Raises StoreError where neither has it.
+        Raises StoreError if neither struct has the field.
         """
         fields, _ = self.struct(struct)
         if field in fields:
@@ -206,7 +206,7 @@ class Index:
         return dict(self._db.execute("SELECT constant, value FROM enums WHERE name = ?", (name,)))
 
     def function(self, name: str, file: str | None = None) -> list[FunctionRow]:
-        """All functions of that name: statics repeat."""
+        """All functions of that name: static functions may share one."""
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM functions WHERE name = ? ORDER BY file", (name,))
         return [row for row in map(_function, rows) if file is None or row.file == file]
 
@@ -246,7 +246,7 @@ class Index:
         return self._edges("SELECT * FROM edges WHERE callee = ? ORDER BY file, line", (number,))
 
     def runnable(self, functions: Iterable[int]) -> frozenset[int]:
-        """The functions that these can make run, they themselves among them: see `qtrace.index.mentions`."""
+        """The functions that these can cause to run, including themselves: see `qtrace.index.mentions`."""
         query = (
             "WITH RECURSIVE runs (id) AS (SELECT value FROM json_each(?) "
             "UNION SELECT other FROM mentions JOIN runs ON function = id) SELECT id FROM runs"
@@ -267,8 +267,8 @@ class Index:
         return self._column(query, json.dumps(list(functions)))
 
     def given(self, caller: int) -> list[tuple[int, int, str, str, int]]:
-        """(callee, argument, what, value, line) of what a function hands on: `function`s (the value is an id)
-        and its own `param`eters (their numbers)."""
+        """(callee, argument, what, value, line) of the arguments that a function passes: `function`s (the
+        value is an id) and its own `param`eters (their numbers)."""
         query = (
             "SELECT callee, argument, what, value, line FROM passes WHERE caller = ? "
             "AND what IN ('function', 'param') ORDER BY line, argument"
@@ -276,7 +276,7 @@ class Index:
         return list(self._db.execute(query, (caller,)))
 
     def kept_by(self, caller: int) -> list[tuple[str, int, str, int]]:
-        """(`Struct.field`, function, file, line) of the functions that a function names to be kept there."""
+        """(`Struct.field`, function, file, line) of the functions that a function stores in fields."""
         query = (
             "SELECT field, value, file, line FROM registrations WHERE caller = ? AND what = 'function' "
             "AND named = 1 AND rule != 'table' ORDER BY line"
@@ -284,7 +284,7 @@ class Index:
         return [(field, int(v), file, line) for field, v, file, line in self._db.execute(query, (caller,))]
 
     def unresolved(self, number: int | None = None) -> list[tuple[str, str, int, str]]:
-        """(caller, file, line, target) of indirect calls that nothing is known about."""
+        """(caller, file, line, target) of indirect calls without a known target."""
         where = "" if number is None else "WHERE caller = ?"
         query = (
             "SELECT f.name, u.file, u.line, u.target FROM unresolved u "
@@ -293,12 +293,13 @@ class Index:
         return list(self._db.execute(query, () if number is None else (number,)))
 
     def registrations(self, owner: str) -> list[tuple[str, str, str, str, int]]:
-        """(what, value, rule, file, line) of everything that becomes `Struct.field`."""
+        """(what, value, rule, file, line) of all values of `Struct.field`."""
         query = "SELECT what, value, rule, file, line FROM registrations WHERE field = ? ORDER BY file, line"
         return list(self._db.execute(query, (owner,)))
 
     def registered(self, owner: str) -> list[tuple[int, int, str, int]]:
-        """(function, the function that does it or 0, file, line) of all that becomes `Struct.field`."""
+        """(function, id of the function that stores it or 0, file, line) of all functions in
+        `Struct.field`."""
         query = (
             "SELECT value, caller, file, line FROM registrations WHERE field = ? AND what = 'function' "
             "ORDER BY rowid"
@@ -307,19 +308,19 @@ class Index:
         return [(int(value), caller or 0, file, line) for value, caller, file, line in rows]
 
     def fields_with(self, function: int) -> list[tuple[str, str, int]]:
-        """(`Struct.field`, file, line) of everything that a function becomes the value of."""
+        """(`Struct.field`, file, line) of all fields that hold the function."""
         query = (
             "SELECT field, file, line FROM registrations WHERE what = 'function' AND value = ? ORDER BY rowid"
         )
         return list(self._db.execute(query, (str(function),)))
 
     def registrars(self, owner: str) -> set[tuple[str, int]]:
-        """(value, id of the function that makes it so) of everything that becomes `Struct.field`."""
+        """(value, id of the function that stores it) of all values of `Struct.field`."""
         query = "SELECT value, caller FROM registrations WHERE field = ? AND caller IS NOT NULL"
         return set(self._db.execute(query, (owner,)))
 
     def files_calling(self, file: str) -> set[str]:
-        """The files whose functions call one of this file's, through pointers or not."""
+        """The files whose functions call one of this file's functions, directly or through pointers."""
         query = (
             "SELECT DISTINCT f.file FROM functions g JOIN edges e ON e.callee = g.id "
             "JOIN functions f ON f.id = e.caller WHERE g.file = ? AND f.file IS NOT NULL"
@@ -327,7 +328,7 @@ class Index:
         return {*self._column(query, file)} - {file}
 
     def registrations_in(self, files: Sequence[str]) -> list[tuple[str, str, str, str, int]]:
-        """(field, what, value, file, line) of what is registered in these files."""
+        """(field, what, value, file, line) of all values that these files store."""
         marks = ", ".join("?" * len(files))
         query = f"SELECT field, what, value, file, line FROM registrations WHERE file IN ({marks})"
         return list(self._db.execute(query, tuple(files)))
@@ -352,7 +353,7 @@ class Index:
 
     def passes(self) -> list[tuple[int, int, int, str, str, int]]:
         """(caller, callee, argument, what, value, line) of every function, variable, string or own parameter
-        that is handed on."""
+        that is passed as an argument."""
         return list(self._db.execute("SELECT caller, callee, argument, what, value, line FROM passes"))
 
     def uses(self) -> list[tuple[int, str, str]]:
@@ -360,12 +361,12 @@ class Index:
         return list(self._db.execute("SELECT function, what, value FROM uses"))
 
     def cells(self) -> list[tuple[str, str, int, int, str, str]]:
-        """(variable, file, offset, size, what, value) of every static table as it is in memory."""
+        """(variable, file, offset, size, what, value) of every static table, as in memory."""
         return list(self._db.execute('SELECT variable, file, "offset", size, what, value FROM cells'))
 
     def calls(self) -> list[tuple[int, int, int]]:
-        """(caller, callee, how often) of every direct call, and of those through a variable of the caller's
-        that never holds anything else: a compiler makes them direct."""
+        """(caller, callee, number of calls) of all direct calls, and of calls through a variable of the
+        caller that never holds another function: a compiler makes them direct."""
         query = (
             "SELECT caller, callee, count(*) FROM edges WHERE kind = 'direct' "
             "OR (kind = 'assignment' AND confidence = 'exact' AND field LIKE 'c:%') GROUP BY caller, callee"
@@ -373,7 +374,7 @@ class Index:
         return list(self._db.execute(query))
 
     def assigned(self) -> list[tuple[int, str, int]]:
-        """(the function that does it, `Struct.field`, function) of every function that is assigned."""
+        """(function that assigns, `Struct.field`, function) of every function that is assigned."""
         query = (
             "SELECT DISTINCT caller, field, value FROM registrations "
             "WHERE rule = 'assignment' AND what = 'function' AND caller IS NOT NULL"
@@ -408,38 +409,38 @@ class Index:
         ]
 
     def errors_in(self, files: Sequence[str]) -> list[tuple[str, str]]:
-        """(file, what clang said) of those of these files that it could not parse without an error."""
+        """(file, clang's errors) of those of these files that clang could not parse without an error."""
         marks = ", ".join("?" * len(files))
         query = f"SELECT file, errors FROM files WHERE errors != '' AND file IN ({marks}) ORDER BY file"
         return list(self._db.execute(query, tuple(files)))
 
     def built_with(self, file: str) -> tuple[str, bool]:
-        """The configuration symbols that a file is built with, and whether the build that the index was made
-        for compiles it; an index of no build takes every file in."""
+        """The configuration symbols of a file's condition, and whether the build for which the index was made
+        compiles it; an index without a build includes every file."""
         row = self._db.execute("SELECT kconfig, flags FROM files WHERE file = ?", (file,)).fetchone()
         builds = self._db.execute("SELECT count(*) FROM files WHERE flags LIKE 'build%'").fetchone()[0]
         return (row[0], not builds or row[1].startswith("build")) if row else ("", True)
 
     def indexed_files(self) -> list[str]:
-        """The C files that were read, in order."""
+        """The C files of the index, in order."""
         return self._column("SELECT file FROM files ORDER BY file")
 
     def flags_of(self, file: str) -> str:
-        """The name of the flags that an indexed file was read with: `common`, a target's, a build's."""
+        """The name of the flags with which a file was parsed: `common`, a target's, a build's."""
         row = self._db.execute("SELECT flags FROM files WHERE file = ?", (file,)).fetchone()
         return str(row[0])
 
     def inputs(self) -> list[tuple[str, int, int, str]]:
-        """(name, size, mtime in ns, SHA-256) of every file that the index was made from."""
+        """(name, size, mtime in ns, SHA-256) of every file from which the index was made."""
         return list(self._db.execute("SELECT name, size, mtime_ns, sha256 FROM inputs"))
 
     def content_of(self, path: Path) -> str:
-        """The SHA-256 of a file as it was read; empty for one that was not."""
+        """The SHA-256 that a file had when it was read; empty for a file that was not read."""
         row = self._db.execute("SELECT sha256 FROM inputs WHERE name = ?", (str(path),)).fetchone()
         return row[0] if row else ""
 
     def counts(self) -> dict[str, int]:
-        """How much there is: files, functions, edges by kind, unresolved."""
+        """The numbers of files, functions, edges by kind, and unresolved calls."""
         one = self._db.execute(
             "SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM functions WHERE file != ''), "
             "(SELECT count(*) FROM edges), (SELECT count(*) FROM edges WHERE kind != 'direct'), "
@@ -480,7 +481,7 @@ def _function(row: Sequence[Any]) -> FunctionRow:
 
 
 def has_current() -> bool:
-    """Whether there is an index to ask when none is named, of whatever release of qtrace."""
+    """Whether there is a default index, made by any release of qtrace."""
     folder = cache_dir("indexes")
     try:
         return (folder / (folder / "current").read_text().strip()).is_file()

@@ -1,4 +1,4 @@
-"""Rows -> the source index on disk; `qtrace.store.index` reads it, `schema.sql` has its tables."""
+"""Writes rows to the source index on disk; `qtrace.store.index` reads it, `schema.sql` has its tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["write_index"]
 
 
 def write_index(path: Path, meta: Mapping[str, str], rows: Mapping[str, Iterable[Sequence[Any]]]) -> None:
-    """Make the index at `path` from table name -> rows, complete or not at all. Raises StoreError."""
+    """Write the index at `path` from table name -> rows, completely or not at all. Raises StoreError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with contextlib.closing(sqlite3.connect(beside)) as db:

@@ -1,7 +1,7 @@
 """The run format: one recorded campaign as a folder of JSON and Parquet (docs/run-format.md).
 
-Every file is written beside its place and renamed, so what was recorded stays readable whenever the
-writer dies. Everything read back is checked: a run may come from anywhere.
+Every file is written under a temporary name and renamed, so the recorded part stays readable even if the
+writer is killed. All data is checked when read: a run may come from anywhere.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Tables = dict[str, list[dict[str, Any]]]
 
 _RESERVE = ".reserve"
 _LARGEST_JSON = 64 * 2**20
-# One measurement's table has some hundred rows; anything near this size is not ours.
+# A measurement's table has some hundred rows; a file near this size is not from qtrace.
 _LARGEST_TABLE = 64 * 2**20
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 class RunWriter:
-    """Records a run. Use as a context manager: leaving it by an error marks the run `interrupted`."""
+    """Records a run. A context manager: leaving it by an error marks the run `interrupted`."""
 
     def __init__(self, path: Path, meta: dict[str, Any], more: Iterable[TableSchema] = ()) -> None:
         self.path = path
@@ -44,8 +44,8 @@ class RunWriter:
 
     @classmethod
     def create(cls, path: Path, meta: Mapping[str, Any], more: Iterable[TableSchema] = ()) -> RunWriter:
-        """Begin a run in the folder `path`, which must be absent or empty; `more` are tables that only who
-        writes it knows. Raises StoreError."""
+        """Begin a run in the folder `path`, which must be absent or empty; `more` are tables beyond the
+        format's, known to the writer only. Raises StoreError."""
         require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class RunWriter:
     ) -> None:
         """Record one measurement: rows by table (without the key columns) and raw documents by name.
 
-        Raises StoreError, also where the run is of another format: its files would have two meanings.
+        Raises StoreError, also if the run is of an older format: its files would then differ in meaning.
         """
         if (written := self._meta.get("format")) != FORMAT:
             raise StoreError(f"{self.path} is of format {written!r}: nothing can be added to it")
@@ -108,7 +108,8 @@ class RunWriter:
         self.update(status=status, finished=datetime.now(UTC).isoformat(timespec="seconds"))
 
     def _reserve(self) -> None:
-        """Room for the last writing of run.json: a run that fills its disk can still be closed."""
+        """Reserve disk space for the last version of run.json: a run that fills its disk can still be
+        closed."""
         size = (self.path / "run.json").stat().st_size
         _write(self.path / _RESERVE, bytes(2 * size + 4096))
 
@@ -117,7 +118,7 @@ class RunWriter:
 
 
 class RunReader:
-    """A run on disk. `damaged` names the files that could not be read; the rest still can."""
+    """A run on disk. `damaged` names the unreadable files; the others can still be read."""
 
     def __init__(self, path: Path, meta: dict[str, Any]) -> None:
         self.path = path
@@ -152,22 +153,22 @@ class RunReader:
         return cls(path, meta)
 
     def tables(self) -> list[str]:
-        """The format's tables, and those besides that only the run's writer knew."""
+        """The format's tables, and further tables that the run's writer defined."""
         folders = (path.name for path in self.path.glob("data/*") if path.is_dir())
         return sorted({*SCHEMAS, *(name for name in folders if _SAFE.fullmatch(name))})
 
     def table(self, name: str) -> pa.Table:
-        """All measurements' rows of one table, with the key columns; empty if there are none.
+        """The rows of one table from all measurements, with the key columns; empty if there are none.
 
-        Whatever format the run has, the columns are those of `run_schema.SCHEMAS`; those of a table that is
-        not in it are the files' own.
+        The columns are those of `run_schema.SCHEMAS` whatever format the run has; a table that is not in the
+        schemas has its file's own columns.
         """
         key = pa.schema([column.field for column in KEY])
         parts: list[pa.Table] = []
         for file in sorted(self.path.glob(f"data/{name}/cell=*/*.parquet")):
             try:
                 _inside(file, self.path)
-                # ParquetFile and not read_table: the folder's name would be read as a column too.
+                # ParquetFile, because read_table would take the folder's name for a column.
                 part = pq.ParquetFile(file).read()
                 if name in SCHEMAS:
                     part = migrated(part, name, self.meta["format"])
@@ -184,7 +185,7 @@ class RunReader:
 
 
 def _check_format(file: Path, said: object) -> None:
-    """Raise StoreError unless runs of the format `said` can be read."""
+    """Raise StoreError unless qtrace can read runs of the format `said`."""
     if type(said) is int and OLDEST <= said <= FORMAT:
         return
     reads = f"this qtrace reads {OLDEST} to {FORMAT}"
@@ -197,7 +198,7 @@ def _check_format(file: Path, said: object) -> None:
 
 
 def require_free(path: Path) -> None:
-    """Raise StoreError unless a run can be begun in `path`: it is absent, or an empty folder."""
+    """Raise StoreError unless a run can begin in `path`: it must be absent, or an empty folder."""
     try:
         if path.exists() and any(path.iterdir()):
             raise StoreError(f"{path} is not empty", hint="choose another folder for the run")
@@ -206,7 +207,7 @@ def require_free(path: Path) -> None:
 
 
 def close_dead(path: Path) -> None:
-    """Mark the run at `path` as interrupted if its writer, now dead, had begun it. Raises StoreError."""
+    """Mark the run at `path`, begun by a process that died, as interrupted. Raises StoreError."""
     if (path / "run.json").exists():
         meta = RunReader.open(path).meta
         if meta["status"] == "running":
@@ -214,7 +215,7 @@ def close_dead(path: Path) -> None:
 
 
 def _inside(file: Path, folder: Path) -> None:
-    """Raise ValueError if `file` leads out of the run, or is too large to be a measurement's."""
+    """Raise ValueError if `file` is outside the run's folder, or too large for a measurement's table."""
     if not file.resolve().is_relative_to(folder.resolve()):
         raise ValueError("leads out of the run's folder")
     if file.stat().st_size > _LARGEST_TABLE:
@@ -228,7 +229,7 @@ def _safe(name: str) -> str:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Write beside and rename, so that `file` is never half there."""
+    """Write to a temporary file and rename it, so that `file` is never incomplete."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{file.name[:60]}.", dir=file.parent)

@@ -1,6 +1,6 @@
-"""The tables of a run: every column with its type, unit and meaning, and how older formats become this one.
+"""The tables of a run: every column with its type, unit and meaning, and the migration of older formats.
 
-Writing, reading and docs/run-format.md (`make docs`) all go by this description.
+Writing, reading and docs/run-format.md (`make docs`) all use this description.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = [
 ]
 
 FORMAT = 2
-OLDEST = 1  # the oldest format that is still read
+OLDEST = 1  # the oldest readable format
 
 _TEXT, _COUNT, _REAL, _SMALL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.int32(), pa.bool_()
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `unit` is what its numbers count or measure in, empty for names, numbers of order and ids.
+    """One column. `unit` is the unit of its numbers, empty for names, ordinal numbers and ids.
 
-    A column that came `later`, without a new format, is missing in older files: `absent` stands there, and
-    where a row has no value."""
+    A column that was added `later`, without a new format, is missing in older files: `absent` is its value
+    there, and in rows without a value."""
 
     name: str
     type: pa.DataType
@@ -45,14 +45,14 @@ class Column:
 
     @property
     def field(self) -> pa.Field:
-        """The column as Arrow knows it; `unit` and `description` are its metadata, in the files too."""
+        """The column as an Arrow field, with `unit` and `description` as its metadata, in the files too."""
         about = {"description": self.meaning} | ({"unit": self.unit} if self.unit else {})
         return pa.field(self.name, self.type, metadata=about)
 
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """One table. `meaning` says what a row is; `columns` are those behind the key."""
+    """One table. `meaning` describes a row; `columns` follow the key columns."""
 
     name: str
     meaning: str
@@ -60,7 +60,7 @@ class TableSchema:
 
     @property
     def schema(self) -> pa.Schema:
-        """The key columns and the table's own."""
+        """The key columns and the table's own columns."""
         return pa.schema([column.field for column in (*KEY, *self.columns)])
 
 
@@ -75,28 +75,28 @@ _NETDEV_ID = Column("netdev_id", _TEXT, "the netdev's name (its `id`), empty whe
 _QUEUE = Column("queue", _SMALL, "the NIC's queue, from 0")
 _DIRECTION = Column("direction", _TEXT, "`tx` (guest to host) or `rx`")
 _POSITION = Column("position", _SMALL, "the step's place on its path")
-_STAGE = Column("stage", _TEXT, "the stage's name, empty for a step that is none")
+_STAGE = Column("stage", _TEXT, "the stage's name, empty for a step that is not a stage")
 _FUNCTION = Column("function", _TEXT, "the function that was counted")
-_ATTACHED = Column("attached", _FLAG, "whether it could be measured; where not, every count is 0")
-_NOTE = Column("note", _TEXT, "why it could not be measured, or how to read it")
+_ATTACHED = Column("attached", _FLAG, "whether the function could be measured; if not, every count is 0")
+_NOTE = Column("note", _TEXT, "the reason why it could not be measured, or an explanation")
 _THREAD = Column("thread", _TEXT, "the thread's name")
 _TID = Column("tid", _SMALL, "the thread's id")
-_FILE = Column("file", _TEXT, "where the function is defined, in the indexed tree; empty where not indexed")
-_LINE = Column("line", _SMALL, "and its line there, 0 where not indexed")
-_CALLS = Column("calls", _COUNT, "how often it was called", "calls")
-_FRAMES = Column("frames", _COUNT, "frames that these calls told of", "frames")
-_BYTES = Column("bytes", _COUNT, "bytes that these calls told of", "bytes")
+_FILE = Column("file", _TEXT, "the file of its definition, in the indexed tree; empty where not indexed")
+_LINE = Column("line", _SMALL, "the line of its definition, 0 where not indexed")
+_CALLS = Column("calls", _COUNT, "the number of calls", "calls")
+_FRAMES = Column("frames", _COUNT, "the frames that these calls handled", "frames")
+_BYTES = Column("bytes", _COUNT, "the bytes that these calls handled", "bytes")
 _ENDS = (
-    Column("from_stage", _TEXT, "the stage where the time begins"),
-    Column("from_function", _TEXT, "and its function"),
-    Column("to_stage", _TEXT, "the stage where the time ends"),
-    Column("to_function", _TEXT, "and its function"),
+    Column("from_stage", _TEXT, "the stage at which the time begins"),
+    Column("from_function", _TEXT, "the function of `from_stage`"),
+    Column("to_stage", _TEXT, "the stage at which the time ends"),
+    Column("to_function", _TEXT, "the function of `to_stage`"),
 )
 _BUCKET = Column("bucket", _SMALL, "times from 2^bucket up to 2^(bucket + 1) ns; 0 ns is in 0", "log2 ns")
 
 
 def _times(things: str, meaning: str) -> tuple[Column, ...]:
-    """A histogram: one row a bucket."""
+    """The columns of a histogram: one row for each bucket."""
     return (*_ENDS, _BUCKET, Column("count", _COUNT, meaning, things))
 
 
@@ -117,21 +117,21 @@ _ALL = (
             Column("nic", _TEXT, "the NIC's model"),
             Column("netdev", _TEXT, "the netdev's kind: `tap`, `user`, …"),
             Column("datapath", _TEXT, "`qemu`, or `vhost-net` where the kernel carries the frames"),
-            Column("direction", _TEXT, "where the payload goes: `tx`, `rx`; null for a round trip"),
+            Column("direction", _TEXT, "the payload's direction: `tx`, `rx`; null for a round trip"),
             Column("workload", _TEXT, "the workload's name"),
             Column("order", _SMALL, "the measurement's place in the shuffled campaign"),
             Column("started", _REAL, "when it began", "s since 1970"),
-            Column("seconds", _REAL, "how long the measurement took", "s"),
-            Column("metric", _TEXT, "what was measured (see Metrics); `none` where the measurement failed"),
+            Column("seconds", _REAL, "the duration of the measurement", "s"),
+            Column("metric", _TEXT, "the metric (see Metrics); `none` if the measurement failed"),
             Column("value", _REAL, "the metric's value", "as `unit` says"),
             Column("unit", _TEXT, "the value's unit"),
             Column("status", _TEXT, "`ok` or `failed`"),
-            Column("reason", _TEXT, "why it failed, empty for `ok`"),
+            Column("reason", _TEXT, "the reason of the failure, empty for `ok`"),
         ),
     ),
     TableSchema(
         "stages",
-        "What one stage of a path counted. With `windowed`, counts are scaled to the whole time.",
+        "The counts of one stage of a path. With `windowed`, counts are scaled to the whole time.",
         (
             _DIRECTION,
             _POSITION,
@@ -144,7 +144,12 @@ _ALL = (
             _BYTES,
             _NOTE,
             Column(
-                "observed", _REAL, "in what share of the time it was counted", "1", absent=1.0, later=True
+                "observed",
+                _REAL,
+                "the share of the time in which it was counted",
+                "1",
+                absent=1.0,
+                later=True,
             ),
             Column("windowed", _FLAG, "whether it was counted in windows only", absent=False, later=True),
             Column(
@@ -154,26 +159,26 @@ _ALL = (
                 "calls",
                 later=True,
             ),
-            Column("frames_error", _REAL, "half of that of `frames`", "frames", later=True),
-            Column("bytes_error", _REAL, "half of that of `bytes`", "bytes", later=True),
+            Column("frames_error", _REAL, "half of the 95 % interval of `frames`", "frames", later=True),
+            Column("bytes_error", _REAL, "half of the 95 % interval of `bytes`", "bytes", later=True),
         ),
     ),
     TableSchema(
         "ways",
-        "How often a stage that has several ways was passed by each; the stage's calls are their sum.",
+        "The number of passages of a stage by each of its ways; the stage's calls are their sum.",
         (
             _DIRECTION,
             _POSITION,
             _STAGE,
             _FUNCTION,
-            Column("attached", _FLAG, "whether this way could be counted"),
+            Column("attached", _FLAG, "whether this way of passing the stage could be counted"),
             _CALLS,
-            Column("note", _TEXT, "why it could not"),
+            Column("note", _TEXT, "the reason why it could not be counted"),
         ),
     ),
     TableSchema(
         "queues",
-        "What one queue of a NIC counted at one stage, where the NIC has several.",
+        "The counts of one queue of a NIC at one stage, where the NIC has several queues.",
         (
             _NETDEV_ID,
             Column("card", _TEXT, "the NIC's name in QEMU"),
@@ -189,48 +194,53 @@ _ALL = (
     ),
     TableSchema(
         "edges",
-        "How long it took from one stage to the next one on the same thread.",
-        (_DIRECTION, *_times("passages", "passages that took so long")),
+        "The time from one stage to the next one on the same thread.",
+        (_DIRECTION, *_times("passages", "passages with a time in this bucket")),
     ),
     TableSchema(
         "frames",
-        "How many frames could be followed from the first stage that counts frames to the last: "
+        "The number of frames followed from the first stage that counts frames to the last: "
         "`matched` + `ambiguous` + `unmatched` = `frames`.",
         (
             _NETDEV_ID,
             _QUEUE,
             _DIRECTION,
-            Column("carried", _TEXT, "who carried them: `qemu` or `kernel`"),
+            Column("carried", _TEXT, "the carrier of the frames: `qemu` or `kernel`"),
             *_ENDS,
             Column("frames", _COUNT, "frames seen at either end", "frames"),
-            Column("matched", _COUNT, "followed from end to end", "frames"),
-            Column("ambiguous", _COUNT, "ended when several waited, so it is not known which", "frames"),
-            Column("unmatched", _COUNT, "of which only one end was seen", "frames"),
-            Column("waited", _COUNT, "of all of them, those that waited in a queue", "frames"),
+            Column("matched", _COUNT, "frames followed from end to end", "frames"),
+            Column(
+                "ambiguous",
+                _COUNT,
+                "ends seen while several frames waited, so the frame is unknown",
+                "frames",
+            ),
+            Column("unmatched", _COUNT, "frames of which only one end was seen", "frames"),
+            Column("waited", _COUNT, "frames, among all of these, that waited in a queue", "frames"),
         ),
     ),
     TableSchema(
         "waits",
-        "How long frames waited: from the stage where they stopped to the one where they went on.",
-        (_NETDEV_ID, _QUEUE, _DIRECTION, *_times("frames", "frames that waited so long")),
+        "The time that frames waited: from the stage where they stopped to the stage where they went on.",
+        (_NETDEV_ID, _QUEUE, _DIRECTION, *_times("frames", "frames with a waiting time in this bucket")),
     ),
     TableSchema(
         "stops",
-        "Frames that went no further; of one stage there is a row for each reason.",
+        "Frames that went no further, with a row for each stage and reason.",
         (
             _NETDEV_ID,
             _QUEUE,
             _DIRECTION,
-            Column("stage", _TEXT, "behind which stage they stopped, empty where several"),
-            Column("function", _TEXT, "and its function"),
+            Column("stage", _TEXT, "the stage behind which they stopped, empty if there are several"),
+            Column("function", _TEXT, "the function of that stage"),
             Column("frames", _COUNT, "frames that stopped there", "frames"),
-            Column("why", _TEXT, "the reason, as far as the stage and the state of both ends tell it"),
+            Column("why", _TEXT, "the reason, as far as the stage and the state of both ends show it"),
         ),
     ),
     TableSchema(
         "frame_times",
-        "How long matched frames took from their first stage to their last.",
-        (_NETDEV_ID, _QUEUE, _DIRECTION, *_times("frames", "matched frames that took so long")),
+        "The time of matched frames from their first stage to their last.",
+        (_NETDEV_ID, _QUEUE, _DIRECTION, *_times("frames", "matched frames with a time in this bucket")),
     ),
     TableSchema(
         "samples",
@@ -243,14 +253,16 @@ _ALL = (
             _POSITION,
             _STAGE,
             _FUNCTION,
-            Column("time_ns", _COUNT, "when it passed (CLOCK_MONOTONIC)", "ns"),
+            Column("time_ns", _COUNT, "the time at which it passed (CLOCK_MONOTONIC)", "ns"),
             _THREAD,
             _TID,
             Column("cpu", _SMALL, "the processor's number"),
-            Column("frames", _COUNT, "frames that the call told of, 0 for a kick or an interrupt", "frames"),
-            Column("bytes", _COUNT, "the frame's size there", "bytes"),
-            Column("header", _SMALL, "how many of `data` come before the frame itself", "bytes"),
-            Column("data", _TEXT, "its first 256 bytes in hex; empty where the stage has none in its hand"),
+            Column(
+                "frames", _COUNT, "the frames that the call handled, 0 for a kick or an interrupt", "frames"
+            ),
+            Column("bytes", _COUNT, "the frame's size at this stage", "bytes"),
+            Column("header", _SMALL, "the number of bytes in `data` before the frame itself", "bytes"),
+            Column("data", _TEXT, "its first 256 bytes in hex; empty if the stage has no access to them"),
         ),
     ),
     TableSchema(
@@ -268,31 +280,31 @@ _ALL = (
     ),
     TableSchema(
         "threads",
-        "What one thread of QEMU, or its vhost worker, used over the window.",
+        "The CPU time and context switches of one thread of QEMU, or of its vhost worker.",
         (
             _THREAD,
             _TID,
             Column("seconds", _REAL, "CPU time, user and system", "s"),
-            Column("voluntary", _COUNT, "context switches because it waited", "switches"),
-            Column("involuntary", _COUNT, "context switches because another thread had its turn", "switches"),
+            Column("voluntary", _COUNT, "context switches because the thread waited", "switches"),
+            Column("involuntary", _COUNT, "context switches because another thread was due", "switches"),
         ),
     ),
     TableSchema(
         "cpu_functions",
-        "In which functions one thread was seen at work.",
+        "The functions in which one thread was sampled.",
         (
             _THREAD,
             _TID,
             Column("function", _TEXT, "the function, `[kernel]`, `[guest code]`, `[vdso]`, or `unknown`"),
             Column("file", _TEXT, "its file in QEMU's tree, else the binary's name, empty for `[…]`"),
-            Column("samples", _COUNT, "how often it was seen", "samples"),
+            Column("samples", _COUNT, "the number of samples in this function", "samples"),
             Column("hertz", _SMALL, "samples a second on each processor", "Hz"),
         ),
     ),
     TableSchema(
         "copies",
-        "What one function of QEMU's copied (level full). `frames` and `frame_bytes` are what was handed "
-        "over to the peer meanwhile, the same in each row of a queue and direction.",
+        "The bytes that one function of QEMU copied (level full). `frames` and `frame_bytes` were handed "
+        "over to the peer meanwhile; they are equal in each row of a queue and direction.",
         (
             _NETDEV_ID,
             _QUEUE,
@@ -302,15 +314,15 @@ _ALL = (
             _LINE,
             _ATTACHED,
             _CALLS,
-            Column("bytes", _COUNT, "bytes that it copied", "bytes"),
-            Column("frames", _COUNT, "frames handed over meanwhile", "frames"),
-            Column("frame_bytes", _COUNT, "and their bytes", "bytes"),
+            Column("bytes", _COUNT, "the bytes that it copied", "bytes"),
+            Column("frames", _COUNT, "the frames handed over meanwhile", "frames"),
+            Column("frame_bytes", _COUNT, "the bytes of these frames", "bytes"),
             _NOTE,
         ),
     ),
     TableSchema(
         "retransmissions",
-        "How often libslirp's TCP sent again to the guest (level full, netdev `user`).",
+        "The retransmissions of libslirp's TCP to the guest (level full, netdev `user`).",
         (
             _NETDEV_ID,
             Column("kind", _TEXT, "`timeout`, `fast` or `window probe`"),
@@ -318,7 +330,7 @@ _ALL = (
             _FILE,
             _LINE,
             _ATTACHED,
-            Column("count", _COUNT, "how often", "times"),
+            Column("count", _COUNT, "the number of retransmissions", "times"),
             _NOTE,
         ),
     ),
@@ -334,12 +346,12 @@ _ALL = (
     ),
     TableSchema(
         "ledger",
-        "What was lost, missed, failed or left out, beside what was counted.",
+        "Losses, misses, failures and omissions, which belong to the counts.",
         (
             Column("kind", _TEXT, "`lost`, `unattached`, `missed`, `failed`, `shared`, `suppressed`, …"),
-            Column("item", _TEXT, "what it is about"),
-            Column("count", _COUNT, "how many", "of the item"),
-            Column("note", _TEXT, "what follows from it"),
+            Column("item", _TEXT, "the thing that was lost, missed, …"),
+            Column("count", _COUNT, "the number of losses, misses, …", "of the item"),
+            Column("note", _TEXT, "the consequence"),
         ),
     ),
 )
@@ -349,12 +361,12 @@ SCHEMAS: Mapping[str, pa.Schema] = {table.name: table.schema for table in _ALL}
 # The entries of run.json: name, type, meaning.
 META = (
     ("format", "int", f"the format's number, {FORMAT}"),
-    ("id", "str", "the run's name, its folder's when it was made"),
-    ("qtrace", "str", "the release that wrote it"),
-    ("created", "str", "when it was begun, ISO 8601 with the zone"),
-    ("finished", "str", "when it was closed, null while it runs"),
+    ("id", "str", "the run's name: its folder's name at the beginning"),
+    ("qtrace", "str", "the release of qtrace that wrote it"),
+    ("created", "str", "the time of its beginning, ISO 8601 with the zone"),
+    ("finished", "str", "the time of its end, null while it runs"),
     ("status", "str", "`running`, `complete`, `partial` (cells failed) or `interrupted`"),
-    ("command", "list", "what followed `qtrace` on the command line"),
+    ("command", "list", "the arguments of `qtrace` on the command line"),
     ("venue", "str", "`host`, or `vm` for the lab machine; venues are never mixed"),
     ("venue_reason", "str", "why there"),
     ("conditions", "dict", "name -> text in the order of display: accelerator, CPU, kernel, QEMU, …"),
@@ -373,9 +385,9 @@ RENAMED: Mapping[int, Mapping[str, Mapping[str, str]]] = {
 
 
 def migrated(part: pa.Table, name: str, written: int) -> pa.Table:
-    """One file of the table `name`, written in the format `written`, with the columns of this format.
+    """One file of the table `name`, written in the format `written`, with the columns of the present format.
 
-    Raises KeyError where it has other columns, ArrowException where a type does not fit.
+    Raises KeyError for missing columns, ArrowException for a type that does not fit.
     """
     for step in range(written, FORMAT):
         renamed = RENAMED[step].get(name, {})

@@ -129,7 +129,7 @@ def test_a_mirror_that_is_gone_is_told_from_lists_that_are_old(
         archive.list()
         debian.fetch_package("thing")
     grow_old()
-    with pytest.raises(MissingPrerequisite, match="cannot be read anew"):
+    with pytest.raises(MissingPrerequisite, match="cannot be read again"):
         debian.fetch_package("thing", version="2.0")
     with pytest.raises(MissingPrerequisite) as caught:
         debian.fetch_source("tree", "1.0", suite="there")

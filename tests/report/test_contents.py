@@ -96,7 +96,7 @@ def test_a_file_that_is_dropped_in_is_in_the_report(tmp_path: Path) -> None:
     subprocess.run([sys.executable, *words], cwd=copy.parent, check=True, timeout=120)
     page = (tmp_path / "out" / "report.md").read_text()
     places = [page.index(f"\n## {title}\n") for title in (
-        "Round-trip latency", "A section of mine", "The paths", "What the probes cost",
+        "Round-trip latency", "A section of mine", "The paths", "The cost of the probes",
         "How many threads did QEMU run?", "Ledger")]  # fmt: skip
     assert places == sorted(places)
     assert "\n- a sentence of mine\n" in page and page.index("a warning of mine") < page.index("\n## ")

@@ -137,7 +137,7 @@ def test_what_was_counted_inside_is_below_the_path_and_in_the_report(tmp_path: P
     assert "copied by functions that can be counted: 1.50 kB, 1.50 for each byte of 10 frames" in said
     assert "copied by iov_to_buf_full (util/iov.c:43): 1.50 kB in 10 calls, 150 a frame" in said
     assert "copies not measured: not found" in said
-    assert "libslirp's TCP sent again: 2 timeout, 0 fast" in said
+    assert "retransmissions of libslirp's TCP: 2 timeout, 0 fast" in said
     page = to_markdown(build(run))
     assert "| e1000 | user | rx | 10 | 1.00 kB | 1.50 kB | 1.50 |" in page
     assert "| e1000 | user | rx | `iov_to_buf_full` | util/iov.c:43 | 10 | 1.50 kB | 150 |" in page

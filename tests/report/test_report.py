@@ -58,7 +58,7 @@ def test_the_report_is_whole(report: Path) -> None:
     text = (report / "report.md").read_text()
     for title in ("Conditions", "Throughput", "Round-trip latency", "The paths", "Packets at each stage",
                   "Time between neighbouring stages", "System calls, kicks and interrupts", "CPU time",
-                  "Is vhost really on?", "Against the tap device's own counters", "What the probes cost",
+                  "Is vhost really on?", "Against the tap device's own counters", "The cost of the probes",
                   "Ledger", "Make it again"):  # fmt: skip
         assert f"\n## {title}\n" in text
     assert "virtio-net-pci, tx, guest to host: tap + vhost 2.50 Gbit/s (1.50 × tap" in text

@@ -1,1 +1,1 @@
-"""Formats of a report, of a walk and of sampled frames, one a file."""
+"""Formats of a report, of a walk and of sampled frames, one in each file."""

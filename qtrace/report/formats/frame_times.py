@@ -1,4 +1,4 @@
-"""The sampled frames of a run: each with its hits, in order of time."""
+"""The sampled frames of a run, each with its hits in order of time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qtrace.store.run import RunReader
 
 __all__ = ["Hit", "SampledFrame", "clock_of", "sampled_frames"]
 
-_DATA_STAGES = ("send", "deliver")  # where the frame is whole, the better one first
+_DATA_STAGES = ("send", "deliver")  # stages that have the whole frame, the better one first
 _LATEST = 2**63 - 1  # ns
 _LONGEST = 2**32 - 1  # bytes
 
@@ -21,8 +21,8 @@ _LONGEST = 2**32 - 1  # bytes
 class Hit:
     """A stage that the frame has passed, at `time_ns` (CLOCK_MONOTONIC).
 
-    `size` is in bytes, with the `header` bytes that precede the frame; `data` are the first bytes, `header`
-    included."""
+    `size` is in bytes, including the `header` bytes that precede the frame; `data` has the first bytes,
+    `header` included."""
 
     time_ns: int
     stage: str
@@ -37,7 +37,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SampledFrame:
-    """`number` is unique in its cell and repetition; `cell` is the run's."""
+    """A sampled frame; `number` is unique in its cell and repetition; `cell` is the run's."""
 
     cell: str
     rep: int
@@ -49,7 +49,7 @@ class SampledFrame:
 
     @property
     def whole(self) -> Hit | None:
-        """The hit that tells most of the frame itself; None where no stage had it in its hand."""
+        """The hit with the most bytes of the frame; None if no stage had access to them."""
         with_data = [hit for hit in self.hits if len(hit.data) > hit.header]
         by_stage = {hit.stage: hit for hit in reversed(with_data)}
         return next((by_stage[stage] for stage in _DATA_STAGES if stage in by_stage), None) or next(
@@ -58,17 +58,18 @@ class SampledFrame:
 
     @property
     def began(self) -> int:
-        """When its first hit was, in ns."""
+        """The time of the first hit, in ns."""
         return self.hits[0].time_ns
 
     def story(self) -> str:
-        """What it passed and when, in one line."""
+        """The stages that the frame passed, with times, in one line."""
         parts = [f"{clean(hit.stage)} +{duration(hit.time_ns - self.began)}" for hit in self.hits]
         return f"{self.direction} frame {self.number}: {', '.join(parts)}"
 
 
 def sampled_frames(run: RunReader) -> list[SampledFrame]:
-    """In order of their beginning. Raises StoreError where the run has none, or its table is damaged."""
+    """The frames in order of their first hits. Raises StoreError if the run has none, or its table is
+    damaged."""
     groups: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
     for row in run.table("samples").to_pylist():
         groups.setdefault((row["cell"], row["rep"], row["frame"]), []).append(row)
@@ -85,7 +86,7 @@ def sampled_frames(run: RunReader) -> list[SampledFrame]:
 
 
 def clock_of(run: RunReader) -> int:
-    """What is to be added to a hit's time for nanoseconds since 1970. Raises StoreError."""
+    """The offset in ns from a hit's time to the time since 1970. Raises StoreError."""
     clock = run.meta.get("clock")
     try:
         shift = int(clock["unix_ns"]) - int(clock["monotonic_ns"])  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""A document as one HTML file that needs nothing else: style and figures are in it."""
+"""A document as one self-contained HTML file, including style and figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["environment", "to_html"]
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """The templates of this room. Everything that is put into one is escaped."""
+    """The templates of this folder. All inserted text is escaped."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("qtrace.report"),
         autoescape=True,
@@ -24,7 +24,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["prose"] = _prose
-    made.filters["drawn"] = Markup  # only for figures, which this room drew itself
+    made.filters["drawn"] = Markup  # only for figures, which qtrace itself drew
     return made
 
 
@@ -34,5 +34,5 @@ def to_html(document: Document) -> str:
 
 
 def _prose(text: str) -> Markup:
-    """Escaped, then `code` marks turned into elements."""
+    """Text, escaped, with `code` marks turned into elements."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))

@@ -1,4 +1,4 @@
-"""A document as Markdown that stands alone in a blog: text, pipe tables, figures by relative name."""
+"""A document as Markdown that can be published as it stands: text, pipe tables, figures by relative name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from qtrace.report.document import Document, Section, Table
 
 __all__ = ["to_markdown"]
 
-# What would be taken for markup; names of functions have underscores, which GitHub leaves alone in words.
+# Characters that Markdown takes for markup; underscores in names are safe, because GitHub ignores them in
+# words.
 _SPECIAL = re.compile(r"([\\`*<>\[\]|~])")
 
 
@@ -51,7 +52,7 @@ def _text(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Our own words, whose code marks are meant, with a name of the plan's in them."""
+    """qtrace's own text, with its code marks; names from a plan are in it."""
     return re.sub(r"([<\[|])", r"\\\1", text)
 
 

@@ -1,4 +1,4 @@
-"""Sampled frames as packets in a pcapng file: when each passed which stage is the packet's comment."""
+"""Sampled frames as packets in a pcapng file; a packet's comment lists its stages with times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WAYS = {"tx": "guest to host", "rx": "host to guest"}
 
 
 def write_pcapng(run: RunReader, frames: Sequence[SampledFrame], file: IO[bytes]) -> int:
-    """Write those frames of which bytes were kept, in order of time; gives how many.
+    """Write the frames of which bytes were kept, in order of time; returns their number.
 
     An interface stands for a netdev, queue and direction. The header that a virtio NIC puts before a frame is
     left out. Times are those of the first stage, in ns since 1970. Raises StoreError.

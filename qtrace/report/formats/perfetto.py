@@ -1,7 +1,8 @@
 """Sampled frames as a timeline in the Trace Event Format (JSON), which ui.perfetto.dev opens.
 
-Threads are tracks, stages are slices, and a frame that goes on elsewhere or later has an arrow. Slices of one
-track have to nest: where two frames overlap on a thread, the one that waits ends where the other begins.
+Threads are tracks and stages are slices. An arrow leads to a frame's next slice on another thread or after a
+pause. Slices of one track must nest: if two frames overlap on a thread, the waiting one ends where the other
+begins.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from qtrace.store.run import RunReader
 
 __all__ = ["to_perfetto"]
 
-_LAST_NS = 1  # of the last stage it is not known how long it takes: as short as can be shown
+_LAST_NS = 1  # duration of the last stage, which is unknown: the shortest that can be shown
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class _Slice:
 
 
 def to_perfetto(run: RunReader, frames: Sequence[SampledFrame]) -> str:
-    """The file's content. `frames` must not be empty; times count from the first hit of all."""
+    """The file's content. `frames` must not be empty; times count from the earliest hit."""
     zero = min(frame.began for frame in frames)
     cells = {cell: number for number, cell in enumerate(sorted({frame.cell for frame in frames}), start=1)}
     events: list[dict[str, Any]] = []
@@ -63,7 +64,7 @@ def _slices(frame: SampledFrame, number: int) -> Iterable[_Slice]:
 
 
 def _nest(parts: list[_Slice]) -> None:
-    """Shorten what would overlap on one thread."""
+    """Shorten slices that would overlap on one thread."""
     parts.sort(key=lambda part: (part.start, -part.end))
     around: list[_Slice] = []
     for part in parts:
@@ -95,7 +96,7 @@ def _event(part: _Slice, process: int, zero: int) -> dict[str, Any]:
 
 
 def _arrows(slices: Sequence[_Slice], process: int, zero: int) -> Iterable[dict[str, Any]]:
-    """From a slice to the frame's next one, where that does not follow at once on the same thread."""
+    """From a slice to the frame's next one, unless that follows at once on the same thread."""
     count = 0
     for before, after in pairwise(slices):
         if before.number != after.number:

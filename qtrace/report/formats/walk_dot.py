@@ -9,7 +9,8 @@ __all__ = ["write"]
 
 
 def write(walked: Walked) -> str:
-    """The whole walk: stages are round and bold, a call through a pointer is dashed and says how."""
+    """The whole walk: stages are round and bold, a call through a pointer is dashed and labelled with its
+    kind."""
     lines = ["digraph walk {", f"    label={_label(walked.title)}; labelloc=t; node [shape=box];"]
     for number, step in enumerate(walked.steps):
         words = [step.function, place(step.file, step.line), *walked.notes(step)]
@@ -25,7 +26,7 @@ def write(walked: Walked) -> str:
 
 
 def _label(*lines: str) -> str:
-    """A label of one line below the other. What stands in it is data: Graphviz knows escapes and entities."""
+    """A label with these lines. They are data: escapes and entities of Graphviz are neutralised."""
     escaped = [
         plain(line).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
         for line in lines

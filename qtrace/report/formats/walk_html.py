@@ -1,6 +1,6 @@
-"""A walk as one HTML page: each step opens its source, read from the user's own tree at this moment.
+"""A walk as one HTML page: each step opens its source, read from the user's own tree when the page is made.
 
-QEMU's source is nobody's to ship but QEMU's: the page is for its maker's own reading.
+Only QEMU may distribute QEMU's source: the page is for the user's own reading.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from qtrace.store.index import Index
 
 __all__ = ["write"]
 
-_MOST_LINES = 120  # of one function
-_AROUND = 2  # lines before and behind a place that is evidence
+_MOST_LINES = 120  # shown lines of one function
+_AROUND = 2  # lines before and behind a line of evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A place with its lines; `lines` are empty where the tree does not have it any more."""
+    """A place with its lines; `lines` are empty if the tree no longer has it."""
 
     where: str
     why: str
@@ -49,7 +49,7 @@ class _Drawn:
 
 
 def write(walked: Walked) -> str:
-    """The whole page, with what a run measured where there is one; it needs nothing but itself."""
+    """The whole page, self-contained, with the run's measurements if there is a run."""
     tree = _Tree(walked.index)
     drawn = [_draw(step, tree, walked) for step in walked.steps]
     template = environment().get_template("walk.html.j2")
@@ -66,12 +66,12 @@ def write(walked: Walked) -> str:
 
 
 class _Tree:
-    """Reads lines of the indexed trees, QEMU's and its libraries', and of nothing else."""
+    """Reads lines of the indexed trees, QEMU's and its libraries', and no other file."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
         self._files: dict[str, list[str]] = {}
-        self.changed: set[str] = set()  # since they were indexed
+        self.changed: set[str] = set()  # files changed since they were indexed
 
     def lines(self, file: str, first: int, last: int, marked: int) -> tuple[_Line, ...]:
         if file not in self._files:

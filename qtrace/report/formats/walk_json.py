@@ -10,5 +10,5 @@ __all__ = ["write"]
 
 
 def write(walked: Walked) -> str:
-    """The path or the calls, with what a run measured as `measured`."""
+    """The path or the calls, with the run's measurements as `measured`."""
     return json.dumps(walked.data, indent=2, ensure_ascii=False) + "\n"

@@ -9,7 +9,7 @@ __all__ = ["write"]
 
 
 def write(walked: Walked) -> str:
-    """The whole walk; with what a run measured there is one column more."""
+    """The whole walk; a run's measurements have a column."""
     measured = walked.figures is not None
     lines = [f"**{walked.title}**", "", *(line for text in walked.head for line in (_cell(text), ""))]
     lines.append("| stage | function | where | reached by |" + " measured |" * measured)
@@ -29,5 +29,5 @@ def write(walked: Walked) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text of a run in a Markdown table: it is data."""
+    """Text of a run as a cell of a Markdown table: it is data and is escaped."""
     return plain(text).replace("|", "\\|").replace("<", "&lt;")

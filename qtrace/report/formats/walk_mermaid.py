@@ -9,7 +9,7 @@ __all__ = ["write"]
 
 
 def write(walked: Walked) -> str:
-    """The whole walk: stages are round, a call through a pointer is dotted and says how."""
+    """The whole walk: stages are round, a call through a pointer is dotted and labelled with its kind."""
     lines = ["flowchart TD"]
     for number, step in enumerate(walked.steps):
         notes = (_quoted(note) for note in walked.notes(step))

@@ -1,4 +1,4 @@
-"""A walk as text: a step a line, below it why it is called and what was measured."""
+"""A walk as text: a line for each step, below it the evidence of its call and its measurements."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from qtrace.report.walked import Walked, evidence, place
 
 __all__ = ["write"]
 
-_ARROWS = {"direct": "->", "async": "~>"}  # any other: through a pointer
+_ARROWS = {"direct": "->", "async": "~>"}  # any other kind: through a pointer
 
 
 def write(walked: Walked) -> str:

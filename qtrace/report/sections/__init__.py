@@ -1,1 +1,1 @@
-"""Sections of a report, one a file."""
+"""Sections of a report, one in each file."""

@@ -1,4 +1,4 @@
-"""How to make the report again."""
+"""The commands that make the report again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """The commands. Folders of the machine that measured are nobody else's business: names only."""
+    """The commands, without the folders of the machine that measured: a reader needs only names."""
     meta = answers.run.meta
     code = [f"qtrace report {shlex.quote(clean(meta['id']))}"]
     command = meta.get("command")
@@ -24,7 +24,7 @@ def write(answers: Answers) -> Section:
     return Section(
         "again",
         "Make it again",
-        "The first command renders this report from the stored run, the second measures anew.",
+        "The first command renders this report from the stored run; the second measures again.",
         code=tuple(code),
     )
 

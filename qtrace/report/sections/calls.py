@@ -10,7 +10,7 @@ from qtrace.report.text import count, plain_number, size
 
 __all__ = ["SECTION"]
 
-_FEWEST = 0.005  # calls a MB; fewer are left out
+_FEWEST = 0.005  # calls per MB; rarer system calls are left out
 
 
 def write(answers: Answers) -> Section:
@@ -18,11 +18,10 @@ def write(answers: Answers) -> Section:
     return Section(
         "calls",
         "System calls, kicks and interrupts",
-        "A system call that carries one packet is dear; fewer kicks and interrupts than packets is "
-        "batching. `I/O calls` are the reads or writes of QEMU on the tap or a socket in the payload's "
-        "direction; where the kernel carries the frames there are none. Rates stand beside the counts "
-        f"they come from; system calls below {_FEWEST} a MB (10^6 bytes of payload) are left out here and "
-        "are in the data.",
+        "A system call for each packet is expensive; fewer kicks and interrupts than packets show "
+        "batching. `I/O calls` are QEMU's reads or writes on the tap or a socket in the payload's "
+        "direction; there are none if the kernel carries the frames. Rates stand beside their counts. "
+        f"System calls below {_FEWEST} per MB (10^6 bytes of payload) are only in the data.",
         (_batching(answers), _notifications(answers), _syscalls(answers)),
     )
 

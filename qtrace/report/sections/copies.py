@@ -14,7 +14,7 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """Every function that copied, with bytes a frame and a byte carried."""
+    """Every function that copied, with bytes per frame and per byte carried."""
     rows = answers.ask("copies")
     sums: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -47,9 +47,9 @@ def write(answers: Answers) -> Section:
     return Section(
         "copies",
         "Bytes that QEMU copied",
-        "By the functions of QEMU's that copy and have a place in the binary, while a frame was on its way, "
-        "descriptors and headers too. What the compiler has put into a caller (headers of a constant size), "
-        "what libraries copy within themselves, and the kernel's own copies are not in it. Frames are those "
+        "Bytes copied by QEMU's copying functions that have an address in the binary, while a frame was on "
+        "its way, including descriptors and headers. Not included: copies that the compiler has inlined "
+        "(headers of a constant size), copies within libraries, and the kernel's own. Frames are the frames "
         "that were handed over to the peer meanwhile.",
         (
             Table.of(

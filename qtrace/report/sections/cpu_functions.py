@@ -1,4 +1,4 @@
-"""The section that shows in which functions the CPU time went."""
+"""The functions in which CPU time was spent."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from qtrace.report.text import clean, count, plain_number
 __all__ = ["SECTION"]
 
 _SHOWN = 12  # functions of one path
-_BESIDE_A_PATH = 4  # in its line
+_BESIDE_A_PATH = 4  # functions in the line below a walked path
 
 
 def write(answers: Answers) -> Section:
-    """The most frequent functions of each path, threads apart."""
+    """The most frequent functions of each path, by thread."""
     rows = answers.ask("cpu_functions")
     lines = []
     kept: dict[tuple[str, ...], int] = {}
@@ -44,17 +44,17 @@ def write(answers: Answers) -> Section:
     return Section(
         "cpu-functions",
         "Where the CPU time goes",
-        "Samples of what each thread executed, at a fixed frequency on each processor: a function's own "
-        "time, without what it calls. `[kernel]` is the kernel, under KVM with the guest's own time; `[guest "
-        "code]` is what TCG has made of the guest's; `unknown` are functions of that file whose name is not "
-        "known, with the named ones on both sides. Behind a share is its 95 % interval, as if "
-        "samples were drawn independently.",
+        "The function that each thread executed, sampled at a fixed frequency on each processor: a "
+        "function's own time, without its callees'. `[kernel]` is the kernel, under KVM with the guest's own"
+        " time; `[guest code]` is the code that TCG generated for the guest; `unknown` are functions of that"
+        " file without a known name, listed with the nearest named functions before and behind. A share is "
+        "followed by its 95 % interval, computed as if samples were independent.",
         (Table.of("", heads, lines),),
     )
 
 
 def in_words(path: PathRows) -> Iterator[str]:
-    """The most frequent functions of all threads in one line; none where nothing was sampled."""
+    """The most frequent functions of all threads in one line; empty without samples."""
     mine = [row for row in path.ask("cpu_functions") if row["thread"] == ALL_THREADS][:_BESIDE_A_PATH]
     if mine:
         parts = [f"{clean(row['function'])}{_of_unknown(row)} {100 * row['share']:.0f} %" for row in mine]

@@ -1,4 +1,4 @@
-"""Frames from their first stage to their last: how long each took, and how many could be followed."""
+"""Time of frames from their first stage to their last, and the share of frames that could be followed."""
 
 from __future__ import annotations
 
@@ -37,16 +37,17 @@ def write(answers: Answers) -> Section:
     return Section(
         "frame-latency",
         "Time from the first stage to the last",
-        "Each frame by itself, followed on its thread from the first stage that counts frames to the last, "
-        "through a queue too where only one waited. `ambiguous` ended when several were waiting; `unmatched` "
-        "were dropped, waited, or were under way at an end of the window. The times are those of the matched "
-        "frames; the slot's bounds in parentheses are what is certain.",
+        "Each frame is followed on its thread from the first stage that counts frames to the last, also "
+        "through a queue if no other frame waited in it. `ambiguous` frames arrived while several were "
+        "waiting; `unmatched` frames were dropped, waited, or were under way at an end of the window. The "
+        "times are those of the matched frames. A quantile lies between the bounds of its histogram bucket, "
+        "which stand in parentheses.",
         (Table.of("", heads, lines),),
     )
 
 
 def in_words(path: PathRows) -> Iterator[str]:
-    """A line for each pair of ends: what was measured, and of how many of the frames."""
+    """A line for each pair of ends: the times, and the number of frames followed."""
     for row in path.ask("frame_latency"):
         if not row["frames"]:
             continue

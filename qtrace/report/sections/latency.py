@@ -15,7 +15,7 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """Round trips: figure of the medians with a tick at p99, table of all quantiles."""
+    """Round trips: a figure of the medians with a tick at p99, and a table of all quantiles."""
     by_cell: dict[tuple[str, str], dict[str, Row]] = {}
     for row in answers.ask("latency"):
         by_cell.setdefault(who(row), {})[row["metric"]] = row
@@ -62,7 +62,7 @@ def write(answers: Answers) -> Section:
 
 
 def headline(answers: Answers) -> Iterator[str]:
-    """One sentence a NIC."""
+    """One sentence for each NIC."""
     base = base_name(answers)
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in answers.ask("latency"):

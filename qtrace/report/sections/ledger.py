@@ -1,4 +1,4 @@
-"""The ledger: what was lost, failed, or covers less than everything."""
+"""The ledger: losses, failures, and counts that cover only a part."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """Loss and failures, then what covers less than everything."""
+    """Losses and failures, then counts that cover only a part."""
     lines = [
         (row["kind"], row["item"], count(row["count"]), row["measurements"], row["cells"], row["note"])
         for row in answers.ask("ledger")
     ]
-    reading = "What was lost, missed, sampled or failed, beside what was counted. "
-    reading += "`lost` and `failed` make numbers wrong or absent; the other kinds say what a number covers."
+    reading = "Events that were lost, missed or sampled, and failures, beside the counts. "
+    reading += "`lost` and `failed` make numbers wrong or absent; the other kinds limit what a number covers."
     if not lines:
         reading = "Nothing was lost, missed or sampled, and nothing failed."
     return Section(
@@ -31,7 +31,7 @@ def write(answers: Answers) -> Section:
 
 
 def alerts(answers: Answers) -> Iterator[str]:
-    """What was lost."""
+    """One alert for each loss."""
     for row in answers.ask("ledger"):
         if row["kind"] == "lost":
             yield f"Lost: {clean(row['item'])}: {row['count']:,} ({clean(row['note'])})."

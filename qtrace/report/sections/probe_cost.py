@@ -1,4 +1,4 @@
-"""What the probes cost."""
+"""The cost of the probes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """Probed over plain."""
+    """Ratios of measurements with probes to measurements without."""
     names = {"throughput": ("throughput", bits), "rtt_p50": ("round trip p50", microseconds)}
     lines = []
     for row in answers.ask("probe_cost"):
@@ -32,10 +32,10 @@ def write(answers: Answers) -> Section:
         )
     return Section(
         "cost",
-        "What the probes cost",
-        "The same cell with probes over without them, paired by repetition: a throughput of 0.80 × means "
-        "that the probes took a fifth; a round trip above 1 × means that they made it longer. Counts are "
-        "of probed measurements, speeds in the other sections of unprobed ones.",
+        "The cost of the probes",
+        "The ratio of a cell with probes to the same cell without, paired by repetition: a throughput of "
+        "0.80 × means that the probes took a fifth; a round trip above 1 × means that the probes made it "
+        "longer. In all sections, counts are from measurements with probes, and speeds from those without.",
         (
             Table.of(
                 "", "NIC|back end|direction|metric|#without|#with|#with / without|#95 % interval|#n", lines

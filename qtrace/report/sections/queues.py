@@ -1,4 +1,4 @@
-"""How a NIC's queues share its frames."""
+"""The distribution of a NIC's frames over its queues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """What was handed to the peer by queue, then every stage."""
+    """Frames handed to the peer by queue, then every stage."""
     rows = [row for row in answers.ask("queues") if row["stage"]]
     handed = [
         (
@@ -43,8 +43,9 @@ def write(answers: Answers) -> Section:
     return Section(
         "queues",
         "Frames by queue",
-        "Of NICs with several queues, what each has carried: the guest chooses the queue of what it sends, "
-        "the back end that of what it receives. A queue that has carried nothing has no row.",
+        "The frames that each queue of a NIC with several queues has carried: the guest chooses the queue of "
+        "a frame that it sends, the back end chooses the queue of a frame for the guest. A queue without "
+        "frames has no row.",
         (
             Table.of(
                 "Handed to the peer", "NIC|back end|netdev|direction|#queue|#frames|#bytes|#share", handed

@@ -1,4 +1,4 @@
-"""Traced frames against the device's own counters."""
+"""Traced frames compared with the device's own counters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """Traced frames against the device's counters."""
+    """Traced frames compared with the device's counters."""
     lines = [
         (
             *who(row),

@@ -1,4 +1,4 @@
-"""What libslirp sent again (the level full)."""
+"""Retransmissions of libslirp (level full)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """What libslirp sent again."""
+    """Retransmissions of libslirp by kind."""
     lines = [
         (
             *who(row),
@@ -28,20 +28,20 @@ def write(answers: Answers) -> Section:
     ]
     return Section(
         "retransmissions",
-        "Sent again by libslirp",
-        "TCP between libslirp and the guest, seen where libslirp sends: `timeout` is a retransmission timer "
-        "that expired, `fast` the third duplicate ACK, `window probe` a byte into the guest's closed window, "
-        "where nothing was lost. TCP on the host's side of libslirp is the kernel's.",
+        "Retransmissions of libslirp",
+        "TCP between libslirp and the guest, counted where libslirp sends: `timeout` is a retransmission "
+        "timer that expired, `fast` a third duplicate ACK, `window probe` a byte into the guest's closed "
+        "window, which is no loss. The kernel handles TCP on the host's side of libslirp.",
         (Table.of("", "NIC|back end|kind|$function|#times|note", lines),),
     )
 
 
 def in_words(path: PathRows) -> Iterator[str]:
-    """A line with all kinds; of the direction to the guest alone, for that is libslirp's."""
+    """A line with all kinds, only for the direction to the guest: libslirp sends in no other."""
     again = path.ask("retransmissions") if path.direction is Direction.RX else ()
     if again and again[0]["attached"]:
         parts = [f"{count(row['count'])} {clean(row['kind'])}" for row in again]
-        yield f"libslirp's TCP sent again: {', '.join(parts)}"
+        yield f"retransmissions of libslirp's TCP: {', '.join(parts)}"
     elif again:
         yield f"libslirp's retransmissions not measured: {clean(again[0]['note'])}"
 

@@ -10,7 +10,7 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """Where, on what, and by which plan."""
+    """The venue, the machine and the plan of the run."""
     meta = answers.run.meta
     rows: list[tuple[object, object]] = [("venue", meta["venue"])]
     if meta.get("venue_reason"):
@@ -23,8 +23,8 @@ def write(answers: Answers) -> Section:
     return Section(
         "conditions",
         "Conditions",
-        "No number below holds without these. Numbers of another venue or machine belong into another "
-        "report.",
+        "The numbers of this report hold under these conditions only. Numbers of another venue or machine "
+        "belong in another report.",
         (Table.of("", "condition|value", rows),),
     )
 

@@ -16,7 +16,7 @@ __all__ = ["SECTION"]
 def write(answers: Answers) -> Section:
     """Stacked medians by path, and all quantiles."""
     rows = sorted(of_payload(answers.ask("stage_latency")), key=_place)
-    # One colour a stage in both panels: the time is what a frame takes after it.
+    # Each stage has one colour in both panels: its bar is the time from this stage to the next.
     colours = dict(zip((role.value for role in Role), PARTS, strict=True))
     panels: dict[str, list[Bar]] = {}
     for direction in Direction:
@@ -50,17 +50,17 @@ def write(answers: Answers) -> Section:
     return Section(
         "stage-latency",
         "Time between neighbouring stages",
-        "From histograms kept in the kernel with one slot for each power of two: the quantile is "
-        "interpolated within its slot, the slot's bounds in parentheses are what is certain. The probes' "
-        "own time is in it. Medians do not add up exactly to the median of the whole; the figure shows "
-        "where the time goes.",
+        "From histograms kept in the kernel with one bucket for each power of two: a quantile is "
+        "interpolated within its bucket, whose bounds stand in parentheses. The times include the probes' "
+        "own time. Medians do not add up exactly to the median of the whole path; the figure shows where "
+        "most of the time passes.",
         (Table.of("", heads, lines),),
         (figure,) if figure else (),
     )
 
 
 def _place(row: Row) -> tuple[bool, str, str, str, int]:
-    """The order in which a frame meets the edges; tx before rx."""
+    """Sort key: the order in which a frame passes the edges; tx before rx."""
     order = [role.value for role in STAGE_ORDER[Direction(row["direction"])]]
     at = order.index(row["from_stage"]) if row["from_stage"] in order else len(order)
     return (row["direction"] == "rx", row["nic"], row["netdev"], row["datapath"], at)

@@ -1,4 +1,4 @@
-"""What each stage counted."""
+"""The counts of each stage."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def write(answers: Answers) -> Section:
     return Section(
         "stages",
         "Packets at each stage",
-        "Exact counts, summed over the probed TCP repetitions, of the direction of the payload (the ACKs "
-        "of the other direction are counted apart and are in the data). Frames may be larger than the "
-        "MTU: segmentation is left to the device. A dash is a stage that could not be measured, which is "
-        "not zero.",
+        "Exact counts, summed over the probed TCP repetitions, in the direction of the payload (ACKs in the "
+        "other direction are counted separately and are in the data). Frames may be larger than the MTU, "
+        "because segmentation is left to the device. A dash is a stage that could not be measured, which "
+        "is not zero.",
         tuple(tables),
     )
 
 
 def _other_datapath(row: Row) -> bool:
-    """Whether the stage belongs to the datapath that the cell must not take: it must count nothing."""
+    """Whether the stage belongs to the datapath that the cell must not take: its count must be zero."""
     return bool(row["attached"]) and (row["how"] == "kprobe") != (row["datapath"] == "vhost-net")
 
 

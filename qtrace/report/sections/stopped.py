@@ -14,7 +14,7 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """Frames that waited, and those that did not go on."""
+    """Frames that waited, and frames that went no further."""
     waits = [
         (
             *who(row),
@@ -41,9 +41,10 @@ def write(answers: Answers) -> Section:
     return Section(
         "stopped",
         "Frames that waited, and frames that went no further",
-        "A frame waits where it is set aside in a queue of QEMU's, from the stage that it had passed to the "
-        "one where it went on; of several that waited together only the number is known. Of those that went "
-        "no further the stage is known, and the reason as far as it and the state of both ends tell it.",
+        "A frame waits while it is in a queue of QEMU, from the last stage before the queue to the first "
+        "stage behind it; if several waited together, only their number is known. For frames that went no "
+        "further, the table has the last stage, and the reason as far as the stage and the state of both "
+        "ends show it.",
         (
             Table.of("Time in a queue", "NIC|back end|direction|from|to|#p50|#p99|#frames", waits),
             Table.of("Went no further", "NIC|back end|direction|after|$function|#frames|why", stops),
@@ -52,7 +53,7 @@ def write(answers: Answers) -> Section:
 
 
 def in_words(path: PathRows) -> Iterator[str]:
-    """Who waited, and who stopped."""
+    """Lines on the frames that waited, and on those that stopped."""
     for row in path.ask("waiting"):
         where = f"between {clean(row['from_stage'])} and {clean(row['to_stage'])}"
         times = f"p50 {duration(row['p50_ns'])}, p99 {duration(row['p99_ns'])}"

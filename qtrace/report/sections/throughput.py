@@ -45,7 +45,7 @@ def write(answers: Answers) -> Section:
 
 
 def headline(answers: Answers) -> Iterator[str]:
-    """One sentence a NIC and direction."""
+    """One sentence for each NIC and direction."""
     base = base_name(answers)
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in answers.ask("throughput"):

@@ -1,4 +1,4 @@
-"""Who carried the frames, QEMU or the kernel's vhost."""
+"""The carrier of the frames: QEMU or the kernel's vhost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CARRIES = {"qemu": "QEMU", "kernel": "the kernel", "both": "both", "nobody": "n
 
 
 def write(answers: Answers) -> Section:
-    """Who carried the frames."""
+    """The carrier of the frames of each cell."""
     lines = [
         (
             *who(row),
@@ -63,7 +63,7 @@ def headline(answers: Answers) -> Iterator[str]:
 
 
 def alerts(answers: Answers) -> Iterator[str]:
-    """What was carried by another than the plan says."""
+    """One alert for each cell whose carrier differs from the plan's."""
     for row in answers.ask("vhost_proof"):
         if row["as_planned"] is False:
             where = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, {row['direction']}"

@@ -148,5 +148,5 @@ def ensure_headers(progress: Progress = SILENT, release: str = "") -> Path | Non
         said = " / ".join(str(exc).splitlines())
         raise MissingPrerequisite(
             f"bcc needs kernel headers: {release} has none here, and no others can be had: {said}",
-            hint="give their folder in BCC_KERNEL_SOURCE, or see that the package mirrors can be reached",
+            hint="give their folder in BCC_KERNEL_SOURCE, or check that the package mirrors can be reached",
         ) from exc
