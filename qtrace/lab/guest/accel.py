@@ -1,4 +1,4 @@
-"""Which accelerator a guest can use here."""
+"""The accelerator that a guest can use on this host."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["choose_accelerator", "kvm_usable"]
 
 
 def kvm_usable() -> tuple[bool, str]:
-    """Whether KVM can run an ordinary kernel here, and why (not).
+    """Whether KVM can run an ordinary kernel here, and the reason.
 
-    /dev/kvm alone proves nothing: on a paravirtual host it opens but runs only special kernels. The
-    processor must also say that it has VMX or SVM.
+    /dev/kvm alone is no proof: on a paravirtual host it opens but runs only special kernels. The processor
+    must also report VMX or SVM.
     """
     try:
         os.close(os.open("/dev/kvm", os.O_RDWR))

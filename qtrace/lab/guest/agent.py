@@ -1,4 +1,4 @@
-"""The line to a guest's init: one command at a time, its output and status back."""
+"""The connection to a guest's init: one command at a time, with its output and status."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _LONGEST_ANSWER = 32 * 2**20
 
 
 class Agent:
-    """Speaks with `init.sh` over QEMU's chardev socket.
+    """Exchanges commands with `init.sh` over QEMU's chardev socket.
 
-    `epitaph` says why the guest is gone once it is: a guest killed from outside makes every call fail
-    at once, with that reason, and none hang. `name` tells its commands from those of whoever had the line
-    before.
+    `epitaph` returns the reason once the guest has ended: if a guest is killed from outside, every call fails
+    at once with that reason, and none hangs. `name` marks this agent's commands, so that the answer to a
+    command of an earlier user of the connection is not mistaken for its own.
     """
 
     def __init__(self, path: Path, epitaph: Callable[[], str | None], name: str = "c") -> None:
@@ -38,15 +38,15 @@ class Agent:
             raise LabError(f"cannot reach the guest's agent: {exc.strerror}. {epitaph() or ''}") from exc
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
     def wait_ready(self, deadline: float) -> str:
-        """Wait for the guest's first word, its kernel's release. `deadline` is monotonic seconds."""
+        """Wait for the guest's first message, its kernel's release. `deadline` is monotonic seconds."""
         return self._answer("ready", deadline, "start")[1].strip()
 
     def run(self, command: str, timeout: float) -> tuple[int, str]:
-        """Run a shell command in the guest: (exit status, what it printed). Raises LabError."""
+        """Run a shell command in the guest: (exit status, output). Raises LabError."""
         deadline = time.monotonic() + timeout
         self._word = word = f"{self._name}{next(self._ids)}"
         line = f"{word} {base64.b64encode(command.encode()).decode()}\n"
@@ -57,8 +57,8 @@ class Agent:
         return self._answer(word, deadline, f"run {command!r}")
 
     def interrupt(self, timeout: float) -> tuple[int, str]:
-        """Interrupt the command that `run` did not wait for: its status and what it printed. A lab's guest
-        only.
+        """Interrupt the command whose `run` timed out or was interrupted: its status and output. Works in a
+        lab's guest only.
         """
         with contextlib.suppress(OSError):
             self._socket.sendall(f"{self._word} !\n".encode())
@@ -71,7 +71,7 @@ class Agent:
                 try:
                     return int(fields[1]), base64.b64decode(fields[2]).decode(errors="replace")
                 except ValueError as exc:
-                    raise LabError(f"the guest gave no sensible answer to {what}") from exc
+                    raise LabError(f"the guest gave an unreadable answer to {what}") from exc
 
     def _line(self, deadline: float, what: str) -> str:
         with selectors.DefaultSelector() as selector:
@@ -94,7 +94,7 @@ class Agent:
         return line.decode(errors="replace").rstrip("\r")
 
     def _gone(self, what: str) -> str:
-        # The socket closes a moment before the process can be waited for.
+        # The socket closes shortly before the process can be waited for.
         deadline = time.monotonic() + 2
         while time.monotonic() < deadline:
             if said := self._epitaph():

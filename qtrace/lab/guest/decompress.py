@@ -1,4 +1,4 @@
-"""What a kernel package holds packed: its image (a bzImage) and its modules."""
+"""Decompresses the parts of a kernel package: its image (a bzImage) and its modules."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 __all__ = ["kernel_in", "module_in"]
 
-# The first bytes of what a bzImage can hold, and of packed modules.
+# The first bytes of each compression format of a bzImage, and of compressed modules.
 _XZ, _GZIP, _ZSTD, _LZMA = b"\xfd7zXZ\x00", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x5d\x00\x00"
 
 
 def kernel_in(image: bytes) -> bytes | None:
-    """The ELF kernel in a bzImage, None where it is packed in a way that is not known here.
+    """The ELF kernel in a bzImage, None if its compression is not supported.
 
     The header is in the kernel's Documentation/arch/x86/boot.rst. The last four bytes of the payload are the
-    kernel's size, unless it is gzip, whose own end says the same.
+    kernel's size; with gzip they are part of gzip's own trailer.
     """
     try:
         start = ((image[0x1F1] or 4) + 1) * 512
@@ -31,7 +31,7 @@ def kernel_in(image: bytes) -> bytes | None:
 
 
 def module_in(file: Path) -> bytes:
-    """A module as insmod wants it: `x.ko.xz`, `x.ko.zst` and `x.ko.gz` unpacked."""
+    """A module for insmod: `x.ko.xz`, `x.ko.zst` and `x.ko.gz` are decompressed."""
     data = file.read_bytes()
     if data.startswith(b"\x7fELF"):
         return data
@@ -39,7 +39,7 @@ def module_in(file: Path) -> bytes:
 
 
 def _unpacked(packed: bytes, size: int) -> bytes | None:
-    """`size` is how much it gives, where that is known and not in the data."""
+    """The decompressed data; `size` is their length, if it is known and not in the data."""
     try:
         if packed.startswith(_XZ):
             return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(packed)
@@ -55,7 +55,7 @@ def _unpacked(packed: bytes, size: int) -> bytes | None:
 
 
 def _of_zstd(packed: bytes, size: int) -> bytes:
-    """Python has zstd since 3.14; pyarrow brings it for every Python."""
+    """Decompress zstd. Python includes it since 3.14; pyarrow provides it for every Python."""
     import pyarrow
 
     if size:

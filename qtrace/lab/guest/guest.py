@@ -22,7 +22,7 @@ from qtrace.lab.host.owned import private_dir
 
 __all__ = ["CMDLINE", "QEMU_UID", "Guest", "GuestSpec", "find_qemu", "start_guest", "unprivileged"]
 
-# nobody: QEMU needs no right of its own; taps are made for this user and descriptors are handed over.
+# nobody: QEMU needs no rights; taps are made for this user, and open descriptors are passed to QEMU.
 QEMU_UID = 65534
 
 
@@ -37,8 +37,8 @@ def find_qemu() -> Path:
     return Path(found)
 
 
-# pci=noearly: a search for AGP bridges of 2003 makes 65,536 port accesses, seven seconds where KVM itself
-# is emulated.
+# pci=noearly: the kernel's early search for AGP bridges makes 65,536 port accesses, seven seconds if KVM
+# itself is emulated.
 CMDLINE = (
     "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on pci=noearly tsc=reliable "
     "no_timer_check cryptomgr.notests audit=0 apparmor=0"
@@ -47,7 +47,7 @@ CMDLINE = (
 
 @dataclass(frozen=True, slots=True)
 class GuestSpec:
-    """What to start. `netdev` are QEMU's own arguments after `-netdev`, `id=net0` among them."""
+    """The guest to start. `netdev` are QEMU's own arguments after `-netdev`, `id=net0` among them."""
 
     nic: str
     netdev: str
@@ -62,9 +62,9 @@ class GuestSpec:
     more: tuple[str, ...] = ()  # further arguments
 
     def argv(self, binary: Path, home: Path, kernel: int, initrd: int) -> list[str]:
-        """The command line, sockets and console log in `home`.
+        """The command line; sockets and console log are in `home`.
 
-        Kernel and initramfs are open descriptors: the cache may lie where QEMU's user cannot go.
+        Kernel and initramfs are open descriptors, because QEMU's user may have no access to the cache.
         """
         usb = self.nic.startswith("usb-")
         return [
@@ -102,7 +102,7 @@ class GuestSpec:
 
 
 class Guest:
-    """A running guest. Every call raises LabError, promptly, once the guest is gone."""
+    """A running guest. After the guest has ended, every call raises LabError at once."""
 
     def __init__(
         self, spec: GuestSpec, argv: list[str], process: subprocess.Popen[bytes], home: Path
@@ -117,18 +117,18 @@ class Guest:
 
     @property
     def pid(self) -> int:
-        """The QEMU process (nsenter and setpriv have become it)."""
+        """The QEMU process (nsenter and setpriv execute it in their place)."""
         return self._process.pid
 
     def sh(self, command: str, timeout: float = 30.0) -> str:
-        """Run a shell command in the guest; what it printed. Raises LabError if it fails."""
+        """Run a shell command in the guest and return its output. Raises LabError if it fails."""
         status, output = self._line().run(command, timeout)
         if status != 0:
             raise LabError(f"in the guest, {command!r} ended with status {status}: {output.strip()[-500:]}")
         return output
 
     def try_sh(self, command: str, timeout: float = 30.0) -> tuple[int, str]:
-        """As `sh`, but gives (exit status, output)."""
+        """As `sh`, but returns (exit status, output)."""
         return self._line().run(command, timeout)
 
     def qmp(self, command: str, **arguments: object) -> object:
@@ -144,7 +144,7 @@ class Guest:
             raise
 
     def hand_over(self, name: str, descriptor: int) -> None:
-        """Give QEMU a descriptor that its options can call `name` from now on."""
+        """Pass QEMU a descriptor, to which its options can refer as `name` afterwards."""
         if self._qmp is None:
             raise LabError("the guest's monitor is not connected")
         try:
@@ -154,7 +154,7 @@ class Guest:
         self.qmp("getfd", fdname=name)
 
     def epitaph(self) -> str | None:
-        """Why the guest is gone, with the end of what it and its kernel said; None while it lives."""
+        """Why the guest ended, with the last output of QEMU and of its kernel; None while it runs."""
         status = self._process.poll()
         if status is None:
             return None
@@ -184,11 +184,12 @@ class Guest:
         self.release = self._agent.wait_ready(deadline)
 
     def has_monitor(self) -> bool:
-        """Whether QEMU has come as far as its monitor, which it opens after all netdevs."""
+        """Whether QEMU has opened its monitor, which it does after all netdevs."""
         return self._listens("qmp")
 
     def leave(self) -> None:
-        """Hang up, so that others may take the lines to agent and monitor; `connect` takes them again."""
+        """Close agent and monitor, so that another process may connect to them; `connect` opens them
+        again."""
         if self._agent:
             self._agent.close()
         if self._qmp:
@@ -196,12 +197,12 @@ class Guest:
         self._agent = self._qmp = None
 
     def kill(self) -> None:
-        """End the process alone: a line closed here would be waited on for ever by another thread."""
+        """Kill the process only: another thread would wait for ever on a connection closed here."""
         if self._process.poll() is None:
             self._process.kill()
 
     def stop(self) -> None:
-        """End the process, for certain."""
+        """End the process, by force if necessary."""
         with contextlib.suppress(Exception):
             if self._agent:
                 self._agent.close()
@@ -213,13 +214,13 @@ class Guest:
         self._process.wait()
 
     def _listens(self, name: str) -> bool:
-        """Whether QEMU listens on this socket: the file is there a moment earlier (linux/net.h,
+        """Whether QEMU listens on this socket: its file exists shortly before (linux/net.h,
         SO_ACCEPTCON).
         """
         path = str(self._home / name)
         try:
             rows = [line.split() for line in Path(f"/proc/{self.pid}/net/unix").read_text().splitlines()]
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             return False
         # linux/net.h: __SO_ACCEPTCON
         return any(row[3] == "00010000" for row in rows if row[-1] == path)
@@ -238,8 +239,8 @@ class Guest:
 
 
 def _end_tasks() -> None:
-    """End what an interrupted call of the monitor has left in the event loop: asyncio prints a traceback of a
-    task that nobody asks for its result."""
+    """End tasks that an interrupted monitor call has left in the event loop: asyncio prints a traceback for a
+    task whose result is never read."""
     loop = asyncio.get_event_loop()
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
@@ -249,8 +250,8 @@ def _end_tasks() -> None:
 
 @contextlib.contextmanager
 def start_guest(spec: GuestSpec, space: Namespace) -> Iterator[Guest]:
-    """Begin to boot `spec` in `space`; `Guest.connect` waits for it. It is gone when the block ends, or
-    when we die.
+    """Start `spec` in `space`; `Guest.connect` waits until it has booted. It is ended when the block ends, or
+    when this process dies.
     """
     binary = find_qemu()
     with private_dir(QEMU_UID) as home:
@@ -267,7 +268,7 @@ def start_guest(spec: GuestSpec, space: Namespace) -> Iterator[Guest]:
                 stdout=log,
                 stderr=log,
                 pass_fds=(*spec.pass_fds, kernel.fileno(), initrd.fileno()),
-                # Ctrl-C goes to us alone: we end the guests, in order.
+                # Ctrl-C is delivered to this process only, which then ends the guests in order.
                 process_group=0,
             )
         guest = Guest(spec, argv, process, home)
@@ -278,9 +279,9 @@ def start_guest(spec: GuestSpec, space: Namespace) -> Iterator[Guest]:
 
 
 def unprivileged(argv: Sequence[str], accelerator: str, *, gains: bool = False) -> list[str]:
-    """`argv` as `QEMU_UID`, without capabilities, to be killed when we die.
+    """`argv` as `QEMU_UID`, without capabilities, killed when this process dies.
 
-    With `gains` a set-uid program that it runs may still gain rights.
+    With `gains`, a set-uid program that it runs may still gain rights.
     """
     group = "--clear-groups"
     if accelerator == "kvm":

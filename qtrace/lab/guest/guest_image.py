@@ -1,7 +1,7 @@
 """The guest's root: an initramfs of busybox, iperf3, sockperf and the NIC modules, built once.
 
-It is kept in the cache under the hash of what it was made from, so a new kernel or a new iperf3 makes
-a new one. Not compressed: unpacking costs a TCG guest more than reading.
+It is cached under the hash of its contents, so a new kernel or a new iperf3 gives a new one. It is not
+compressed: under TCG, decompressing takes longer than reading.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ __all__ = [
     "which",
 ]
 
-# Path in the image -> (content or the file that has it, mode).
+# Path in the image -> (content or the file that contains it, mode).
 Files = dict[str, tuple[bytes | Path, int]]
 
-# What runs in a guest if nothing else is asked for; libraries follow by themselves.
+# The programs in a guest unless others are asked for; their libraries are added automatically.
 CLIENTS = ("iperf3", "sockperf")
-# Not the i82551: its driver wants firmware that Debian's main archive does not have.
+# Without the i82551: its driver needs firmware that Debian's main archive does not have.
 _E100 = ("50", "57a", "57b", "57c", "58a", "58b", "59a", "59b", "59c", "59er", "62")
-# Every NIC of QEMU on a PC that Debian's kernel drives, with its driver.
+# Every NIC that QEMU has on a PC and Debian's kernel supports, with its driver.
 NIC_MODULES: dict[str, list[str]] = {
     "virtio-net-pci": ["virtio_net"],
     "virtio-net-pci-transitional": ["virtio_net"],
@@ -63,7 +63,7 @@ NIC_MODULES: dict[str, list[str]] = {
     "i82801": ["e100"],
     "usb-net": ["xhci_pci", "cdc_ether", "rndis_host"],
 }
-# virtio_console carries the agent's port; pktgen sends exactly as many frames as it is told.
+# virtio_console carries the agent's port; pktgen sends an exact number of frames.
 _DRIVERS = ["virtio_net", "e1000", "e1000e", "8139cp", "8139too", "pcnet32", "vmxnet3"]  # in every image
 _MODULES = ["virtio_pci", "virtio_console", *_DRIVERS, "pktgen"]
 
@@ -71,14 +71,14 @@ _MODULES = ["virtio_pci", "virtio_console", *_DRIVERS, "pktgen"]
 def ensure_image(
     kernel: Kernel, progress: Progress = SILENT, nic: str = "", programs: Sequence[str] = CLIENTS
 ) -> Path:
-    """The initramfs for guests that boot `kernel` and run `programs`; with further drivers where the NIC
+    """The initramfs for guests that boot `kernel` and run `programs`; with further drivers if the NIC
     needs them."""
     more = [name for name in NIC_MODULES.get(nic, []) if name not in _DRIVERS]
     return store_image(f"guest-{nic}" if more else "guest", _guest_files(kernel, more, programs), progress)
 
 
 def store_image(name: str, files: Files, progress: Progress = SILENT) -> Path:
-    """The archive of `files`, from the cache if nothing has changed."""
+    """The archive of `files`, from the cache if they are unchanged."""
     digest = hashlib.sha256()
     for path, (source, mode) in sorted(files.items()):
         content = source if isinstance(source, bytes) else _fingerprint(source)
@@ -114,7 +114,7 @@ def busybox_files(init: Traversable) -> Files:
 
 
 def module_files(kernel: Kernel, names: list[str]) -> Files:
-    """Modules, unpacked, with all they need, and `modules/order`, the order in which to load them."""
+    """Modules, unpacked, with all modules that they need, and `modules/order`, the order of loading."""
     modules = kernel.closure(names)
     unpacked = {module.name.split(".ko")[0] + ".ko": module_in(module) for module in modules}
     files: Files = {f"modules/{name}": (content, 0o644) for name, content in unpacked.items()}
@@ -126,7 +126,8 @@ def _guest_files(kernel: Kernel, more: list[str], programs: Sequence[str]) -> Fi
     files = busybox_files(resources.files("qtrace.lab.guest") / "init.sh") | module_files(
         kernel, [*_MODULES, *more]
     )
-    # busybox's `ip` knows no permanent neighbours; its shell prefers its own applets: call /bin/ip in full.
+    # busybox's `ip` has no permanent neighbours, and its shell prefers its own applets: call /bin/ip by its
+    # full path.
     for program in (*programs, "ip"):
         path = which(program)
         files[f"bin/{program}"] = (path, 0o755)
@@ -166,7 +167,7 @@ def _fingerprint(path: Path) -> bytes:
 
 
 def which(program: str) -> Path:
-    """Where a program is. Raises MissingPrerequisite, which names its package."""
+    """The path of a program. Raises MissingPrerequisite, which names its package."""
     found = shutil.which(program)
     if not found:
         raise MissingPrerequisite(f"the program {program!r} is missing", hint=distribution().hint(program))

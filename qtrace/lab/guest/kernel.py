@@ -1,4 +1,4 @@
-"""The distribution's kernel for the guests and the lab machine, unpacked in the cache and not installed."""
+"""The distribution's kernel for the guests and the lab machine, unpacked in the cache, not installed."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _MODULES = ("lib/modules", "usr/lib/modules")
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """`modules` is the folder named after the release, with modules.dep in it. `image` is what QEMU's
-    -kernel gets: unpacked where that is possible."""
+    """`modules` is the folder named after the release, which contains modules.dep. `image` is the file for
+    QEMU's -kernel: decompressed if possible."""
 
     image: Path
     modules: Path
     release: str
 
     def closure(self, names: list[str]) -> list[Path]:
-        """The files of these modules and all they depend on, in the order in which to load them.
+        """The files of these modules and of all modules that they depend on, in the order of loading.
 
-        A name that the kernel has built in has no file. Raises LabError for one it does not have.
+        A module that is built into the kernel has no file. Raises LabError for an unknown module.
         """
         depends: dict[str, tuple[str, list[str]]] = {}
         for line in (self.modules / "modules.dep").read_text().splitlines():
@@ -45,19 +45,19 @@ class Kernel:
             if name not in depends:
                 raise LabError(f"kernel {self.release} has no module {name!r}")
             file, needs = depends[name]
-            # modules.dep lists a module's needs so that the deepest stands last.
+            # modules.dep lists a module's dependencies with the deepest last.
             for item in [*reversed(needs), file]:
                 wanted.setdefault(item)
         return [self.modules / item for item in wanted]
 
 
 def ensure_kernel(progress: Progress = SILENT) -> Kernel:
-    """The distribution's own kernel, fetched if the cache lacks it."""
+    """The distribution's own kernel, downloaded if it is not in the cache."""
     return open_kernel(distribution().kernel(progress), progress)
 
 
 def open_kernel(package: KernelPackage, progress: Progress = SILENT) -> Kernel:
-    """The kernel of an unpacked package, its image made an ELF file and its modules.dep made."""
+    """The kernel of an unpacked package, with its image as an ELF file, and with modules.dep."""
     home, release = package.home, package.release
     with locked("depmod"):
         modules = _modules(home, release)
@@ -79,7 +79,7 @@ def open_kernel(package: KernelPackage, progress: Progress = SILENT) -> Kernel:
 
 
 def _modules(home: Path, release: str) -> Path:
-    """The folder of the modules: under lib/, since Debian 13 under usr/lib/."""
+    """The folder of the modules: below lib/, since Debian 13 below usr/lib/."""
     places = [home / part / release for part in _MODULES]
     found = next((place for place in places if place.is_dir()), None)
     if found is None:
@@ -88,7 +88,7 @@ def _modules(home: Path, release: str) -> Path:
 
 
 def _link_modules(home: Path, modules: Path) -> None:
-    """depmod looks in the one place or in the other, as it was built: each is made to lead to the modules."""
+    """Link both places where depmod may look, which depends on its build, to the modules."""
     for place in (home / part for part in _MODULES):
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -96,10 +96,11 @@ def _link_modules(home: Path, modules: Path) -> None:
 
 
 def _elf(image: Path, progress: Progress) -> Path:
-    """The ELF kernel inside a bzImage, in the cache or beside it; `image` itself if that cannot be unpacked.
+    """The ELF kernel inside a bzImage, in the cache or beside it; `image` itself if it cannot be
+    decompressed.
 
-    An emulated processor takes eight seconds to unpack Debian's kernel, and QEMU boots the ELF file as
-    it is (PVH, hw/i386/x86.c).
+    An emulated processor takes eight seconds to decompress Debian's kernel, and QEMU boots the ELF file
+    directly (PVH, hw/i386/x86.c).
     """
     name = image.name.replace("vmlinuz", "vmlinux", 1)
     target = image.with_name(name)
@@ -108,7 +109,7 @@ def _elf(image: Path, progress: Progress) -> Path:
     if not target.exists():
         elf = kernel_in(image.read_bytes())
         if elf is None:
-            progress.warn(f"{image.name} is packed in a way that is not known here: guests start slower")
+            progress.warn(f"{image.name} has an unknown compression: guests start slower")
             return image
         with atomic_file(target) as beside:
             beside.write_bytes(elf)

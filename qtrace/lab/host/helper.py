@@ -1,4 +1,4 @@
-"""A program beside the guest, inside its namespace: waited for until it is ready, ended with the block."""
+"""A program beside the guest, in its namespace: awaited until it is ready, ended with the block."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Helper:
 
     @property
     def pid(self) -> int:
-        """The program itself (nsenter and setpriv have become it)."""
+        """The process of the program (nsenter and setpriv execute it in their place)."""
         return self._process.pid
 
     def check(self) -> None:
-        """Raise LabError, with what it said, once it has ended."""
+        """Raise LabError with the program's output if it has ended."""
         if self._process.poll() is not None:
             said = self._process.stderr.read().strip() if self._process.stderr else ""
             raise LabError(f"{self.name} ended with status {self._process.returncode}: {said[-300:]}")
@@ -44,9 +44,10 @@ def start_helper(
     timeout: float = 30.0,
     pass_fds: Sequence[int] = (),
 ) -> Iterator[Helper]:
-    """Run `command` in `space`; entered when `ready(pid)`, which `until` names for the error.
+    """Run `command` in `space`; the block begins when `ready(pid)`, which `until` names in the error.
 
-    Raises LabError where it ends before, or takes longer than `timeout`. It is killed when we die.
+    Raises LabError if the program ends before, or takes longer than `timeout`. It is killed when this process
+    dies.
     """
     try:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What making namespaces, taps and guests needs of the kernel: root's capabilities, which a container's root
+"""The capabilities that namespaces, taps and guests need: those of root, some of which a container's root
 lacks."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def missing_rights() -> str:
 
 
 def require_rights() -> None:
-    """Raise MissingPrerequisite, with the flag that would do, where namespaces and taps cannot be made."""
+    """Raise MissingPrerequisite, with the necessary flag, if namespaces and taps cannot be made."""
     missing = missing_rights()
     if missing == "not root":
         raise MissingPrerequisite("namespaces and taps need root", hint="run it with sudo, or use --venue vm")

@@ -1,4 +1,4 @@
-"""A network namespace with nothing in it but a loopback: the whole world of one experiment."""
+"""A network namespace that has only a loopback at first: the network of one experiment."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ _CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A network namespace by name. It has no way out: no uplink, no address but its own."""
+    """A network namespace by name. It is isolated: no uplink, and only addresses of its own."""
 
     name: str
 
     @property
     def path(self) -> str:
-        """What setns and nsenter open."""
+        """The path for setns and nsenter."""
         return f"/run/netns/{self.name}"
 
     def argv(self, command: Sequence[str]) -> list[str]:
-        """`command` as it is run inside."""
+        """The command line that runs `command` in the namespace."""
         return ["nsenter", f"--net={self.path}", "--", *command]
 
     def ip(self, *args: str) -> str:
-        """`ip` inside."""
+        """Run `ip` in the namespace."""
         return ip("-netns", self.name, *args)
 
     def make(self, maker: Callable[[], T]) -> T:
-        """What `maker` opens inside: a socket or a tap belongs to the namespace in which it was opened.
+        """The result of `maker`, called in the namespace: a socket or tap belongs to the namespace that
+        opened it.
 
         Raises OSError.
         """
@@ -51,7 +52,7 @@ class Namespace:
         failed: list[OSError] = []
 
         def inside() -> None:
-            # setns changes the calling thread alone; this one ends at once.
+            # setns changes the calling thread only; this thread ends at once.
             try:
                 _enter(self.path)
                 made.append(maker())
@@ -88,7 +89,7 @@ def _enter(path: str) -> None:
 
 @contextlib.contextmanager
 def open_namespace() -> Iterator[Namespace]:
-    """A new namespace, loopback up, IPv6 off; gone afterwards with all that is in it.
+    """A new namespace, with loopback up and IPv6 off; removed at the end with everything in it.
 
     Raises MissingPrerequisite, LabError.
     """
@@ -98,11 +99,11 @@ def open_namespace() -> Iterator[Namespace]:
         space = Namespace(name)
         try:
             ip("netns", "add", name)
-            # Without IPv6 no router solicitation or neighbour discovery gets between the counted frames.
+            # Without IPv6, no router solicitation or neighbour discovery is among the counted frames.
             space.sysctl("net.ipv6.conf.all.disable_ipv6", "1")
             space.sysctl("net.ipv6.conf.default.disable_ipv6", "1")
             space.ip("link", "set", "lo", "up")
             yield space
         finally:
-            if Path(space.path).exists():  # also where we were interrupted in the middle of making it
+            if Path(space.path).exists():  # also if the creation was interrupted half way
                 ip("netns", "delete", name)

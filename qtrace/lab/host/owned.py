@@ -1,8 +1,8 @@
-"""What this process has made outside itself, written down so that the next start can remove it.
+"""A record of everything that this process makes outside itself, so that the next start can remove it.
 
-A context manager takes its own thing down; this is for the case that it could not (kill -9, a crash).
+A context manager removes its own thing; the record is for a process that could not (kill -9, a crash).
 Each process has a folder under /run/qtrace named by its pid and start time; a file in it names one
-namespace, mount or folder. Only what is written there is ever removed, and only when its owner is dead.
+namespace, mount or folder. Only recorded things are ever removed, and only when their owner is dead.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _counter = itertools.count(1)
 
 
 def unique_name() -> str:
-    """A name for a namespace that is recognisably ours and nobody else's: `qt-<pid in hex>-<n>`."""
+    """A name for a namespace that only qtrace uses, and only once: `qt-<pid in hex>-<n>`."""
     return f"qt-{os.getpid():x}-{next(_counter)}"
 
 
 def ip(*args: str) -> str:
-    """Run iproute2's `ip`. Raises LabError with what it said."""
+    """Run iproute2's `ip`. Raises LabError with its output."""
     try:
         said = subprocess.run(
             ["ip", *args], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
@@ -64,10 +64,10 @@ def ip(*args: str) -> str:
 
 @contextlib.contextmanager
 def own(kind: str, name: str) -> Iterator[None]:
-    """Hold a record of `name` (`netns`, `mount` or `dir`) for as long as the block lasts.
+    """Keep a record of `name` (`netns`, `mount` or `dir`) as long as the block lasts.
 
-    What could not be taken down keeps its record, so that the next start finds it. In a lab's folder stands
-    whose it is: another's, that has taken its name, is neither kept nor removed.
+    A thing that could not be removed keeps its record, so that the next start finds it. A lab's folder names
+    its owner: if another process has taken the name, its lab is neither recorded nor removed.
     """
     record = _home() / f"{kind}-{next(_counter)}"
     try:
@@ -82,7 +82,7 @@ def own(kind: str, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def private_dir(uid: int | None = None, place: Path | None = None) -> Iterator[Path]:
-    """A temporary folder (in `place` if it is given) for `uid` and root alone; gone afterwards."""
+    """A temporary folder (in `place` if it is given) for `uid` and root only; removed at the end."""
     path = Path(place or tempfile.gettempdir(), f"qtrace-{secrets.token_hex(8)}")
     with own("dir", str(path)):
         try:
@@ -95,7 +95,7 @@ def private_dir(uid: int | None = None, place: Path | None = None) -> Iterator[P
 
 
 def remove_leftovers() -> list[str]:
-    """Remove what dead owners left behind; says what it removed."""
+    """Remove things that dead owners left behind; returns their names."""
     removed: list[str] = []
     for home in STATE.glob("*-*"):
         if _alive(home.name):
@@ -132,12 +132,12 @@ def _remove(kind: str, name: str, owner: str) -> bool:
 
 
 def _is_of(folder: Path, owner: str) -> bool:
-    # A name by chance is nobody else's; a lab's name may be another's by now.
+    # A random name is unique; a lab's name may belong to another process by now.
     return folder.name.startswith("qtrace-") or (folder.parent == LABS and lab_owner(folder) == owner)
 
 
 def lab_owner(folder: Path) -> str:
-    """Whose a lab is (see `owner_name`), empty where there is none."""
+    """The owner of a lab (see `owner_name`), empty if there is no lab."""
     try:
         return (folder / "owner").read_text()
     except OSError:
@@ -145,7 +145,7 @@ def lab_owner(folder: Path) -> str:
 
 
 def owner_name() -> str:
-    """This process, as its records and its labs name it."""
+    """The name of this process in its records and its labs."""
     return f"{os.getpid()}-{start_time(os.getpid())}"
 
 

@@ -1,1 +1,1 @@
-"""A guest's link: its netdev, and the host's end of it."""
+"""A guest's link: its netdev, and the other end on the host."""

@@ -1,4 +1,4 @@
-"""One NIC on one netdev, up and proved to be what was asked: the thing that a cell measures."""
+"""One NIC on one netdev, up and checked against the request: the subject of a cell's measurements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qtrace.proc import vhost_workers
 
 __all__ = ["NETDEVS", "Network", "boot_network", "open_network"]
 
-# Of one guest that boots beside four others on two processors that are themselves emulated.
+# For one guest that boots beside four others on two processors that are themselves emulated.
 _BOOT_TIMEOUT = 300.0  # seconds
 
 
@@ -35,18 +35,18 @@ class Network:
     link: Link
 
     def wait_until_up(self) -> None:
-        """Wait for the guest, give it its address, and make sure that it is what was asked for.
+        """Wait for the guest, give it its address, and check that NIC, netdev and datapath are as requested.
 
-        Raises CellError for a combination that is not what QEMU set up, LabError when it does not come up.
+        Raises CellError if QEMU set up another combination, LabError if the guest does not come up.
         """
         self.guest.connect(time.monotonic() + _BOOT_TIMEOUT)
         _configure(self)
         self.verify()
 
     def device_counters(self) -> dict[str, tuple[str, Counters]]:
-        """Side (`tap`, `guest`) -> (device, counters), each as its own kernel keeps them.
+        """Side (`tap`, `guest`) -> (device, counters), each from its own kernel.
 
-        What the guest sends, its own device sends and the host's tap receives.
+        A frame from the guest is sent by its own device and received by the host's tap.
         """
         tables = {"guest": ("eth0", self.guest.sh("cat /proc/net/dev"))}
         if self.link.tap:
@@ -60,23 +60,24 @@ class Network:
         return sides
 
     def settle(self, deadline: float = 1.0) -> None:
-        """Wait until the tap's counters rest: a connection's last frames come after its client has ended."""
+        """Wait until the tap's counters stop: a connection's last frames arrive after its client has
+        ended."""
         until, before = time.monotonic() + deadline, ""
         while self.link.tap and (now := self._devices()) != before and time.monotonic() < until:
             before = now
             time.sleep(0.05)
 
     def _devices(self) -> str:
-        """The namespace's /proc/net/dev: QEMU lives in it. Raises LabError once QEMU is gone."""
+        """/proc/net/dev of QEMU's namespace. Raises LabError after QEMU has ended."""
         try:
             return Path(f"/proc/{self.guest.pid}/net/dev").read_text()
         except OSError as exc:
             raise LabError(self.guest.epitaph() or f"the guest's namespace: {exc.strerror}") from exc
 
     def verify(self) -> None:
-        """Raise CellError unless QEMU's own account and the kernel's agree with what was asked.
+        """Raise CellError if the state of QEMU or of the kernel differs from the request.
 
-        LabError where what carries the frames between QEMU and the host has ended.
+        Raises LabError if the program that carries frames between QEMU and the host has ended.
         """
         if self.link.helper:
             self.link.helper.check()
@@ -108,7 +109,7 @@ def open_network(
     more: tuple[str, ...] = (),
     programs: tuple[str, ...] = CLIENTS,
 ) -> Iterator[Network]:
-    """As `boot_network`, and waits until the guest is up."""
+    """As `boot_network`, but waits until the guest is up."""
     with boot_network(
         *(nic, netdev, datapath, accelerator, kernel),
         form=form,
@@ -135,12 +136,12 @@ def boot_network(
     more: tuple[str, ...] = (),
     programs: tuple[str, ...] = CLIENTS,
 ) -> Iterator[Network]:
-    """Namespace, link (see `open_link`) and a guest that begins to boot; all gone when the block ends.
+    """A namespace, a link (see `open_link`) and a guest that boots; all are removed when the block ends.
 
-    With `hub`, QEMU's hub stands between NIC and netdev; `more` are further arguments of QEMU's,
-    `programs` what runs in the guest. The guest is of use after `Network.wait_until_up`, so that several can
-    boot at once. Raises CellError for a combination that cannot be, LabError when something cannot be made,
-    MissingPrerequisite for what the machine lacks.
+    With `hub`, QEMU's hub stands between NIC and netdev; `more` are further arguments of QEMU, `programs` the
+    programs in the guest. The guest is ready after `Network.wait_until_up`, so that several can boot at the
+    same time. Raises CellError for an impossible combination, LabError if the set-up fails,
+    MissingPrerequisite for anything that the machine lacks.
     """
     if os.geteuid() != 0:
         raise MissingPrerequisite("network namespaces and taps need root", hint="run it with sudo")
@@ -169,9 +170,9 @@ def boot_network(
 
 
 def _configure(network: Network) -> None:
-    """Address the guest's NIC and make sure that frames pass both ways."""
+    """Give the guest's NIC its address and check that frames pass in both directions."""
     guest, link = network.guest, network.link
-    if network.nic.startswith("usb-"):  # found after the boot, and named by its driver
+    if network.nic.startswith("usb-"):  # appears after the boot, with a name from its driver
         guest.sh(
             "for n in $(seq 400); do [ -e /sys/class/net/eth0 ] && exit 0; "
             "[ -e /sys/class/net/usb0 ] && ip link set usb0 name eth0; usleep 50000; done; exit 1",

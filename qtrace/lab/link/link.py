@@ -1,4 +1,4 @@
-"""What the guest's NIC is plugged into: QEMU's netdev and the host's end of it, inside the namespace."""
+"""The link of the guest's NIC: QEMU's netdev and its end on the host, in the namespace."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ __all__ = ["MAC", "NETDEVS", "Link", "open_link"]
 
 NETDEVS = ("user", "tap", "vde", *WIRED)
 MAC = "52:54:00:12:34:56"
-_SLIRP_MAC = "52:55:0a:00:02:02"  # what libslirp answers for 10.0.2.2
+_SLIRP_MAC = "52:55:0a:00:02:02"  # libslirp's address for 10.0.2.2
 _PORT_TO_GUEST = 9009  # hostfwd of the user netdev: the namespace's loopback -> the guest's port 9
 _HOST, _GUEST = "192.168.76.1", "192.168.76.2"
-_TAP = "tap0"  # free to repeat: each one is alone in its namespace
+_TAP = "tap0"  # the same name in each namespace
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`option` is what QEMU gets after `-netdev`, `fds` what it inherits for that, `more` further arguments.
+    """`option` is QEMU's argument after `-netdev`, `fds` the descriptors that it inherits, `more` further
+    arguments.
 
-    `host_addr` is what the guest calls the host; `sink` is where datagrams for the guest's UDP port 9 are
-    sent inside the namespace; `tap` the device that all frames pass at the host's end, except for `user`;
-    `helper` what carries them between there and QEMU.
+    `host_addr` is the host's address for the guest; `sink` is the address in the namespace to which datagrams
+    for the guest's UDP port 9 are sent; `tap` the device on the host that all frames pass, except for `user`;
+    `helper` the program that carries them between the tap and QEMU.
     """
 
     option: str
@@ -47,7 +48,7 @@ class Link:
     more: tuple[str, ...] = ()
 
     def behind_hub(self) -> Link:
-        """The same, with QEMU's hub between it and the NIC (net/hub.c)."""
+        """The same link with QEMU's hub between it and the NIC (net/hub.c)."""
         ports = ("hubport,id=net0,hubid=0", "hubport,id=port1,hubid=0,netdev=behind")
         option = self.option.replace("id=net0", "id=behind", 1)
         more = ("-netdev", option, "-netdev", ports[1])
@@ -56,10 +57,10 @@ class Link:
 
 @contextlib.contextmanager
 def open_link(space: Namespace, netdev: str, datapath: str = "qemu", form: str = "") -> Iterator[Link]:
-    """The link of `netdev` in `space`, gone when the block ends.
+    """The link of `netdev` in `space`, removed when the block ends.
 
-    `netdev` is one of `NETDEVS`; `form` one of `sockets.FORMS`, or the netdev's plain one. Raises
-    LabError for what cannot be made, MissingPrerequisite for what the machine lacks.
+    `netdev` is one of `NETDEVS`; `form` one of `sockets.FORMS`, or empty for the netdev's plain form. Raises
+    LabError if the link cannot be made, MissingPrerequisite for anything that the machine lacks.
     """
     if netdev == "user":
         option = f"user,id=net0,ipv6=off,hostfwd=udp:127.0.0.1:{_PORT_TO_GUEST}-:9"
@@ -91,7 +92,7 @@ def _mac_of(space: Namespace, device: str) -> str:
 
 @contextlib.contextmanager
 def _vhost_fd() -> Iterator[int]:
-    """/dev/vhost-net opened as root and handed to the unprivileged QEMU."""
+    """/dev/vhost-net, opened as root and passed to the unprivileged QEMU."""
     try:
         descriptor = os.open("/dev/vhost-net", os.O_RDWR)
     except OSError as exc:

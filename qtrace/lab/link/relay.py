@@ -1,4 +1,4 @@
-"""The far end of QEMU's socket: a process of ours that carries its frames to and from a tap."""
+"""The far end of QEMU's socket: a process of qtrace that carries its frames to and from a tap."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _AGENT = Path(__file__).with_name("relay_agent.py").resolve()
 
 @contextlib.contextmanager
 def open_relay(space: Namespace, tap: Tap, netdev: str, form: str = "") -> Iterator[tuple[Wire, Helper]]:
-    """QEMU's end of a wire (see `open_wire`), and the process at the other. `tap` must have no header.
+    """QEMU's end of a wire (see `open_wire`), and the process at the other end. `tap` must have no header.
 
-    Either end may speak first: what it says waits in the socket, but for UDP and multicast.
+    Either end may send first: its data waits in the socket, except for UDP and multicast.
     """
     with open_wire(space, netdev, form) as wire, contextlib.ExitStack() as stack:
         command = [sys.executable, "-IS", str(_AGENT), str(tap.fd), *wire.agent]
@@ -30,5 +30,5 @@ def open_relay(space: Namespace, tap: Tap, netdev: str, form: str = "") -> Itera
         helper = stack.enter_context(starting)
         for end in wire.sockets:
             if end.fileno() in wire.held:
-                end.close()  # the relay alone holds it, so that QEMU sees a relay that has gone
+                end.close()  # only the relay holds it, so that QEMU sees when the relay ends
         yield wire, helper

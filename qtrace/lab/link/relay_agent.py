@@ -1,8 +1,8 @@
 """Carries frames between a tap and QEMU's socket: TAP fd|accept|connect SOCKET, see `main`.
 
-Started by relay with nothing but the standard library, so that it starts quickly. On a datagram socket a
-frame is a datagram; on a stream its length comes before it (four bytes, big endian). Either way it waits
-where the receiver has no room: nothing is dropped here.
+`relay` starts it with only the standard library, so that it starts quickly. On a datagram socket a frame is a
+datagram; on a stream its length precedes it (four bytes, big endian). The relay drops no frame: it waits if
+the receiver has no room.
 """
 
 import argparse
@@ -17,15 +17,15 @@ from collections.abc import Callable
 
 __all__ = ["main"]
 
-_MOST = 65600  # bytes: more than any frame
+_MOST = 65600  # bytes: larger than any frame
 _LENGTH = struct.Struct("!I")
-_PATIENCE = 60.0  # seconds until QEMU must listen
-# QEMU has not opened its end yet, or has closed it: such a frame is nobody's.
+_PATIENCE = 60.0  # seconds to wait until QEMU listens
+# QEMU has not opened its end yet, or has closed it: the frame has no receiver.
 _NOBODY = (ConnectionRefusedError, FileNotFoundError)
 
 
 class _Datagrams:
-    """`to` is where they are sent on a socket that is not connected, `ours` the port that we send from."""
+    """`to` is their destination on an unconnected socket, `ours` the port from which the relay sends."""
 
     def __init__(
         self, link: socket.socket, sends: socket.socket, to: str, ours: int | None, header: bytes
@@ -46,10 +46,10 @@ class _Datagrams:
         while True:
             try:
                 frame, sender = self._link.recvfrom(_MOST)
-            except ConnectionRefusedError:  # word of a frame that we sent too early
+            except ConnectionRefusedError:  # the answer to a frame that was sent too early
                 continue
             if not frame and not self._to:
-                return  # a pair's other end is closed
+                return  # the pair's other end is closed
             if not (self._ours and sender and sender[1] == self._ours):
                 os.write(tap, frame[len(self._header) :])
 
@@ -76,7 +76,7 @@ def _address(text: str) -> tuple[str, int] | str:
 
 
 def _connected(text: str) -> socket.socket:
-    """Try until QEMU listens."""
+    """Connect, trying until QEMU listens."""
     where, deadline = _address(text), time.monotonic() + _PATIENCE
     while True:
         link = socket.socket(socket.AF_UNIX if isinstance(where, str) else socket.AF_INET)
@@ -91,7 +91,7 @@ def _connected(text: str) -> socket.socket:
 
 
 def main() -> None:
-    """Until one way ends: with QEMU, or with the tap."""
+    """Carry frames until one direction ends, because QEMU or the tap has closed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("tap", type=int)
     parser.add_argument("how", choices=["fd", "accept", "connect"])

@@ -1,4 +1,4 @@
-"""QEMU's netdevs whose frames go through a socket, in every form, each with the relay's end of it."""
+"""QEMU's netdevs that send frames through a socket, in every form, each with the relay's end."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from qtrace.lab.host.owned import private_dir
 __all__ = ["FORMS", "WIRED", "Wire", "open_wire"]
 
 _LOCAL, _GROUP = "127.0.0.1", "230.0.0.1"
-_QEMU, _OURS, _SHARED = 7001, 7002, 7003  # ports, in a namespace of the link's own
+_QEMU, _OURS, _SHARED = 7001, 7002, 7003  # ports, in the link's own namespace
 _RCVBUFFORCE = 33  # asm-generic/socket.h
-_ROOM = 16 * 2**20  # bytes: the relay is slower than QEMU, and UDP drops what has no room
-# RFC 3931, 4.1.2.1: data in version 3, then the session that the receiver knows.
+_ROOM = 16 * 2**20  # bytes: the relay is slower than QEMU, and UDP drops frames when the buffer is full
+# RFC 3931, 4.1.2.1: data in version 3, then the receiver's session id.
 _L2TP = struct.Struct("!HHI")
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """`option` follows `-netdev`, `fds` are what QEMU inherits for it; `agent` is how relay_agent's socket is
-    given, `held` the descriptors in it. `sockets` are ours until QEMU and the relay have them."""
+    """`option` follows `-netdev`, `fds` are the descriptors that QEMU inherits for it; `agent` is the
+    argument that names relay_agent's socket, `held` its descriptors. This process holds `sockets` until QEMU
+    and the relay have them."""
 
     option: str
     agent: tuple[str, ...]
@@ -37,7 +38,7 @@ class Wire:
 
 
 def _pair(space: Namespace, kind: socket.SocketKind) -> Wire:
-    # Made inside, so that /proc lists it with the other sockets of QEMU's own namespace.
+    # Made in the namespace, so that /proc lists it with the other sockets of QEMU's namespace.
     ours, theirs = space.make(lambda: socket.socketpair(socket.AF_UNIX, kind))
     option = f"socket,id=net0,fd={theirs.fileno()}"
     agent, held = ("fd", str(ours.fileno())), (ours.fileno(),)
@@ -62,7 +63,8 @@ def _datagrams(space: Namespace, option: str, port: int = _OURS, *more: str) -> 
 
 
 def _group(space: Namespace, option: str) -> Wire:
-    """Two sockets: who is in a group hears itself; by the sender's port the relay knows its own."""
+    """Two sockets: a member of a group receives its own frames; the relay recognises them by the sender's
+    port."""
     heard = _bound(space, (_GROUP, _SHARED), socket.SOCK_DGRAM)
     member = socket.inet_aton(_GROUP) + socket.inet_aton(_LOCAL)
     heard.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
@@ -97,7 +99,7 @@ def _l2tpv3(space: Namespace) -> Wire:
 
 
 def _path(home: Path, name: str) -> str:
-    """Of a socket that both can use: QEMU's user owns the folder, nobody else comes in."""
+    """The path of a socket for both: QEMU's user owns the folder, and no other user may enter it."""
     return f"{home}/{name}"
 
 
@@ -122,7 +124,7 @@ _INET = f"type=inet,{{0}}.host={_LOCAL},{{0}}.port="
 _LOCAL_END = f"local.{_INET.format('local')}{_QEMU}"
 _REMOTE_END = f"remote.{_INET.format('remote')}{_OURS}"
 _ADDRESS = f"addr.{_INET.format('addr')}{_QEMU}"
-# (netdev, form) -> what makes it. The first form of a netdev is its plain one.
+# (netdev, form) -> its maker. The first form of a netdev is its plain one.
 _MAKERS: dict[tuple[str, str], Callable[[Namespace, Path], Wire]] = {
     ("socket", "fd"): lambda space, _: _pair(space, socket.SOCK_DGRAM),
     ("socket", "fd-stream"): lambda space, _: _pair(space, socket.SOCK_STREAM),
@@ -155,7 +157,7 @@ FORMS = {netdev: tuple(form for name, form in _MAKERS if name == netdev) for net
 
 @contextlib.contextmanager
 def open_wire(space: Namespace, netdev: str, form: str = "") -> Iterator[Wire]:
-    """The wire of a netdev of `WIRED`, in one of its `FORMS`; gone when the block ends. Raises LabError."""
+    """The wire of a netdev of `WIRED`, in one of its `FORMS`; closed when the block ends. Raises LabError."""
     form = form or FORMS[netdev][0]
     if (netdev, form) not in _MAKERS:
         known = ", ".join(FORMS[netdev])

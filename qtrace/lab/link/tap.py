@@ -1,4 +1,4 @@
-"""A tap device in a namespace, opened here and handed to the unprivileged QEMU as a descriptor.
+"""A tap device in a namespace, opened by qtrace and passed to the unprivileged QEMU as a descriptor.
 
 So QEMU needs neither the right to open /dev/net/tun nor CAP_NET_ADMIN.
 """
@@ -26,7 +26,7 @@ _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x4000, 
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """`name` is free to repeat: each one is alone in its namespace."""
+    """A tap; `name` is the same in each namespace."""
 
     name: str
     fd: int
@@ -34,7 +34,7 @@ class Tap:
 
 @contextlib.contextmanager
 def open_tap(space: Namespace, name: str, *, header: bool = True) -> Iterator[Tap]:
-    """A tap; with `header` each frame has a struct virtio_net_hdr before it."""
+    """A tap; with `header`, each frame follows a struct virtio_net_hdr."""
     descriptor = _attach(space, name, _IFF_VNET_HDR if header else 0)
     try:
         yield Tap(name, descriptor)
@@ -44,7 +44,7 @@ def open_tap(space: Namespace, name: str, *, header: bool = True) -> Iterator[Ta
 
 @contextlib.contextmanager
 def open_queues(space: Namespace, name: str, number: int) -> Iterator[list[int]]:
-    """The descriptors of a tap with so many queues, each with a header before its frames."""
+    """The descriptors of a tap with so many queues, with a header before each frame."""
     with contextlib.ExitStack() as stack:
         queues = []
         for _ in range(number):
@@ -54,7 +54,8 @@ def open_queues(space: Namespace, name: str, number: int) -> Iterator[list[int]]
 
 
 def private_tun() -> tuple[str, ...]:
-    """Where /dev/net/tun is root's alone, unlike Debian's: shell lines for one that all may open."""
+    """Shell lines that make a /dev/net/tun which all may open, if only root may open the present one, unlike
+    Debian's."""
     try:
         open_to_all = Path("/dev/net/tun").stat().st_mode & 0o006 == 0o006
     except OSError:
@@ -75,7 +76,7 @@ def set_up(space: Namespace, name: str, address: str, peer: str, peer_mac: str) 
 
 
 def _attach(space: Namespace, name: str, more: int) -> int:
-    """Make the tap inside `space`; it lives as long as somebody holds the descriptor."""
+    """Make the tap in `space`; it exists as long as a process holds the descriptor."""
 
     def attach() -> int:
         descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)

@@ -18,7 +18,7 @@ __all__ = ["open_vde"]
 
 @contextlib.contextmanager
 def open_vde(space: Namespace, tap: str, user: int) -> Iterator[tuple[Path, Helper]]:
-    """The folder that QEMU's `vde,sock=` wants, which `user` may use, and the switch, which makes `tap`."""
+    """The folder for QEMU's `vde,sock=`, which `user` may use, and the switch, which makes `tap`."""
     program = shutil.which("vde_switch")
     if not program:
         raise MissingPrerequisite(
@@ -27,7 +27,7 @@ def open_vde(space: Namespace, tap: str, user: int) -> Iterator[tuple[Path, Help
         )
     with private_dir(user) as home:
         folder = home / "vde"
-        # QEMU puts a socket of its own beside the switch's. Nobody else gets as far as this folder.
+        # QEMU creates a socket beside the switch's. No other user may enter this folder.
         command = [program, "--sock", str(folder), "--dirmode", "0777", "--mode", "0666"]
         command += ["--rcfile", "/dev/null", "--tap", tap]
 
@@ -41,5 +41,5 @@ def open_vde(space: Namespace, tap: str, user: int) -> Iterator[tuple[Path, Help
 def _has(pid: int, device: str) -> bool:
     try:
         return read_counters(Path(f"/proc/{pid}/net/dev").read_text(), device) is not None
-    except OSError:  # it has ended
+    except OSError:  # the switch has ended
         return False

@@ -1,9 +1,9 @@
 """The lab machine: a small VM on the host's own file system, with root, KVM, vhost-net, kprobes and bcc.
 
-The host's root is below, read-only over 9p; a tmpfs lies over it, so everything written inside is gone
-afterwards, except in the folders that are shared. Paths inside equal those outside. It needs no root,
-and has no network. Under TCG it emulates AMD's SVM (QEMU's target/i386/tcg/sysemu/svm_helper.c), so
-that guests inside it run with `-accel kvm`.
+Its root is the host's root, read-only over 9p, under a tmpfs, so all files written inside are lost at the
+end, except in shared folders. Paths inside equal those outside. It needs no root and has no network. Under
+TCG it emulates AMD's SVM (QEMU's target/i386/tcg/sysemu/svm_helper.c), so that guests inside it run with
+`-accel kvm`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from qtrace.progress import SILENT, Progress
 __all__ = ["LabMachine", "Output"]
 
 Output = Callable[[Literal["stdout", "stderr"], bytes], None]
-"""Gets what a command inside writes, as it comes."""
+"""Receives the output of a command inside, as it arrives."""
 
 _CMDLINE = (
     "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on nokaslr "
@@ -45,9 +45,9 @@ _STREAM: dict[bytes, Literal["stdout", "stderr"]] = {b"O": "stdout", b"E": "stde
 
 
 class LabMachine:
-    """A context manager: boots on entry, is gone on exit. `boot_seconds` says how long booting took.
+    """A context manager: boots on entry, is ended on exit. `boot_seconds` is the duration of the boot.
 
-    `share` are folders in which what is written inside lands on the host's disk; `memory` is in MiB.
+    `share` are folders whose changes inside are written to the host's disk; `memory` is in MiB.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class LabMachine:
 
     @property
     def accelerator(self) -> str:
-        """`kvm` where it is usable and nests, else `tcg`."""
+        """`kvm` if it is usable and supports nesting, else `tcg`."""
         nests = any(
             Path(f"/sys/module/{name}/parameters/nested").is_file()
             and Path(f"/sys/module/{name}/parameters/nested").read_text().strip() in ("1", "Y")
@@ -83,17 +83,17 @@ class LabMachine:
 
     @property
     def command_cpus(self) -> list[int]:
-        """The CPUs that commands inside, and so their guests, may run on: under TCG all but the first.
+        """The CPUs for commands inside, and so for their guests: under TCG all but the first.
 
-        Whichever emulated CPU loads an FPU state clears a bit of the first one's `hflags2`, without a lock
+        An emulated CPU that loads an FPU state clears a bit in the first CPU's `hflags2`, without a lock
         (QEMU's target/i386/tcg/fpu_helper.c, cpu_set_fpus; tcg/sysemu/fpu_helper.c, cpu_clear_ignne). VMRUN
-        and #VMEXIT keep their state in the same word: a guest on the first CPU has its interrupts lost, or
-        resets, or its host does, once in a minute or two.
+        and #VMEXIT keep their state in the same word: a guest on the first CPU loses its interrupts, or it or
+        its host resets, once in a minute or two.
         """
         return list(range(0 if self.accelerator == "kvm" else 1, self.cpus))
 
     def describe(self) -> str:
-        """What it is, for a report's conditions."""
+        """The machine in one line, for a report's conditions."""
         host = os.uname()
         return (
             f"QEMU under {self.accelerator}, {self.cpus} CPUs, {self.memory} MiB, "
@@ -102,7 +102,7 @@ class LabMachine:
 
     @property
     def pid(self) -> int:
-        """The QEMU process that is the machine."""
+        """The machine's QEMU process."""
         return self._process.pid
 
     def __enter__(self) -> Self:
@@ -137,9 +137,9 @@ class LabMachine:
     ) -> int:
         """Run a command inside, as root; its exit status, negative for the signal that ended it.
 
-        `cwd` and `env` are this process's own unless given. A Ctrl-C here becomes SIGINT there, and
-        KeyboardInterrupt is raised once the command has ended. Raises LabError when the machine dies,
-        or when `timeout` (seconds) is over, in which case the command is killed.
+        `cwd` and `env` are this process's own unless given. Ctrl-C is passed on as SIGINT, and
+        KeyboardInterrupt is raised after the command has ended. Raises LabError if the machine dies,
+        or after `timeout` (seconds), when the command is killed.
         """
         order = {
             "argv": [str(word) for word in argv],
@@ -156,13 +156,13 @@ class LabMachine:
             self._end(on_output, 8.0)
             raise
         except BaseException:
-            # `on_output` failed, or time is up: the next command must not find this one's answer.
+            # `on_output` failed, or time is up: this command's answer must not be taken for the next one's.
             if self._process.poll() is None:
                 self._end(None, 0.0)
             raise
 
     def _end(self, on_output: Output | None, grace: float) -> None:
-        """Wait for the running command, then kill it."""
+        """Wait for the running command for `grace` seconds, then kill it."""
         try:
             self._wait(on_output, time.monotonic() + grace)
         except LabError:
@@ -195,13 +195,13 @@ class LabMachine:
                 stdout=self._console,
                 stderr=self._console,
                 pass_fds=(image.fileno(), theirs.fileno()),
-                # Ctrl-C goes to us alone: we pass it on to the command inside.
+                # Ctrl-C is delivered to this process only, which passes it on to the command inside.
                 process_group=0,
             )
             stack.callback(self._stop)
 
     def _argv(self, kernel: Kernel, image: int, link: int) -> list[str]:
-        """The command line; image and link are open descriptors, so nothing has a name on disk."""
+        """The command line; image and link are open descriptors, so neither has a file name."""
         accelerator = self.accelerator
         folders = [("root", Path("/"), ",readonly=on")]
         folders += [(share_tag(number), path, "") for number, path in enumerate(self.share)]
@@ -209,7 +209,7 @@ class LabMachine:
             *(str(find_qemu()), "-name", "qtrace-lab-machine", "-nodefaults", "-no-user-config"),
             *("-display", "none", "-machine", "pc,usb=off", "-m", f"{self.memory}M", "-smp", str(self.cpus)),
             *("-accel", "kvm" if accelerator == "kvm" else "tcg,thread=multi,tb-size=512"),
-            # Five levels of page tables under five of nested paging make everything half as fast again.
+            # Five levels of page tables under five of nested paging make everything slower by half.
             *("-cpu", "host" if accelerator == "kvm" else "max,la57=off", "-no-reboot"),
             *("-kernel", str(kernel.image), "-initrd", f"/proc/self/fd/{image}", "-append", _CMDLINE),
             *("-serial", "stdio", "-monitor", "none"),
@@ -223,7 +223,7 @@ class LabMachine:
         return argv
 
     def _handshake(self, deadline: float) -> None:
-        # The port drops nothing: QEMU holds the greeting until the agent opens it.
+        # The port loses nothing: QEMU holds the greeting until the agent opens it.
         self._send(b"T", repr(time.time()).encode())
         while True:
             kind, payload = self._receive(deadline)
@@ -250,7 +250,7 @@ class LabMachine:
                 raise LabError(f"the lab machine did not answer in time{self._said()}")
             try:
                 data = self._socket.recv(1 << 20)
-            except ConnectionResetError:  # it died before it had read what we sent
+            except ConnectionResetError:  # it died before it read the last message
                 data = b""
             if not data:
                 raise MachineGone(self._epitaph())
@@ -267,7 +267,7 @@ class LabMachine:
         return ": " + " / ".join(text.splitlines()[-4:])[-600:] if text else ""
 
     def _stop(self) -> None:
-        """Nothing inside is worth waiting for: shared folders keep nothing back."""
+        """End the machine at once: nothing inside must be saved, because shared folders do not buffer."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

@@ -1,12 +1,12 @@
-"""Runs inside the lab machine as its first process: does what `machine` says, one command at a time.
+"""The lab machine's first process: carries out the commands of `machine`, one at a time.
 
-Started by machine_init.sh with the host's /usr/bin/python3 and nothing but the standard library, so
-that it starts quickly. Both ways over the virtio-serial port `qtrace`, a frame is one byte of kind,
-four of length (big endian) and the payload:
+machine_init.sh starts it with the host's /usr/bin/python3 and only the standard library, so that it starts
+quickly. In both directions over the virtio-serial port `qtrace`, a frame is one byte of kind, four of length
+(big endian) and the payload:
 
-    to us    C  {"argv", "cwd", "env", "cpus"}  run it       S  signal's number, in decimal
-    from us  R  {"release", …}: ready       O, E  what it wrote to stdout, stderr
-             X  exit status in decimal (negative: the signal that ended it)
+to the agent    C  {"argv", "cwd", "env", "cpus"}  run it    S  a signal's number, in decimal
+from the agent  R  {"release", …}: ready       O, E  output on stdout, stderr
+                X  exit status in decimal (negative: the signal that ended it)
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _KVM = {"svm": "kvm_amd", "vmx": "kvm_intel"}
 
 
 def _spawn(*argv: str) -> int:
-    """Run a tool to its end, its output to the console."""
+    """Run a tool and wait for its end; its output goes to the console."""
     return os.waitstatus_to_exitcode(os.waitpid(os.posix_spawnp(argv[0], argv, os.environ), 0)[1])
 
 
@@ -42,7 +42,7 @@ def _find_port() -> int:
 
 
 def _prepare(modules: str, host_time: float) -> None:
-    """What a program inside expects of its machine: the clock, modules, devices, loopback."""
+    """Set up the clock, modules, devices and loopback, which programs inside expect."""
     time.clock_settime(time.CLOCK_REALTIME, host_time)
     home = Path("/lib/modules", os.uname().release)
     if not home.exists():
@@ -60,17 +60,18 @@ def _prepare(modules: str, host_time: float) -> None:
 
 
 def _keep_a_vm() -> None:
-    """Hold an empty VM for as long as the machine lives.
+    """Keep an empty VM as long as the machine runs.
 
-    The first VM and the last make the kernel patch its scheduler (preempt_notifier_key). QEMU before 8.1 may
-    go on running what it had translated of the half-patched code, and the machine hangs.
+    The creation of the first VM and the end of the last make the kernel patch its scheduler
+    (preempt_notifier_key). QEMU before 8.1 may continue with its translation of the half-patched code, and
+    the machine hangs.
     """
     with contextlib.suppress(OSError):
         fcntl.ioctl(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC), _KVM_CREATE_VM, 0)
 
 
 class _Link:
-    """The port, in frames."""
+    """The port, read and written in frames."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -82,7 +83,7 @@ class _Link:
             data = data[os.write(self.fd, data[:32768]) :]
 
     def receive(self) -> tuple[bytes, bytes]:
-        """The next frame, waited for. Powers off when the host has hung up."""
+        """Wait for the next frame. Powers off if the host has closed the port."""
         while True:
             if len(self.buffer) >= 5:
                 (size,) = struct.unpack_from(">I", self.buffer, 1)
@@ -106,7 +107,8 @@ def _power_off() -> None:
 
 
 def _run(link: _Link, order: dict[str, object]) -> int:
-    """One command, streamed; its exit status, negative for a signal, 127 if it cannot be started."""
+    """Run one command and stream its output; its exit status, negative for a signal, 127 if it cannot
+    start."""
     argv, cwd, env, cpus = order["argv"], order["cwd"], order["env"], order["cpus"]
     assert (
         isinstance(argv, list) and isinstance(cwd, str) and isinstance(env, dict) and isinstance(cpus, list)
@@ -134,8 +136,8 @@ def _run(link: _Link, order: dict[str, object]) -> int:
         names[reader] = name.encode()
     status: int | None = None
     while True:
-        # Once the command is gone only what it has left in the pipes counts: a child of its own that
-        # outlives it may hold them open for ever.
+        # After the command's end, only the output already in the pipes counts: a surviving child may hold
+        # them open for ever.
         ready = select.select([*names, link.fd], [], [], 0.02 if status is None else 0)[0]
         for fd in ready:
             if fd == link.fd:
@@ -166,7 +168,7 @@ def _pass_signals(link: _Link, pid: int) -> None:
 
 
 def _reap(wanted: int) -> int | None:
-    """Collect whatever has ended (we are everyone's last parent); the wanted one's status if it has."""
+    """Collect ended processes (orphans become children of this one); the wanted one's status if it ended."""
     found = None
     while True:
         try:

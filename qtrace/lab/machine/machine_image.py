@@ -1,7 +1,7 @@
-"""The lab machine's initramfs: busybox and the modules that reach the host's file system.
+"""The lab machine's initramfs: busybox and the modules for the host's file system.
 
-It is a few MB and made anew for each boot, held in memory only: it carries the names of the shared
-folders, and making it takes milliseconds.
+It is a few MB and is made for each boot, in memory only: it contains the names of the shared folders, and
+making it takes milliseconds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def share_tag(number: int) -> str:
 
 
 def machine_image(kernel: Kernel, share: Sequence[Path]) -> bytes:
-    """The archive, uncompressed. Raises LabError for a path that the init script could not read."""
+    """The archive, uncompressed. Raises LabError for a path that the init script cannot read."""
     busybox = shutil.which("busybox")
     if not busybox:
         raise MissingPrerequisite("busybox is missing", hint=distribution().hint("busybox"))

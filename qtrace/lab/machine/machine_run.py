@@ -1,4 +1,4 @@
-"""A verb inside the lab machine, in a shell's sense: its output passes through, Ctrl-C too."""
+"""Runs a verb inside the lab machine; its output and Ctrl-C pass through, as in a shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ __all__ = ["run_in_machine"]
 
 
 def run_in_machine(argv: Sequence[str], nics: Iterable[str], progress: Progress, on_output: Output) -> int:
-    """`qtrace ARGV` inside; its exit status. The image for guests with these NICs is made out here."""
+    """Run `qtrace ARGV` inside; its exit status. The image for guests with these NICs is made on this
+    host."""
     kernel = ensure_kernel(progress)
     for nic in set(nics):
         ensure_lab_image(kernel, nic, progress)

@@ -1,4 +1,4 @@
-"""Where an experiment runs: on the host, or in the lab machine. Decided once, with the reason in words."""
+"""The venue of an experiment: the host, or the lab machine. Chosen once, with the reason in words."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Venue:
 
 
 def inside_machine() -> bool:
-    """Whether this very process already runs in the lab machine (its agent sets QTRACE_VENUE)."""
+    """Whether this process already runs in the lab machine (its agent sets QTRACE_VENUE)."""
     return os.environ.get("QTRACE_VENUE") == "vm"
 
 
 def missing_on_host() -> list[str]:
-    """What the host lacks for the whole comparison, vhost and kernel probes included; empty if nothing."""
+    """What the host lacks for the whole comparison, including vhost and kernel probes; empty if nothing."""
     missing = []
     if lacks := missing_rights():
         missing.append(lacks)
@@ -52,8 +52,8 @@ def missing_on_host() -> list[str]:
 def choose_venue(requested: str = "auto") -> Venue:
     """The venue for `auto`, `host` or `vm`.
 
-    Raises MissingPrerequisite when the one asked for cannot be, or, for `auto`, when neither can.
-    Inside the lab machine there is no other venue: it is `vm`, and nothing further is started.
+    Raises MissingPrerequisite if the requested one is impossible, or, for `auto`, if both are. Inside the lab
+    machine the venue is always `vm`, and no further machine is started.
     """
     if requested not in ("auto", "host", "vm"):
         raise MissingPrerequisite(f"there is no venue {requested!r}", hint="choose one of: auto, host, vm")
@@ -75,7 +75,7 @@ def choose_venue(requested: str = "auto") -> Venue:
 
 
 def _require_machine() -> None:
-    """Raise MissingPrerequisite for the first thing that the lab machine itself lacks."""
+    """Raise MissingPrerequisite for the first prerequisite that the lab machine itself lacks."""
     for program in ("qemu-system-x86_64", "setpriv", "busybox"):
         if not shutil.which(program):
             raise MissingPrerequisite(

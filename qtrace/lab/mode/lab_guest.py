@@ -1,4 +1,4 @@
-"""A guest of a lab: its QEMU command line, which can be copied as it is, and its process."""
+"""A guest of a lab: its QEMU command line, which can be copied, and its process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from qtrace.lab.link.tap import private_tun
 
 __all__ = ["Boot", "start_lab_guest"]
 
-_KERNEL, _INITRD = 8, 9  # descriptors: one digit is all that a shell's redirection may have
+_KERNEL, _INITRD = 8, 9  # descriptors: a shell's redirection allows only one digit
 
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """What to start: see Seat for the fields that have its names."""
+    """The guest to start: see `Seat` for fields of the same names."""
 
     name: str
     nic: str
@@ -39,7 +39,7 @@ class Boot:
 
     def qemu(self, home: Path) -> list[str]:
         """QEMU's command line; its sockets are in `home`."""
-        # The filter alone already forbids to gain rights (libseccomp: no_new_privs).
+        # The filter itself prevents gaining rights (libseccomp: no_new_privs).
         sandbox = () if self.spawns else ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny")
         words = f"lab_name={self.name} lab_address={self.address} lab_gateway={self.gateway}"
         usb = self.nic.startswith("usb-")
@@ -62,7 +62,7 @@ class Boot:
         ]
 
     def argv(self, home: Path, space: Namespace) -> list[str]:
-        """The whole command: into the namespace, private mounts, files opened, rights dropped, QEMU."""
+        """The whole command: enter the namespace, mount private files, open files, drop rights, run QEMU."""
         uses_tap = any(item.startswith(("tap,", "bridge,")) for item in self.netdev)
         private = (*(private_tun() if uses_tap and not self.redirect else ()), *self.private)
         redirect = f"{_KERNEL}<{shlex.quote(str(self.kernel))} {_INITRD}<{shlex.quote(str(self.initrd))}"
@@ -73,9 +73,9 @@ class Boot:
 
 @contextlib.contextmanager
 def start_lab_guest(boot: Boot, space: Namespace, lab: Path) -> Iterator[tuple[Guest, str]]:
-    """Begin to boot in its folder: the guest, and the command as a shell would take it.
+    """Start the guest in its folder: the guest, and the command as text for a shell.
 
-    Gone when the block ends, or when we die.
+    It is ended when the block ends, or when this process dies.
     """
     home = lab / boot.name
     argv = boot.argv(home, space)

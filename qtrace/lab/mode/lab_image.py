@@ -1,4 +1,4 @@
-"""The root of a lab's guest: as little as boots quickly, answers and can be logged in on."""
+"""The root of a lab's guest: the minimum that boots quickly, answers requests and has a login."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _HERE = resources.files("qtrace.lab.mode")
 
 
 def require_nic(nic: str) -> None:
-    """Raise LabError for a NIC that the lab's guests have no driver for."""
+    """Raise LabError for a NIC without a driver in the lab's guests."""
     if nic not in NIC_MODULES:
         known = ", ".join(NIC_MODULES)
         raise LabError(f"the lab's guests have no driver for the NIC {nic!r}", hint=f"they have: {known}")
 
 
 def ensure_lab_image(kernel: Kernel, nic: str, progress: Progress = SILENT) -> Path:
-    """The initramfs for a lab's guest with this NIC: busybox, perl, and the modules of that NIC alone.
+    """The initramfs for a lab's guest with this NIC: busybox, perl, and only that NIC's modules.
 
-    Raises LabError for a NIC that Debian's kernel does not drive.
+    Raises LabError for a NIC that Debian's kernel does not support.
     """
     require_nic(nic)
     files = busybox_files(_HERE / "lab_init.sh")

@@ -51,7 +51,7 @@ class Lab:
     addresses: dict[str, str] = field(default_factory=dict)
 
     def fill(self, text: str, number: int = 0) -> str:
-        """`text` with what its placeholders stand for, for guest `number`."""
+        """`text` with its placeholders replaced, for guest `number`."""
         return _fill(self.name, self.home)(text, number)
 
     def wait_until_up(self, timeout: float = _BOOT_TIMEOUT) -> None:
@@ -74,17 +74,17 @@ class Lab:
         describe(self.home, self.entry(), up=True)
 
     def entry(self) -> Entry:
-        """What others are told of it."""
+        """The entry of this lab in the list of running labs."""
         pids = {name: guest.pid for name, guest in self.guests.items()}
         return Entry(self.name, self.mode.name, self.nic, self.home, pids, addresses=self.addresses)
 
     def kill(self) -> None:
-        """End the guests at once; whoever waits for one, in another thread, is told."""
+        """End the guests at once; a thread that waits for one gets an error."""
         for guest in self.guests.values():
             guest.kill()
 
     def wait_for_end(self) -> None:
-        """Wait until the last guest has ended. Raises LabError when a program beside them ends."""
+        """Wait until the last guest has ended. Raises LabError if a program beside the guests ends."""
         every: list[Guest | Helper] = [*self.guests.values(), *self.helpers]
         watched = {os.pidfd_open(one.pid): one for one in every}
         try:
@@ -99,7 +99,7 @@ class Lab:
                 os.close(descriptor)
 
     def check(self) -> None:
-        """Raise LabError once a guest or a program beside it has ended."""
+        """Raise LabError if a guest or a program beside it has ended."""
         for helper in self.helpers:
             helper.check()
         for name, guest in self.guests.items():
@@ -128,9 +128,9 @@ def open_lab(
     *,
     try_first: bool = False,
 ) -> Iterator[Lab]:
-    """Build `mode` and begin to boot its guests (see `Lab.wait_until_up`); all gone when the block ends.
+    """Build `mode` and start its guests (see `Lab.wait_until_up`); all is removed when the block ends.
 
-    `try_first`: see Recorder. Raises LabError or MissingPrerequisite.
+    `try_first`: see `Recorder`. Raises LabError or MissingPrerequisite.
     """
     nic = nic or mode.nic
     require_nic(nic)
@@ -181,7 +181,7 @@ def open_lab(
 
 
 def _require(mode: Mode) -> None:
-    """Raise MissingPrerequisite for what this machine lacks for `mode`."""
+    """Raise MissingPrerequisite if this machine lacks a prerequisite of `mode`."""
     for name in LAB_PROGRAMS:
         if not shutil.which(name):
             raise MissingPrerequisite(f"the lab needs the program {name}", hint=distribution().hint(name))
@@ -203,7 +203,7 @@ def _require(mode: Mode) -> None:
 
 
 def _macvtap(text: str, topology: Topology) -> str:
-    """`{device:NAME}` is the `MAJOR MINOR` of that macvtap's character device."""
+    """Replace `{device:NAME}` by the `MAJOR MINOR` of that macvtap's character device."""
     for name, device in topology.macvtaps.items():
         text = text.replace(f"{{device:{name}}}", device.replace(":", " "))
     return text
@@ -228,7 +228,7 @@ def _start(program: Program, number: int, lab: Lab) -> Iterator[Helper]:
 
 
 def _wait_for_server(boot: Boot, guest: Guest) -> None:
-    """A guest that others connect to must listen before they start: its monitor is made after its netdevs."""
+    """Wait until a guest that others connect to listens: it makes its monitor after its netdevs."""
     if not any("listen=" in item or "server=on" in item for item in boot.netdev):
         return
     deadline = time.monotonic() + 30

@@ -27,10 +27,10 @@ LEAVE = b"\x1d"  # Ctrl-]
 
 
 def run_in_guest(entry: Entry, guest: str, command: Sequence[str], timeout: float) -> tuple[int, str]:
-    """(exit status, output) of a command in the guest; one word is a line for its shell.
+    """(exit status, output) of a command in the guest; a single word is a line for its shell.
 
-    Raises LabError. After a KeyboardInterrupt the command is interrupted, and what it printed so far comes
-    back.
+    Raises LabError. After a KeyboardInterrupt the command is interrupted, and its output so far is
+    returned.
     """
     line = command[0] if len(command) == 1 else shlex.join(command)
     deadline = time.monotonic() + timeout
@@ -47,7 +47,7 @@ def run_in_guest(entry: Entry, guest: str, command: Sequence[str], timeout: floa
 
 
 def run_in_space(entry: Entry, space: str, command: Sequence[str]) -> int:
-    """The exit status of a command in one of the lab's namespaces, which has our terminal."""
+    """The exit status of a command in one of the lab's namespaces, run on this terminal."""
     where = Namespace(f"qt-{entry.name}-{space}")
     words = list(command) or [os.environ.get("SHELL") or "/bin/sh"]
     words = ["sh", "-c", words[0]] if len(command) == 1 else words
@@ -55,7 +55,7 @@ def run_in_space(entry: Entry, space: str, command: Sequence[str]) -> int:
 
 
 def open_console(entry: Entry, guest: str) -> None:
-    """Join the terminal and the guest's console until `LEAVE` is typed. Raises LabError."""
+    """Connect the terminal to the guest's console until `LEAVE` is typed. Raises LabError."""
     if not sys.stdin.isatty():
         raise LabError(
             "a console needs a terminal", hint=f"for one command: qtrace lab shell {guest} -- COMMAND"
@@ -87,7 +87,7 @@ def open_console(entry: Entry, guest: str) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """The agent's line takes one of us at a time."""
+    """Hold the lock of the agent's connection, which serves one process at a time."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError as exc:

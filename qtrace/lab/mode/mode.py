@@ -1,7 +1,7 @@
 """A connection mode as data: one TOML file in modes/, which people read and copy from.
 
-`world.toml` is what all modes have around them. In every text `{n}` stands for a guest's number, `{mac}` for
-its NIC's address, `{lab}` for the lab's folder and `{user}` for the user that QEMU runs as.
+`world.toml` declares the surroundings that all modes share. In every text `{n}` stands for a guest's number,
+`{mac}` for its NIC's address, `{lab}` for the lab's folder and `{user}` for QEMU's user.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Device:
     """A network device of one namespace.
 
     `kind` is `bridge`, `tap`, `macvtap` (on `over`), or `veth`, whose `peer` is `namespace:name`. `master` is
-    the bridge that it is a port of (`peer_master` its peer's); a bridge that `takes` another device makes it
+    the bridge of which it is a port (`peer_master` its peer's). A bridge that `takes` another device makes it
     a port and takes over its address and default route. A device with `{n}` in its name exists once for each
     guest.
     """
@@ -57,7 +57,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Nat:
-    """What leaves `space` by `out` gets the address of `out`; the namespace forwards packets."""
+    """Packets that leave `space` by `out` get the address of `out`; the namespace forwards packets."""
 
     space: str
     out: str
@@ -76,7 +76,7 @@ class Forward:
 class Program:
     """A program beside QEMU, run as QEMU's user, or as `root`, in `space` until the lab ends.
 
-    It is ready once `ready` (a path) is there, or once it accepts connections at `ready` (`unix:PATH`). With
+    It is ready once `ready` (a path) exists, or once it accepts connections at `ready` (`unix:PATH`). With
     `{n}` in its name it runs once for each guest.
     """
 
@@ -92,9 +92,9 @@ class Program:
 class Seat:
     """One guest's place: `netdev` are QEMU's arguments after each `-netdev`, and `id=net0` is the NIC's.
 
-    `address` (CIDR, or `dhcp`) and `gateway` are what the guest gives itself. `private` are shell lines that
-    root runs in QEMU's own mount namespace before it starts, `redirect` the shell's redirections. `spawns`:
-    QEMU itself runs a program that is set-uid.
+    The guest gives itself `address` (CIDR, or `dhcp`) and `gateway`. `private` are shell lines that root runs
+    in QEMU's own mount namespace before QEMU starts, `redirect` the shell's redirections. `spawns`: QEMU
+    itself runs a set-uid program.
     """
 
     netdev: tuple[str, ...]
@@ -108,12 +108,12 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """`picture` is one line; `tries` are commands to try, as text; `needs` are paths that must be there;
-    `kvm`: QEMU dies without.
+    """`picture` is one line; `tries` are commands to try, as text; `needs` are paths that must exist; `kvm`:
+    QEMU crashes without KVM.
 
-    `reach` says how the others are addressed (see reach.py), `expect` what QEMU's documentation claims of
-    each of `CELLS`, `source` where it does. A guest beyond the last seat takes a seat like the last one's, up
-    to `most`.
+    `reach` has the addresses of the other machines (see `ask`), `expect` the claim of QEMU's documentation
+    for each of `CELLS`, `source` the place of the claim. A guest beyond the last seat gets a seat like the
+    last one, up to `most`.
     """
 
     name: str
@@ -141,7 +141,7 @@ class Mode:
 
 
 def load_modes() -> list[Mode]:
-    """Every mode, in the order in which their files ask to be listed."""
+    """Every mode, in the order that their files give."""
     found = []
     for path in resources.files("qtrace.lab.mode").joinpath("modes").iterdir():
         name = path.name.removesuffix(".toml")
@@ -152,7 +152,7 @@ def load_modes() -> list[Mode]:
 
 
 def load_mode(name: str) -> Mode:
-    """The mode of this name. Raises LabError, with what there is."""
+    """The mode with this name. Raises LabError, with the names of all modes."""
     modes = {mode.name: mode for mode in load_modes()}
     if name not in modes:
         raise LabError(f"there is no mode {name!r}", hint=f"the modes are: {', '.join(modes)}")
@@ -160,13 +160,13 @@ def load_mode(name: str) -> Mode:
 
 
 def world() -> tuple[tuple[Device, ...], tuple[Nat, ...]]:
-    """What stands around every mode: the host's uplink, a neighbour on its LAN, a router, a server."""
+    """The surroundings of every mode: the host's uplink, a neighbour on its LAN, a router, a server."""
     raw = tomllib.loads(resources.files("qtrace.lab.mode").joinpath("modes/world.toml").read_text())
     return _each(Device, raw["device"], "world"), _each(Nat, raw["nat"], "world")
 
 
 def _mode(name: str, raw: dict[str, Any]) -> Mode:
-    """Check and freeze. Raises LabError for what no mode file may say."""
+    """Check a mode file's content and make a `Mode`. Raises LabError for content that is not allowed."""
     kinds: dict[str, Any] = {
         "device": ("devices", Device),
         "nat": ("nats", Nat),

@@ -1,4 +1,4 @@
-"""Runs the commands that build a lab, and keeps each as a line that can be copied into a shell."""
+"""Runs the commands that build a lab, and records each as a line that can be copied into a shell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Attempt", "Recorder"]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A command that was first tried as a user without any right: `said` is why that failed, or empty."""
+    """A command tried first as a user without any rights: `said` is the reason of its failure, or empty."""
 
     argv: tuple[str, ...]
     stdin: str
@@ -28,8 +28,8 @@ class Attempt:
 class Recorder:
     """`lines` are comments and commands in their order.
 
-    With `try_first` each command of the mode's own is tried as QEMU's user first, and as root only where that
-    fails; `attempts` tells.
+    With `try_first`, each of the mode's own commands is tried as QEMU's user first, and as root only if that
+    fails; `attempts` has the results.
     """
 
     try_first: bool = False
@@ -37,13 +37,13 @@ class Recorder:
     attempts: list[Attempt] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """A comment between the commands."""
+        """Add a comment between the commands."""
         self.lines.append(f"# {text}")
 
     def run(self, *argv: str, own: bool = False, stdin: str = "", enter: Sequence[str] = ()) -> str:
-        """Run a command to its end; what it printed. `own`: it is the mode's, not the world's.
+        """Run a command and return its output. `own`: it belongs to the mode, not to the surroundings.
 
-        `enter` puts it into a namespace and needs root; `stdin` is text for it. Raises LabError.
+        `enter` runs it in a namespace, which needs root; `stdin` is text for it. Raises LabError.
         """
         command = [*enter, *argv]
         shown = shlex.join(command) + (f" <<'END'\n{stdin}END" if stdin else "")

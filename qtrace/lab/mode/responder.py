@@ -1,7 +1,8 @@
-"""Port 7 of every namespace of a lab: it says whose it is and whom it sees, by TCP and UDP.
+"""The responder on port 7 of every namespace of a lab: it names its namespace and the caller's address, by
+TCP and UDP.
 
-The guests run the same in perl (responder.pl). So an answer proves who answered, and what address translation
-did to who asked.
+The guests run the same in perl (responder.pl). So an answer shows which machine answered, and how address
+translation changed the caller's address.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PORT = 7
 
 @contextlib.contextmanager
 def open_responder(spaces: Mapping[str, Namespace]) -> Iterator[None]:
-    """Answer in each of `spaces` until the block ends. Raises OSError where the port is taken."""
+    """Answer in each of `spaces` until the block ends. Raises OSError if the port is in use."""
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         for name, space in spaces.items():
@@ -56,12 +57,12 @@ def _serve(selector: selectors.BaseSelector, end: int) -> None:
                     if isinstance(other.data, _Caller):
                         _socket(other).close()
                 return
-            with contextlib.suppress(OSError):  # it has gone again
+            with contextlib.suppress(OSError):  # the caller has closed the connection
                 _answer(selector, key)
 
 
 class _Caller:
-    """A TCP connection: it is told once for each thing that it says, and before it goes."""
+    """A TCP connection: it gets an answer for each message, and one before it closes."""
 
     def __init__(self, text: bytes) -> None:
         self.text, self.told = text, False

@@ -1,4 +1,4 @@
-"""The labs of this machine: /run/qtrace/labs has a folder for each, whoever started it."""
+"""The labs of this machine: /run/qtrace/labs has a folder for each, whichever process started it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Entry", "claim", "describe", "find_machine", "labs", "stop"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A lab as others see it: `guests` are name -> pid of QEMU. `owner` is whose it is."""
+    """A lab as other processes see it: `guests` are name -> pid of QEMU; `owner` names its process."""
 
     name: str
     mode: str
@@ -49,7 +49,7 @@ class Entry:
 
 @contextlib.contextmanager
 def claim(mode: str) -> Iterator[tuple[str, Path]]:
-    """A name that no other lab has (`tap`, `tap-2` …) and the lab's folder, gone when the block ends."""
+    """A name that no other lab has (`tap`, `tap-2` …) and the lab's folder, removed when the block ends."""
     try:
         LABS.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -67,12 +67,12 @@ def claim(mode: str) -> Iterator[tuple[str, Path]]:
                         return
                 finally:
                     if lab_owner(home) == owner_name():
-                        home.rename(beside)  # and is removed there
+                        home.rename(beside)  # and is removed under that name
     raise LabError("there are too many labs", hint="run: qtrace lab down --all")
 
 
 def _take(beside: Path, home: Path) -> bool:
-    """Make `home` of what stands beside it, its owner in it; whether nobody was quicker."""
+    """Rename `beside`, which names its owner, to `home`; false if another process was faster."""
     try:
         beside.rename(home)
     except OSError:
@@ -81,20 +81,20 @@ def _take(beside: Path, home: Path) -> bool:
 
 
 def describe(home: Path, entry: Entry, *, up: bool = False) -> None:
-    """Write down what `labs` gives to others."""
+    """Write the lab's entry, which `labs` returns to other processes."""
     facts = {"mode": entry.mode, "nic": entry.nic, "guests": entry.guests, "up": up}
     with atomic_file(home / "lab.json") as beside:
         beside.write_text(json.dumps({**facts, "addresses": entry.addresses}))
 
 
 def labs() -> list[Entry]:
-    """Every lab that has a folder, those whose owner has died (`alive` is false) included."""
+    """Every lab that has a folder, including labs whose owner has died (`alive` is false)."""
     found = []
     for home in sorted(LABS.glob("*")):
         try:
             owner, _, started = (home / "owner").read_text().partition("-")
             raw = json.loads((home / "lab.json").read_text())
-        except (OSError, ValueError):  # it is being made, or being taken down
+        except (OSError, ValueError):  # the lab is being made or removed
             continue
         alive = start_time(int(owner)) == started
         where = (home.name, raw["mode"], raw["nic"], home)
@@ -103,7 +103,7 @@ def labs() -> list[Entry]:
 
 
 def find_machine(name: str) -> tuple[Entry, str]:
-    """The lab and the machine that `vm1`, or `LAB:vm1` where several labs run, means. Raises LabError.
+    """The lab and the machine of that name: `vm1`, or `LAB:vm1` if several labs run. Raises LabError.
 
     A machine is a guest, or one of the lab's namespaces.
     """
@@ -120,15 +120,15 @@ def find_machine(name: str) -> tuple[Entry, str]:
 
 
 def stop(names: list[str], timeout: float = 30.0) -> list[str]:
-    """End these labs; those that do not end in time are killed, and their leftovers removed. Says what it
-    did.
+    """End these labs; labs that do not end in time are killed, and their leftovers removed. Returns a line
+    for each.
     """
     entries = {entry.name: entry for entry in labs()}
     if unknown := [name for name in names if name not in entries]:
         have = ", ".join(entries) or "none"
         raise LabError(f"there is no lab {', '.join(unknown)}", hint=f"the labs are: {have}")
     if os.geteuid() != 0:
-        raise MissingPrerequisite("labs belong to root, and so does what they leave", hint="run it with sudo")
+        raise MissingPrerequisite("labs and their remains belong to root", hint="run it with sudo")
     said = []
     for name in names:
         entry = entries[name]

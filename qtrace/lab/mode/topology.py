@@ -1,4 +1,4 @@
-"""Builds what a mode's file declares: namespaces, devices, routes, NAT. Every command is recorded."""
+"""Builds the namespaces, devices, routes and NAT of a mode's file. Every command is recorded."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Topology:
 def open_topology(
     lab: str, mode: Mode, guests: int, fill: Callable[[str, int], str], recorder: Recorder
 ) -> Iterator[Topology]:
-    """The world and what `mode` adds to it; gone when the block ends. `fill` puts a guest's number into a
-    text.
+    """The surroundings and the mode's own devices; removed when the block ends. `fill` puts a guest's number
+    into a text.
 
     Raises LabError with the command that failed.
     """
@@ -82,7 +82,7 @@ def _open_space(name: str, recorder: Recorder) -> Iterator[Namespace]:
 
 
 def _copies(device: Device, guests: int, fill: Callable[[str, int], str]) -> list[Device]:
-    """The device, or one for each guest where its name has the guest's number."""
+    """The device, or one for each guest if its name contains the guest's number."""
     if "{n}" not in device.name:
         return [device]
     numbers = range(1, guests + 1)
@@ -96,7 +96,7 @@ def _make(device: Device, spaces: Mapping[str, Namespace], recorder: Recorder, o
     space = spaces[device.space]
 
     def ip_in(where: Namespace, *args: str) -> None:
-        # Entered from outside: what a user without rights may do is a question about the inside.
+        # The namespace is entered as root: the question is what a user without rights may do inside.
         if own_step:
             _inside(where, recorder, True, "ip", *args)
         else:
@@ -147,6 +147,6 @@ def _inside(space: Namespace, recorder: Recorder, own_step: bool, *argv: str, st
 
 
 def _character_device(space: Namespace, name: str) -> str:
-    """`MAJOR:MINOR` of a macvtap's character device, which sysfs shows to its own namespace only."""
+    """`MAJOR:MINOR` of a macvtap's character device, which sysfs shows only in its own namespace."""
     script = f"mount -t sysfs sysfs /sys && cat /sys/class/net/{name}/tap*/dev"
     return Recorder().run(*space.argv(["unshare", "--mount", "sh", "-c", script])).strip()

@@ -1,1 +1,1 @@
-"""Who reaches whom and with which rights, tried on live guests."""
+"""Which machines reach each other and with which rights, tried on live guests."""

@@ -1,7 +1,7 @@
-"""Who can reach whom: ARP, ICMP, TCP and UDP, tried from a guest or from a namespace.
+"""Reachability tests: ARP, ICMP, TCP and UDP, tried from a guest or from a namespace.
 
-TCP and UDP go to responders (responder.py, responder.pl) that say who they are and whom they see. A ping says
-nothing of who answers it, so what a kernel counts as echo requests is read before and after.
+TCP and UDP go to responders (responder.py, responder.pl), which give their name and the caller's address. A
+ping does not show which machine answers, so the kernels' counters of echo requests are read before and after.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REPLY = re.compile(r"\[([0-9a-fA-F:]{17})\]")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An address to try. Without `everything` only TCP and UDP are: it is a forward."""
+    """An address to try. Without `everything`, only TCP and UDP are tried: it is a forwarded port."""
 
     address: str
     port: int = PORT
@@ -37,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: `arp` is who answered, `tcp` and `udp` are `NAME ADDRESS:PORT`; or empty."""
+    """The answers: `arp` is the answerer's MAC address, `tcp` and `udp` are `NAME ADDRESS:PORT`; or empty."""
 
     arp: str = ""
     icmp: bool = False
@@ -46,12 +46,13 @@ class Answer:
 
     @property
     def names(self) -> set[str]:
-        """Who answered TCP and UDP."""
+        """The machines that answered TCP and UDP."""
         return {text.split()[0] for text in (self.tcp, self.udp) if text}
 
 
 def ask_from_guest(guest: Guest, targets: Sequence[Target], seconds: int) -> list[Answer]:
-    """Try all `targets` at once from a lab's guest, each for `seconds`. Raises LabError if it is gone."""
+    """Try all `targets` at once from a lab's guest, each for `seconds`. Raises LabError if the guest
+    ended."""
     lines = []
     for number, target in enumerate(targets):
         if target.everything:
@@ -98,7 +99,7 @@ def ask_from_space(space: Namespace, device: str, target: Target, seconds: int) 
 
 
 def echo_requests(machine: Guest | Namespace) -> int:
-    """How many echo requests the machine's own kernel has received (Linux's net/ipv4/proc.c)."""
+    """The number of echo requests that the machine's own kernel received (Linux's net/ipv4/proc.c)."""
     if isinstance(machine, Guest):
         table = machine.sh("cat /proc/net/snmp")
     else:
@@ -108,7 +109,7 @@ def echo_requests(machine: Guest | Namespace) -> int:
 
 
 def _ask(space: Namespace, kind: int, target: Target, seconds: int) -> str:
-    """What the responder says, or nothing."""
+    """The responder's answer, or empty."""
     deadline = time.monotonic() + seconds
     with space.make(lambda: socket.socket(socket.AF_INET, kind)) as ours:
         ours.setblocking(False)
@@ -116,9 +117,9 @@ def _ask(space: Namespace, kind: int, target: Target, seconds: int) -> str:
             ours.connect((target.address, target.port))
         except BlockingIOError:
             pass
-        except OSError:  # no way there
+        except OSError:  # no route
             return ""
-        # The caller speaks first: passt of 2023 loses the answer to one who says nothing.
+        # The caller sends first: passt of 2023 loses the answer to a caller that sends nothing.
         if kind == socket.SOCK_STREAM and select.select([], [ours], [], seconds)[1]:
             with contextlib.suppress(OSError):
                 ours.send(b"who\n")
@@ -129,7 +130,7 @@ def _ask(space: Namespace, kind: int, target: Target, seconds: int) -> str:
                 if select.select([ours], [], [], min(left, 0.5))[0]:
                     return ours.recv(2048).decode(errors="replace").strip()
             except OSError:
-                if kind == socket.SOCK_STREAM:  # refused, or no way there
+                if kind == socket.SOCK_STREAM:  # refused, or no route
                     return ""
                 select.select([], [], [], 0.1)
     return ""
@@ -143,6 +144,6 @@ def _tool(space: Namespace, words: Sequence[str]) -> tuple[int, str]:
 
 
 def _mac(said: str) -> str:
-    """The hardware address in what busybox's arping prints of a reply."""
+    """The hardware address in the reply that busybox's arping prints."""
     found = _REPLY.search(said)
     return found[1].lower() if found else ""

@@ -1,8 +1,8 @@
-"""Which rights a mode really needs: tried as QEMU's user, without any capability.
+"""The rights that a mode needs, found by trying as QEMU's user, without any capability.
 
-Set-up is what is there before QEMU starts; use is QEMU itself. Each of the mode's own commands is tried
-without rights first (see Recorder), QEMU is tried without any set-up, and what runs in the lab is looked at
-in /proc.
+Set-up is everything before QEMU starts; use is QEMU itself. Each of the mode's own commands is tried without
+rights first (see `Recorder`), QEMU is tried without any set-up, and the rights of the lab's processes are
+read from /proc.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from qtrace.lab.mode.live_lab import Lab
 
 __all__ = ["Privilege", "find_privilege"]
 
-_GROUP = 64055  # a group that nobody is in
+_GROUP = 64055  # a group without members
 
 
 @dataclass(frozen=True, slots=True)
 class Privilege:
-    """`start` and `setup` are `user`, `none` or `root`, with the reason. `alone` is what QEMU said without
-    any set-up (empty: it started), `userns` what the set-up said in a user namespace (empty: it worked; `-`:
-    there is none). `devices` are the permissions of the device files that the mode uses. `group` is what QEMU
-    said of a /dev/vhost-net of root and a group, as udev makes it: to a user of that group, and not.
+    """`start` and `setup` are `user`, `none` or `root`, with the reason. `alone` is QEMU's message without
+    any set-up (empty: it started), `userns` the set-up's message in a user namespace (empty: it worked; `-`:
+    there is none). `devices` are the permissions of the mode's device files. `group` has QEMU's messages with
+    a /dev/vhost-net of root and a group, as udev makes it: for a user in that group, and for one outside.
     """
 
     start: str
@@ -45,12 +45,12 @@ class Privilege:
 
 
 def find_privilege(lab: Lab) -> Privilege:
-    """Of a lab that is up and was made with `try_first`. Raises LabError."""
+    """The rights of a lab that is up and was made with `try_first`. Raises LabError."""
     return Privilege(_start(lab), _setup(lab), _alone(lab), _userns(lab), _devices(lab), _group(lab))
 
 
 def _start(lab: Lab) -> str:
-    """The rights of the QEMUs that run, as the kernel lists them."""
+    """The rights of the running QEMUs, from /proc."""
     for name, guest in lab.guests.items():
         facts = dict(
             line.split(":\t", 1)
@@ -79,7 +79,7 @@ def _setup(lab: Lab) -> str:
 
 
 def _alone(lab: Lab) -> str:
-    """QEMU with the first guest's netdevs, where nothing was prepared; /dev/net/tun open to all, as on
+    """QEMU's message with the first guest's netdevs and no set-up; /dev/net/tun is open to all, as on
     Debian.
     """
     home = lab.home / "alone"
@@ -91,7 +91,7 @@ def _alone(lab: Lab) -> str:
     more = [lab.fill(item, 1).replace(str(lab.home), str(home)) for item in lab.mode.seats[0].more]
     qemu = [str(find_qemu()), "-S", "-display", "none", "-nodefaults", "-monitor", "stdio", *more, *netdev]
     script = " && ".join([*private_tun(), 'exec "$@"'])
-    # The neighbour's namespace: it has none of what the mode makes.
+    # The neighbour's namespace: it contains nothing of the mode.
     argv = ["unshare", "--mount", "sh", "-c", script, "qemu", *unprivileged(qemu, "tcg", gains=True)]
     done = subprocess.run(
         lab.spaces["lan"].argv(argv), input="quit\n", capture_output=True, text=True, timeout=60
@@ -100,16 +100,16 @@ def _alone(lab: Lab) -> str:
 
 
 def _userns(lab: Lab) -> str:
-    """The mode's own set-up as root of a new user namespace with a network namespace of its own."""
+    """The message of the mode's own set-up as root of a new user namespace with its own network namespace."""
     attempts = lab.recorder.attempts
     if not attempts:
         return "-"
     lines = []
     for attempt in attempts:
-        # Our user is 0 in there, and no other exists.
+        # The present user is 0 in the namespace, and no other user exists.
         line = shlex.join(attempt.argv).replace(f"user {QEMU_UID}", "user 0")
         lines.append(f"{line} <<'END'\n{attempt.stdin}END\n" if attempt.stdin else line)
-    lines += [f"ip link show {nat.out}" for nat in lab.mode.nats]  # the uplink must be there, too
+    lines += [f"ip link show {nat.out}" for nat in lab.mode.nats]  # the uplink must exist, too
     script = "set -e\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin\n" + "\n".join(lines)
     inner = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", script]
     drop = ["setpriv", f"--reuid={QEMU_UID}", f"--regid={QEMU_UID}", "--clear-groups", "--", *inner]
@@ -125,7 +125,7 @@ def _userns(lab: Lab) -> str:
 
 
 def _group(lab: Lab) -> dict[str, str]:
-    """A netdev with vhost on, started with and without the group that /dev/vhost-net belongs to."""
+    """A netdev with vhost on, started with and without the group of /dev/vhost-net."""
     if "vhost=on" not in lab.mode.seats[0].netdev[0]:
         return {}
     info, space = Path("/dev/vhost-net").stat(), lab.spaces["lan"]
@@ -152,7 +152,7 @@ def _group(lab: Lab) -> dict[str, str]:
 
 
 def _complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """What a QEMU said that did not start; empty if it did."""
+    """The message of a QEMU that did not start; empty if it did."""
     if done.returncode == 0:
         return ""
     said = [line for line in done.stderr.splitlines() if "has no peer" not in line]

@@ -1,4 +1,4 @@
-"""The reachability table: each cell measured on live guests, beside what QEMU's documentation claims."""
+"""The reachability table: each cell measured on live guests, beside the claim of QEMU's documentation."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from qtrace.progress import SILENT, Progress
 
 __all__ = ["Cell", "Row", "measure_reach"]
 
-_AT_ONCE = 2  # modes, each with two guests: more than that and they wait for each other
+_AT_ONCE = 2  # modes, each with two guests: more would slow each other down
 _PATIENCE = {"host": 2, "vm": 5}  # seconds for an answer
 YES, NO, FORWARD = "yes", "no", "by forwarding"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One way. `observed` is `yes`, `no`, `by forwarding` (only by the forward), or `partly`.
+    """One direction between two machines. `observed` is `yes`, `no`, `by forwarding` (only through the
+    forward), or `partly`.
 
-    `arp` … `udp` are the direct attempts, `forward` what came of the forward (`how`, `tcp`, `udp`), where the
+    `arp` … `udp` are the direct attempts, `forward` the result of the forward (`how`, `tcp`, `udp`), if the
     mode has one.
     """
 
@@ -48,7 +49,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One mode; `failed` is why it could not be tried, and `missing` whether this machine lacks something."""
+    """One mode; `failed` is why it could not be tried, `missing` whether this machine lacks a
+    prerequisite."""
 
     mode: str
     privilege: Privilege | None = None
@@ -59,7 +61,7 @@ class Row:
 
 
 def measure_reach(modes: Sequence[Mode], nic: str = "", progress: Progress = SILENT) -> list[Row]:
-    """A row for each mode, two modes at a time. Raises KeyboardInterrupt when all has been taken down."""
+    """A row for each mode, two modes at a time. Raises KeyboardInterrupt after everything is removed."""
     running: list[Lab] = []
     ended = threading.Event()
 
@@ -84,7 +86,7 @@ def measure_reach(modes: Sequence[Mode], nic: str = "", progress: Progress = SIL
             ended.set()
             for future in futures:
                 future.cancel()
-            for lab in list(running):  # whoever waits for a guest then hears that it is gone
+            for lab in list(running):  # a thread that waits for a guest then gets an error
                 lab.kill()
             raise
 
@@ -99,7 +101,7 @@ def _tell(row: Row, progress: Progress) -> None:
 
 def _measure(mode: Mode, nic: str, running: list[Lab], ended: threading.Event) -> Row:
     with open_lab(mode, nic, 2, try_first=True) as lab, _listed(lab, running):
-        if ended.is_set():  # before there was anything to end
+        if ended.is_set():  # before anything was started
             raise LabError("interrupted")
         lab.wait_until_up()
         for number in range(1, len(lab.guests) + 1):
@@ -122,7 +124,8 @@ def _listed(lab: Lab, running: list[Lab]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """Who asks whom. `seen` is the asker's own address, `macs` the answerer's hardware addresses."""
+    """The asker and the answerer. `seen` is the asker's own address, `macs` the answerer's hardware
+    addresses."""
 
     name: str
     asker: str
@@ -144,7 +147,7 @@ def _cells(lab: Lab) -> dict[str, Cell]:
     ]
     patience = _PATIENCE["vm" if inside_machine() else "host"]
     cells = _try(lab, ways, patience)
-    # A busy machine may have been too slow: what is not as claimed is tried again, and waited for longer.
+    # A busy machine may be too slow: a result that differs from the claim is tried again, with a longer wait.
     if doubtful := [way for way in ways if cells[way.name].observed != cells[way.name].expected]:
         first, cells = cells, cells | _try(lab, doubtful, 4 * patience)
         for way in doubtful:
@@ -155,7 +158,7 @@ def _cells(lab: Lab) -> dict[str, Cell]:
 
 
 def _try(lab: Lab, ways: Sequence[_Way], seconds: int) -> dict[str, Cell]:
-    """These ways at once, and their forwards after them."""
+    """Try these directions at once, and then their forwards."""
     reach = lab.mode.reach
     machines: dict[str, Guest | Namespace] = {**lab.guests, **lab.spaces}
     watched = {way.answerer: machines[way.answerer] for way in ways}
@@ -184,7 +187,7 @@ def _try(lab: Lab, ways: Sequence[_Way], seconds: int) -> dict[str, Cell]:
 
 
 def _add_more(lab: Lab, cells: dict[str, Cell], lan: dict[str, str], seconds: int) -> None:
-    """What else is worth a note: the internet, ways round, and what a sysctl changes."""
+    """Add notes on further attempts: the internet, detours, and the effect of a sysctl."""
     reach, vm1 = lab.mode.reach, lab.guests["vm1"]
     extra = {"internet": Target(lan["internet"])}
     extra |= {key: _target(reach[key]) for key in ("detour", "guestfwd") if key in reach}

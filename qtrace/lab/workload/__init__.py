@@ -1,1 +1,1 @@
-"""Traffic, one kind a file. A workload runs for given seconds on a `Network` and says what it saw."""
+"""Traffic, one kind in each file. A workload runs for given seconds on a `Network` and returns metrics."""

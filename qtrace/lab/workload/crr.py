@@ -1,9 +1,9 @@
-"""Connect, request, reply, close, one TCP connection after the other: connections a second, and how long each
-takes.
+"""Connect, request, reply, close, one TCP connection after the other: connections per second, and the time of
+each.
 
-As netperf's TCP_CRR, but netperf is not in the main archive of Debian 12 and 13: client and server are perl
-of our own. The server closes first, so that the client has no sockets in TIME_WAIT and does not run out of
-ports. Each reply has the connection's number, as the server counts: the client fails where one is missing.
+Like netperf's TCP_CRR, but netperf is not in the main archive of Debian 12 and 13, so client and server are
+perl code of qtrace. The server closes first, so that the client has no sockets in TIME_WAIT and does not run
+out of ports. Each reply contains the server's count of connections: the client fails if one is missing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["PORT", "SERVER", "WORKLOAD", "crr"]
 
 PORT = 12865
 _MESSAGE = 64  # bytes, of request and of reply
-# perl's modules are not in the guest: addresses are packed by hand, as struct sockaddr_in is (linux/in.h).
+# The guest has no perl modules: addresses are packed by hand like struct sockaddr_in (linux/in.h).
 _READ = r"""
 sub all { my ($from, $length) = @_; my $got = '';
     while (length $got < $length) { my $n = sysread($from, $got, $length - length $got, length $got);
@@ -43,7 +43,8 @@ for (my $number = 1; accept(my $client, $listener); ) {
 }
 """
 )
-# 228 is clock_gettime on x86_64, 1 CLOCK_MONOTONIC. The first connection is not timed, and tells the count.
+# 228 is clock_gettime on x86_64, 1 CLOCK_MONOTONIC. The first connection is not timed; it gives the first
+# count.
 _CLIENT = (
     _READ
     + r"""
@@ -84,7 +85,7 @@ def crr(
     """`connection_rate` (1/s), `connections`, and `crr_mean`, `crr_p50`, `crr_p90`, `crr_p99` (us): from
     before connect until after close.
 
-    `SERVER` must run in the network's namespace; nobody else may use it meanwhile.
+    `SERVER` must run in the network's namespace and serve no other client meanwhile.
     """
     words = (network.link.host_addr, PORT, _MESSAGE, seconds)
     command = shlex.join(["perl", "-e", _CLIENT, *map(str, words)])

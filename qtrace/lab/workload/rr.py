@@ -29,7 +29,7 @@ def rr(
 ) -> tuple[list[Measured], dict[str, Any]]:
     """`rtt_mean`, `rtt_p50`, `rtt_p90`, `rtt_p99` (us, whole round trip) and `transactions`.
 
-    `SERVER` must run in the network's namespace. Of the `seconds`, sockperf gives 0.9 to warming up.
+    `SERVER` must run in the network's namespace. sockperf uses 0.9 of the `seconds` to warm up.
     """
     command = (
         f"sockperf ping-pong --tcp -i {network.link.host_addr} -p {PORT} -t {max(1, round(seconds))} "

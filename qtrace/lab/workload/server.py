@@ -1,4 +1,4 @@
-"""A server inside the namespace, waited for until it listens, ended with the block."""
+"""A server inside the namespace, awaited until it listens, ended with the block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 def serve(
     space: Namespace, command: Sequence[str], port: int, timeout: float = 30.0
 ) -> AbstractContextManager[Helper]:
-    """Run `command` in `space` until the block ends; entered when TCP `port` listens."""
+    """Run `command` in `space` until the block ends; the block begins when TCP `port` listens."""
     return start_helper(
         space,
         command[0],

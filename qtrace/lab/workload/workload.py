@@ -1,4 +1,4 @@
-"""What a workload is. Each is a file beside this one, with its `WORKLOAD`; `workloads()` finds them."""
+"""The definition of a workload. Each is a file beside this one, with a `WORKLOAD`; `workloads()` finds it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Measured = tuple[str, float, str]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure that a workload gives; `better` is which of two is the better one, empty for a count."""
+    """One metric of a workload; `better` is the better of two values, empty for a count."""
 
     name: str
     unit: str
@@ -35,14 +35,14 @@ class Run(Protocol):
     def __call__(
         self, network: Network, direction: Direction | None, seconds: float
     ) -> tuple[list[Measured], dict[str, Any]]:
-        """The metrics, and the document that they come from. Raises LabError."""
+        """The metrics, and the document from which they were read. Raises LabError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """`server` is the command that listens on TCP `port` in the namespace, `clients` the programs that run
-    in the guest. `directed`: it runs in one direction at a time. `seconds` of traffic are a measurement's
-    where a plan says nothing. `standard`: a plan that names no workloads means it too."""
+    in the guest. `directed`: it runs in one direction at a time. `seconds` is the default duration of a
+    measurement. `standard`: it is included in a plan that names no workloads."""
 
     name: str
     server: tuple[str, ...]
@@ -57,7 +57,7 @@ class Workload:
 
 
 def measured(metrics: Sequence[Metric], values: Mapping[str, float]) -> list[Measured]:
-    """The values in the order and with the units of `metrics`. Raises LabError where others were measured."""
+    """The values in the order and with the units of `metrics`. Raises LabError if the names differ."""
     if values.keys() != {metric.name for metric in metrics}:
         raise LabError(f"measured {', '.join(values)}, not {', '.join(metric.name for metric in metrics)}")
     return [(metric.name, values[metric.name], metric.unit) for metric in metrics]
@@ -71,7 +71,7 @@ def clients(names: Iterable[str]) -> tuple[str, ...]:
 
 @functools.cache
 def workloads() -> Mapping[str, Workload]:
-    """Name -> workload: first those that a plan means when it names none, then by name."""
+    """Name -> workload: first those of a plan that names none, then the others by name."""
     found: list[Workload] = []
     for item in pkgutil.iter_modules(qtrace.lab.workload.__path__):
         module = importlib.import_module(f"qtrace.lab.workload.{item.name}")
