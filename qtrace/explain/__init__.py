@@ -1,1 +1,1 @@
-"""A QEMU command line becomes a network, as the indexed tree reads it."""
+"""Interprets a QEMU command line as a network, by the rules of the indexed tree."""

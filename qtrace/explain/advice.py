@@ -1,7 +1,7 @@
-"""What to know of a line: what its rules find, and the mended lines that were proved.
+"""The findings about a line, and mended lines that were checked.
 
-A mended line is read again by the same reader: QEMU takes it, it has the same back ends and no fewer NICs,
-the finding is gone and nothing else is wrong with it that was not before.
+A mended line is read again by the same reader. It counts only if QEMU accepts it, it has the same back ends
+and at least as many NICs, the finding is gone, and there is no new finding.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ Again = Callable[[Sequence[str]], Seen]
 
 
 def advice(seen: Seen, again: Again) -> list[dict[str, Any]]:
-    """Every finding, the worst first, as {kind, severity, about, text, source, mended}.
+    """Every finding, the most severe first, as {kind, severity, about, text, source, mended}.
 
-    `again` reads other words as the line was read; `mended` is None where no line was proved.
+    `again` reads other words in the same way as the line; `mended` is None if no mended line passed the
+    check.
     """
     found = [(rule, item) for rule in rules() for item in rule.look(seen)]
     wrong = {(rule.name, item.about) for rule, item in found if _severity(rule, item) == "wrong"}

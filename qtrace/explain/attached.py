@@ -1,4 +1,4 @@
-"""Which NIC of a running QEMU is on which back end: what `qtrace record` follows."""
+"""The back end of each NIC of a running QEMU: the paths that `qtrace record` measures."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Attached", "accelerator_of", "attached_nics"]
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A NIC and its back end. `id` is the back end's, or the hub's where a hub stands between.
+    """A NIC and its back end. `id` is the back end's, or the hub's if a hub stands between.
 
-    `netdev` is as `walk` calls it: `socket-stream` where a socket is known to carry a stream.
+    `netdev` is the name for `walk`: `socket-stream` for a socket that is known to carry a stream.
     """
 
     nic: str
@@ -27,17 +27,18 @@ class Attached:
 
     @property
     def driver(self) -> str:
-        """The kind of the back end's client in QEMU: a bridge's is a tap's."""
+        """The kind of the back end's client in QEMU: for a bridge it is tap."""
         return {"bridge": "tap", "socket-stream": "socket"}.get(self.netdev, self.netdev)
 
     @property
     def datapath(self) -> str:
-        """As a cell names it."""
+        """The datapath, as named in a cell."""
         return "vhost-net" if self.vhost else "qemu"
 
 
 def attached_nics(reader: Reader, argv: Sequence[str]) -> list[Attached]:
-    """Every NIC with a back end, in the guest's order. Raises TargetError for a line that cannot run."""
+    """Every NIC with a back end, in the guest's order. Raises TargetError for a line that QEMU would
+    refuse."""
     try:
         _, _, network = reader.network(argv, lenient=True)
     except RefusedLine as exc:
@@ -65,7 +66,7 @@ def _of(network: Network, nic: Client) -> list[Attached]:
 
 
 def accelerator_of(argv: Sequence[str]) -> str:
-    """`kvm` or `tcg`, as the line asks for it."""
+    """The accelerator that the line asks for: `kvm` or `tcg`."""
     for word, value in zip(argv, [*argv[1:], ""], strict=True):
         name = word.lstrip("-")
         if name == "enable-kvm":

@@ -1,7 +1,7 @@
-"""What the init functions of the back ends refuse (net/slirp.c, tap.c, socket.c, dgram.c, l2tpv3.c …).
+"""The checks in the back ends' init functions (net/slirp.c, tap.c, socket.c, dgram.c, l2tpv3.c …).
 
-Only what follows from the line itself. What depends on the machine it is started on (a port in use, a switch
-that does not run) is nobody's mistake here, and is not looked at.
+Only errors of the line itself are checked. Conditions of the machine on which it is started (a port in use, a
+switch that does not run) are not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HEX = re.compile(r"\s*[+-]?(?:0[xX])?([0-9a-fA-F]+)")
 
 @dataclass(slots=True)
 class Given:
-    """One back end's options as they will be, and what the rest of the line has that it may need."""
+    """One back end's options with their final values, and other parts of the line that it may need."""
 
     opts: Opts
     values: Mapping[str, Any]
@@ -36,24 +36,24 @@ class Given:
     forwards: list[tuple[str, str, int]] = field(default_factory=list)
 
     def refuse(self, reason: str, hint: str = "") -> RefusedLine:
-        """The error that names this option."""
+        """The error, which names this option."""
         return RefusedLine(f"{self.opts.option}: {reason}", hint=hint)
 
     def has(self, *names: str) -> list[str]:
-        """Those of the names that are given."""
+        """Those of these names that the line gives."""
         return [name for name in names if name in self.values]
 
 
 def check_backend(kind: str, given: Given) -> int:
-    """How many queues (clients) the back end makes. Raises RefusedLine where its init function would fail."""
+    """The number of queues (clients) of the back end. Raises RefusedLine if its init function would fail."""
     check = _CHECKS.get(kind)
     return check(given) if check else 1
 
 
 def parse_mac(text: str, *, strict: bool) -> str | None:
-    """A MAC address as QEMU prints it; None where it is none. `strict`: as the property `mac` reads it.
+    """A MAC address in QEMU's notation; None for text that is no MAC address. `strict`: the property `mac`.
 
-    net_parse_macaddr (net/util.c) also takes a number below 2^24, and one digit for a byte.
+    net_parse_macaddr (net/util.c) also accepts a number below 2^24, and one digit for a byte.
     """
     if strict:
         return (
@@ -72,7 +72,7 @@ def parse_mac(text: str, *, strict: bool) -> str | None:
 
 
 def ipv4_address(text: str) -> int | None:
-    """An IPv4 address as inet_aton reads it."""
+    """An IPv4 address by the rules of inet_aton."""
     with contextlib.suppress(OSError, ValueError, UnicodeError):
         return int.from_bytes(socket.inet_aton(text), "big")
     return None
@@ -84,7 +84,7 @@ def _on(given: Given, name: str) -> bool:
 
 
 def _host_port(given: Given, text: str) -> int | None:
-    """The address of `host:port`, 0 for none, None for a name that would have to be looked up."""
+    """The address in `host:port`, 0 for none, None for a name that needs a lookup."""
     host, colon, port = text.partition(":")
     if not colon:
         raise given.refuse(f"{text!r} is not HOST:PORT: it has no ':'")
@@ -127,7 +127,7 @@ def _user(given: Given) -> int:
     for rule in given.values.get("hostfwd", ()):
         _hostfwd(given, str(rule))
     taken: set[tuple[int, int]] = set()
-    # The list is put together from its end: the last rule is set up first.
+    # QEMU builds the list from its end: the last rule is set up first.
     for rule in given.values.get("guestfwd", ()):
         _guestfwd(given, str(rule), network, mask, {host, dns}, taken)
     return 1
@@ -150,7 +150,7 @@ def _families(given: Given) -> tuple[bool, bool]:
 
 
 def ipv4_network(given: Given) -> tuple[int, int]:
-    """(network, mask) of the guest behind a `user` back end (net_slirp_init). Raises RefusedLine."""
+    """(network, mask) of the guest's network with a `user` back end (net_slirp_init). Raises RefusedLine."""
     said = given.values.get("net")
     if said is None and "ip" in given.values:
         said = f"{given.values['ip']}/24"
@@ -176,7 +176,7 @@ def ipv4_network(given: Given) -> tuple[int, int]:
 
 
 def _class_of(address: int) -> int:
-    """The mask of a network that is given without one (net_slirp_init)."""
+    """The mask of a network without one (net_slirp_init)."""
     for bits, value, mask in (
         (0x80000000, 0, 0xFF000000),
         (0xFFF00000, 0xAC100000, 0xFFF00000),
@@ -226,9 +226,9 @@ def _address6(text: str) -> int | None:
 
 
 def split_forward(rule: str) -> tuple[str, str, str, str, str]:
-    """(protocol, host's address, its port, guest's address, its port) of a hostfwd rule, each as written.
+    """(protocol, host's address, its port, guest's address, its port) of a hostfwd rule, as written.
 
-    Raises ValueError with what is missing.
+    Raises ValueError with the missing part.
     """
     protocol, colon, rest = rule.partition(":")
     if not colon:

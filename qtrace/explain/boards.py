@@ -1,6 +1,6 @@
-"""The NIC on other targets' boards, as the board's own file in hw/ names it: versatilepb's smc91c111.
+"""The on-board NIC of other targets' boards, from the board's file in hw/: versatilepb's smc91c111.
 
-Only for what -nic and -net nic stand for there. Buses and slots of these machines are not known.
+It is needed only for -nic and -net nic. Buses and slots of these machines are unknown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FOLDERS = {
     "m68k": "m68k",
     "loongarch64": "loongarch",
 }
-# How a board names its NIC where the line does not; the first that is found counts.
+# The code with which a board names its default NIC; the first match counts.
 _NICS = (
     re.compile(r'default_nic = "([\w.-]+)"'),
     re.compile(r'!nd->model \|\|\s*strcmp\(nd->model, "([\w.-]+)"'),
@@ -33,14 +33,14 @@ _NICS = (
 
 
 def board_nic(root: Path, target: str, machine: str) -> str:
-    """The model of the board's own NIC, empty where its file names none or is not found."""
+    """The model of the board's own NIC, empty if its file names none or is not found."""
     path = board_file(root, target, machine)
     text = path.read_text(errors="replace") if path else ""
     return next((found[1] for rule in _NICS if (found := rule.search(text))), "")
 
 
 def board_file(root: Path, target: str, machine: str) -> Path | None:
-    """The file of hw/ that makes a machine: by its name, or by that of its versions (virt-7.2)."""
+    """The file of hw/ that defines a machine: by its name, or by its versions' name (virt-7.2)."""
     family = re.sub(r"-\d[\w.]*$", "", machine)
     for path, text in _sources(root / "hw" / _FOLDERS.get(target, "-")):
         for name in filter(None, dict.fromkeys((machine, family))):

@@ -1,4 +1,4 @@
-"""What a line makes: NICs, back ends, hub ports, and the filters on them."""
+"""The network that a line makes: NICs, back ends, hub ports, and the filters on them."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Client:
     hub: int | None = None
     mac: str = ""
     generated: bool = False
-    settings: dict[str, str] = field(default_factory=dict)  # value -> the -global that it is from
-    bus: str = ""  # the PCI bus that it is on, where that is known
-    address: str = ""  # SLOT.FUNCTION on it, where that is
+    settings: dict[str, str] = field(default_factory=dict)  # value -> the -global that sets it
+    bus: str = ""  # its PCI bus, if known
+    address: str = ""  # SLOT.FUNCTION on that bus, if known
 
     @property
     def option(self) -> Option | None:
-        """Where it was asked for; None for QEMU's default."""
+        """The option that asked for it; None for QEMU's default."""
         return self.opts.option if self.opts and self.form else None
 
 
 @dataclass(slots=True)
 class Requested:
-    """A NIC that -nic or -net nic asks the machine for: `nd_table` of net/net.c."""
+    """A NIC that -nic or -net nic requests from the machine: `nd_table` of net/net.c."""
 
     model: str | None
     mac: str
@@ -50,7 +50,7 @@ class Requested:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """An -object that sees the frames of a back end (net/filter.c), or compares what two of them sent."""
+    """An -object that filters the frames of a back end (net/filter.c), or compares the frames of two."""
 
     name: str
     type: str
@@ -61,17 +61,17 @@ class Filter:
 
 @dataclass(slots=True)
 class Network:
-    """All of it. `hubs`: number -> ports, in their order."""
+    """The whole network. `hubs`: number -> ports, in their order."""
 
     clients: list[Client] = field(default_factory=list)
     hubs: dict[int, list[Client]] = field(default_factory=dict)
     requested: list[Requested] = field(default_factory=list)
-    others: list[Opts] = field(default_factory=list)  # -device that is no NIC
+    others: list[Opts] = field(default_factory=list)  # each -device that is not a NIC
     unknown: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     filters: list[Filter] = field(default_factory=list)
-    dialect: str = ""  # the vendor whose line it is
-    vendors: list[str] = field(default_factory=list)  # what is that vendor's own
+    dialect: str = ""  # the vendor whose program wrote the line
+    vendors: list[str] = field(default_factory=list)  # options that only this vendor's QEMU has
 
     @property
     def nics(self) -> list[Client]:

@@ -1,6 +1,6 @@
-"""A line's options -> the groups that QEMU keeps them in (`qemu_init` in softmmu/vl.c, system/vl.c).
+"""Sorts a line's options into QEMU's option groups (`qemu_init` in softmmu/vl.c, system/vl.c).
 
-`-set` changes what stands before it; `-readconfig` is read only where its file was asked for.
+`-set` changes an option before it; the file of a `-readconfig` is read only if the user asked for it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from qtrace.explain.words import LARGEST, Line, Option
 
 __all__ = ["IMPLIED", "Global", "Setup", "collect"]
 
-# Option -> what its first word means where it is no NAME=VALUE.
+# Option -> the parameter that its first word sets if that is not NAME=VALUE.
 IMPLIED = {"netdev": "type", "nic": "type", "net": "type", "device": "driver", "chardev": "backend"}
 _SET = re.compile(r"([^.]{1,63})\.([^.]{1,63})\.([^=]{1,63})=(.*)\Z", re.DOTALL)
 _SECTION = re.compile(r'\[\s*([\w-]+)(?:\s+"([^"]*)")?\s*\]')
@@ -37,14 +37,14 @@ class Global:
 
 @dataclass(slots=True)
 class Setup:
-    """What the line says of the network, by group, in QEMU's order."""
+    """The network options of the line, by group, in QEMU's order."""
 
     groups: dict[str, list[Opts]] = field(default_factory=lambda: {name: [] for name in IMPLIED})
     modern: list[Opts] = field(default_factory=list)  # -netdev in keyval or JSON
     typed: list[Opts] = field(default_factory=list)  # -device in JSON
     globals: list[Global] = field(default_factory=list)
     objects: list[Opts] = field(default_factory=list)
-    default: bool = True  # whether QEMU makes a NIC by itself
+    default: bool = True  # whether QEMU makes its default NIC
     remarks: list[str] = field(default_factory=list)
 
     def chardevs(self) -> dict[str, dict[str, str]]:
@@ -53,7 +53,7 @@ class Setup:
 
 
 def collect(line: Line, config: Collection[str] = ()) -> Setup:
-    """The groups of a line. `config`: the files that -readconfig may read. Raises RefusedLine."""
+    """The groups of a line. `config`: files that -readconfig may read. Raises RefusedLine."""
     setup = Setup()
     for option in line.options:
         name = option.name
@@ -91,7 +91,7 @@ def _global(option: Option) -> Global:
     missing = [name for name in ("driver", "property", "value") if name not in pairs]
     if missing:
         raise RefusedLine(
-            f"{option}: {missing[0]} is not said",
+            f"{option}: {missing[0]} is missing",
             hint="it is written DRIVER.PROPERTY=VALUE, or driver=…,property=…,value=…",
         )
     return Global(pairs["driver"], pairs["property"], pairs["value"], option)
@@ -105,7 +105,7 @@ def _object(setup: Setup, option: Option) -> None:
     else:
         opts = parse_opts(option, "qom-type")
     if opts.get("qom-type") is None:
-        raise RefusedLine(f"{option}: it does not say what kind of object (qom-type)")
+        raise RefusedLine(f"{option}: the kind of object (qom-type) is missing")
     if opts.id is not None and any(other.id == opts.id for other in setup.objects):
         raise RefusedLine(f"{option}: there are two -object with the id {opts.id!r}")
     setup.objects.append(opts)
@@ -116,13 +116,13 @@ def _is_json(option: Option) -> bool:
 
 
 def _is_modern(option: Option) -> bool:
-    """`netdev_is_modern` (net/net.c): JSON, and the back ends that came after QemuOpts."""
+    """`netdev_is_modern` (net/net.c): JSON, and back ends newer than QemuOpts."""
     if _is_json(option):
         return True
     try:
         kind = parse_opts(option, "type").get("type")
     except RefusedLine:
-        return False  # said again, by whoever reads it in earnest
+        return False  # the code that uses the value reports the error
     return kind in ("stream", "dgram")
 
 
@@ -155,7 +155,7 @@ def _set(setup: Setup, option: Option) -> None:
 
 
 def _read_config(setup: Setup, option: Option, config: Collection[str]) -> None:
-    """The file of a -readconfig (util/qemu-config.c), where the user asked for it."""
+    """Read the file of a -readconfig (util/qemu-config.c), if the user asked for it."""
     name = option.value or ""
     if name not in config:
         setup.remarks.append(f"{option}: this file was not read; --config {name} reads it too")
@@ -180,7 +180,7 @@ def _read_config(setup: Setup, option: Option, config: Collection[str]) -> None:
 
 
 def _section(setup: Setup, where: str, section: re.Match[str], option: Option) -> Opts:
-    """A new group of a file, put where the line's own are."""
+    """A new group from a file, added to the line's groups."""
     group, named = section[1], section[2]
     if named is not None and group in setup.groups and not wellformed(named):
         raise RefusedLine(f"{where}: the id {named!r} is no identifier")

@@ -1,7 +1,7 @@
-"""What a pair of NIC and back end may be expected to cost: rows of a measured report, as they stand.
+"""The expected cost of a pair of NIC and back end: rows of a measured report, unchanged.
 
-cost.toml is derived from reports/quick/report.md, and a test holds it against that. A pair that
-was not measured has no row: nothing is guessed from another.
+cost.toml is derived from reports/quick/report.md, and a test compares them. A pair that was not measured has
+no row; no value is derived from another pair.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _data() -> dict[str, Any]:
 
 
 def cost(nic: str, netdev: str, vhost: bool) -> dict[str, Any] | None:
-    """The measured rows of a pair, with the run and its conditions; None where it was not measured.
+    """The measured rows of a pair, with the run and its conditions; None if it was not measured.
 
     `throughput` has a row for each direction, `latency` one; `ratio` is to tap with the same NIC.
     """

@@ -13,7 +13,7 @@ from qtrace.explain.values import number, truth
 
 __all__ = ["GONE", "check_properties"]
 
-# What is still on many a line that is copied.
+# Removed properties that many copied lines still have.
 GONE = {
     "vlan": "vlan= is gone since QEMU 3.0 (docs/about/removed-features.rst): -nic makes a pair, and "
     "-netdev hubport a hub"
@@ -28,7 +28,8 @@ _LARGEST_RING, _SMALLEST_RING = 1024, 256
 def check_properties(
     opts: Opts, model: Model, properties: Mapping[str, Property], lenient: bool
 ) -> list[str]:
-    """Names that the model does not have. Raises RefusedLine for those, and for values that do not fit."""
+    """Names that the model does not have. Raises RefusedLine for such names, and for values that do not
+    fit."""
     if opts.data is not None:
         given = [(key, value) for key, value in opts.data.items()]
     else:
@@ -58,7 +59,7 @@ def _near(name: str, properties: Mapping[str, Property]) -> str:
 
 
 def _wrong(item: Property, value: object, typed: bool) -> str:
-    """Why a value does not fit, empty where it does or nothing is known of its type."""
+    """Why a value does not fit; empty if it fits or its type is unknown."""
     if item.type == "bool":
         return _wrong_truth(value, typed)
     if item.name == "mac":
@@ -86,7 +87,7 @@ def _wrong_number(item: Property, bits: int, value: object, typed: bool) -> str:
         return f"is a whole number, not {value!r}"
     if item.name == "speed" and found < -1:
         return f"is a number of Mbit/s from 0, not {found}"
-    # A negative number wraps round for an unsigned property: -1 is what people write for "all bits".
+    # A negative number wraps around for an unsigned property: -1 is a usual way to write "all bits".
     if found >= 2**bits:
         return f"is a number of {bits} bits; {found} is too large"
     ring = not _RING.match(item.name) or (

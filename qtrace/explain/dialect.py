@@ -1,7 +1,7 @@
-"""Whose line it is: what a program that starts QEMU has of its own, in options, machines and properties.
+"""The vendor of a line: options, machines and properties that only the vendor's program and QEMU have.
 
-One file of dialects/ each. Such a line is for that vendor's build, another release than the indexed one, so
-it is read leniently; what is the vendor's own is named.
+Each vendor is one file of dialects/. Such a line is for the vendor's build, usually of another release than
+the indexed one, so it is read leniently, and the vendor's own options are named.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _MACHINES = ("-machine", "--machine", "-M", "--M")
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`options`: name -> whether a value follows. `machine` matches a machine's name that is the vendor's,
-    whose ordinary name is it without the match, or `machines` of what the match has in its first group.
+    """`options`: name -> whether a value follows. `machine` matches the vendor's machine names; the ordinary
+    name is the text without the match, or the entry of `machines` for the match's first group.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Dialect:
     machines: dict[str, str]
 
     def ordinary(self, machine: str) -> str:
-        """The machine that QEMU itself knows by the vendor's name."""
+        """QEMU's own name for a machine with a vendor's name."""
         return self.machine.sub(lambda match: self.machines[match[1]] if self.machines else "", machine)
 
     def owns(self, item: str) -> bool:
@@ -41,7 +41,7 @@ class Dialect:
         return option in self.options or item.rpartition(": ")[2] in self.properties
 
     def written_by(self, argv: Sequence[str]) -> bool:
-        """Whether a line has what only this vendor's QEMU takes."""
+        """Whether a line has an option that only this vendor's QEMU accepts."""
         for word, value in zip(argv, [*argv[1:], ""], strict=True):
             if word.startswith("-") and word.lstrip("-") in self.options:
                 return True
@@ -54,7 +54,7 @@ class Dialect:
 
 @lru_cache(maxsize=1)
 def dialects() -> list[Dialect]:
-    """Every dialect that is known, by name."""
+    """Every known dialect, by name."""
     found = []
     for entry in sorted(files("qtrace.explain").joinpath("dialects").iterdir(), key=lambda item: item.name):
         if not entry.name.endswith(".toml"):
@@ -74,5 +74,5 @@ def dialects() -> list[Dialect]:
 
 
 def find_dialect(argv: Sequence[str]) -> Dialect | None:
-    """Whose line it is, None where it has nothing of a known vendor's."""
+    """The dialect of a line, None if nothing in it belongs to a known vendor."""
     return next((dialect for dialect in dialects() if dialect.written_by(argv)), None)

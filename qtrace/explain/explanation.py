@@ -1,4 +1,4 @@
-"""A line -> everything there is to say of its network, as JSON-ready data: `qtrace explain`."""
+"""The whole explanation of a line's network, as JSON-ready data: `qtrace explain`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from qtrace.store.index import Index
 
 __all__ = ["Reader", "carried_by_kernel"]
 
-# What is said of a machine of which little is known, by whether its own NIC is.
+# The remark on an unknown machine, by whether its own NIC is known.
 _KNOWN = {
     False: "nothing is known here: which NIC it makes of -nic, of -net nic and by default, its buses and "
     "what it refuses",
@@ -64,7 +64,7 @@ class Reader:
         lenient: bool = False,
         strict: bool = False,
     ) -> tuple[Line, Machine, Network]:
-        """What QEMU would make of it. Raises RefusedLine where it would refuse.
+        """The network that QEMU would make of the line. Raises RefusedLine if QEMU would refuse it.
 
         A line that a vendor's program wrote is read leniently, unless `strict`.
         """
@@ -107,9 +107,9 @@ class Reader:
         strict: bool = False,
         opened: Mapping[int, str] | None = None,
     ) -> dict[str, Any]:
-        """All of it. `config`: files that -readconfig may read; `lenient`: what is unknown is no reason to
-        refuse, because the process runs already; `strict`: a vendor's own is refused, too; `opened`:
-        descriptor -> what it was opened on. Raises RefusedLine.
+        """The whole explanation. `config`: files that -readconfig may read; `lenient`: unknown options are no
+        reason to refuse, because the process runs already; `strict`: a vendor's own options are refused, too;
+        `opened`: descriptor -> the path that it was opened on. Raises RefusedLine.
         """
 
         def seen(words: Sequence[str]) -> Seen:
@@ -154,7 +154,7 @@ class Reader:
         lenient: bool = False,
         strict: bool = False,
     ) -> list[dict[str, str]]:
-        """What to know of two lines of one host beyond what each says: see `together`."""
+        """Findings about two lines on one host, beyond those of each line: see the module `together`."""
         one, two = (self.network(words, config, lenient=lenient, strict=strict)[2] for words in (argv, other))
         return together(one, two)
 
@@ -235,7 +235,7 @@ class Reader:
         }
 
     def _walks(self, nic: Client, network: Network) -> list[str]:
-        """The commands that go on, for every back end that the NIC reaches, through a hub or not."""
+        """The walk commands for every back end that the NIC reaches, through a hub or not."""
         known = nic.type in self.models.by_type
         netdevs = [nic.peer] if nic.peer and nic.peer.kind == "netdev" else []
         if nic.peer and nic.peer.hub is not None:
@@ -259,7 +259,7 @@ class Reader:
 
 
 def carried_by_kernel(nic: Client, other: Client) -> bool:
-    """Whether vhost-net takes the frames of this pair (net/tap.c: net_init_tap_one)."""
+    """Whether vhost-net carries the frames of this pair (net/tap.c: net_init_tap_one)."""
 
     def on(name: str) -> bool:
         value = other.values.get(name)

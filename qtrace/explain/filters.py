@@ -1,6 +1,6 @@
-"""The filters that -object puts on back ends (net/filter*.c, net/dump.c, net/colo-compare.c).
+"""The filters that -object adds to back ends (net/filter*.c, net/dump.c, net/colo-compare.c).
 
-They are made once all back ends are there, and before any NIC.
+QEMU makes them after all back ends and before any NIC.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ _FILTER = re.compile(r"filter-|colo-compare\Z")
 
 
 def check_objects(setup: Setup, schema: Schema) -> list[str]:
-    """Hold -object against the schema, as the line is read; what is of no known kind. Raises RefusedLine."""
+    """Check -object against the schema, in the line's order; returns the unknown kinds. Raises
+    RefusedLine."""
     kinds = schema.entities["ObjectOptions"].branches
     unknown = []
     for opts in setup.objects:
         data = _data(opts)
         if "qom-type" not in data:
-            raise RefusedLine(f"{opts.option}: it does not say what kind of object (qom-type)")
+            raise RefusedLine(f"{opts.option}: the kind of object (qom-type) is missing")
         kind = str(data["qom-type"])
         known = {item.name for item in schema.entities["ObjectType"].members}
         if kind not in known:
@@ -42,7 +43,7 @@ def check_objects(setup: Setup, schema: Schema) -> list[str]:
 
 
 def make_filters(setup: Setup, network: Network) -> list[Filter]:
-    """Every filter, on its back end. Raises RefusedLine where its set-up would fail."""
+    """Every filter, on its back end. Raises RefusedLine if its set-up would fail."""
     found: list[Filter] = []
     taken: set[str] = set()
     for opts in setup.objects:
@@ -85,7 +86,7 @@ def _netdev(opts: Opts, values: Mapping[str, Any], network: Network) -> Client:
     if netdev.type == "tap" and on:
         raise RefusedLine(
             f"{opts.option}: the kernel carries the frames of {name!r} (vhost), so no filter can see them",
-            hint="leave vhost=on out",
+            hint="omit vhost=on",
         )
     return netdev
 

@@ -1,4 +1,4 @@
-"""What this host has that a line asks for: interfaces and device nodes. Nothing is opened but sysfs."""
+"""The host's interfaces and device nodes that a line names. Only sysfs is opened."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class Host:
         self._root = root
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file of that absolute path."""
+        """Whether a file with that absolute path exists."""
         with contextlib.suppress(OSError, ValueError):
             return (self._root / path.lstrip("/")).exists()
         return False
 
     def has_interface(self, name: str) -> bool:
-        """Whether there is a network interface of that name."""
+        """Whether a network interface of that name exists."""
         return self._interface(name).exists()
 
     def mtu(self, name: str) -> int | None:
-        """An interface's MTU in bytes, None where there is none."""
+        """An interface's MTU in bytes, None without such an interface."""
         return self._number(name, "mtu", 10)
 
     def is_up(self, name: str) -> bool | None:
-        """Whether an interface is up, None where there is none."""
+        """Whether an interface is up, None without such an interface."""
         flags = self._number(name, "flags", 16)
         return None if flags is None else bool(flags & _UP)
 

@@ -1,7 +1,7 @@
-"""What a line's machine brings: its default NIC, whether it makes on-board NICs, its buses.
+"""The machine of a line: its default NIC, whether it makes on-board NICs, its buses.
 
-Of the PCs, from hw/i386 of the tree (`default_nic`, `default_nic_model` in the machines' functions). Of other
-machines the board's own NIC at most (`boards`), and nothing is refused because of them.
+For PCs this comes from hw/i386 of the tree (`default_nic`, `default_nic_model` in the machines' functions).
+For other machines at most the board's own NIC is known (`boards`), and no line is refused because of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAMED = re.compile(
 )
 _ALIASED = re.compile(r'DEFINE_PC_VER_MACHINE\([^;]*"([\w-]+)",[^";]*\);')
 _NUMBERED = re.compile(r"DEFINE_(I440FX|Q35)_MACHINE\w*\((\d+), (\d+)(?:, (\d+))?\)")
-# What a PC's chipset has on its first PCI bus (hw/i386/pc_piix.c, pc_q35.c), by (slot, function).
+# Devices of a PC's chipset on its first PCI bus (hw/i386/pc_piix.c, pc_q35.c), by (slot, function).
 _CHIPS = {
     "i440fx": {
         (0, 0): "the host bridge",
@@ -56,9 +56,9 @@ _HOSTS = re.compile(r"(xhci|ehci|uhci|ohci)")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`known` is whether anything is known of it; `onboard` whether `-nic` and `-net nic` make a NIC.
+    """`known` tells whether the machine is known; `onboard` whether `-nic` and `-net nic` make a NIC.
 
-    `taken` is what the machine itself has on its PCI bus, by (slot, function).
+    `taken` are the machine's own devices on its PCI bus, by (slot, function).
     """
 
     name: str
@@ -67,12 +67,13 @@ class Machine:
     default_nic: str
     buses: tuple[str, ...]
     adds: bool = False  # whether options other than -device put devices on its PCI bus
-    root: str = ""  # its first PCI bus, where that is known
+    root: str = ""  # its first PCI bus, if known
     taken: Mapping[tuple[int, int], str] = field(default_factory=dict)
     transport: str = "pci"  # the bus of its virtio devices: pci or ccw
 
     def lacks(self, bus: str, devices: list[str]) -> bool:
-        """Whether no device can sit on `bus`, unless one of `devices`, which are on the line, brings it."""
+        """Whether no device can be on `bus`, unless one of `devices`, which are on the line, provides the
+        bus."""
         if not self.known or not bus or bus in self.buses:
             return False
         if bus == "usb-bus":
@@ -83,10 +84,10 @@ class Machine:
 def find_machine(
     line: Line, root: Path, *, lenient: bool = False, ordinary: Callable[[str], str] = str
 ) -> Machine:
-    """The machine that a line asks for, `pc` where it says nothing; `ordinary` puts a machine's name for a
-    vendor's.
+    """The machine that a line asks for, `pc` by default; `ordinary` replaces a vendor's machine name by
+    QEMU's.
 
-    Raises RefusedLine for an unknown one, of which a lenient reader knows nothing.
+    Raises RefusedLine for an unknown machine; a lenient reader returns a `Machine` that is not `known`.
     """
     asked, said, settings = _asked(line)
     name = ordinary(asked)
@@ -119,7 +120,7 @@ def find_machine(
 
 
 def _asked(line: Line) -> tuple[str, Option | None, dict[str, str]]:
-    """(the machine's name, the last option that says something of it, its settings)."""
+    """(the machine's name, the last option that sets it, its settings)."""
     name, said = "", None
     settings: dict[str, str] = {}
     for option in line.options:
@@ -132,12 +133,12 @@ def _asked(line: Line) -> tuple[str, Option | None, dict[str, str]]:
 
 
 def _unknown(name: str, default_nic: str = "", transport: str = "pci") -> Machine:
-    """A machine of which nothing is known but, perhaps, its own NIC."""
+    """A machine of which at most its own NIC is known."""
     return Machine(name, False, True, default_nic, (), transport=transport)
 
 
 def _pc(name: str, line: Line, root: Path, settings: Mapping[str, str], usb: bool) -> Machine:
-    """A PC with an i440fx or a q35."""
+    """A PC with an i440fx or a q35 chipset."""
     family = "q35" if "q35" in name else "i440fx"
     version = tuple(map(int, re.findall(r"\d+", name.rpartition("-")[2]))) if "-" in name else ()
     taken = dict(_CHIPS[family]) | (_USB[family] if usb else {})
@@ -201,7 +202,7 @@ def _machines(root: Path) -> set[str]:
 
 
 def _default_nic(root: Path, family: str, version: tuple[int, ...]) -> str:
-    """The model of a machine's own NIC: the family's, or an old version's that is at least as new."""
+    """The model of a machine's own NIC: the family's, or that of the oldest version that is not older."""
     general, chosen = "", ""
     best: tuple[int, ...] = ()
     for text in _sources(root):

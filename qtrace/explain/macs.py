@@ -13,13 +13,13 @@ _FIRST, _LAST = 0x56, 0xFF
 
 
 class Macs:
-    """How often each address of QEMU's own range is in use."""
+    """The number of uses of each address in QEMU's own range."""
 
     def __init__(self) -> None:
         self._used = dict.fromkeys(range(_FIRST, _LAST), 0)
 
     def checked(self, opts: Opts, text: str | None) -> str:
-        """The address of an on-board NIC: as given, else the next free one."""
+        """The address of an on-board NIC: the given one, else the next free one."""
         mac = ""
         if text is not None:
             found = parse_mac(text, strict=False)
@@ -33,7 +33,7 @@ class Macs:
         return self.settle(mac)
 
     def settle(self, mac: str) -> str:
-        """`mac`, or a free one where it is empty; counted as in use."""
+        """`mac`, or a free address if it is empty; it then counts as in use."""
         if mac and mac != "00:00:00:00:00:00":
             last = int(mac[-2:], 16)
             if mac.startswith(_BASE) and last in self._used:

@@ -1,6 +1,6 @@
-"""qemu-options.hx of a tree: which options there are, and what it says of those of a back end.
+"""qemu-options.hx of a tree: the list of options, and the documentation of each back end's options.
 
-Used where the schema has no words or no default. Macros in a default are looked up in the tree.
+Used if the schema has no documentation or no default. Macros in a default are looked up in the tree.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TERM = re.compile(r"^( *)``(.+?)``\s*$")
 _PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"|([A-Z][A-Z0-9_]+)')
 _REMOVED = "docs/about/removed-features.rst"
 _HEADERS = ("include/net/net.h", "net/tap.h", "net/tap-linux.h", "include/net/tap.h", "net/tap_int.h")
-# What a macro of the build stands for where the packager changed nothing.
+# The values of the build's macros if the packager changed nothing.
 _USUAL = {"CONFIG_SYSCONFDIR": "/etc", "CONFIG_QEMU_HELPERDIR": "/usr/lib/qemu"}
 
 
@@ -33,14 +33,14 @@ class Manual:
         self._usage: dict[str, str] = {}
 
     def removed(self, option: str) -> str:
-        """FILE:LINE where the tree says that it removed an option, and what replaces it; else empty."""
+        """FILE:LINE where the tree documents the removal of an option and its replacement; else empty."""
         path = self._root / _REMOVED
         text = path.read_text(errors="replace") if path.is_file() else ""
         found = re.search(rf"^``-{re.escape(option)}``", text, re.MULTILINE)
         return f"{_REMOVED}:{text.count(chr(10), 0, found.start()) + 1}" if found else ""
 
     def section(self, option: str) -> tuple[int, int]:
-        """From where to where qemu-options.hx has an option's usage, by character."""
+        """Begin and end of an option's usage text in qemu-options.hx, in characters."""
         begin = self._text.find(f'DEF("{option}", ')
         end = self._text.find("\nDEF(", begin + 1)
         return (begin, end if end > 0 else len(self._text)) if begin >= 0 else (0, 0)
@@ -60,7 +60,7 @@ class Manual:
         return self._usage[netdev]
 
     def meaning(self, netdev: str, option: str) -> tuple[str, int]:
-        """(what the documentation says of an option, its line); empty where it says nothing."""
+        """(documentation of an option, its line); empty if there is none."""
         if netdev not in self._terms:
             self._terms[netdev] = self._read_terms(netdev)
         if option in self._terms[netdev]:
@@ -73,7 +73,7 @@ class Manual:
         return "", 0
 
     def default(self, netdev: str, option: str) -> str:
-        """The default that the usage text names beside the option's placeholder."""
+        """The default in the usage text, beside the option's placeholder."""
         usage = self.usage(netdev)
         placeholder = re.search(rf"[\[,]{re.escape(option)}=([\w]+)", usage)
         if not placeholder:
@@ -129,18 +129,18 @@ class Manual:
 
 
 def option_word(option: str) -> str:
-    """The word that a usage text has for an option without a placeholder of its own."""
+    """The usage text's word for an option without a placeholder of its own."""
     return {"br": "bridge"}.get(option, option)
 
 
 @lru_cache(maxsize=4)
 def read_manual(root: Path) -> Manual:
-    """The option table of a tree. Raises SourceError where it cannot be read."""
+    """The option table of a tree. Raises SourceError if it cannot be read."""
     path = root / "qemu-options.hx"
     try:
         return Manual(root, path.read_text(errors="replace"))
     except OSError as exc:
         raise SourceError(
-            f"the indexed tree is not there any more: {path}: {exc.strerror}",
+            f"the indexed tree no longer exists: {path}: {exc.strerror}",
             hint="make the index again: qtrace index",
         ) from exc

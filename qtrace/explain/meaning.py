@@ -1,6 +1,6 @@
-"""Each option of a client in words: what it means, what it defaults to, what it is here.
+"""Each option of a client in words: its meaning, its default, its value.
 
-From the schema first, then from qemu-options.hx, then (NICs) from the properties in the index.
+From the schema first, then from qemu-options.hx, then (for NICs) from the properties in the index.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from qtrace.explain.schema import Schema
 
 __all__ = ["Meaning", "filter_rows", "option_rows"]
 
-# -nic has these beside its back end's options (net_param_nic).
+# Options that -nic has beside its back end's (net_param_nic).
 _OF_NIC = {"mac": "macaddr", "model": "model"}
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One row. `given` is whether the line says it; `value` what holds, empty where QEMU decides."""
+    """One row. `given` tells whether the line sets the option; `value` is in effect, empty if QEMU
+    decides."""
 
     name: str
     value: str
@@ -35,14 +36,14 @@ class Meaning:
 
 
 def option_rows(client: Client, schema: Schema, manual: Manual, models: Models) -> list[dict[str, Any]]:
-    """The options of a NIC or back end, those of the line first."""
+    """The options of a NIC or back end; those in the line come first."""
     nic = client.kind == "nic"
     rows = _nic(client, schema, models) if nic else _netdev(client, schema, manual)
     return [asdict(row) for row in sorted(rows, key=lambda row: not row.given)]
 
 
 def filter_rows(item: Filter, schema: Schema) -> list[dict[str, Any]]:
-    """The options of a filter, those of the line first."""
+    """The options of a filter; those in the line come first."""
     branch, _ = schema.entities["ObjectOptions"].branches[item.type]
     rows = [
         _row(item.values, member.name, member.default, member.type, member.meaning, member.file, member.line)

@@ -1,4 +1,4 @@
-"""An option with other values in it, in whatever way it is written; and a line with such options."""
+"""Changes values in an option, in any of its notations; and in a line with such options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COMMA = re.compile(r"(?<!,),(?!,)")  # a comma inside a value is written twice
 
 
 def changed(option: Option, values: Mapping[str, object], without: tuple[str, ...] = ()) -> Change:
-    """`option` with these values, and without those names."""
+    """`option` with these values, and without the options named in `without`."""
     text = option.value or ""
     gone = {*values, *without}
     if text.startswith("{") and option.name in _TYPED:
@@ -28,7 +28,7 @@ def changed(option: Option, values: Mapping[str, object], without: tuple[str, ..
 
 
 def mended(line: Line, mend: Mend) -> list[str]:
-    """The words of a line with the changes made."""
+    """The words of a line with the changes applied."""
     others = {id(change.option): change.value for change in mend.changes}
     words = [line.program or f"qemu-system-{line.target}"]
     for option in sorted((*line.options, *line.unknown), key=lambda option: option.number):

@@ -1,4 +1,4 @@
-"""The NIC models of a tree as `-device` and `-nic model=` know them: type, bus, properties.
+"""The NIC models of a tree for `-device` and `-nic model=`: type, bus, properties.
 
 From the index: `TypeInfo` and `Property` tables of the model's files and of its ancestors'.
 """
@@ -15,7 +15,7 @@ from qtrace.store.index import Index
 
 __all__ = ["Model", "Models", "Property"]
 
-# Ancestor type -> the bus that its devices sit on, as QEMU names it.
+# Ancestor type -> the bus of its devices, by QEMU's name.
 _BUSES = {
     "pci-device": "PCI",
     "virtio-pci": "PCI",
@@ -25,7 +25,7 @@ _BUSES = {
     "sys-bus-device": "System",
     "vio-spapr-device": "spapr-vio-bus",
 }
-# Every device's own, set where DeviceClass is (hw/core/qdev.c).
+# Properties of every device, which hw/core/qdev.c sets for DeviceClass.
 _OF_ANY = ("type", "hotpluggable", "hotplugged", "realized", "parent_bus")
 _ADDED = re.compile(r'object_(?:class_)?property_add\w*\(\s*[^,]+,\s*"([\w-]+)"')
 _BOOTINDEX = re.compile(r'device_add_bootindex_property\([^"]*"([\w-]+)"')
@@ -42,7 +42,7 @@ _FIELD = re.compile(r'\.(name|type|description)\s*=\s*((?:"(?:[^"\\]|\\.)*"\s*)+
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One property of a device: its type as `-device X,help` names it, its words and its default."""
+    """One property of a device: its type as in `-device X,help`, its description and its default."""
 
     name: str
     type: str = ""
@@ -54,8 +54,8 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A NIC's QOM type. `built` is whether a QEMU for PCs is built with it, as Kconfig has it; `pluggable`
-    whether -device may make one; `parents` the types it is one of, as far as they are known.
+    """A NIC's QOM type. `built` tells whether a QEMU for PCs includes it, by Kconfig; `pluggable` whether
+    -device may make it; `parents` are its known ancestor types.
     """
 
     type: str
@@ -65,12 +65,12 @@ class Model:
     built: bool
     parents: tuple[str, ...] = ()
     pluggable: bool = True
-    file: str = ""  # that registers it
-    generic: bool = True  # no transitional or non-transitional twin of one (hw/virtio/virtio-pci.c)
+    file: str = ""  # the file that registers it
+    generic: bool = True  # false for the transitional or non-transitional variant (hw/virtio/virtio-pci.c)
 
 
 def _default(text: str, kind: str) -> str:
-    """A default as people write it; empty where it stands for QEMU's choice, or is none of a value."""
+    """A default for a reader; empty if it means QEMU's choice, or is not a value."""
     if kind == "bool":
         return {"0": "off", "1": "on"}.get(text, text)
     if kind == "list":
@@ -100,7 +100,7 @@ class Models:
                 bus, abstract, parent, file = self._bus(nic, name)
                 parents = [parent, *(kind for kind, where in _BUSES.items() if where == bus), "device"]
                 if bus == "PCI" and "virtio-net-device" in nic.types:
-                    parents.append("virtio-net-device")  # which it has inside, with the same properties
+                    parents.append("virtio-net-device")  # inside the proxy, same properties
                 elif "virtio-pci" in parents:
                     parents.remove("virtio-pci")
                 known = tuple(dict.fromkeys(item for item in parents if item))
@@ -110,7 +110,7 @@ class Models:
         return found | self._of_channels(found.get("virtio-net-device"))
 
     def _of_channels(self, inner: Model | None) -> dict[str, Model]:
-        """s390x's virtio NIC, whose file is not indexed: its text says its name."""
+        """s390x's virtio NIC, whose file is not indexed: its name is read from the file's text."""
         named = _CCW.search(self._read(_CCW_FILE))
         if inner is None or named is None:
             return {}
@@ -120,7 +120,7 @@ class Models:
 
     @cached_property
     def aliases(self) -> dict[str, list[str]]:
-        """Other names of a type -> what they stand for (`qdev_alias_table`)."""
+        """Alias -> the types for which it stands (`qdev_alias_table`)."""
         found: dict[str, list[str]] = {}
         for folder in ("softmmu", "system"):
             text = self._read(f"{folder}/qdev-monitor.c")
@@ -131,20 +131,20 @@ class Models:
 
     @cached_property
     def lists_late(self) -> bool:
-        """Whether a model that a PC does not have is a warning only: later releases match models to NICs."""
+        """Whether a model missing on a PC causes only a warning: later releases match models to NICs."""
         return not self._index.function("pci_nic_init_nofail")
 
     @cached_property
     def refuses_rings(self) -> bool:
-        """Whether a transmit ring that is too large for the back end is refused: earlier releases make it
-        smaller.
+        """Whether a transmit ring that is too large for the back end is refused: earlier releases reduce
+        it.
         """
         text = self._read("hw/net/virtio-net.c")
         return "tx_queue_size > virtio_net_max_tx_queue_size(n)" in text
 
     def resolve(self, name: str, transport: str = "pci") -> str:
-        """The type that a driver's name stands for: itself, or an alias's on a machine whose virtio devices
-        sit on that transport.
+        """The type of a driver's name: the name itself, or the alias's type on a machine whose virtio devices
+        use that transport.
         """
         known = self.aliases.get(name, [])
         if name in self.by_type or not known:
@@ -152,7 +152,7 @@ class Models:
         return next((other for other in known if other.endswith(f"-{transport}")), known[0])
 
     def properties(self, model: Model) -> dict[str, Property]:
-        """A model's properties by name, its ancestors' among them."""
+        """A model's properties by name, including its ancestors'."""
         if model.type not in self._known:
             self._known[model.type] = self._properties(model)
         return self._known[model.type]
@@ -186,13 +186,13 @@ class Models:
 
     @staticmethod
     def _is_of(model: Model, file: str) -> bool:
-        """Whether a file of a virtio NIC makes the model: the device inside, or its proxy on its bus."""
+        """Whether a file of a virtio NIC defines the model: the device itself, or its proxy on a bus."""
         if file == _CCW_FILE:
             return model.file == _CCW_FILE
         return model.bus == "PCI" or not file.endswith("-pci.c")
 
     def _table(self, file: str, generic: bool) -> dict[str, Property]:
-        """`generic`: with the tables that only such a type gets."""
+        """The properties in a file's tables; `generic`: including tables that only a generic type gets."""
         rows: dict[tuple[str, str], dict[str, str]] = {}
         lines: dict[tuple[str, str], int] = {}
         for variable, row, struct, field, _, value, line in self._index.tables_in(file):
@@ -211,7 +211,7 @@ class Models:
         return found
 
     def _macros(self, file: str) -> dict[str, Property]:
-        """The same of a file that is not indexed."""
+        """The properties in a file that is not indexed."""
         found = {}
         text = self._read(file)
         for match in re.finditer(r'DEFINE_PROP_(\w+)\(\s*"([^"]+)"', text):
@@ -222,7 +222,7 @@ class Models:
 
     @cached_property
     def _kinds(self) -> dict[str, tuple[str, str]]:
-        """qdev_prop_X -> (type's name, description)."""
+        """qdev_prop_X -> (the type's name, description)."""
         found = {}
         for file in ("hw/core/qdev-properties.c", "hw/core/qdev-properties-system.c"):
             for name, body in _INFO.findall(self._read(file)):
@@ -250,13 +250,13 @@ class Models:
                     return bus, "abstract" in entry or entry.get("base_name") == name, parent, file
                 fallback = fallback or bus
                 base = base or (entry.get("name", "") if "abstract" in entry else "")
-            if not fallback and "PCI_DEVICE(" in self._read(file):  # a TypeInfo that is filled in a loop
+            if not fallback and "PCI_DEVICE(" in self._read(file):  # a TypeInfo that a loop fills in
                 fallback = "PCI"
         return fallback, False, base, ""
 
     @cached_property
     def _defaults(self) -> set[str]:
-        """The configuration symbols that are on unless somebody turns them off."""
+        """The configuration symbols that are on by default."""
         found = set()
         for file in ("hw/net/Kconfig", "hw/usb/Kconfig", "hw/xen/Kconfig"):
             for block in re.split(r"^(?=config )", self._read(file), flags=re.MULTILINE):

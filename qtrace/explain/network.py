@@ -1,7 +1,7 @@
-"""The groups of a line -> NICs, back ends, hubs, and who is whose peer (net/net.c, net/hub.c).
+"""Makes NICs, back ends, hubs and their connections from a line's groups (net/net.c, net/hub.c).
 
-Clients are made in QEMU's order: -netdev that is keyval or JSON, other -netdev, -nic, -net; then the
-machine's NICs, then -device, then -device in JSON. What QEMU would refuse on the way raises RefusedLine.
+Clients are made in QEMU's order: -netdev in keyval or JSON, other -netdev, -nic, -net; then the machine's
+NICs, then -device, then -device in JSON. An option that QEMU would refuse raises RefusedLine.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from qtrace.explain.words import Option
 
 __all__ = ["build"]
 
-_MOST_NICS = 8  # MAX_NICS: those of -nic and -net nic
+_MOST_NICS = 8  # MAX_NICS: the limit for -nic and -net nic
 
 
 def build(
     setup: Setup, machine: Machine, schema: Schema, models: Models, compiled: set[str], lenient: bool = False
 ) -> Network:
-    """The network of a line. `compiled`: the back ends that the indexed QEMU has. Raises RefusedLine."""
+    """The network of a line. `compiled`: the back ends of the indexed QEMU. Raises RefusedLine."""
     return _Builder(setup, machine, schema, models, compiled, lenient).build()
 
 
@@ -53,7 +53,7 @@ class _Builder:
         self.generated = 0
         self.macs = Macs()
         self.forwards: list[tuple[str, str, int]] = []
-        # A branch that the schema has under a condition exists only where its back end is compiled.
+        # A conditional branch of the schema exists only if its back end is compiled.
         self.allowed = {
             name: entry for name, entry in schema.netdevs().items() if not entry[1] or name in compiled
         }
@@ -99,7 +99,7 @@ class _Builder:
             raise RefusedLine(f"{opts.option}: there is no back end {kind!r}", hint=taken_by("netdev", kind))
 
     def visit(self, opts: Opts) -> str:
-        """The type of back end, values checked; ipv6-net is taken apart first, as QEMU does."""
+        """The type of the back end, with checked values; QEMU splits ipv6-net first."""
         net6 = opts.get("ipv6-net")
         if net6 is not None:
             prefix, slash, bits = net6.partition("/")
@@ -126,7 +126,7 @@ class _Builder:
 
     @staticmethod
     def gone(opts: Opts, name: str) -> str:
-        """What to write in place of an option that is gone from every kind, empty for one that is not."""
+        """The replacement of an option that no kind has any more, empty for an option that exists."""
         if name not in GONE or opts.data is not None:
             return ""
         without = changed(opts.option, {}, (name,)).value
@@ -156,7 +156,7 @@ class _Builder:
         return client
 
     def values(self, opts: Opts, kind: str) -> dict[str, Any]:
-        """Option -> value: of a scalar the last, of a list all."""
+        """Option -> value: the last one of a scalar, all of a list."""
         if opts.data is not None:
             return {key: _plain(value) for key, value in opts.data.items() if key not in ("id", "type")}
         found: dict[str, Any] = {}
@@ -196,7 +196,7 @@ class _Builder:
             client.peer, peer.peer = peer, client
 
     def name(self) -> str:
-        """An id as `id_generate` makes it, without the two digits that are drawn by lot."""
+        """An id in the form of `id_generate`, without its two random digits."""
         self.generated += 1
         return f"#net{self.generated - 1}"
 
@@ -216,7 +216,7 @@ class _Builder:
         self.network.requested.append(Requested(model, mac, peer, opts, "-nic"))
 
     def net(self, opts: Opts, form: str) -> None:
-        """`net_init_client`: a port on hub 0, and what hangs on it."""
+        """`net_init_client`: a port on hub 0, and the client behind it."""
         working = Opts(opts.option, opts.id or self.name(), list(opts.pairs), flags=opts.flags)
         kind = self.visit(working)
         if kind == "none":
@@ -252,7 +252,7 @@ class _Builder:
 
 
 def _plain(value: Any) -> Any:
-    """A list of the schema's String, {"str": TEXT}, as a list of texts: as QemuOpts has it."""
+    """A list of the schema's String, {"str": TEXT}, as a list of texts, like QemuOpts."""
     if isinstance(value, list):
         return [item["str"] if isinstance(item, dict) and set(item) == {"str"} else item for item in value]
     return value

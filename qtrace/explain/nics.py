@@ -1,6 +1,6 @@
-"""The NICs: those that the machine makes, and those of -device (hw/pci/pci.c, hw/i386/pc.c, qdev-monitor.c).
+"""The NICs: the machine's own, and those of -device (hw/pci/pci.c, hw/i386/pc.c, qdev-monitor.c).
 
-What QEMU would refuse on the way raises RefusedLine.
+An option that QEMU would refuse raises RefusedLine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from qtrace.explain.values import number
 
 __all__ = ["NicMaker"]
 
-# Only -nic and -net nic know it (hw/pci/pci.c; in later releases the machines).
+# Only -nic and -net nic know this name (hw/pci/pci.c; in later releases the machines).
 _ALIAS = {"virtio": "virtio-net-pci"}
 _NE2000 = "ne2k_isa"
 _MOST_NE2000 = 6  # NE2000_NB_MAX
@@ -32,7 +32,7 @@ _HINT_TAKEN = "a netdev has one NIC; for more, put them on a hub with -netdev hu
 
 
 class NicMaker:
-    """Adds the NICs to a network whose back ends are there."""
+    """Adds the NICs to a network that has its back ends."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class NicMaker:
     ) -> None:
         self.network, self.machine, self.models, self.macs = network, machine, models, macs
         self.globals, self.lenient = settings, lenient
-        self.used: set[int] = set()  # those of `globals` that a device took
+        self.used: set[int] = set()  # those `globals` that a device used
         self.slots = Slots(machine.root, machine.taken)
 
     def board(self) -> None:
-        """What -nic and -net nic asked for, and the default NIC."""
+        """Make the NICs of -nic and -net nic, and the default NIC."""
         if self.machine.root and (self.models.lists_late or self.network.requested):
-            # To list its models, the machine makes one of each: -global is applied to all of them.
+            # QEMU creates one device of each model to list them, and applies -global to each.
             for model in self.models.by_type.values():
                 if model.built and model.bus == "PCI" and not model.abstract:
                     self.check_globals(model)
@@ -61,11 +61,11 @@ class NicMaker:
         self.slots.known = self.slots.known and not self.machine.adds
 
     def tolerated(self) -> AbstractContextManager[None]:
-        """For what is refused of a device's place: a lenient reader's line runs all the same."""
+        """Ignore errors about a device's place if the reader is lenient: such a line runs already."""
         return suppress(RefusedLine) if self.lenient else nullcontext()
 
     def in_order(self) -> list[Requested]:
-        """As the machine makes them: where models are matched to buses, the ISA bus comes first."""
+        """The requests in the machine's order: if models are matched to buses, the ISA bus comes first."""
 
         def of_isa(request: Requested) -> bool:
             return (request.model or self.machine.default_nic) == _NE2000
@@ -74,7 +74,7 @@ class NicMaker:
         return sorted(self.network.requested, key=lambda request: late and not of_isa(request))
 
     def onboard(self, request: Requested) -> None:
-        """The machine makes what -nic or -net nic asked for (`pc_nic_init`, `pci_nic_init_nofail`)."""
+        """Make a NIC of -nic or -net nic (`pc_nic_init`, `pci_nic_init_nofail`)."""
         if self.machine.known:
             model = self.board_model(request)
             if model is None or not self.has_room(request, model):
@@ -94,13 +94,13 @@ class NicMaker:
         self.settings(nic, self.models.by_type.get(model), besides=("mac",))  # which the machine sets
 
     def board_name(self, model: str) -> str:
-        """The type that a name of -nic and -net nic stands for."""
+        """The type for a model's name of -nic and -net nic."""
         if model == "virtio" and self.machine.transport == "ccw":
             return "virtio-net-ccw"
         return _ALIAS.get(model, model)
 
     def board_model(self, request: Requested) -> str | None:
-        """The type that a known machine makes for a request; None where it makes none without a word."""
+        """The type that a known machine makes for a request; None if it silently makes none."""
         where = request.opts.option
         asked = request.model or self.machine.default_nic
         if asked in ("help", "?"):
@@ -109,7 +109,7 @@ class NicMaker:
         known = self.models.by_type.get(model)
         if model != _NE2000 and not self.lenient and not (known and self.on_board(known)):
             if self.models.lists_late:
-                return None  # only a warning of QEMU's
+                return None  # QEMU only warns
             raise RefusedLine(
                 f"{where}: no PC has a NIC of the model {model!r}",
                 hint="'-nic model=help' lists them; -device may know others",
@@ -121,12 +121,12 @@ class NicMaker:
         return model
 
     def on_board(self, model: Model) -> bool:
-        """Whether a PC's -nic knows a model: a PCI device that has a netdev."""
+        """Whether a PC's -nic accepts a model: a PCI device that has a netdev."""
         makeable = model.built and not model.abstract and model.bus == "PCI"
         return makeable and "netdev" in self.models.properties(model)
 
     def has_room(self, request: Requested, model: str) -> bool:
-        """Whether the machine has a place for one more (`pc_init_ne2k_isa`)."""
+        """Whether the machine has room for one more NIC (`pc_init_ne2k_isa`)."""
         if model != _NE2000 or sum(nic.type == _NE2000 for nic in self.network.nics) < _MOST_NE2000:
             return True
         if self.models.lists_late:
@@ -134,7 +134,7 @@ class NicMaker:
         return False
 
     def board_slot(self, request: Requested, nic: Client) -> str:
-        """Where the machine puts it: at addr= of -net nic, unless this release overlooks that."""
+        """The slot on the machine: addr= of -net nic, unless this release ignores it."""
         opts, bus = request.opts, self.machine.root
         text = opts.get("addr") if request.form == "-net" else None
         if text is None:
@@ -149,7 +149,7 @@ class NicMaker:
         return self.slots.take(opts, nic.type, bus, place)
 
     def check_globals(self, model: Model) -> None:
-        """Raises RefusedLine for a -global that does not fit a model, of which there is one."""
+        """Raises RefusedLine for a -global that does not fit a model of which a device exists."""
         for item in self.globals:
             if item.driver not in (model.type, *model.parents):
                 continue
@@ -160,14 +160,14 @@ class NicMaker:
             self.network.unknown += [f"{item.option}: {name}" for name in unknown]
 
     def global_of(self, model: Model, name: str) -> str | None:
-        """What -global says of one property."""
+        """The value of a property from -global."""
         mine = (model.type, *model.parents)
         return next(
             (i.value for i in reversed(self.globals) if i.driver in mine and i.property == name), None
         )
 
     def settings(self, nic: Client, model: Model | None, besides: Collection[str] = ()) -> None:
-        """Give a NIC what -global says of its model, but for those properties."""
+        """Apply -global to a NIC, except for the properties in `besides`."""
         for place, item in reversed(list(enumerate(self.globals))):
             if model is None or item.driver not in (model.type, *model.parents):
                 continue
@@ -177,7 +177,7 @@ class NicMaker:
                 nic.settings[item.property] = str(item.option)
 
     def unused(self) -> None:
-        """Say which -global of a NIC's model changes nothing."""
+        """Report each -global of a NIC's model that has no effect."""
         for place, item in enumerate(self.globals):
             if place not in self.used and self.models.resolve(item.driver) in self.models.by_type:
                 self.network.remarks.append(
@@ -185,7 +185,7 @@ class NicMaker:
                 )
 
     def unknown_nic(self, opts: Opts, driver: str) -> None:
-        """A device that another release has, with a back end: a NIC it must be, since it runs."""
+        """A device unknown to this release, with a back end: since the line runs, it must be a NIC."""
         peer = self.network.find(opts.get("netdev") or "")
         self.network.unknown.append(f"{opts.option}: the device {driver!r}")
         self.new_nic(driver, opts.id, "-device", opts, peer)
@@ -212,7 +212,7 @@ class NicMaker:
             raise RefusedLine(f"{opts.option}: {peer.type} works with a virtio NIC only, not with {model}")
 
     def device(self, opts: Opts) -> None:
-        """`qdev_device_add`, for what is a NIC."""
+        """`qdev_device_add`, for NICs."""
         driver = self.driver(opts)
         model = self.models.by_type.get(self.models.resolve(driver, self.machine.transport))
         names = list(opts.data or {}) if opts.data is not None else [key for key, _ in opts.pairs]
@@ -243,8 +243,8 @@ class NicMaker:
         nic.mac = self.macs.settle(self.mac_of(opts, nic))
 
     def check_ring(self, opts: Opts, model: Model, peer: Client | None) -> None:
-        """Raises RefusedLine for a transmit ring that the back end's kind has no room for, where this release
-        does not just make it smaller (virtio_net_device_realize).
+        """Raises RefusedLine for a transmit ring larger than the back end's kind allows, if this release does
+        not reduce it (virtio_net_device_realize).
         """
         ring = number(str(opts.get("tx_queue_size") or 0)) or 0
         large = peer is not None and peer.type in ("vhost-user", "vhost-vdpa")
@@ -252,12 +252,12 @@ class NicMaker:
             raise RefusedLine(
                 f"{opts.option}: tx_queue_size={ring} is for vhost-user and vhost-vdpa, here {model.type} "
                 f"has {_USUAL_RING} at most",
-                hint="leave tx_queue_size= out",
+                hint="omit tx_queue_size=",
             )
 
     @staticmethod
     def mac_of(opts: Opts, nic: Client) -> str:
-        """The address that a -device or a -global of its model gives, empty where QEMU chooses one."""
+        """The address from -device or from a -global of its model, empty if QEMU chooses one."""
         mac = opts.get("mac") or (str(nic.values["mac"]) if "mac" in nic.settings else None)
         return parse_mac(mac, strict=True) or "" if mac is not None else ""
 
@@ -266,13 +266,13 @@ class NicMaker:
         """The driver that a -device names."""
         driver = opts.get("driver")
         if driver is None:
-            raise RefusedLine(f"{opts.option}: it does not say which device (driver)")
+            raise RefusedLine(f"{opts.option}: the device (driver=) is missing")
         if driver in ("help", "?"):
             raise RefusedLine(f"{opts.option}: this asks QEMU for its help, and starts no guest")
         return driver
 
     def no_nic(self, opts: Opts, driver: str, model: Model | None, wants_netdev: bool) -> None:
-        """A device that is none of this QEMU's NICs: refused where it must be one."""
+        """Refuse a device that is no NIC of this QEMU, if it must be one."""
         if wants_netdev and (self.machine.known or model is None):
             raise RefusedLine(
                 f"{opts.option}: a QEMU for this machine has no NIC {driver!r}", hint=self.meant(opts, driver)
@@ -282,7 +282,7 @@ class NicMaker:
         self.other(opts, driver)
 
     def meant(self, opts: Opts, driver: str) -> str:
-        """What to write for a NIC's name that -device does not know."""
+        """The right notation for a NIC's name that -device does not know."""
         if driver not in _ALIAS:
             return taken_by("device", driver) or "see: qtrace map"
         known = self.board_name(driver)
@@ -290,7 +290,7 @@ class NicMaker:
         return f"{driver!r} is a name of -nic and -net nic only; as a device it is -device {value}"
 
     def check_place(self, opts: Opts, driver: str, model: Model) -> None:
-        """Raises RefusedLine where -device cannot make such a device, or not on this machine."""
+        """Raises RefusedLine if -device cannot make such a device, or cannot on this machine."""
         if model.abstract or not model.pluggable or (model.bus == "System" and self.machine.known):
             raise RefusedLine(f"{opts.option}: {driver!r} is no device that can be added")
         devices = [item.get("driver") or "" for item in self.network.others]
@@ -303,7 +303,7 @@ class NicMaker:
             raise RefusedLine(f"{opts.option}: there are two devices with the id {opts.id!r}")
 
     def peer_of(self, opts: Opts, model: Model) -> Client | None:
-        """The back end that a -device or a -global of its model names."""
+        """The back end named by a -device or by a -global of its model."""
         everybodys = self.global_of(model, "netdev")
         if everybodys is not None and opts.get("netdev") is not None:
             raise RefusedLine(f"{opts.option}: a -global names the back end of every {model.type} already")
@@ -318,7 +318,7 @@ class NicMaker:
         return peer
 
     def other(self, opts: Opts, driver: str) -> None:
-        """A device that is no NIC: only its place counts here."""
+        """Take the place of a device that is not a NIC."""
         if is_pci(driver) and not self.lenient and self.machine.lacks("PCI", []):
             raise RefusedLine(f"{opts.option}: the machine {self.machine.name} has no PCI bus for it")
         with self.tolerated():

@@ -1,4 +1,4 @@
-"""What a running process's descriptors were opened on: of a tap, its name."""
+"""The files that a running process's descriptors were opened on: for a tap, its name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["opened_by"]
 
 
 def opened_by(pid: int) -> dict[int, str]:
-    """Descriptor -> path, `/dev/net/tun NAME` for a tap's; nothing where they may not be read."""
+    """Descriptor -> path, `/dev/net/tun NAME` for a tap; empty without permission to read them."""
     found: dict[int, str] = {}
     with contextlib.suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():

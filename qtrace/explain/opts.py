@@ -1,4 +1,4 @@
-"""The three ways of writing a value: QemuOpts, keyval, JSON (util/qemu-option.c, util/keyval.c)."""
+"""The three notations of a value: QemuOpts, keyval, JSON (util/qemu-option.c, util/keyval.c)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DEEPEST = 32
 
 @dataclass(slots=True)
 class Opts:
-    """One option's value taken apart: pairs in their order, without `id`; or `data`, where it is nested."""
+    """One option's parsed value: pairs in their order, without `id`; or `data`, if it is nested."""
 
     option: Option
     id: str | None
@@ -31,35 +31,35 @@ class Opts:
     flags: tuple[str, ...] = ()  # written without a value
 
     def get(self, name: str) -> str | None:
-        """The last value of that name."""
+        """The last value with that name."""
         if self.data is not None:
             value = self.data.get(name)
             return value if value is None or isinstance(value, str) else json.dumps(value)
         return next((value for key, value in reversed(self.pairs) if key == name), None)
 
     def put(self, name: str, value: str) -> None:
-        """As `-set` does: another value, which is the last."""
+        """Append a value, as `-set` does: the last one counts."""
         self.pairs.append((name, value))
 
     def take(self, name: str) -> str | None:
-        """`get`, and gone: all of that name."""
+        """`get`, and remove all values with that name."""
         value = self.get(name)
         self.pairs = [pair for pair in self.pairs if pair[0] != name]
         return value
 
 
 def wellformed(name: str) -> bool:
-    """Whether it can be an id (util/id.c)."""
+    """Whether the text is a valid id (util/id.c)."""
     return bool(_ID.match(name))
 
 
 def parse_opts(option: Option, implied: str) -> Opts:
-    """A value as QemuOpts takes it: `tap,id=n0,vhost=on`. `implied`: what its first word is the value of,
-    empty where it must have a name. Raises RefusedLine.
+    """A value in QemuOpts' notation: `tap,id=n0,vhost=on`. `implied`: the parameter that its first word sets,
+    empty if the word must have a name. Raises RefusedLine.
     """
     text = option.value or ""
     found = list(_pieces(text, implied or None))
-    # An id is looked for in all pieces, also where the first one stands for something else.
+    # QEMU searches all pieces for an id, even if the first one is another parameter's value.
     name = next((value for key, value, _ in _pieces(text, None) if key == "id"), None)
     if name is not None and not wellformed(name):
         raise RefusedLine(
@@ -73,7 +73,7 @@ def parse_opts(option: Option, implied: str) -> Opts:
 
 
 def _pieces(text: str, implied: str | None) -> list[tuple[str, str, bool]]:
-    """(name, value, whether it was written without a value), as `get_opt_name_value` cuts them."""
+    """(name, value, whether it was written without a value), split as in `get_opt_name_value`."""
     found, place = [], 0
     while place < len(text):
         mark = _MARK.search(text, place)
@@ -95,7 +95,7 @@ def _pieces(text: str, implied: str | None) -> list[tuple[str, str, bool]]:
 
 
 def _value(text: str, place: int) -> tuple[str, int]:
-    """(value, where its comma is): a comma inside is written twice."""
+    """(value, position of the comma behind it): a comma in a value is doubled."""
     parts = []
     while True:
         end = text.find(",", place)
@@ -109,7 +109,7 @@ def _value(text: str, place: int) -> tuple[str, int]:
 
 
 def parse_keyval(option: Option, implied: str) -> dict[str, Any]:
-    """A value as keyval takes it, `stream,id=s,addr.type=inet`: nested, of texts. Raises RefusedLine."""
+    """A value in keyval notation, `stream,id=s,addr.type=inet`: nested, of texts. Raises RefusedLine."""
     found: dict[str, Any] = {}
     text, place, first = option.value or "", 0, True
     while place < len(text):
@@ -149,7 +149,7 @@ def _put(option: Option, into: dict[str, Any], key: str, value: str) -> None:
 
 
 def _lists(option: Option, data: Any) -> Any:
-    """Keys that are numbers make a list, as `keyval_listify` has it."""
+    """Turn dictionaries with numeric keys into lists, as `keyval_listify` does."""
     if not isinstance(data, dict):
         return data
     inner = {key: _lists(option, value) for key, value in data.items()}
@@ -162,7 +162,7 @@ def _lists(option: Option, data: Any) -> Any:
 
 
 def parse_json(option: Option) -> dict[str, Any]:
-    """A value that begins with a brace. Raises RefusedLine."""
+    """A JSON value, which begins with a brace. Raises RefusedLine."""
     text = option.value or ""
     try:
         data = json.loads(text)

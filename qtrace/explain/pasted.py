@@ -1,6 +1,6 @@
-"""Text as people paste it -> the words of its QEMU command, and the descriptors that its shell opens.
+"""Extracts the words of a QEMU command from pasted text, and the descriptors that its shell opens.
 
-A shell's script, a log of libvirt's, a line of a terminal. Nothing is expanded and nothing is executed.
+The text may be a shell script, a libvirt log, or a line of a terminal. Nothing is expanded or executed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from qtrace.explain.words import FAR, LARGEST, PROGRAM
 __all__ = ["Pasted", "read_text", "split_text"]
 
 _ENDS = frozenset("&|;<>()")
-# What libvirt's log has beside commands: its own lines begin with the time.
+# Lines of libvirt's log that are no commands: they begin with the time.
 _LOGGED = re.compile(r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[^\n]*$", re.MULTILINE)
 _OPENED = re.compile(r"(?<![\w'\"])(\d{1,4})(<>|>>|[<>])&?")
 
@@ -29,21 +29,21 @@ class Pasted:
 
 
 def split_text(text: str) -> list[str]:
-    """The words of the QEMU command in `text`: continued lines are joined, quotes are a shell's.
+    """The words of the QEMU command in `text`: continued lines are joined, quoting is a shell's.
 
-    Raises RefusedLine where a quote is not closed, or there are several commands.
+    Raises RefusedLine for an unclosed quote, or for several commands.
     """
     return read_text(text).words
 
 
 def read_text(text: str) -> Pasted:
-    """The QEMU command in `text`, and what the shell around it opens. Of a log the last command counts.
+    """The QEMU command in `text`, and the descriptors that the shell opens. The last command of a log counts.
 
-    Raises RefusedLine where a quote is not closed, or there are several commands.
+    Raises RefusedLine for an unclosed quote, or for several commands.
     """
     if len(text) > LARGEST:
         raise RefusedLine(f"this is longer than {LARGEST} characters, so no command line")
-    # A shell goes on after a backslash, Windows' two after a caret and a backquote.
+    # A shell continues a line after a backslash, Windows' two after a caret and a backquote.
     joined = re.sub(r"\\\r?\n|(?<=[ \t])[\^`]\r?\n", " ", text).replace("\r\n", "\n")
     cleared, log = _LOGGED.subn("", joined)
     opened: dict[int, str] = {}
@@ -58,7 +58,7 @@ def read_text(text: str) -> Pasted:
 
 
 def _commands(text: str) -> list[str]:
-    """`text` cut at its line ends, but for those inside quotes."""
+    """`text` split at its line ends, except for those inside quotes."""
     found, quote, begin, place = [], "", 0, 0
     while place < len(text):
         char = text[place]
@@ -113,11 +113,11 @@ def _words(command: str, opened: dict[int, str]) -> list[list[str]]:
 
 
 def _descriptor(words: list[str], mark: str, redirected: set[str]) -> int | None:
-    """The descriptor that a redirection is for, taken off the words: only where it touches the mark."""
+    """The descriptor of a redirection, removed from the words: only if it touches the mark."""
     touches = bool(words) and any(words[-1] + mark[:length] in redirected for length in (1, 2))
     return int(words.pop()) if touches else None
 
 
 def _quoted(command: str) -> set[str]:
-    """What stands in quotes: shlex gives `'&'` and `&` alike."""
+    """The quoted texts: shlex returns `'&'` and `&` alike."""
     return set(re.findall(r"'([^']*)'", command)) | set(re.findall(r'"([^"]*)"', command))

@@ -1,7 +1,7 @@
-"""Who can reach whom through a back end: what QEMU documents (reach.toml), seen with the line's options.
+"""Reachability through a back end: QEMU's documented claims (reach.toml), adapted to the line's options.
 
-Each row says that it is the documented claim. Whoever has measured the same pair replaces it: `reach_rows`
-takes measured rows, by (back end, from, to), with the run they are of.
+Each row says that it is the documented claim. A measured row for the same pair replaces it: `reach_rows`
+takes measured rows, by (back end, from, to), with the run that they come from.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _many(value: Any) -> list[Any]:
 
 @lru_cache(maxsize=64)
 def _place(root: Path, file: str, words: str) -> str:
-    """FILE:LINE of the words in the tree, FILE alone where this release has them no more."""
+    """FILE:LINE of the words in the tree, FILE alone if this release no longer has them."""
     path = root / file
     text = path.read_text(errors="replace") if path.is_file() else ""
     place = text.find(words)

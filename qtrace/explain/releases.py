@@ -1,4 +1,4 @@
-"""Which release takes an option, for a line of another release than the indexed one: releases.toml."""
+"""The releases that accept an option, for a line written for another release: releases.toml."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["facts", "taken_by"]
 
 @lru_cache(maxsize=1)
 def facts() -> list[dict[str, str]]:
-    """Every row: {of, option, since, until, instead}; a release that is missing stands for none known."""
+    """Every row: {of, option, since, until, instead}; a missing release is unknown."""
     text = files("qtrace.explain").joinpath("releases.toml").read_text(encoding="utf-8")
     found: list[dict[str, str]] = tomllib.loads(text)["fact"]
     return found
 
 
 def taken_by(of: str, option: str) -> str:
-    """In words which releases take it and what others have; empty where nothing is known."""
+    """In words, the releases that accept the option and its replacement in others; empty if unknown."""
     row = next((item for item in facts() if (item["of"], item["option"]) == (of, option)), None)
     if row is None:
         return ""

@@ -1,7 +1,7 @@
-"""The same network in the other forms: -netdev with -device, -nic, -net.
+"""The same network in the other notations: -netdev with -device, -nic, -net.
 
-Whether a form is exact is not claimed but read: the new line goes through the same reader, and the two
-networks are compared. Names that QEMU draws by lot do not count.
+Whether a notation is exact is tested: the same reader reads the new line, and the two networks are compared.
+Names that QEMU chooses at random do not count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qtrace.explain.words import Line, Option
 __all__ = ["rewrites"]
 
 _NETWORK = ("netdev", "nic", "net")
-# What makes the NIC what it is; said in another way by each form.
+# Options that identify the NIC; each notation writes them in another way.
 _IDENTITY = ("type", "driver", "id", "netdev", "mac", "macaddr", "model")
 _NESTED = ("stream", "dgram")
 Read = Callable[[Sequence[str]], Network]
@@ -35,7 +35,7 @@ _Maker = Callable[[Network, bool, bool], _Form | None]
 
 
 def rewrites(line: Line, network: Network, machine: Machine, read: Read) -> list[dict[str, Any]]:
-    """The other forms, as {form, argv, exact, differs}. `read` makes a network of words."""
+    """The other notations, as {form, argv, exact, differs}. `read` makes a network of words."""
     if not network.clients or any(option.name == "readconfig" for option in line.options):
         return []
     onboard = machine.onboard and machine.known
@@ -43,7 +43,7 @@ def rewrites(line: Line, network: Network, machine: Machine, read: Read) -> list
         onboard = False
     moved = _moved(line, network)
     if not machine.known:
-        moved.append("of this machine nothing is known here, so not whether it is the same")
+        moved.append("this machine is unknown, so whether the result is the same is unknown")
     forms = (_best(make, line, network, onboard, moved, read) for make in (_modern, _nic, _net))
     return [form for form in forms if form is not None and form["argv"] != [line.program, *_all(line)]]
 
@@ -51,7 +51,7 @@ def rewrites(line: Line, network: Network, machine: Machine, read: Read) -> list
 def _best(
     make: _Maker, line: Line, network: Network, onboard: bool, moved: list[str], read: Read
 ) -> dict[str, Any] | None:
-    """A form of the line as it comes nearest: with the addresses that QEMU gives left out, else said."""
+    """The closest line in one notation: without the MAC addresses that QEMU chooses, else with them."""
     best: dict[str, Any] | None = None
     for macs in (False, True):
         form = make(network, onboard, macs)
@@ -62,7 +62,7 @@ def _best(
             differs = [*_differences(network, read(argv)), *moved]
         except RefusedLine:
             break
-        if form.lost:  # said once
+        if form.lost:  # reported once
             differs = [*form.lost, *(words for words in differs if " on hub " not in words)]
         entry = {"form": form.name, "argv": argv, "exact": not differs, "differs": differs}
         if best is None or not differs:
@@ -73,7 +73,7 @@ def _best(
 
 
 def _moved(line: Line, network: Network) -> list[str]:
-    """NICs that come before a device that was before them: slots are given in that order."""
+    """NICs that now come before a device that was before them: QEMU assigns slots in that order."""
     before = [opts.option.number for opts in network.others]
     before += [option.number for option in line.options if option.name == "virtfs"]
     return [
@@ -109,7 +109,7 @@ def _sets(option: Option) -> str:
 
 
 def _ids(network: Network) -> dict[int, str]:
-    """id() of a back end or port -> the name it can be written with."""
+    """id() of a back end or port -> a name for it in the new line."""
     taken = {client.name for client in network.clients}
     names, count = {}, 0
     for client in network.clients:
@@ -126,7 +126,7 @@ def _ids(network: Network) -> dict[int, str]:
 
 
 def _modern(network: Network, onboard: bool, macs: bool) -> _Form | None:
-    """-netdev with -device: everything can be said in it."""
+    """-netdev with -device: every network can be written in this notation."""
     if any(nic.type == "the machine's own" for nic in network.nics):
         return None
     if all(client.form in ("-netdev", "-device") for client in network.clients):
@@ -160,7 +160,7 @@ def _device(nic: Client, names: dict[int, str], macs: bool) -> list[str]:
 
 
 def _nic(network: Network, onboard: bool, macs: bool) -> _Form | None:
-    """-nic for each pair of NIC and back end; what is no pair stays as it can be."""
+    """-nic for each pair of NIC and back end; the others keep their notation."""
     pairs = [(nic, other) for nic in network.nics if (other := _other(network, nic))]
     able = [(nic, other) for nic, other in pairs if other.type not in _NESTED and _of_board(nic)]
     if not onboard or not able or all(nic.form == "-nic" for nic, _ in pairs):
@@ -181,7 +181,7 @@ def _nic(network: Network, onboard: bool, macs: bool) -> _Form | None:
 
 
 def _separate(network: Network, names: dict[int, str], macs: bool, done: set[int]) -> list[str]:
-    """-netdev and -device for whatever is not among `done` (by id)."""
+    """-netdev and -device for all clients that are not in `done` (by id)."""
     words: list[str] = []
     for client in network.netdevs:
         if id(client) not in done:
@@ -229,7 +229,7 @@ def _front(nic: Client, macs: bool) -> list[tuple[str, str]]:
 
 
 def _other(network: Network, nic: Client) -> Client | None:
-    """The one back end that a NIC reaches, through a hub of two or directly."""
+    """The only back end that a NIC reaches, through a hub of two or directly."""
     if nic.peer is None or nic.peer.kind == "netdev":
         return nic.peer
     ports = network.hubs.get(nic.peer.hub or 0, [])
@@ -239,7 +239,7 @@ def _other(network: Network, nic: Client) -> Client | None:
 
 
 def _of_board(nic: Client) -> bool:
-    """Whether -nic and -net nic know the model."""
+    """Whether -nic and -net nic accept the model."""
     return nic.type not in ("usb-net", "virtio-net-device", "the machine's own")
 
 
@@ -249,7 +249,7 @@ def _given_mac(nic: Client) -> str:
 
 
 def _extra(nic: Client) -> list[tuple[str, str]]:
-    """A NIC's options beyond what it is; none where they are its back end's (-nic)."""
+    """A NIC's options besides those that identify it; empty if they belong to its back end (-nic)."""
     if nic.form == "-nic":
         return []
     return [
@@ -287,7 +287,7 @@ def _value(first: str, *pairs: tuple[str, str]) -> str:
 
 
 def _differences(before: Network, after: Network) -> list[str]:
-    """What the two networks do not have in common, in words."""
+    """The differences between the two networks, in words."""
     words: list[str] = []
     for what, one, two in (
         ("NIC", before.nics, after.nics),
@@ -354,7 +354,7 @@ def _same_netdev(one: Client, two: Client) -> bool:
 
 
 def _members(ports: list[Client]) -> list[str]:
-    # A port of -nic hubport has a name that is drawn by lot.
+    # A port of -nic hubport has a random name.
     names = (port.name if port.name.startswith("hub") else "" for port in ports)
     return sorted(f"{name} {_kind(port.peer)}" for name, port in zip(names, ports, strict=True))
 

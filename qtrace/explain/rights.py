@@ -1,4 +1,4 @@
-"""What a back end must be allowed to do on the host, as the system calls of its init function need it."""
+"""The rights that a back end needs on the host, by the system calls of its init function."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from qtrace.explain.values import number, truth
 
 __all__ = ["privilege"]
 
-_LOW = 1024  # net.ipv4.ip_unprivileged_port_start, as Linux has it at first
+_LOW = 1024  # net.ipv4.ip_unprivileged_port_start, Linux's default
 
 
 def privilege(client: Client) -> list[str]:
-    """What is needed beyond an ordinary user's rights, in words; nothing where nothing is."""
+    """Rights needed beyond an ordinary user's, in words; empty if none are."""
     values = client.values
     needs = []
     if client.type == "tap":
@@ -45,7 +45,7 @@ def privilege(client: Client) -> list[str]:
 
 def _tap(values: dict[str, Any]) -> list[str]:
     if "fd" in values or "fds" in values:
-        needs = ["no right of its own: whoever starts it opens the tap"]
+        needs = ["no right: the program that starts QEMU opens the tap"]
     elif "helper" in values:
         needs = ["the bridge helper, set-uid root, and a bridge.conf that allows the bridge"]
     elif "ifname" in values:
@@ -63,7 +63,7 @@ def _tap(values: dict[str, Any]) -> list[str]:
 
 
 def _ports(client: Client) -> list[int]:
-    """Ports of the host that it listens on."""
+    """Ports of the host on which it listens."""
     values = client.values
     found: list[object] = []
     if client.type == "user":

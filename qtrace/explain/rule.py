@@ -1,7 +1,8 @@
-"""A rule of what to know of a network that QEMU would take; each is a file of `rules/`, found by itself.
+"""A rule about a network that QEMU would accept. Each is a file of `rules/`, found by its place in the
+folder.
 
-Such a file has a docstring, whose first paragraph says what it looks for, `SEVERITY`, `WORD` and `look`; and
-`NAME` where its findings are of another kind than the file's name.
+Such a file has a docstring whose first paragraph describes the findings, `SEVERITY`, `WORD` and `look`; and
+`NAME` if its findings are of another kind than the file's name.
 """
 
 from __future__ import annotations
@@ -31,24 +32,24 @@ Severity = Literal["wrong", "dear", "note"]
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Said by a file of the indexed tree, at these words."""
+    """The source of a finding: these words in a file of the indexed tree."""
 
     file: str
     words: str
 
     def place(self, root: Path) -> str:
-        """FILE:LINE, FILE alone where this release has the words no more."""
+        """FILE:LINE, FILE alone if this release does not have the words."""
         return _place(root, self.file, self.words)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Measured, and reported on a page of this repository."""
+    """The source of a finding: a measurement, on a page of this repository."""
 
     path: str
 
     def place(self, root: Path) -> str:
-        """The page."""
+        """The page's path."""
         return self.path
 
 
@@ -57,7 +58,7 @@ Word = Tree | Page
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Another value for an option; None takes it off the line."""
+    """Another value for an option; None removes the option."""
 
     option: Option
     value: str | None
@@ -65,7 +66,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """What to change of a line, and the words to put behind it."""
+    """The changes to a line, and words to append to it."""
 
     changes: tuple[Change, ...] = ()
     added: tuple[str, ...] = ()
@@ -73,8 +74,8 @@ class Mend:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that a rule found. `about` names a client or an option; `severity` where it is not the
-    rule's; `word` where another place says it.
+    """A finding of a rule. `about` names a client or an option; `severity` and `word` replace the rule's, if
+    they differ.
     """
 
     about: str
@@ -86,7 +87,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a rule may look at. `opened`: descriptor -> what it was opened on, where that is known."""
+    """The input of a rule. `opened`: descriptor -> the path that it was opened on, if known."""
 
     line: Line
     network: Network
@@ -98,7 +99,7 @@ class Seen:
     opened: Mapping[int, str]
 
     def pairs(self) -> Iterator[tuple[Client, Client]]:
-        """Each NIC with the back end that it is connected to without a hub."""
+        """Each NIC with the back end to which it is connected without a hub."""
         for nic in self.network.nics:
             if nic.peer is not None and nic.peer.kind == "netdev":
                 yield nic, nic.peer
@@ -112,32 +113,32 @@ class Seen:
         return [option for option in self.line.options if option.name in names]
 
     def objects(self) -> list[Opts]:
-        """The line's -object, taken apart."""
+        """The line's -object options, parsed."""
         return [_object(option) for option in self.options("object")]
 
     def chardevs(self) -> list[Opts]:
-        """The line's -chardev, taken apart."""
+        """The line's -chardev options, parsed."""
         return [parse_opts(option, "backend") for option in self.options("chardev")]
 
     @staticmethod
     def on(client: Client, name: str) -> bool | None:
-        """Whether an option of a client is on; None where the line does not say."""
+        """Whether an option of a client is on; None if the line does not set it."""
         value = client.values.get(name)
         return value if isinstance(value, bool) else truth(str(value)) if value is not None else None
 
     @staticmethod
     def number(client: Client, name: str) -> int | None:
-        """An option's number; None where the line does not say."""
+        """An option's number; None if the line does not set it."""
         value = client.values.get(name)
         return value if isinstance(value, int) else number(str(value)) if value is not None else None
 
     @staticmethod
     def opens_a_tap(client: Client) -> bool:
-        """Whether QEMU itself opens the tap: none was handed over, and no helper hands one over."""
+        """Whether QEMU itself opens the tap: no descriptor was passed, and no helper opens it."""
         return client.type == "tap" and not any(name in client.values for name in ("fd", "fds", "helper"))
 
     def source(self, file: str) -> str:
-        """The text of a file of the tree, empty where it has none."""
+        """The text of a file of the tree, empty if there is no such file."""
         return _read(self.root / file)
 
 

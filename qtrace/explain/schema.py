@@ -1,7 +1,7 @@
-"""The QAPI schema of a tree, qapi/net.json and what it includes: types, members and what is said of them.
+"""The QAPI schema of a tree, qapi/net.json and its includes: types, members and their documentation.
 
-A reader of our own for the small language of those files (docs/devel/qapi-code-gen.rst): nothing of the
-tree is executed.
+qtrace has its own parser for the small language of these files (docs/devel/qapi-code-gen.rst), because
+nothing of the tree may be executed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DEFAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a struct. `type` is its type's name, `many` whether it is a list of those."""
+    """One member of a struct. `type` is its type's name; `many` tells whether it is a list."""
 
     name: str
     type: str
@@ -76,7 +76,7 @@ class Schema:
         return [*base, *entity.members]
 
     def netdevs(self) -> dict[str, tuple[str, str]]:
-        """Back end -> (its options' type, condition); nothing for one that takes no options."""
+        """Back end -> (type of its options, condition); the type is empty for a back end without options."""
         known = {member.name: ("", member.condition) for member in self.entities["NetClientDriver"].members}
         return known | self.entities["Netdev"].branches
 
@@ -88,7 +88,7 @@ class Schema:
 
 @lru_cache(maxsize=4)
 def read_schema(root: Path) -> Schema:
-    """The networking part of a tree's schema. Raises SourceError where it cannot be read."""
+    """The networking part of a tree's schema. Raises SourceError if it cannot be read."""
     entities: dict[str, Entity] = {}
     seen: set[str] = set()
     waiting = ["qapi/net.json", "qapi/common.json", "qapi/qom.json"]
@@ -101,15 +101,15 @@ def read_schema(root: Path) -> Schema:
             text = (root / name).read_text(errors="replace")
         except OSError as exc:
             raise SourceError(
-                f"the indexed tree is not there any more: {root / name}: {exc.strerror}",
+                f"the indexed tree no longer exists: {root / name}: {exc.strerror}",
                 hint="make the index again: qtrace index",
             ) from exc
-        if name != "qapi/qom.json":  # of which only the filters are asked for
+        if name != "qapi/qom.json":  # only the filters of this file are needed
             waiting += [f"qapi/{item}" for item in _INCLUDE.findall(text)]
         for entity in _entities(name, text):
             entities.setdefault(entity.name, entity)
     if "Netdev" not in entities or "NetClientDriver" not in entities:
-        raise SourceError(f"{root}/qapi/net.json does not say what a Netdev is")
+        raise SourceError(f"{root}/qapi/net.json does not define Netdev")
     return Schema(entities)
 
 
@@ -198,7 +198,7 @@ def _condition(value: Any) -> str:
 
 
 def _documentation(doc: str) -> tuple[dict[str, str], str]:
-    """(member -> its text, the entity's own first paragraph) of a documentation comment."""
+    """(member -> its text, the entity's first paragraph) of a documentation comment."""
     said: dict[str, list[str]] = {}
     about: list[str] = []
     into: list[str] | None = None
@@ -213,7 +213,7 @@ def _documentation(doc: str) -> tuple[dict[str, str], str]:
         elif (
             _SECTION.match(text)
             or (not text and into is about and about)
-            or (text and into and into is not about and not line.startswith(" "))  # of the whole again
+            or (text and into and into is not about and not line.startswith(" "))  # about the entity
         ):
             into = None
         if into is not None and text:
@@ -222,7 +222,7 @@ def _documentation(doc: str) -> tuple[dict[str, str], str]:
 
 
 def _parse(text: str) -> Any:
-    """One expression of the language: JSON with single quotes and comments. None where it is none."""
+    """One expression of the language: JSON with single quotes and comments. None for other text."""
     tokens: list[str] = []
     place = 0
     text = text.rstrip()

@@ -1,7 +1,8 @@
-"""Buses and PCI slots: where a device goes, and whether it can (hw/pci/pci.c, `qdev_find_recursive`).
+"""Buses and PCI slots: the place of each device, and whether it is possible (hw/pci/pci.c,
+`qdev_find_recursive`).
 
-Only what the line decides. Once a device is met of which nothing is known here, slots that QEMU picks are not
-known either; what is written down (`addr=`) still is.
+Only places that the line determines are known. After a device of an unknown kind, the slots that QEMU chooses
+are unknown too; written ones (`addr=`) remain known.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ _ADDRESS = re.compile(r"\s*\+?(?:0[xX])?([0-9a-fA-F]+)(?:\.(?:0[xX])?([0-9a-fA-F
 _ISA, _ROOTS = "isa.0", ("pci.0", "pcie.0")
 _LAST_SLOT, _LAST_FUNCTION = 31, 7
 _PCI_NAMES = re.compile(r"-pci(?:-non-transitional|-transitional)?\Z")
-# On the PCI bus, and in a slot of it, by the names that are usual on command lines.
+# Devices on the PCI bus, each in a slot, by names that are usual on command lines.
 _USUAL = (
     *("VGA", "virtio-vga", "virtio-vga-gl", "qxl", "qxl-vga", "cirrus-vga", "intel-hda", "ich9-intel-hda"),
     *("qemu-xhci", "nec-usb-xhci", "pcie-root-port", "ioh3420", "pci-bridge", "ahci", "AC97", "nvme"),
 )
 _BRIDGES = ("pcie-root-port", "ioh3420", "pci-bridge", "pxb", "pxb-pcie", "pcie-pci-bridge")
-# On another bus that is none of a network's.
+# Devices on another bus that does not concern the network.
 _ELSEWHERE = (
     *("isa-", "ide-", "scsi-", "hda-", "virtconsole", "virtserialport", "usb-storage", "usb-kbd"),
     *("usb-mouse", "usb-tablet", "usb-host", "usb-redir"),
@@ -32,7 +33,7 @@ _ELSEWHERE = (
 
 
 def parse_address(text: str) -> tuple[int, int] | None:
-    """(slot, function) of an `addr=`; None where it is none. Both are hexadecimal."""
+    """(slot, function) of an `addr=`, both hexadecimal; None for other text."""
     match = _ADDRESS.match(text)
     if not match:
         return None
@@ -41,26 +42,26 @@ def parse_address(text: str) -> tuple[int, int] | None:
 
 
 def is_pci(driver: str) -> bool:
-    """Whether it is known to be a PCI device."""
+    """Whether the driver is known to be a PCI device."""
     return driver in _USUAL or bool(_PCI_NAMES.search(driver))
 
 
 class Slots:
-    """Who sits where on the machine's first PCI bus, `root`, and on those that the line adds.
+    """The devices on the machine's first PCI bus, `root`, and on buses that the line adds.
 
-    `taken`: (slot, function) -> what the machine itself has there.
+    `taken`: (slot, function) -> the machine's own device there.
     """
 
     def __init__(self, root: str, taken: Mapping[tuple[int, int], str]) -> None:
         self.root = root
-        self.known = bool(root)  # whether the slots that QEMU picks are
-        self._complete = True  # whether every bus so far is known by name
+        self.known = bool(root)  # whether the slots that QEMU chooses are known
+        self._complete = True  # whether every bus so far has a known name
         self._buses: dict[str, dict[tuple[int, int], tuple[str, bool]]] = {
             root: {place: (name, True) for place, name in taken.items()}
         }
 
     def other(self, opts: Opts) -> None:
-        """A device that is no NIC."""
+        """Place a device that is not a NIC."""
         driver = opts.get("driver") or ""
         if not self.root or driver.startswith(_ELSEWHERE):
             return
@@ -76,8 +77,8 @@ class Slots:
             self.take(opts, driver, bus, place)
 
     def bus(self, opts: Opts, kind: str) -> str:
-        """The PCI bus of a device for `kind`, empty where it is another. Raises RefusedLine where there is no
-        bus of the name that it gives, or it is for other devices.
+        """The PCI bus of a device for `kind`, empty for another bus. Raises RefusedLine if the bus that it
+        names does not exist or is for other devices.
         """
         name = opts.get("bus")
         if name is None or not self.root or "/" in name:
@@ -91,12 +92,12 @@ class Slots:
         return name if name in self._buses else ""
 
     def nic(self, opts: Opts, model: str, bus: str) -> str:
-        """The address of a PCI NIC that -device asks for, empty where it is not known."""
+        """The address of a PCI NIC of -device, empty if unknown."""
         place = self._place(opts)
         return self.take(opts, model, bus, place) if bus else ""
 
     def take(self, opts: Opts, name: str, bus: str, place: tuple[int, int] | None) -> str:
-        """Put a device there, or into the first free slot; its address, if that is known."""
+        """Place a device at `place`, or in the first free slot; returns its address, if known."""
         members = self._buses[bus]
         where = opts.option
         if place is None:
@@ -109,7 +110,7 @@ class Slots:
         if place in members:
             raise RefusedLine(
                 f"{where}: {members[place][0]} is at addr={slot:x}.{function} of {bus} already",
-                hint="leave addr= out, or give another",
+                hint="omit addr=, or give another",
             )
         first = members.get((slot, 0))
         if function and first is not None and not first[1]:

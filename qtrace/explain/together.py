@@ -1,6 +1,6 @@
-"""Two lines read together: what both have that only one may have, and ends of sockets that do not meet.
+"""Two lines read together: resources that only one may use, and ends of sockets that do not match.
 
-Of sockets the addresses are compared as they are written; an empty host or 0.0.0.0 stands for every one.
+Addresses of sockets are compared as written; an empty host or 0.0.0.0 stands for every address.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOCAL = (*_ANY, "localhost")
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """One end of a socket: where it is, and where it sends or connects to; empty for nowhere."""
+    """One end of a socket: its own address, and the address to which it sends or connects; empty for none."""
 
     name: str
     kind: str  # stream, datagram
@@ -30,9 +30,9 @@ class _End:
 
 
 def together(one: Network, two: Network) -> list[dict[str, str]]:
-    """What to know of two lines that run on one host, as {kind, severity, about, text}."""
+    """Findings about two lines that run on one host, as {kind, severity, about, text}."""
     found = [*_macs(one, two), *_taps(one, two), *_ports(one, two), *_groups(one, two)]
-    # Who only listens does not see that nobody comes: then the other line's end says it.
+    # An end that only listens cannot tell that no one connects: the other line's end reports it.
     found += [*_ends(one, two)] or [
         (kind, bad, f"{about} of the other line", text) for kind, bad, about, text in _ends(two, one)
     ]
@@ -142,7 +142,7 @@ def _written(address: Any) -> str:
 
 
 def _same(to: str, at: str) -> bool:
-    """Whether what is sent to an address gets to where somebody is."""
+    """Whether data sent to address `to` arrives at an end with address `at`."""
     host, _, port = to.rpartition(":")
     its_host, _, its_port = at.rpartition(":")
     if to == at:

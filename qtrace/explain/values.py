@@ -1,6 +1,6 @@
-"""Whether values fit the schema, as QEMU's two visitors see it.
+"""Whether values fit the schema, by the rules of QEMU's two visitors.
 
-`visit_opts` is qapi/opts-visitor.c (all is text, of a scalar the last counts), `visit_data` is
+`visit_opts` is qapi/opts-visitor.c (all values are text, the last one of a scalar counts), `visit_data` is
 qapi/qobject-input-visitor.c (nested; typed for JSON, text for keyval).
 """
 
@@ -24,12 +24,12 @@ _UNITS = "bkmgtpe"
 
 
 def truth(text: str) -> bool | None:
-    """`on`, `off` and their like; None for anything else."""
+    """`on`, `off` and their synonyms; None for other text."""
     return True if text in _TRUE else False if text in _FALSE else None
 
 
 def number(text: str) -> int | None:
-    """As strtoll with base 0 reads the whole of it."""
+    """The number, by the rules of strtoll with base 0; None for other text."""
     match = _INTEGER.match(text)
     if not match:
         return None
@@ -40,7 +40,7 @@ def number(text: str) -> int | None:
 
 
 def size(text: str) -> int | None:
-    """As qemu_strtosz reads it: 64k, 1.5M."""
+    """The size in bytes, by the rules of qemu_strtosz: 64k, 1.5M."""
     match = _SIZE.match(text)
     if not match:
         return None
@@ -52,15 +52,15 @@ def size(text: str) -> int | None:
 
 
 def visit_opts(opts: Opts, schema: Schema, allowed: dict[str, tuple[str, str]]) -> tuple[str, list[str]]:
-    """(type, names that are no option of it) of a `-netdev`, `-net` or `-nic`. `allowed`: as `netdevs`.
+    """(type, names that are not options of it) of a `-netdev`, `-net` or `-nic`. `allowed`: as `netdevs`.
 
-    Raises RefusedLine for what is missing or has a value that does not fit.
+    Raises RefusedLine for a missing option or a value that does not fit.
     """
     kind = opts.get("type")
     if opts.id is None:
         raise RefusedLine(f"{opts.option}: it has no id", hint="add ,id=NAME: a device names it by that")
     if kind is None:
-        raise RefusedLine(f"{opts.option}: it does not say which back end (type)")
+        raise RefusedLine(f"{opts.option}: the back end (type=) is missing")
     if kind not in allowed:
         names = ", ".join(sorted(allowed))
         raise RefusedLine(
@@ -100,7 +100,7 @@ def _check_number(where: str, item: Member, found: int | None, said: object) -> 
 def visit_data(
     where: str, data: dict[str, Any], name: str, schema: Schema, *, typed: bool, path: str = ""
 ) -> list[str]:
-    """Names of `data` that type `name` does not have. Raises RefusedLine for what else does not fit."""
+    """Names of `data` that type `name` does not have. Raises RefusedLine for values that do not fit."""
     entity = schema.entities[name]
     members = list(schema.members(name))
     if entity.discriminator:

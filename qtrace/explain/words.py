@@ -1,6 +1,6 @@
-"""Words -> options, as QEMU's `lookup_opt` (softmmu/vl.c) takes them.
+"""Splits words into options, by the rules of QEMU's `lookup_opt` (softmmu/vl.c).
 
-Nothing is expanded and nothing is executed: a variable stays a word with a `$` in it.
+Nothing is expanded or executed: a variable stays a word with a `$` in it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from qtrace.explain.releases import taken_by
 
 __all__ = ["FAR", "LARGEST", "PROGRAM", "Line", "Option", "read_line"]
 
-LARGEST = 2**17  # characters; Linux itself takes no longer word
+LARGEST = 2**17  # characters; Linux allows no longer word
 PROGRAM = re.compile(r"(?:.*[/\\])?(?:qemu(?:-system-[\w.+-]+|-kvm)?|kvm)(?:\.exe)?$")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-FAR = 40  # words in which the program's name is looked for
-_SURELY = re.compile(r"(?:.*[/\\])?qemu-system-[\w.+-]+$")  # by its name alone, whatever stands before it
+FAR = 40  # words in which the program's name is searched for
+_SURELY = re.compile(r"(?:.*[/\\])?qemu-system-[\w.+-]+$")  # certain by its name alone
 _DASHES = frozenset("\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
 _QUOTES = "\u2018\u2019\u201a\u201c\u201d\u201e"
 _LEADERS = ("sudo", "exec", "env", "doas", "nohup", "time")
@@ -27,7 +27,7 @@ _LEADERS = ("sudo", "exec", "env", "doas", "nohup", "time")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option as it was written. `number` is its place on the line, `value` None for a flag."""
+    """One option as written. `number` is its position in the line, `value` None for a flag."""
 
     name: str
     value: str | None
@@ -35,7 +35,7 @@ class Option:
 
     @property
     def words(self) -> list[str]:
-        """The words to type for it."""
+        """The option as words to type."""
         return [f"-{self.name}"] if self.value is None else [f"-{self.name}", self.value]
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A command line. `program` is empty where only options were given; `images` are the bare words."""
+    """A command line. `program` is empty if only options were given; `images` are the bare words."""
 
     program: str
     options: tuple[Option, ...]
@@ -54,10 +54,10 @@ class Line:
 
     @property
     def target(self) -> str:
-        """What the program emulates, `x86_64` where its name does not tell."""
+        """The architecture that the program emulates, `x86_64` if its name does not tell."""
         _, named, target = self.program.rpartition("qemu-system-")
         target = target.partition("-")[0]
-        if target.endswith(".exe"):  # Windows has each once more with a w, for a program without a console
+        if target.endswith(".exe"):  # on Windows the name of a program without a console has a further w
             target = target.removesuffix(".exe").removesuffix("w")
         return target if named else "x86_64"
 
@@ -71,10 +71,11 @@ def read_line(
     vendors: Mapping[str, bool] | None = None,
 ) -> Line:
     """The options of a line. `known`: option -> whether a value follows (of the tree's qemu-options.hx);
-    `removed`: where the tree says that it removed one; `vendors`: options that only a vendor's QEMU has.
+    `removed`: where the tree documents the removal of an option; `vendors`: options that only a vendor's QEMU
+    has.
 
-    Raises RefusedLine for an option that QEMU does not know or whose value is missing; a lenient reader
-    lists the first as unknown, as everybody does a vendor's.
+    Raises RefusedLine for an option that QEMU does not know or whose value is missing. A lenient reader lists
+    unknown options instead; a vendor's options are always listed.
     """
     program, words, remarks, taken = _program(list(argv))
     for word in words:
@@ -93,7 +94,7 @@ def read_line(
 
 
 def _program(words: list[str]) -> tuple[str, list[str], list[str], bool]:
-    """(the program, the words behind it, remarks, whether it is only taken for QEMU)."""
+    """(the program, the words behind it, remarks, whether it is only assumed to be QEMU)."""
     start = next((n for n, word in enumerate(words[:FAR]) if PROGRAM.match(word)), None)
     launched = next((n for n, word in enumerate(words[:FAR]) if _SURELY.match(word)), None)
     if start is not None and all(_before_program(word) for word in words[:start]):
@@ -107,7 +108,7 @@ def _program(words: list[str]) -> tuple[str, list[str], list[str], bool]:
     return "", words, [], False
 
 
-# What a word may have that means nothing to QEMU, and what to say of it.
+# Characters in a word that have no meaning for QEMU, and the remark on each.
 _ODD: tuple[tuple[Callable[[str], bool], str], ...] = (
     (
         lambda word: any(mark in word for mark in _QUOTES),
@@ -161,7 +162,7 @@ class _Taker:
             )
 
     def value(self, word: str, name: str, place: int) -> str | None:
-        """The word behind an option that is its value, None for a flag."""
+        """The next word, if it is the option's value; None for a flag."""
         following = self.words[place] if place < len(self.words) else None
         if name in self.known or name in self.vendors:
             if not (self.known.get(name) or self.vendors.get(name)):
@@ -177,7 +178,7 @@ class _Taker:
 
 
 def _unknown(name: str, known: Mapping[str, bool], removed: Callable[[str], str]) -> str:
-    """What may be meant by an option that there is not."""
+    """A hint for an unknown option."""
     head, equals, rest = name.partition("=")
     if equals and known.get(head):
         return f"an option's value is the next word: -{head} {rest}"

@@ -169,8 +169,8 @@ MISTAKES = [
     no("-M microvm -device virtio-rng-pci -nic user", "No 'PCI' bus found", "no PCI bus"),
     no("-M microvm -device e1000,bus=pci.0", "Bus 'pci.0' not found", "no PCI"),
     no("-device e1000,bus=isa.0", "can't go on ISA bus", "another bus"),
-    no("-global e1000=1", "Invalid parameter 'e1000'", "driver is not said"),
-    no("-global driver=e1000,property=mac", "are required", "value is not said"),
+    no("-global e1000=1", "Invalid parameter 'e1000'", "driver is missing"),
+    no("-global driver=e1000,property=mac", "are required", "value is missing"),
     no("-global e1000.nothing=1 -device e1000", "'e1000.nothing' not found", "no property 'nothing'"),
     no(
         "-global e1000.nothing=1 -device rtl8139 -nodefaults",

@@ -86,7 +86,7 @@ LINES: dict[str, list[Lines]] = {
     ],
     "vhost-missing": [
         Lines(
-            _TAP + ",vhost=on" + _VIRTIO, "/dev/vhost-net is not there", _TAP + ",vhost=off" + _VIRTIO, _TAP
+            _TAP + ",vhost=on" + _VIRTIO, "/dev/vhost-net does not exist", _TAP + ",vhost=off" + _VIRTIO, _TAP
         ),
         Lines(
             _TAP + ",vhostforce=on" + _VIRTIO, "refuses", _TAP + ",vhost=off,vhostforce=on" + _VIRTIO, _TAP
@@ -97,14 +97,14 @@ LINES: dict[str, list[Lines]] = {
         Lines("-nic bridge", "set-uid root and allow", "-nic tap"),
     ],
     "descriptor": [
-        Lines("-nic tap,fd=3", "hand this over", "-nic tap"),
+        Lines("-nic tap,fd=3", "pass this descriptor", "-nic tap"),
         Lines("-nic tap,fd=3", "cannot be known from the line", "-nic user"),
         Lines(
             "-net nic,model=virtio -net tap,fd=3 3<>/dev/tap2",
             "/dev/tap2, a macvtap's",
             "-net nic,model=virtio -net tap,ifname=tap2",
         ),
-        Lines("-nic tap,fd=3 3<>/tmp/file", "no tap: QEMU fails", "-nic tap,fd=3 3<>/dev/tap2"),
+        Lines("-nic tap,fd=3 3<>/tmp/file", "not a tap: QEMU fails", "-nic tap,fd=3 3<>/dev/tap2"),
     ],
     "passthrough": [
         Lines("-device vfio-pci,host=01:00.0 -nic none", "hands a device", "-device virtio-rng-pci -nic none")
@@ -218,7 +218,7 @@ LINES: dict[str, list[Lines]] = {
         Lines(
             "-add-fd set=0,fd=30 -netdev "
             """'{"type":"vhost-vdpa","vhostdev":"/dev/fdset/0","id":"t"}' -device virtio-net-pci,netdev=t""",
-            "is descriptor 30, which -add-fd hands over; its frames go to the device",
+            "is descriptor 30, which -add-fd passes; its frames go to the device",
             "-netdev vhost-vdpa,vhostdev=/dev/vhost-vdpa-0,id=t -device virtio-net-pci,netdev=t",
         )
     ],

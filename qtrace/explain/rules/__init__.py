@@ -1,1 +1,1 @@
-"""What to know of a network, one rule a file: see `qtrace.explain.rule`."""
+"""Findings about a network, one rule in each file: see `qtrace.explain.rule`."""

@@ -1,4 +1,4 @@
-"""A back end whose descriptors whoever starts QEMU must hand over."""
+"""A back end that needs open descriptors from the program that starts QEMU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def look(seen: Seen) -> Iterator[Finding]:
         names = [name for name in ("fd", "fds", "vhostfd", "vhostfds") if name in client.values]
         if not names:
             continue
-        yield Finding(client.name, f"{', '.join(names)}: whoever starts QEMU must hand this over, open")
+        yield Finding(
+            client.name, f"{', '.join(names)}: the program that starts QEMU must pass this descriptor, open"
+        )
         taps = [
             text for name in ("fd", "fds") for text in str(client.values.get(name, "")).split(":") if text
         ]
@@ -43,7 +45,7 @@ def _kind(path: str) -> str:
             f"{path}, a macvtap's: its frames pass the interface below, which does not show them to its host"
         )
     if path == "/dev/net/tun":
-        return f"{path}, a tap that is attached to its interface by whoever opened it"
+        return f"{path}, a tap that the program which opened it has attached to its interface"
     if path.startswith("/dev/net/tun "):
         return f"the tap {path.rpartition(' ')[2]}"
-    return f"{path}, which is no tap: QEMU fails on it"
+    return f"{path}, which is not a tap: QEMU fails"

@@ -1,4 +1,4 @@
-"""A socket whose other end must be given the same addresses, the other way round."""
+"""A socket whose other end needs the same addresses, exchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A descriptor that the line takes out of a set of its own (-add-fd)."""
+"""A descriptor that comes from a set of -add-fd."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def look(seen: Seen) -> Iterator[Finding]:
             if not (match := _SET.match(str(value))):
                 continue
             if match[1] in sets:
-                said = f"{name}={value} is descriptor {', '.join(sets[match[1]])}, which -add-fd hands over"
+                said = f"{name}={value} is descriptor {', '.join(sets[match[1]])}, which -add-fd passes"
                 yield Finding(client.name, said + _beside(client.type))
             else:
                 yield Finding(

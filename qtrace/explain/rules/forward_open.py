@@ -1,4 +1,4 @@
-"""A forwarded port that every address of the host takes."""
+"""A forwarded port that listens on every address of the host."""
 
 from __future__ import annotations
 

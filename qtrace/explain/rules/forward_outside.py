@@ -38,7 +38,7 @@ def _network(network: int, mask: int) -> str:
 
 
 def _mend(client: Client, address: int) -> Mend | None:
-    """The guest's /24 as the network: the address is one that somebody gave the guest."""
+    """Change the guest's network to the /24 of the address, which belongs to a guest."""
     if client.option is None or {"net", "ip", "host", "dns", "dhcpstart"} & client.values.keys():
         return None
     return Mend((changed(client.option, {"net": f"{IPv4Address(address & 0xFFFFFF00)}/24"}),))

@@ -1,4 +1,4 @@
-"""A hub with NICs that leads nowhere out of QEMU."""
+"""A hub with NICs that has no connection outside QEMU."""
 
 from __future__ import annotations
 

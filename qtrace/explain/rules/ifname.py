@@ -1,4 +1,4 @@
-"""A tap that is not on this host yet."""
+"""A tap that does not exist on this host yet."""
 
 from __future__ import annotations
 

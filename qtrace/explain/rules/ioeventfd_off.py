@@ -1,4 +1,4 @@
-"""A virtio NIC whose every doorbell waits for QEMU."""
+"""A virtio NIC whose vCPU waits for QEMU at every doorbell."""
 
 from __future__ import annotations
 

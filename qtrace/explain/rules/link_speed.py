@@ -1,4 +1,4 @@
-"""A virtio NIC on a link whose guest is told no speed and no duplex."""
+"""A virtio NIC that reports no speed or no duplex to the guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tap whose MTU a virtio NIC does not tell its guest."""
+"""A tap whose MTU the virtio NIC does not report to its guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A NIC, a back end or a hub's port that nothing is connected to."""
+"""A NIC, a back end or a hub's port without a peer."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def look(seen: Seen) -> Iterator[Finding]:
             )
         else:
             yield Finding(
-                client.name, f"nothing is plugged into this port of hub {client.hub}", severity="note"
+                client.name, f"nothing is connected to this port of hub {client.hub}", severity="note"
             )

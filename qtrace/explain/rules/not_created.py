@@ -1,4 +1,4 @@
-"""A NIC that -nic or -net nic asks for and the machine does not make."""
+"""A NIC of -nic or -net nic that the machine does not make."""
 
 from __future__ import annotations
 

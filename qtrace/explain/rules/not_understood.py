@@ -1,4 +1,4 @@
-"""What the indexed release does not know, on a line that is read leniently."""
+"""An option unknown to the indexed release, in a line that is read leniently."""
 
 from __future__ import annotations
 

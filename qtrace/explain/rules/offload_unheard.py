@@ -1,4 +1,4 @@
-"""An offload that is asked for where the back end has none."""
+"""An offload of the NIC that the back end does not support."""
 
 from __future__ import annotations
 

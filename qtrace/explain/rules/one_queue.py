@@ -1,4 +1,4 @@
-"""mq=on where the back end has one pair of queues."""
+"""mq=on with a back end that has one pair of queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A device of the host that is handed to the guest, past QEMU's network."""
+"""A device of the host that is passed through to the guest, past QEMU's network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the reader passed over, or took in a way that should be known."""
+"""An option that the reader ignored, or interpreted in an unusual way."""
 
 from __future__ import annotations
 

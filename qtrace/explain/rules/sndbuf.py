@@ -24,6 +24,6 @@ def look(seen: Seen) -> Iterator[Finding]:
                 client.name,
                 f"sndbuf={client.values['sndbuf']} is less than one frame of the MTU {mtu}: the kernel "
                 "takes one "
-                "frame at a time and QEMU waits for each; leave sndbuf= out",
+                "frame at a time and QEMU waits for each; omit sndbuf=",
                 Mend((changed(client.option, {}, ("sndbuf",)),)) if client.option else None,
             )

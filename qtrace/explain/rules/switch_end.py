@@ -1,4 +1,4 @@
-"""Who of a vhost-user pair listens on the socket, and who connects."""
+"""The roles of a vhost-user pair: one end listens on the socket, the other connects."""
 
 from __future__ import annotations
 

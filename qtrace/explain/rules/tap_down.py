@@ -1,4 +1,4 @@
-"""A tap of this host that is not up, and that no script brings up."""
+"""A tap of this host that is down, and that no script brings up."""
 
 from __future__ import annotations
 

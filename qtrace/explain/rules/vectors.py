@@ -1,4 +1,4 @@
-"""A virtio NIC with fewer MSI-X vectors than it has queues for."""
+"""A virtio NIC with too few MSI-X vectors for its queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a vendor's QEMU takes, on a line that its program wrote."""
+"""An option that only a vendor's QEMU accepts, in a line that the vendor's program wrote."""
 
 from __future__ import annotations
 

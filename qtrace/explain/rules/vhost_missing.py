@@ -1,4 +1,4 @@
-"""vhost=on where this host has no /dev/vhost-net."""
+"""vhost=on on a host without /dev/vhost-net."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ def look(seen: Seen) -> Iterator[Finding]:
             continue
         yield Finding(
             client.name,
-            f"{_NODE} is not there on this host: {_what_follows(seen, client)}; modprobe vhost_net brings "
+            f"{_NODE} does not exist on this host: {_what_follows(seen, client)}; modprobe vhost_net brings "
             "it, or "
-            "leave vhost=on out",
+            "omit vhost=on",
             Mend((changed(client.option, {}, ("vhost", "vhostforce")),)) if client.option else None,
-            severity="note" if seen.network.dialect else None,  # it was started on another host
+            severity="note" if seen.network.dialect else None,  # such a line was started on another host
         )
 
 
 def _asked(seen: Seen, client: Client) -> bool:
-    """As net_init_tap_one has it: vhost= decides, where it is given."""
+    """Whether vhost is on by the rules of net_init_tap_one: a given vhost= decides."""
     said = seen.on(client, "vhost")
     return bool(seen.on(client, "vhostforce") if said is None else said)
 
 
 def _what_follows(seen: Seen, client: Client) -> str:
-    """By this release's own functions: one that only warns has taken the back end away all the same."""
+    """The consequence in this release, from its functions: a release that only warns still loses the back
+    end."""
     warns = _WARNS in seen.source("net/tap.c") and not seen.on(client, "vhostforce")
     if warns and _ASSERTS in seen.source("net/net.c"):
         return "this release warns and then aborts with a failed assertion (net_client_init1)"

@@ -1,4 +1,4 @@
-"""vhost=on where no virtio NIC is at the other end."""
+"""vhost=on without a virtio NIC at the other end."""
 
 from __future__ import annotations
 
