@@ -14,7 +14,7 @@ def no(line: str, qemu: str, ours: str, taken: str = "") -> Case:
 _FILTERED = "-netdev user,id=u -object "
 MISTAKES = [
     no("-netdev user", "Parameter 'id' is missing", "has no id"),
-    no("-netdev id=x", "Parameter 'type' is missing", "which back end"),
+    no("-netdev id=x", "Parameter 'type' is missing", "the back end (type=) is missing"),
     no("-netdev nothing,id=x", "does not accept value 'nothing'", "no back end 'nothing'"),
     no("-netdev none,id=x", "not compiled into this binary", "none is no back end"),
     no("-netdev nic,id=x", "not compiled into this binary", "nic is no back end"),
@@ -114,7 +114,11 @@ MISTAKES = [
     no("-device virtio-net-device", "No 'virtio-bus' bus found", "no virtio-bus"),
     no("-M none -device e1000", "No 'PCI' bus found", "no PCI"),
     no("-M microvm -device virtio-net-pci", "No 'PCI' bus found", "no PCI"),
-    no("-device netdev=x -netdev user,id=x", "Parameter 'driver' is missing", "which device"),
+    no(
+        "-device netdev=x -netdev user,id=x",
+        "Parameter 'driver' is missing",
+        "the device (driver=) is missing",
+    ),
     no(
         "-device e1000,id=a -device rtl8139,id=a",
         "Duplicate ID 'a' for device",

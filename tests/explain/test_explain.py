@@ -87,7 +87,7 @@ def test_a_process(index: Index) -> None:
         ("-nic tap,vhost=on,model=e1000", "vhost", "a virtio NIC only"),
         ("-nic user,restrict", "deprecated", "restrict=on"),
         ("-nic user,ip=10.0.2.0", "deprecated", "ip="),
-        ("-nic tap,fd=3", "descriptor", "hand this over"),
+        ("-nic tap,fd=3", "descriptor", "pass this descriptor"),
         ("-global rtl8139.mac=52:54:00:00:00:09 -nic user", "remark", "changes nothing"),
         ("-device vfio-pci,host=01:00.0 -nic none", "passthrough", "hands a device"),
         ("-readconfig /etc/shadow -nic user", "remark", "was not read"),
