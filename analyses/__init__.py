@@ -1,1 +1,1 @@
-"""Questions put to a run: DataFrame in, DataFrame out, no I/O, one question a file."""
+"""Questions about a run: DataFrame in, DataFrame out, no I/O, one question in each file."""

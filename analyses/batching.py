@@ -1,4 +1,4 @@
-"""How many packets one system call carries, from probed measurements."""
+"""Packets per system call, from probed measurements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = (
     "all_calls",
     "frames_per_any_call",
 )
-# The calls that move packets, by the direction they move them in.
+# System calls that move packets, by direction.
 _MOVES = {
     "tx": ("write", "writev", "pwritev", "sendto", "sendmsg", "sendmmsg"),
     "rx": ("read", "readv", "preadv", "recvfrom", "recvmsg", "recvmmsg"),
@@ -31,9 +31,9 @@ _FDS = ("tap", "socket")
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """`calls`: those on the tap or a socket that move this direction's data; `all_calls`: every one.
+    """`calls`: calls on the tap or a socket that move data in this direction; `all_calls`: all calls.
 
-    Both directions share `all_calls`. A ratio is null where there was no call (the kernel carries).
+    Both directions share `all_calls`. A ratio is null without calls (the kernel carries the frames).
     """
     calls = data.table("syscalls")
     traced = set(zip(calls["cell"], calls["rep"], strict=True))

@@ -1,4 +1,4 @@
-"""How many bytes QEMU copied for each byte that it carried, by function."""
+"""Bytes that QEMU copied for each byte that it carried, by function."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ COLUMNS = (*_KEY, *_SUMS, "bytes_per_frame", "bytes_per_byte")
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row a function and direction, queues and repetitions summed up.
+    """One row for each function and direction, summed over queues and repetitions.
 
-    `frames` and `frame_bytes` are what was handed over to the peer meanwhile; the ratios are NaN without any.
+    `frames` and `frame_bytes` were handed over to the peer meanwhile; without any, the ratios are NaN.
     """
     rows = data.table("copies")
     found = rows.groupby(_KEY, as_index=False)[_SUMS].sum()

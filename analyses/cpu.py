@@ -17,14 +17,14 @@ COLUMNS = (*CELL, "thread", "n", "seconds", "payload", "s_per_gb", "low", "high"
 
 
 def thread_kind(name: str) -> str:
-    """A thread's name without what changes from guest to guest: the pid in `vhost-1234`, a number."""
+    """A thread's name without the parts that vary between guests: the pid in `vhost-1234`, a number."""
     if re.fullmatch(r"vhost-\d+", name):
         return "vhost worker"
     return re.sub(r"^(worker|pool|pool-.*?)[-/ ]?\d*$", r"worker", name) or "unnamed"
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """From unprobed measurements; the interval is over repetitions, `switches` are of both kinds."""
+    """CPU time from unprobed measurements; the interval is over repetitions, `switches` has both kinds."""
     threads = with_payload(data, data.table("threads"), probed=False)
     threads = threads[~threads["probed"].astype(bool)].copy()
     threads["thread"] = [thread_kind(str(name)) for name in threads["thread"]]

@@ -1,4 +1,4 @@
-"""In which functions QEMU's threads spend their CPU time, from samples."""
+"""The functions in which QEMU's threads spend their CPU time, from samples."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ALL_THREADS = "all"
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row a thread and function, and for all threads together; the most frequent first in each.
+    """One row for each thread and function, and for all threads together; the most frequent first in each.
 
-    `share` is of the `of` samples of that thread; its 95 % interval takes samples as drawn independently.
-    `seconds` are CPU seconds over the `n` measurements. A function's own time, without what it calls.
+    `share` is of the `of` samples of that thread; its 95 % interval assumes independent samples. `seconds`
+    are CPU seconds over the `n` measurements. The time is a function's own, without its callees'.
     """
     frame = data.table("cpu_functions")
     frame = frame[frame["hertz"] > 0].copy()

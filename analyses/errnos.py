@@ -1,4 +1,4 @@
-"""What the host refused QEMU: failed system calls by errno."""
+"""Failed system calls of QEMU, by errno."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NEEDS = {"errnos": {"name": str, "fd": str, "errno": str, "count": int}}
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row a call, descriptor and errno, summed over threads and the `n` repetitions; the most frequent
-    first. EAGAIN is how a loop that reads all there is ends."""
+    """One row for each call, descriptor and errno, summed over threads and the `n` repetitions; the most
+    frequent first. EAGAIN is the normal end of a loop that reads all available data."""
     groups = data.table("errnos").groupby(_KEY, as_index=False, sort=True)
     found = groups.agg(n=("rep", "nunique"), count=("count", "sum"))
     return found.sort_values([*CELL, "count"], ascending=[True] * len(CELL) + [False], kind="stable")

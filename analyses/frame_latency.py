@@ -1,4 +1,4 @@
-"""Time of a frame from its first stage to its last, and how many frames could be followed so far."""
+"""Time of a frame from its first stage to its last, and the number of frames that could be followed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ COLUMNS = (*CELL, "direction", *_ENDS, "n", *_SUMS, "matched_share", *TIMES)
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row a direction and pair of ends, over all repetitions. `frames` are those that were seen at either
-    end: `matched` + `ambiguous` + `unmatched`; the times are of the matched ones.
+    """One row for each direction and pair of ends, over all repetitions. `frames` were seen at either end:
+    `matched` + `ambiguous` + `unmatched`; the times are those of matched frames.
 
     `_ns` is interpolated within its bucket; the true value is between `_low_ns` and `_high_ns`.
     """

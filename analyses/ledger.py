@@ -1,4 +1,4 @@
-"""What was lost, missed or sampled, beside what was counted."""
+"""Losses, misses and samples, beside the counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["COLUMNS", "QUESTION", "SERIOUS", "analyse"]
 
 QUESTION = "What was lost, missed, sampled, or failed?"
 COLUMNS = ("kind", "item", "count", "measurements", "cells", "note")
-# Kinds that make numbers wrong or absent; the others say what a number covers.
+# Kinds that make numbers wrong or absent; the other kinds limit what a number covers.
 SERIOUS = ("lost", "failed")
 
 

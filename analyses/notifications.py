@@ -25,9 +25,9 @@ COLUMNS = (
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """Calls of the kick and interrupt stages over the frames of the same direction.
+    """Calls of the kick and interrupt stages, divided by the frames of the same direction.
 
-    Null where the stage could not be probed, or does not exist (rx has no kick).
+    Null if the stage could not be probed, or does not exist (rx has no kick).
     """
     stages = data.table("stages")
     stages = stages[stages["attached"].astype(bool)]
@@ -45,7 +45,8 @@ def analyse(data: Data) -> pd.DataFrame:
                 for function, found in mine[mine["stage"] == stage].groupby("function")
             }
             if calls:
-                # Several functions of one stage nest: the one most called stands for it.
+                # Several functions of one stage call each other: the one with most calls represents the
+                # stage.
                 function = max(calls, key=lambda name: calls[name])
                 count = calls[function]
                 row |= {f"{stage}s": count, f"{stage}_function": function}

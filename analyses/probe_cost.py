@@ -1,4 +1,4 @@
-"""What the probes cost: each cell with them against the same cell without, paired by repetition."""
+"""The cost of the probes: each cell with probes compared with the same cell without, paired by repetition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = (*CELL, "metric", "n", "plain", "probed", "ratio", "ratio_low", "ratio
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """Probed over plain: below 1 for throughput, above 1 for round-trip times, means a cost."""
+    """Ratios of probed to plain: below 1 for throughput, or above 1 for round-trip times, means a cost."""
     rows = []
     for metric in ("throughput", "rtt_p50"):
         plain, probed = data.metric(metric, probed=False), data.metric(metric, probed=True)

@@ -1,4 +1,4 @@
-"""What each queue of a NIC carried, where the NIC has several."""
+"""The frames of each queue of a NIC with several queues."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from qtrace.analyses.methods.data import CELL, Data
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
-QUESTION = "How do a NIC's queues share its frames?"
+QUESTION = "How are a NIC's frames distributed over its queues?"
 _STAGE = [*CELL, "direction", "position", "stage", "function", "netdev_id"]
 _SUMS = ["calls", "frames", "bytes"]
 COLUMNS = (*_STAGE, "queue", "n", *_SUMS, "share")
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row a queue and stage, summed over the `n` repetitions.
+    """One row for each queue and stage, summed over the `n` repetitions.
 
-    `share` is of the stage's frames, of its calls where it tells no frames (kick, interrupt).
+    `share` is of the stage's frames, or of its calls for a stage that counts no frames (kick, interrupt).
     """
     rows = data.table("queues")
     found = rows.groupby([*_STAGE, "queue"], as_index=False)[_SUMS].sum()

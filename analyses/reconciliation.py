@@ -1,4 +1,4 @@
-"""The tracer's frame counts against the tap device's own counters over the same window."""
+"""The tracer's frame counts compared with the tap device's own counters over the same window."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ COLUMNS = (
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row a cell on `tap` and direction; `difference` = traced frames - the device's.
+    """One row for each cell on `tap` and direction; `difference` = traced frames - the device's.
 
-    What the guest sends (tx) the tap device receives, and the other way round.
+    A frame that the guest sends (tx) is received by the tap device, and vice versa.
     """
     devices = data.table("devices")
     devices = devices[(devices["side"] == "tap") & devices["probed"].astype(bool)]

@@ -1,4 +1,4 @@
-"""How often libslirp's TCP sent again to the guest, and why."""
+"""Retransmissions of libslirp's TCP to the guest, and their reasons."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from qtrace.analyses.methods.data import CELL, Data
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
-QUESTION = "How often did libslirp's TCP send again to the guest, and why?"
+QUESTION = "How often did libslirp's TCP retransmit to the guest, and why?"
 _KEY = [*CELL, "kind", "function", "file", "line", "attached", "note"]
 COLUMNS = (*_KEY, "count")
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row a kind: `timeout`, `fast` (three duplicate ACKs), `window probe` (nothing was lost)."""
+    """One row for each kind: `timeout`, `fast` (three duplicate ACKs), `window probe` (no loss)."""
     rows = data.table("retransmissions")
     return rows.groupby(_KEY, as_index=False, sort=False)[["count"]].sum()[list(COLUMNS)]

@@ -16,7 +16,7 @@ COLUMNS = (*_KEY, "n", "count", *TIMES)
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row an edge; the repetitions' histograms are added up, `count` is the number of passages.
+    """One row for each edge; the repetitions' histograms are added, `count` is the number of passages.
 
     `_ns` is interpolated within its bucket; the true value is between `_low_ns` and `_high_ns`.
     """

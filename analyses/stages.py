@@ -1,4 +1,4 @@
-"""What each stage of each cell's path counted, over all probed repetitions."""
+"""The counts of each stage of each cell's path, over all probed repetitions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ COLUMNS = (*_KEY, "attached", "n", *_NUMBERS, "note", "observed", *(f"{name}_err
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """Sums over the repetitions, with `n` of them. Directions apart: a tx cell's rx rows are its ACKs.
+    """Sums over the `n` repetitions. Directions are separate: a tx cell's rx rows are its ACKs.
 
-    `attached` is false where the stage could not be counted in at least one repetition; its counts
-    are then not zero but unknown (null). `observed` is the smallest share of the time in which a repetition
-    counted it; below 1 counts are scaled, and `_error` is half of the sum's 95 % interval, null where that
-    is not known.
+    `attached` is false if the stage could not be counted in at least one repetition; its counts are then
+    unknown (null) and not zero. `observed` is the smallest share of the time in which a repetition counted
+    the stage; below 1, counts are scaled, and `_error` is half of the sum's 95 % interval, null if it is
+    unknown.
     """
     frame = data.table("stages")
     rows = []
@@ -38,7 +38,7 @@ def analyse(data: Data) -> pd.DataFrame:
 
 
 def _error(halves: pd.Series) -> float | None:
-    """Of a sum of independent estimates; None where one of them has no interval, or all are exact."""
+    """The error of a sum of independent estimates; None if one of them has no interval, or all are exact."""
     if halves.empty or halves.isna().any():
         return None
     return float(halves.astype(float).pow(2).sum() ** 0.5)

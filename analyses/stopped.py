@@ -1,4 +1,4 @@
-"""Frames that stopped on their way and did not go on: at which stage, and why."""
+"""Frames that stopped on their way: the stage at which they stopped, and the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = (*_KEY, "n", "frames")
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """Sums over the `n` repetitions; `why` as far as the stage and the state of both ends tell it."""
+    """Sums over the `n` repetitions; `why` is as precise as the stage and the state of both ends allow."""
     rows = []
     for key, part in data.table("stops").groupby(_KEY, sort=True):
         row: dict[str, object] = dict(zip(_KEY, key, strict=True))

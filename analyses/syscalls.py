@@ -16,7 +16,7 @@ COLUMNS = (*CELL, "name", "fd", "n", "calls", "errors", "bytes", "payload", "cal
 def analyse(data: Data) -> pd.DataFrame:
     """Sums over threads and repetitions; `payload` is of all probed repetitions that traced calls."""
     calls = with_payload(data, data.table("syscalls"), probed=True)
-    # A call that one repetition did not make was made 0 times there: the payload is the cell's.
+    # A call absent from one repetition was made 0 times there: the payload is the whole cell's.
     payload: dict[str, float] = {}
     reps: dict[str, int] = {}
     for cell, part in calls.drop_duplicates(["cell", "rep"]).groupby("cell"):

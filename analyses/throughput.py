@@ -14,5 +14,5 @@ COLUMNS = COMPARED
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """Mean of the repetitions in bit/s with 95 % interval and the paired ratio to the baseline."""
+    """Mean of the repetitions in bit/s with its 95 % interval, and the paired ratio to the baseline."""
     return compare(data, "throughput")

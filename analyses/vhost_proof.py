@@ -1,4 +1,4 @@
-"""Who carried the frames, QEMU or the kernel's vhost worker: counted, not assumed."""
+"""The carrier of the frames, QEMU or the kernel's vhost worker: counted, not assumed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qtrace.analyses.methods.frame_counts import KERNEL
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
-QUESTION = "With vhost on, is QEMU out of the datapath, and with it off, is the kernel's vhost?"
+QUESTION = "Does the kernel carry all frames with vhost on, and QEMU with vhost off?"
 COLUMNS = (
     *CELL,
     "direction",
@@ -23,17 +23,16 @@ COLUMNS = (
 )
 
 # drivers/vhost/net.c, drivers/vhost/vhost.c, and the socket operations of drivers/net/tun.c and tap.c,
-# which nobody else calls.
+# which only vhost calls.
 _VHOST = r"vhost_|handle_[tr]x|(?:tun|tap)_(?:send|recv)msg"
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row a cell and direction of `tap`, with vhost or without.
+    """One row for each cell on `tap` and direction, with vhost or without.
 
-    QEMU's side are the uprobes on `dequeue` and `deliver`; the kernel's are the kprobes on functions
-    that only vhost calls (a tap that QEMU writes to passes through the rest of tun.c too). A side that
-    no probe watched is null and the verdict then rests on the other alone; `as_planned` is null where
-    neither was watched.
+    The uprobes on `dequeue` and `deliver` count QEMU's side; the kprobes on functions that only vhost calls
+    count the kernel's side (a tap that QEMU writes to passes the rest of tun.c too). A side without probes is
+    null, and the verdict then rests on the other side; `as_planned` is null if neither side was probed.
     """
     stages = data.table("stages")
     stages = stages[stages["attached"].astype(bool)]
@@ -56,10 +55,10 @@ def analyse(data: Data) -> pd.DataFrame:
 
 
 def _side(name: str, part: pd.DataFrame) -> dict[str, object]:
-    """Frames of the function that counted most: several functions see the same frames."""
+    """The frames of the function with most counts: several functions count the same frames."""
     if part.empty:
         return {f"{name}_frames": None, f"{name}_functions": ""}
-    # A kernel function on which only calls can be counted still shows that it runs.
+    # A kernel function whose frames cannot be counted still shows by its calls that it runs.
     counted = part["frames"].where(part["frames"] > 0, part["calls"])
     by_function = counted.groupby(part["function"]).sum()
     functions = ", ".join(f"{function} {int(count)}" for function, count in by_function.items())

@@ -1,4 +1,4 @@
-"""What workloads measured that no other question is about, such as connections a second: without probes."""
+"""Metrics of workloads that no other analysis covers, such as connections per second, without probes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from qtrace.analyses.methods.data import CELL, Data
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
-QUESTION = "What else did the workloads measure, and how does that compare with the baseline?"
+QUESTION = "Which other metrics did the workloads report, and how do they compare with the baseline?"
 COLUMNS = (*COMPARED[: len(CELL) + 1], "unit", *COMPARED[len(CELL) + 1 :])
-# Those of the analyses `throughput` and `latency`, and how much there was of both.
+# Metrics of the analyses `throughput` and `latency`, and the amounts behind both.
 _ASKED = ("throughput", "rtt_mean", "rtt_p50", "rtt_p90", "rtt_p99", "bytes", "retransmits", "transactions")
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row a cell and metric, in the order in which the workloads report them."""
+    """One row for each cell and metric, in the order in which the workloads report them."""
     results = data.table("results")
     others = results[(results["status"] == "ok") & ~results["metric"].isin(_ASKED)]
     units = dict(zip(others["metric"], others["unit"], strict=True))

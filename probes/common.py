@@ -1,4 +1,5 @@
-"""What every probe shares with Python (common.bpf.c): slots, owners, directions, and what is counted now."""
+"""Definitions that all probes and Python share (common.bpf.c): slots, owners, directions, and active
+counts."""
 
 from __future__ import annotations
 
@@ -27,30 +28,30 @@ __all__ = [
 
 SLOTS = 64  # stages of a process
 NO_SLOT = 0xFF
-ANY_SLOT = 256  # values of a slot where NO_SLOT is one
-OWNERS = 64  # with 0, which is nobody that is known
-WAYS = 64  # other ways of the stages of a process; 0 is the usual one
-MOST_VECTORS = 64  # of a frame, or messages of one system call: what is beyond is lost
-# A direction's number is its place.
+ANY_SLOT = 256  # number of values of a slot, including NO_SLOT
+OWNERS = 64  # including 0, the unknown owner
+WAYS = 64  # other ways of a process's stages; 0 is the usual way
+MOST_VECTORS = 64  # vectors of a frame, or messages of one system call: further ones are lost
+# A direction's number is its position here.
 DIRECTIONS = (Direction.TX, Direction.RX)
-_BUCKETS = 64  # of a histogram: 2^x ns
+_BUCKETS = 64  # buckets of a histogram: 2^x ns
 
 
 class Counts(IntFlag):
-    """What is counted now: bits of `target.running`. Functions are not while their probes are off, or not all
-    on yet."""
+    """The active counts: bits of `target.running`. Functions are inactive while some of their probes are
+    off."""
 
     CALLS = 1
     FUNCTIONS = 2
 
 
-# `counts` and others: an array with one place for each stage of each owner.
+# `counts` and others: an array with one element for each stage of each owner.
 STAGE = Key("STAGE_INDEX", owner=OWNERS, slot=SLOTS)
-# `way_counts`: hits by another way than a stage's usual one.
+# `way_counts`: hits by a way other than a stage's usual one.
 WAY = Key("WAY_INDEX", owner=OWNERS, way=WAYS)
-# `edges` and others: how long it took from a stage to another.
+# `edges` and others: the time from one stage to another.
 EDGE = Key("EDGE_KEY", owner=OWNERS, first=ANY_SLOT, last=ANY_SLOT, bucket=_BUCKETS)
-# `virtqueue_slots` and others: which point of a family (`Point.index`) is the stage in which slot.
+# `virtqueue_slots` and others: (point of the family (`Point.index`), direction) -> the stage's slot.
 SIDE = Key("SIDE_INDEX", which=16, direction=len(DIRECTIONS))
 
 SHARED = Shared(
@@ -68,14 +69,18 @@ SHARED = Shared(
         Loss(
             "READ", "memory of QEMU that could not be read", "the hit's bytes or the hit itself are missing"
         ),
-        Loss("IOVEC", f"vectors beyond the {MOST_VECTORS}th of a frame", "their bytes are missing"),
+        Loss(
+            "IOVEC",
+            f"vectors beyond the {MOST_VECTORS}th of a frame",
+            "the bytes of these vectors are missing",
+        ),
         Loss("EDGES", "passages beyond the histogram map", "edges are incomplete"),
         Loss("THREADS", "threads beyond the thread map", "edges of further threads are missing"),
     ),
 )
 FAMILY = Family(
     name="common",
-    summary="what the programs of all families share",
+    summary="definitions that the programs of all families share",
     needs=(),
     points=(),
     tables=("owners", "vhost_workers", "last_way", "followed_as"),

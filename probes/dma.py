@@ -12,13 +12,14 @@ from qtrace.probes.shared import Key, Shared
 __all__ = ["FAMILY", "RING", "SHARED", "SPACE"]
 
 _TABLE = "dma_slots"
-_MOST_RINGS = 32  # of a card
-# Where a PCI device's own address space is: it tells whose the DMA is.
+_MOST_RINGS = 32  # descriptor rings of a card
+# The offset of a PCI device's own address space, which identifies the device of a DMA access.
 SPACE = "PCIDevice.bus_master_as"
 
 
 class _Access(IntEnum):
-    """By which function a ring is accessed; with it the index of `dma_slots` begins: one for each stage."""
+    """The function by which a ring is accessed: the first part of the index of `dma_slots`, one for each
+    stage."""
 
     RW = 0
     LOAD16 = 3
@@ -29,7 +30,7 @@ class _Access(IntEnum):
     STORE64 = 10
 
 
-# `dma_rings`: the owner of the card's first queue, and a number.
+# `dma_rings`: the owner of the card's first queue, and a ring's number.
 RING = Key("RING_INDEX", owner=OWNERS, ring=_MOST_RINGS)
 SHARED = Shared(constants={"RINGS": _MOST_RINGS}, enums={"DMA": _Access}, keys=(RING,))
 
@@ -45,7 +46,7 @@ def _point(function: str, access: _Access, stages: tuple[Role, ...], arguments: 
 
 FAMILY = Family(
     name="dma",
-    summary="DMA of PCI cards in their descriptor rings: frames taken, given back, landed",
+    summary="DMA of PCI cards in their descriptor rings: frames taken, completed, received",
     needs=("uprobes",),
     points=(
         _point("address_space_rw", _Access.RW, (*_READS, *_WRITES), 6),

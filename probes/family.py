@@ -1,4 +1,4 @@
-"""What a probe file says about itself, and how it is found: dropping name.py and name.bpf.c in is enough."""
+"""The interface of a probe file, and the search for probe files: a new name.py and name.bpf.c are found."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
     "sources_in",
 ]
 
-# Stands for every function of QEMU's that no other family knows by name.
+# Stands for every function of QEMU that no other family names.
 ANY = "*"
 _HERE = Path(__file__).parent
 
@@ -33,11 +33,11 @@ class Point:
     """One function that a family can measure.
 
     `programs` are (kind, name of the BPF function), kind being `uprobe`, `uretprobe`, `kprobe` or
-    `raw_tracepoint`. Where `table` is not empty, the engine writes a stage's slot plus one at the SIDE_INDEX
-    (probes/common.py) of `index` and its direction in that BPF array. `arguments`: so many of the function's
-    first arguments are read, so a probe may stand behind an instruction that changes the others. `instead`:
-    functions of the kernel to be probed where it has none of that name, the first that it has. `stages`: the
-    index of each stage, where it can measure several.
+    `raw_tracepoint`. If `table` is not empty, the engine writes a stage's slot plus one to that BPF array, at
+    the SIDE_INDEX (probes/common.py) of `index` and the stage's direction. `arguments`: the handler reads
+    this many of the function's first arguments, so a probe may be placed behind an instruction that changes
+    only others. `instead`: replacements in a kernel without the function; the first one that exists is
+    probed. `stages`: the index of each stage, for a point that can measure several.
     """
 
     function: str
@@ -50,7 +50,7 @@ class Point:
     stages: Mapping[Role, int] = field(default_factory=dict)
 
     def index_of(self, stage: Role | None) -> int:
-        """Its index in `table` where it measures this stage."""
+        """The point's index in `table` for this stage."""
         return self.index if stage is None else self.stages.get(stage, self.index)
 
 
@@ -58,9 +58,9 @@ class Point:
 class Family:
     """One boundary of the kernel or of QEMU. `needs`: `uprobes`, `kprobes`, `raw tracepoints`, `vhost`.
 
-    `layout` are the structure offsets that its programs read, as `Struct.field`. Of its BPF maps a session
-    empties `tables` when it opens, and `memories`, which hold what one hit tells the next, also whenever
-    counting begins or goes on.
+    `layout` are the structure offsets that its programs read, as `Struct.field`. A session empties the BPF
+    maps `tables` when it opens. It empties the BPF maps `memories`, in which one hit leaves data for the
+    next, also whenever counting begins or resumes.
     """
 
     name: str
@@ -74,24 +74,25 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A C text, and what it shares with Python."""
+    """A C text, and its definitions shared with Python."""
 
     file: Path
     shared: Shared = field(default_factory=Shared)
 
     @property
     def name(self) -> str:
-        """With its folder: `probes/vhost`."""
+        """The name with its folder: `probes/vhost`."""
         return f"{self.file.parent.name}/{self.file.name.removesuffix('.bpf.c')}"
 
     def declarations(self) -> str:
-        """C declarations that stand before all texts; others can ask for this one: WITH_VHOST is defined."""
+        """C declarations that precede all texts; WITH_VHOST is defined, so that others can test for this
+        one."""
         return f"#define WITH_{self.name.rpartition('/')[2].upper()}\n{self.shared.declarations()}"
 
 
 def families() -> list[Family]:
-    """Every family in this folder, by name. A file without a `FAMILY` is a helper, not a family; one whose
-    family has no points is what the others share."""
+    """Every family in this folder, by name. A file without a `FAMILY` is a helper. A family without points
+    holds definitions that others share."""
     found = []
     for module in pkgutil.iter_modules([str(_HERE)]):
         family = getattr(importlib.import_module(f"qtrace.probes.{module.name}"), "FAMILY", None)
@@ -101,7 +102,7 @@ def families() -> list[Family]:
 
 
 def point_for(function: str, kind: str) -> Point | None:
-    """The point that measures `function`: one that names it, else the one for any uprobe, else None."""
+    """The point that measures `function`: one with its name, else the general uprobe, else None."""
     points = [point for family in families() for point in family.points]
     for point in points:
         if point.function == function and any(how == kind for how, _ in point.programs):
@@ -114,7 +115,8 @@ def point_for(function: str, kind: str) -> Point | None:
 def sources_in(folder: Path, package: str) -> list[Source]:
     """Every NAME.bpf.c of a folder with a NAME.py beside it, and the `SHARED` of `package`'s module NAME.
 
-    One without belongs to an instrument (qtrace/measure/instruments), which brings it where it is wanted.
+    A NAME.bpf.c without NAME.py belongs to an instrument (qtrace/measure/instruments), which adds it if
+    wanted.
     """
     found = []
     for file in sorted(folder.glob("*.bpf.c")):
@@ -126,14 +128,14 @@ def sources_in(folder: Path, package: str) -> list[Source]:
 
 
 def losses(others: Iterable[Source] = ()) -> tuple[Loss, ...]:
-    """What each element of the BPF array `lost` counts, in a program with the same `others`."""
+    """The meaning of each element of the BPF array `lost`, in a program with the same `others`."""
     return tuple(loss for source in _all(others) for loss in source.shared.losses)
 
 
 def program_text(others: Iterable[Source] = ()) -> str:
-    """All programs as one C text, with `others` of other folders: it is compiled once for every path.
+    """All programs as one C text, with `others` from other folders: it is compiled once for every path.
 
-    The declarations that are made from Python come first, then common.bpf.c, then the others.
+    Declarations made from Python come first, then common.bpf.c, then the others.
     """
     sources = _all(others)
     made = [_headed(f"made for {source.name}.bpf.c", source.declarations()) for source in sources]
@@ -143,11 +145,11 @@ def program_text(others: Iterable[Source] = ()) -> str:
 
 
 def _all(others: Iterable[Source]) -> Sequence[Source]:
-    """Those of this folder and the others; common.bpf.c is first."""
+    """The sources of this folder and the others; common.bpf.c is first."""
     here = sources_in(_HERE, "qtrace.probes")
     return [*sorted(here, key=lambda source: source.file.name != "common.bpf.c"), *others]
 
 
 def _headed(title: str, text: str) -> str:
-    """With a line by which the compiler's messages name where it comes from."""
+    """The text behind a line that gives its name to the compiler's messages."""
     return f'#line 1 "{title}"\n{text}' if text else ""

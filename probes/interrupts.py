@@ -11,11 +11,11 @@ from qtrace.probes.shared import Key, Shared
 __all__ = ["FAMILY", "SHARED", "VECTOR", "VECTOR_USE", "Use"]
 
 _TABLE = "interrupt_slots"
-_VECTORS = 2048  # MSI-X has no more (PCI Local Bus Specification 3.0, 6.8.2)
+_VECTORS = 2048  # the maximum of MSI-X (PCI Local Bus Specification 3.0, 6.8.2)
 
 
 class _How(IntEnum):
-    """How an interrupt is raised; index of `interrupt_slots`."""
+    """The kind of an interrupt; index of `interrupt_slots`."""
 
     MSIX = 0
     MSI = 1
@@ -24,7 +24,7 @@ class _How(IntEnum):
 
 
 class Use(IntEnum):
-    """What a vector is for: the frames of a direction (its number), those of both, or no frames."""
+    """The use of a vector: frames of one direction (its number), of both, or none."""
 
     SENT = 0
     RECEIVED = 1
@@ -32,7 +32,7 @@ class Use(IntEnum):
     OTHER = 3
 
 
-# `vectors`: the owner of the card's first queue and the vector's number -> whose and what it is for.
+# `vectors`: (owner of the card's first queue, vector's number) -> (owner, use).
 VECTOR = Key("VECTOR_KEY", owner=OWNERS, vector=_VECTORS)
 VECTOR_USE = Key("VECTOR_USE", owner=OWNERS, use=len(Use))
 SHARED = Shared(enums={"INTERRUPT": _How, "VECTOR": Use}, keys=(VECTOR, VECTOR_USE))
@@ -47,7 +47,7 @@ FAMILY = Family(
             (("uprobe", "on_msix_notify"),),
             _TABLE,
             _How.MSIX,
-            note="interrupts really sent; a vector of both directions counts for that of the last frame",
+            note="interrupts sent; a vector of both directions counts for the direction of the last frame",
             arguments=2,
         ),
         Point(
@@ -55,7 +55,7 @@ FAMILY = Family(
             (("uprobe", "on_msi_notify"),),
             _TABLE,
             _How.MSI,
-            note="one interrupt serves both directions: each belongs to that of the last frame",
+            note="one interrupt serves both directions: it counts for the direction of the last frame",
             arguments=1,
         ),
         Point(
@@ -63,7 +63,7 @@ FAMILY = Family(
             (("uprobe", "on_pci_set_irq"),),
             _TABLE,
             _How.PIN,
-            note="rising levels; the pin is shared: each belongs to the direction of the last frame",
+            note="rising levels; the pin is shared: each counts for the direction of the last frame",
             arguments=2,
         ),
         Point(
@@ -71,7 +71,7 @@ FAMILY = Family(
             (("uprobe", "on_pci_irq_handler"),),
             _TABLE,
             _How.LINE,
-            note="rising levels of the card's own line; each belongs to the direction of the last frame",
+            note="rising levels of the card's own line; each counts for the direction of the last frame",
             arguments=3,
         ),
     ),

@@ -1,4 +1,4 @@
-"""QEMU's and libslirp's functions that a frame passes, hit at their entry (net/net.c, net/queue.c)."""
+"""Functions of QEMU and libslirp that a frame passes, probed at their entry (net/net.c, net/queue.c)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ARGUMENTS", "FAMILY", "NOTES", "RULES", "SENDERS", "SHARED", "Rule",
 
 
 class Rule(IntEnum):
-    """What a function's arguments say of a frame, as `Probe.rule` names it."""
+    """How the handler reads a frame from a function's arguments, named by `Probe.rule`."""
 
     CALLS = 0
     BUFFER = 1
@@ -21,7 +21,8 @@ class Rule(IntEnum):
 
 
 class Site(IntEnum):
-    """What a card does with its ring: it has taken there what it sends, and puts there what it is given."""
+    """The use of a card's ring at a stage: it takes frames to send from the ring, or puts received ones
+    there."""
 
     NOTHING = 0
     SENDS = 1
@@ -29,10 +30,10 @@ class Site(IntEnum):
 
 
 RULES = {rule.name.lower(): rule for rule in Rule}
-# How many of a function's first arguments the handler reads.
+# The number of a function's first arguments that the handler reads.
 ARGUMENTS = {"calls": 1, "buffer": 3, "iovec": 3, "packet": 3, "either": 1}
-NOTES = {"either": "called both ways: a call belongs to the direction of the thread's last stage"}
-# net/net.c, net/queue.c: functions of both directions, and which argument is the client that sends.
+NOTES = {"either": "called in both directions: a call counts for the direction of the thread's last stage"}
+# net/net.c, net/queue.c: functions of both directions -> the argument that is the sending client.
 SENDERS = {
     **dict.fromkeys(("qemu_send_packet", "qemu_send_packet_async", "qemu_send_packet_raw"), 1),
     **dict.fromkeys(("qemu_sendv_packet", "qemu_sendv_packet_async"), 1),

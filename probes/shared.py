@@ -1,8 +1,7 @@
-"""What C and Python share, described once in Python: the C declarations are made from it.
+"""Definitions that C and Python share, made once in Python: C's declarations are generated from them.
 
-A C text `NAME.bpf.c` finds them before itself if `NAME.py` beside it has a `SHARED`. A constant's name in C
-is that of `Shared.constants`, or an enum's prefix and member: `FD_TAP` is `Descriptor.TAP` in
-probes/syscalls.py.
+They precede a C text `NAME.bpf.c` if `NAME.py` beside it has a `SHARED`. A constant has the name of
+`Shared.constants` in C, or an enum's prefix and member: `FD_TAP` is `Descriptor.TAP` in probes/syscalls.py.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ _TYPES: dict[type, str] = {
 
 
 class Key:
-    """A number made of others, the most significant first: the key of a map, or the index of an array.
+    """A number packed from several fields, the most significant first: the key of a map, or an array's index.
 
-    `fields` has how many values each can have. C gets `NAME(first, …)`, which puts it together,
-    `NAME_FIELD(key)`, which takes one field out, and `NAME_SIZE`, the number of all keys, where an array can
-    have as many. C does not check the values.
+    `fields` has the number of values of each field. C gets `NAME(first, …)`, which packs the key,
+    `NAME_FIELD(key)`, which extracts one field, and `NAME_SIZE`, the number of keys, if an array can have
+    that many elements. C does not check the values.
     """
 
     def __init__(self, name: str, /, **fields: int) -> None:
@@ -39,11 +38,11 @@ class Key:
 
     @property
     def size(self) -> int:
-        """How many keys there are."""
+        """The number of keys."""
         return math.prod(self.fields.values())
 
     def pack(self, *values: int) -> int:
-        """One value a field -> the key. Raises ValueError where one is none of its field's."""
+        """One value for each field -> the key. Raises ValueError for a value out of its field's range."""
         key = 0
         for value, (name, size) in zip(values, self.fields.items(), strict=True):
             if not 0 <= value < size:
@@ -52,7 +51,7 @@ class Key:
         return key
 
     def unpack(self, key: int) -> tuple[int, ...]:
-        """The key -> one value a field."""
+        """The key -> one value for each field."""
         values = []
         for size in reversed(self.fields.values()):
             key, value = divmod(key, size)
@@ -60,7 +59,7 @@ class Key:
         return tuple(reversed(values))
 
     def declarations(self) -> str:
-        """As C macros."""
+        """The key as C macros."""
         width = "u32" if self.size <= 2**32 else "u64"
         whole, *_ = self.fields
         made = f"({width})({whole})"
@@ -81,8 +80,8 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Something that a program may not be able to keep: `lose(LOST_NAME)` counts it, and the run's ledger
-    says which `item` was lost, and what follows (`note`)."""
+    """Data that a program may fail to keep: `lose(LOST_NAME)` counts the failure, and the run's ledger names
+    the lost `item` and the consequence (`note`)."""
 
     name: str
     item: str
@@ -91,8 +90,8 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What one C text shares with Python. `enums` are by the prefix of their constants, `structs` by their C
-    name; these are as ctypes lays them out, which is how C does."""
+    """The definitions of one C text. `enums` are by the prefix of their constants, `structs` by their C name;
+    C lays the structs out like ctypes."""
 
     constants: Mapping[str, int] = field(default_factory=dict)
     enums: Mapping[str, type[IntEnum] | type[IntFlag]] = field(default_factory=dict)
@@ -102,14 +101,14 @@ class Shared:
 
     @property
     def values(self) -> dict[str, int]:
-        """Every constant by its name in C, but for the losses."""
+        """Every constant by its name in C, without the losses."""
         found = dict(self.constants)
         for prefix, members in self.enums.items():
             found |= {f"{prefix}_{name}": int(member) for name, member in members.__members__.items()}
         return found
 
     def declarations(self) -> str:
-        """As C, but for the losses."""
+        """The definitions as C declarations, without the losses."""
         constants = "".join(f"#define {name} {value:#x}\n" for name, value in self.constants.items())
         enums = "".join(_enum(prefix, members) for prefix, members in self.enums.items())
         keys = "".join(f"{key.declarations()}\n" for key in self.keys)
@@ -117,7 +116,7 @@ class Shared:
 
 
 def loss_declarations(losses: Iterable[Loss]) -> str:
-    """Those of all programs as one C enum, in this order; `LOST_KINDS` is their number."""
+    """The losses of all programs as one C enum, in this order; `LOST_KINDS` is their number."""
     return f"enum {{ {', '.join(f'LOST_{loss.name}' for loss in losses)}, LOST_KINDS }};\n"
 
 

@@ -11,7 +11,7 @@ __all__ = ["CLASSES", "DOES", "FAMILY", "SHARED", "Descriptor", "Does"]
 
 
 class Descriptor(IntEnum):
-    """Class of a descriptor; streams and datagrams are told apart because only a datagram is a frame."""
+    """Class of a descriptor. Streams and datagrams are separate, because only a datagram is a frame."""
 
     NONE = 0
     OTHER = 1
@@ -22,8 +22,8 @@ class Descriptor(IntEnum):
 
 
 class Does(IntFlag):
-    """What a system call does: FD takes a descriptor, MANY carries as many messages as it returns, WAIT waits
-    for events."""
+    """Properties of a system call: FD takes a descriptor, MANY carries as many messages as it returns, WAIT
+    waits for events."""
 
     FD = 1
     READ = 2
@@ -36,7 +36,7 @@ class Does(IntFlag):
     MANY = 256
 
 
-# What the `syscalls` table calls a class.
+# The class's name in the `syscalls` table.
 CLASSES = {
     Descriptor.NONE: "",
     Descriptor.OTHER: "other",
@@ -81,7 +81,7 @@ FAMILY = Family(
             (("raw_tracepoint", "on_sys_exit"),),
             "syscall_slots",
             Descriptor.STREAM,
-            note="frames are datagrams; what a stream carries is in bytes",
+            note="frames are datagrams; a stream is counted in bytes",
         ),
     ),
     tables=("fd_class", "fd_owner", "syscall_slots"),

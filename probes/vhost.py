@@ -13,7 +13,7 @@ _TABLE = "vhost_slots"
 
 
 class _Hit(IntEnum):
-    """Where a worker is; index of `vhost_slots`."""
+    """The stage of a worker; index of `vhost_slots`."""
 
     KICK = 0
     TUN = 1
@@ -28,14 +28,14 @@ def _point(function: str, program: str, hit: _Hit, note: str = "", instead: tupl
 SHARED = Shared(enums={"VHOST": _Hit})
 FAMILY = Family(
     name="vhost",
-    summary="the vhost worker: kicks, frames passed to and from tun, buffers given back, interrupts",
+    summary="the vhost worker: kicks, frames passed to and from tun, buffers returned, interrupts",
     needs=("kprobes", "vhost"),
     points=(
         _point("handle_tx_kick", "on_handle_tx_kick", _Hit.KICK, note="kicks"),
         _point("tun_sendmsg", "on_tun_sendmsg", _Hit.TUN, note="calls are batches"),
         _point("tun_recvmsg", "on_tun_recvmsg", _Hit.TUN),
         _point("vhost_add_used_and_signal_n", "on_vhost_used", _Hit.USED, note="calls are batches of frames"),
-        # Inline since Linux 6.8, where it calls the other one.
+        # Inlined since Linux 6.8, where it calls the other one.
         _point(
             "eventfd_signal",
             "on_vhost_signal",

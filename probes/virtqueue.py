@@ -1,4 +1,4 @@
-"""QEMU's virtqueues (hw/virtio/virtio.c): elements taken and given back, and kicks."""
+"""QEMU's virtqueues (hw/virtio/virtio.c): elements taken and returned, and kicks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TABLE = "virtqueue_slots"
 
 
 class _Hit(IntEnum):
-    """Where a queue is; index of `virtqueue_slots`."""
+    """The stage of a queue; index of `virtqueue_slots`."""
 
     POP = 0
     PUSH = 1
@@ -25,7 +25,7 @@ class _Hit(IntEnum):
 SHARED = Shared(enums={"VQ": _Hit})
 FAMILY = Family(
     name="virtqueue",
-    summary="virtqueue elements taken and given back by network cards, and kicks",
+    summary="virtqueue elements taken and returned by network cards, and kicks",
     needs=("uprobes",),
     points=(
         Point(

@@ -1,7 +1,7 @@
-"""Where downloads and derived files live, and the lock that lets two of us share it.
+"""The folder for downloads and derived files, and the locks with which several processes share it.
 
-Everything under `cache_dir()` can be deleted at any time and is made again. `XDG_CACHE_HOME` moves
-it; so does `QTRACE_CACHE`.
+Everything under `cache_dir()` can be deleted at any time and is made again when needed. `XDG_CACHE_HOME` and
+`QTRACE_CACHE` choose another place.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["atomic_dir", "atomic_file", "cache_dir", "exclusive", "free_space", 
 
 
 def cache_dir(*parts: str) -> Path:
-    """The folder `parts` inside the cache, made if it is not there."""
+    """The folder `parts` inside the cache, created if it does not exist."""
     given, shared = os.environ.get("QTRACE_CACHE"), os.environ.get("XDG_CACHE_HOME", "").strip()
     try:
         root = Path(given) if given else Path(shared or Path.home() / ".cache", "qtrace")
-    except RuntimeError as exc:  # a user without a home
+    except RuntimeError as exc:  # a user without a home folder
         raise MissingPrerequisite(str(exc), hint="set QTRACE_CACHE to a folder you can write to") from exc
     path = root.joinpath(*parts)
     try:
@@ -40,7 +40,7 @@ def cache_dir(*parts: str) -> Path:
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold the cache's lock `name`; a second process waits. Freed by the kernel if we die."""
+    """Hold the cache's lock `name`; a second process waits. The kernel releases it if this process dies."""
     with _lock_file(name) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -71,7 +71,8 @@ def _lock_file(name: str) -> TextIO:
 
 @contextlib.contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """A name beside `target` to write to; it becomes `target` if the block ends well, else it is gone."""
+    """A temporary name beside `target`: the file becomes `target` if the block succeeds, else it is
+    removed."""
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         yield beside
@@ -82,9 +83,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_dir(target: Path) -> Iterator[Path]:
-    """A folder to fill that becomes `target` if the block ends well, and is removed if not.
+    """A folder to fill; it becomes `target` if the block succeeds, else it is removed.
 
-    So `target` is either complete or absent, whatever happens half way.
+    So `target` is either complete or absent, even after an interruption.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -100,7 +101,7 @@ def atomic_dir(target: Path) -> Iterator[Path]:
 
 
 def free_space(path: Path) -> int:
-    """MiB that are free where `path` lies."""
+    """Free space in MiB on the file system of `path`."""
     return shutil.disk_usage(path).free // 2**20
 
 

@@ -1,4 +1,4 @@
-"""Under what conditions a run was taken: the text that stands above every number."""
+"""The conditions under which a run was taken: the text above every number."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["conditions"]
 
 
 def conditions(binary: Path, accelerator: str, guest_kernel: str, version: str = "") -> dict[str, str]:
-    """Name -> text, in display order. `binary` is the measured qemu-system-x86_64, which is asked for its
-    `version` where that is not given."""
+    """Name -> text, in display order. `binary` is the measured qemu-system-x86_64; without `version` its
+    version is read from the file."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -39,7 +39,7 @@ def conditions(binary: Path, accelerator: str, guest_kernel: str, version: str =
 
 
 def _cpu() -> str:
-    """The model, how many are online, and how many of them we and our guests may use if not all."""
+    """The model, the number of CPUs online, and the number that this process may use, if that is smaller."""
     model = platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -50,7 +50,7 @@ def _cpu() -> str:
 
 
 def _bcc() -> str:
-    """bcc's own word: it comes from the distribution, so Python's metadata may not know it."""
+    """bcc's own version: it comes from the distribution, so Python's metadata may not have it."""
     find_bcc()
     try:
         return str(importlib.import_module("bcc").__version__)
@@ -66,5 +66,5 @@ def _installed(name: str) -> str:
 
 
 def _package(need: str) -> str:
-    """The version of the package that has it."""
+    """The version of the package that provides the need."""
     return distribution().installed(distribution().package(need)) or "unknown"

@@ -1,4 +1,4 @@
-"""One look at everything that the verbs need, each thing by itself."""
+"""Checks all prerequisites of the verbs, each separately."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from qtrace.trace.bpf.prerequisites import check_tracing
 
 __all__ = ["Finding", "check_machine"]
 
-# Without which a plan cannot be carried out, and without which only a lab cannot.
+# Needs of a plan, and needs of a lab only.
 _PROGRAMS = ("ip", "setpriv", "busybox", "iperf3", "sockperf", "depmod", "dpkg-source")
 _LAB_ONLY = ("vde_switch", *(name for name in LAB_PROGRAMS if name not in _PROGRAMS))
 _SPACE = 2048  # MiB: QEMU's source, a kernel, its headers, an index, a run
@@ -33,7 +33,8 @@ _SPACE = 2048  # MiB: QEMU's source, a kernel, its headers, an index, a run
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing: whether it is here, what was found, what mends it, and whether a benchmark needs it."""
+    """One check: its result, the present version, the command that helps, and whether a benchmark needs
+    it."""
 
     name: str
     ok: bool
@@ -47,11 +48,11 @@ class Finding:
 
 
 def check_machine() -> list[Finding]:
-    """Every check, in the order in which a benchmark meets them."""
+    """Every check, in the order in which a benchmark needs them."""
     here = distribution()
-    tried = "" if here.tried else ": qtrace is untried on it"
+    tried = "" if here.tried else ": qtrace is untested on it"
     programs = [_program(name) for name in _PROGRAMS if here.packages.get(name) != ""]
-    # The lab machine has uprobes and kprobes of its own, and root.
+    # The lab machine has its own uprobes, kprobes and root.
     own = ("privilege", "uprobes", "kprobes")
     tracing = [
         Finding(check.name, check.ok, check.found, check.mend, check.name not in own)
@@ -89,7 +90,7 @@ def _program(name: str) -> Finding:
 
 
 def _headers_of_libraries() -> Finding:
-    """What reading QEMU's C files needs besides them."""
+    """The headers of libraries with which QEMU's C files are read."""
     try:
         clang, _ = resource_dir(), glib_flags()
         return Finding("headers", True, f"glib, libslirp, and clang's of {clang}")
@@ -98,7 +99,7 @@ def _headers_of_libraries() -> Finding:
 
 
 def _kernel() -> Finding:
-    """The guests' kernel with its modules, looked through if it is here."""
+    """The guests' kernel and its modules, checked if they are in the cache."""
     name = "guest kernel"
     try:
         if package := distribution().kept_kernel():
@@ -136,7 +137,7 @@ def _device(name: str) -> Finding:
 
 
 def _namespaces() -> Finding:
-    """Whether a lab can be made on this host."""
+    """Whether this host allows labs."""
     missing = missing_rights()
     mend = "" if not missing else "run it as root or with sudo" if missing == "not root" else CONTAINER_HINT
     return Finding("namespaces", not missing, missing or "can be made", mend, required=False)

@@ -1,7 +1,7 @@
 """Every error that a user can cause. `qtrace.cli` turns them into one message and exit status 1.
 
-A message says what is wrong and where; `hint` says what to do next. Libraries raise, only the
-command line prints.
+A message names the fault and its place; `hint` is the next step. Libraries raise, only the command line
+prints.
 """
 
 __all__ = [
@@ -30,7 +30,7 @@ class QtraceError(Exception):
 
 
 class MissingPrerequisite(QtraceError):
-    """Something this machine lacks: a package, a privilege, a kernel feature, disk space."""
+    """A missing prerequisite of this machine: a package, a privilege, a kernel feature, disk space."""
 
 
 class SourceError(QtraceError):
@@ -46,7 +46,7 @@ class RefusedLine(QtraceError):
 
 
 class BinaryError(QtraceError):
-    """An ELF file that is not what it was taken for."""
+    """An ELF file that is damaged or of the wrong kind."""
 
 
 class StoreError(QtraceError):
@@ -54,7 +54,7 @@ class StoreError(QtraceError):
 
 
 class OldIndex(StoreError):
-    """An index that another release of qtrace made, in another format; `meta` is what it says of itself."""
+    """An index of another release of qtrace, in another format; `meta` is its own metadata."""
 
     def __init__(self, message: str, meta: dict[str, str]) -> None:
         super().__init__(message, hint="make it again: qtrace index, or: qtrace index --source TREE")
@@ -62,7 +62,7 @@ class OldIndex(StoreError):
 
 
 class TargetError(QtraceError):
-    """A process that cannot be traced: not QEMU, gone, out of reach."""
+    """A process that cannot be traced: not QEMU, ended, or not accessible."""
 
 
 class TraceError(QtraceError):
@@ -70,11 +70,11 @@ class TraceError(QtraceError):
 
 
 class LabError(QtraceError):
-    """A namespace, guest or lab machine that did not come up, or died."""
+    """A namespace, guest or lab machine that did not come up, or ended."""
 
 
 class MachineGone(LabError):
-    """The lab machine has ended under a command; what that had written to shared folders is on the host."""
+    """The lab machine ended during a command; files already written to shared folders are on the host."""
 
 
 class CellError(QtraceError):

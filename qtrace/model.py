@@ -30,12 +30,12 @@ __all__ = [
 ]
 
 
-# How sure a call's target is: see CallSite.
+# Confidence of a call's target: see `CallSite`.
 EXACT, BY_TYPE = "exact", "by type"
 
 
 class Direction(enum.StrEnum):
-    """Seen from the guest; the two are never averaged together."""
+    """A direction seen from the guest; the two are never averaged together."""
 
     TX = "tx"  # guest to host
     RX = "rx"  # host to guest
@@ -47,14 +47,14 @@ class Role(enum.StrEnum):
     KICK = "kick"  # the guest writes the doorbell
     DEQUEUE = "dequeue"  # the NIC takes the frame off its ring
     HOST = "host"  # system call, library call or kernel hand-off
-    SEND = "send"  # qemu_send*_packet*
+    SEND = "send"  # the frame leaves the client: qemu_send*_packet*
     DELIVER = "deliver"  # the peer's NetClientInfo.receive*
     ENQUEUE = "enqueue"  # the frame lands in guest memory
-    COMPLETE = "complete"  # the descriptor is given back
-    INTERRUPT = "interrupt"  # the guest is told
+    COMPLETE = "complete"  # the descriptor is returned
+    INTERRUPT = "interrupt"  # the guest is notified
 
 
-# The order in which a frame meets its stages.
+# The order in which a frame passes its stages.
 STAGE_ORDER: dict[Direction, tuple[Role, ...]] = {
     Direction.TX: (
         Role.KICK,
@@ -71,7 +71,7 @@ STAGE_ORDER: dict[Direction, tuple[Role, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why an indirect call goes where the index says: one place and one reason."""
+    """Why an indirect call leads to its target: one place and one reason."""
 
     file: str
     line: int
@@ -80,14 +80,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class CallSite:
-    """How the previous step reaches this one.
+    """The call with which the previous step reaches this one.
 
-    `kind` is `direct`, `table` (a function pointer in a static table or class field), `argument`
-    (a function passed along and stored), `async` (bottom half, timer, fd handler, poll ...),
-    `hardware` (the guest's access enters the device model) or `kernel`.
-    `confidence` is `exact` where nothing else can be called here (a direct call; the only function that is
-    ever put there; the one of the chosen pair), `by type` where several functions share the struct and field.
-    `loop` is whether the call stands in a loop of the caller's: one step, many times.
+    `kind` is `direct`, `table` (a function pointer in a static table or class field), `argument` (a function
+    passed as an argument and stored), `async` (bottom half, timer, fd handler, poll ...), `hardware` (the
+    guest's access enters the device model) or `kernel`. `confidence` is `exact` if the call has no other
+    target (a direct call; the only function that is ever stored there; the one of the chosen pair), `by type`
+    if several functions share the struct and field. `loop` tells whether the call is in a loop of the caller:
+    one step, many calls.
     """
 
     file: str
@@ -99,7 +99,7 @@ class CallSite:
 
     @property
     def how(self) -> str:
-        """The kind, and the confidence where it is not exact."""
+        """The kind, and the confidence unless it is exact."""
         return self.kind if self.confidence == EXACT else f"{self.kind}, {self.confidence}"
 
 
@@ -108,7 +108,7 @@ class Step:
     """One function on a path. `call` is None on the first step; `stage` is None between stages.
 
     `file` is relative to the QEMU tree; for a kernel function it is relative to Linux's tree and
-    `line` is 0. `note` says what else may happen here, such as waiting in a queue.
+    `line` is 0. `note` mentions other events at this step, such as waiting in a queue.
     """
 
     function: str
@@ -120,16 +120,16 @@ class Step:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is to be said of the step besides how it is reached."""
+        """Remarks on the step, besides the call that reaches it."""
         loop = ("called in a loop",) if self.call and self.call.loop else ()
         return (*loop, self.note) if self.note else loop
 
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """Where the path leaves QEMU: `kind` is `syscall`, `library` or `kernel`.
+    """The end of the path in QEMU: `kind` is `syscall`, `library` or `kernel`.
 
-    `note` says what else there is to know: how to walk on, why the walk ends here, other ways out.
+    `note` has further information: how to walk on, why the walk ends here, other ends.
     """
 
     kind: str
@@ -141,11 +141,11 @@ class Boundary:
 class Way:
     """One of the functions by which a stage may be passed. A stage is a boundary; it has at least one way.
 
-    `function` is where the boundary is crossed (`msix_notify`, `tap_receive_iov`, `sendto`); `file` and
-    `line` say where it is defined, empty and 0 outside of QEMU. `condition` is what chooses it, as far as
-    the source tells it, in words of the source (`msix_enabled(…)`), else empty. `evidence` has the calls
-    that lead there, in their order, from a function on the path or from where the guest enters.
-    `usual` marks the way that the path itself takes.
+    `function` crosses the boundary (`msix_notify`, `tap_receive_iov`, `sendto`); `file` and `line` are the
+    place of its definition, empty and 0 outside of QEMU. `condition` selects this way, as far as the source
+    tree shows it, in the source's words (`msix_enabled(…)`), else empty. `evidence` has the calls that lead
+    to the function, in order, from a function on the path or from the guest's entry. `usual` marks the way
+    that the path itself takes.
     """
 
     stage: Role
@@ -159,11 +159,11 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The way of a frame through QEMU for one NIC, netdev and direction.
+    """The path of a frame through QEMU for one NIC, netdev and direction.
 
-    `netdev` is the QAPI name (`tap`); `datapath` is `qemu`, or `vhost-net` where the kernel carries
-    the frames. `steps` are in the order in which a frame meets them. `ways` are all ways of all stages,
-    in the order of the stages, the usual one first; empty where they were not asked for.
+    `netdev` is the QAPI name (`tap`); `datapath` is `qemu`, or `vhost-net` if the kernel carries the frames.
+    `steps` are in the order in which a frame passes them. `ways` are all ways of all stages, in the order of
+    the stages, the usual one first; empty unless they were asked for.
     """
 
     nic: str
@@ -189,7 +189,7 @@ class Path:
 
 
 def path_from_json(data: dict[str, Any]) -> Path:
-    """Rebuild a `Path`. Raises KeyError, TypeError or ValueError on data of another shape."""
+    """Rebuild a `Path`. Raises KeyError, TypeError or ValueError for data of another shape."""
     steps = []
     for raw in data["steps"]:
         call = raw["call"]
@@ -220,19 +220,17 @@ def _way(raw: dict[str, Any]) -> Way:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One eBPF attach point that measures one step of one path; `stage` is None where it is no stage.
+    """One eBPF attach point that measures one step of one path; `stage` is None for a step between stages.
 
-    `kind`: `uprobe`, `uretprobe`, `kprobe` or `tracepoint`. `binary` and `offset` (file offset, not
-    virtual address) place a uprobe; a kprobe or tracepoint leaves them empty and names the kernel's
-    symbol (`tun_sendmsg`) or event (`net:netif_receive_skb`) in `function`.
+    `kind`: `uprobe`, `uretprobe`, `kprobe` or `tracepoint`. `binary` and `offset` (file offset, not virtual
+    address) place a uprobe; a kprobe or tracepoint leaves them empty and names the kernel's symbol
+    (`tun_sendmsg`) or event (`net:netif_receive_skb`) in `function`.
 
-    `rule` says how one hit is turned into frames and bytes; the handlers of `qtrace.probes` know:
-    `calls` (a hit is a call, no bytes), `buffer` (frame length in an argument), `iovec` (pointer and
-    count in arguments).
-    `position` orders the probes of one direction as the frame meets them. `stepped`: the
-    processor must execute the instruction at `offset` alone, so a hit is dear (`qtrace.binary.code.entry`).
-    `way_of` is the function of the stage's usual way, where this one is another way of the same stage: both
-    count for it.
+    `rule` selects how the handlers of `qtrace.probes` derive frames and bytes from one hit: `calls` (a hit is
+    a call, no bytes), `buffer` (frame length in an argument), `iovec` (pointer and count in arguments).
+    `position` orders the probes of one direction as the frame passes them. `stepped`: the kernel must
+    single-step the instruction at `offset`, so a hit is expensive (`qtrace.binary.code.entry`). `way_of` is
+    set on a probe of another way of a stage: the function of the stage's usual way. Both count for the stage.
     """
 
     direction: Direction
@@ -248,19 +246,19 @@ class Probe:
 
     @property
     def role(self) -> str:
-        """The stage's name, empty where it is none."""
+        """The stage's name, empty for a step between stages."""
         return self.stage.value if self.stage else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """Where a function is in a binary and how that is known.
+    """The place of a function in a binary, and its evidence.
 
-    `address` is the ELF virtual address, `offset` the file offset that a uprobe wants. `how` is
+    `address` is the ELF virtual address, `offset` the file offset for a uprobe. `how` is
     `symtab`, `dynsym`, `debug-file`, `table`, `argument`, `assignment` or `call shape`; without an address
-    `ambiguous`, `inlined` or `not found`. `confidence` is `exact` where a symbol says it, `high` where
-    tables, calls and stores do, `good` where a body fits nothing else, `partly`
-    where some callers have it in their own bodies, `none` without an address.
+    `ambiguous`, `inlined` or `not found`. `confidence` is `exact` for a symbol, `high` if tables, calls
+    and stores show the place, `good` if the body fits no other function, `partly` if some callers have the
+    function inlined, `none` without an address.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Facts of a process that several rooms ask the kernel for."""
+"""Facts of a process from the kernel, for several rooms."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def capabilities() -> frozenset[int]:
 
 
 def vhost_workers(pid: int) -> list[int]:
-    """The thread ids of QEMU's vhost workers, `vhost-<pid>`, the oldest first: one for each queue of a tap.
+    """The thread ids of QEMU's vhost workers, `vhost-<pid>`, oldest first: one for each queue of a tap.
 
-    A kernel thread of its own, and since Linux 6.4 a thread of the process (kernel/vhost_task.c).
+    A worker is a kernel thread, or since Linux 6.4 a thread of the process (kernel/vhost_task.c).
     """
     name = f"vhost-{pid}"[:15]
     found: dict[int, int] = {}
@@ -56,7 +56,7 @@ def vhost_workers(pid: int) -> list[int]:
 
 
 def read_counters(table: str, device: str) -> Counters | None:
-    """The counters of one device in the text of a /proc/net/dev, None if it is not there."""
+    """The counters of one device in the text of a /proc/net/dev, None if the device is missing."""
     for line in table.splitlines():
         name, _, numbers = line.partition(":")
         if name.strip() == device:
@@ -73,7 +73,7 @@ def read_counters(table: str, device: str) -> Counters | None:
 
 
 def tap_names(pid: int) -> dict[int, str]:
-    """Descriptor -> name of each tap that the process holds."""
+    """Descriptor -> name of each tap that the process has open."""
     names: dict[int, str] = {}
     for entry in Path(f"/proc/{pid}/fdinfo").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -84,8 +84,8 @@ def tap_names(pid: int) -> dict[int, str]:
 
 
 def tap_counters(pid: int) -> dict[str, Counters]:
-    """Name -> counters of each tap whose descriptor the process holds, as far as its own network namespace
-    has the device: one that was handed over may be elsewhere."""
+    """Name -> counters of each tap that the process has open, if its network namespace has the device: a tap
+    whose descriptor was passed to it may be in another namespace."""
     table = ""
     with contextlib.suppress(OSError):
         table = Path(f"/proc/{pid}/net/dev").read_text()

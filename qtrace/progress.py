@@ -8,16 +8,16 @@ __all__ = ["SILENT", "Progress"]
 
 
 class Progress(Protocol):
-    """Where long work reports to; the command line gives one that writes to stderr."""
+    """The receiver of progress reports; the command line's writes to stderr."""
 
     def step(self, text: str) -> None:
-        """Something is begun or goes on: `indexing net/ (12 of 60)`."""
+        """Report a step that begins or goes on: `indexing net/ (12 of 60)`."""
 
     def done(self, text: str) -> None:
-        """Something is finished; `text` says what it found."""
+        """Report a finished step; `text` is its result."""
 
     def warn(self, text: str) -> None:
-        """Something the user should know; the work goes on."""
+        """Report something that the user should know; the work goes on."""
 
 
 class _Silent:

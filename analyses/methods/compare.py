@@ -13,7 +13,7 @@ COMPARED = (*CELL, "metric", "n", "mean", "low", "high", "ratio", "ratio_low", "
 
 
 def compare(data: Data, metric: str) -> pd.DataFrame:
-    """One row a cell: mean of the unprobed repetitions, and ratio to the baseline of the same NIC,
+    """One row for each cell: mean of the unprobed repetitions, and ratio to the baseline of the same NIC,
     workload and direction. The baseline's own ratio is 1 without an interval."""
     frame = data.metric(metric, probed=False)
     values: dict[tuple[str, ...], dict[int, float]] = {}

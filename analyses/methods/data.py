@@ -1,4 +1,4 @@
-"""What an analysis is given: a run's tables as DataFrames, with the cell's parts as columns."""
+"""The input of an analysis: a run's tables as DataFrames, with the parts of the cell's id as columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qtrace.errors import StoreError
 
 __all__ = ["CELL", "Data", "merge"]
 
-# A cell id taken apart; `way` is the direction of the payload (`tx`, `rx`) or `both` for a round trip.
+# The parts of a cell's id; `way` is the direction of the payload (`tx`, `rx`) or `both` for a round trip.
 CELL = ["nic", "netdev", "datapath", "way", "workload"]
 
 
@@ -19,7 +19,7 @@ CELL = ["nic", "netdev", "datapath", "way", "workload"]
 class Data:
     """The tables of one run (or of several of one venue), by name (docs/run-format.md).
 
-    `baseline` is the (netdev, datapath) that ratios are taken against.
+    `baseline` is the (netdev, datapath) with which others are compared.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -27,9 +27,9 @@ class Data:
     baseline: tuple[str, str] = ("tap", "qemu")
 
     def table(self, name: str) -> pd.DataFrame:
-        """A copy of a table with the columns `CELL`, taken from the cell's id, in front."""
+        """A copy of a table, with the columns `CELL` from the cell's id in front."""
         frame = self.tables[name].copy()
-        for column in frame.columns:  # a missing name is an empty one, so that groups keep it
+        for column in frame.columns:  # a missing name becomes an empty one, so that grouping keeps its rows
             if frame[column].dtype == object or isinstance(frame[column].dtype, pd.StringDtype):
                 frame[column] = frame[column].fillna("")
         parts = [_parts(str(cell)) for cell in frame["cell"]]
@@ -39,7 +39,7 @@ class Data:
         return frame[[*CELL, *rest]]
 
     def metric(self, metric: str, *, probed: bool) -> pd.DataFrame:
-        """The measurements of one metric that went well: `CELL`, cell, rep, value."""
+        """The successful measurements of one metric: `CELL`, cell, rep, value."""
         frame = self.table("results")
         keep = (frame["metric"] == metric) & (frame["status"] == "ok") & (frame["probed"] == probed)
         return frame.loc[keep & frame["value"].notna(), [*CELL, "cell", "rep", "value"]]
@@ -56,7 +56,7 @@ def merge(parts: Sequence[Data]) -> Data:
     if len({part.baseline for part in parts}) != 1:
         raise StoreError("runs with different baselines cannot be compared")
     names = list(dict.fromkeys(name for part in parts for name in part.tables))
-    # A repetition of one run is not the same numbered one of another: keep them apart.
+    # Repetition 1 of one run is unrelated to repetition 1 of another: keep them apart.
     shift = 0
     frames: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
     for part in parts:

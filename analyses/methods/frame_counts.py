@@ -1,4 +1,4 @@
-"""How many frames a measurement carried, and which stage says so."""
+"""The number of frames that a measurement carried, and the stage that counted them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from qtrace.analyses.methods.data import CELL, Data
 
 __all__ = ["KERNEL", "carried", "with_payload"]
 
-# Ways of probing that count in the kernel rather than in QEMU.
+# Kinds of probes that count in the kernel and not in QEMU.
 KERNEL = ("kprobe", "kretprobe", "tracepoint", "raw_tracepoint")
-# The stages that can count frames, the best one first.
+# The stages that can count frames, in order of preference.
 _PREFERENCE = ("deliver", "host", "send", "enqueue", "dequeue")
 
 
 def carried(data: Data) -> pd.DataFrame:
-    """Frames and bytes by measurement and direction, from the best stage that counted any.
+    """Frames and bytes by measurement and direction, from the preferred stage that counted any.
 
-    Columns: `CELL`, cell, rep, direction, stage, function, how, frames, bytes. One stage is taken and
-    never the sum of several: each frame passes them all.
+    Columns: `CELL`, cell, rep, direction, stage, function, how, frames, bytes. The count is from one stage
+    and never a sum of several, because each frame passes all of them.
     """
     stages = data.table("stages")
     stages = stages[stages["attached"].astype(bool) & stages["stage"].isin(_PREFERENCE)].copy()
@@ -33,7 +33,8 @@ def carried(data: Data) -> pd.DataFrame:
 
 
 def with_payload(data: Data, frame: pd.DataFrame, *, probed: bool) -> pd.DataFrame:
-    """`frame` with the application's payload of its measurement as `payload` (bytes); others drop out."""
+    """`frame` with the payload of its measurement as `payload` (bytes); rows without a payload are
+    dropped."""
     payload = data.metric("bytes", probed=probed)[["cell", "rep", "value"]]
     payload = payload[payload["value"] > 0].rename(columns={"value": "payload"})
     return frame.merge(payload, on=["cell", "rep"])

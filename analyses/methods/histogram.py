@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["TIMES", "Quantile", "quantile", "times"]
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-# The columns that `times` gives: a value interpolated within its bucket, and the bounds of the true one.
+# The columns of `times`: a value interpolated within its bucket, and the bounds of the true value.
 TIMES = tuple(f"{name}{end}" for name in _QUANTILES for end in ("_ns", "_low_ns", "_high_ns"))
 
 
@@ -24,8 +24,8 @@ class Quantile:
 def quantile(buckets: Mapping[int, int], q: float) -> Quantile | None:
     """The `q` quantile (0 < q <= 1), or None of an empty histogram.
 
-    Within its bucket the value is interpolated evenly on the logarithmic scale, as the buckets are; what
-    is certain is only the bucket, hence the bounds. Bucket 0 also holds 0 ns, so its lower bound is 0.
+    Within its bucket the value is interpolated on the logarithmic scale, like the buckets. Only the bucket is
+    certain, hence the bounds. Bucket 0 also holds 0 ns, so its lower bound is 0.
     """
     if not 0 < q <= 1:
         raise ValueError(q)
@@ -44,7 +44,7 @@ def quantile(buckets: Mapping[int, int], q: float) -> Quantile | None:
 
 
 def times(buckets: Mapping[int, int]) -> dict[str, float]:
-    """p50, p90 and p99 with their bounds, by the names of `TIMES`; nothing of an empty histogram."""
+    """p50, p90 and p99 with their bounds, by the names of `TIMES`; empty for an empty histogram."""
     found: dict[str, float] = {}
     for name, q in _QUANTILES.items():
         if at := quantile(buckets, q):

@@ -1,4 +1,4 @@
-"""Times from one place to another, from the kernel's log2 histograms: what several questions ask."""
+"""Times from one place to another, from the kernel's log2 histograms, for several analyses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["passages"]
 
 def passages(frame: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
     """One row for each value of the columns `key`: `n` repetitions, whose histograms (`bucket`, `count`) are
-    added up, `count` passages and `TIMES`."""
+    added, `count` passages and `TIMES`."""
     rows = []
     for labels, part in frame.groupby(list(key), sort=True):
         buckets = {

@@ -21,9 +21,9 @@ _KINDS = {int: "whole numbers", str: "text"}
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """One question that a run can be asked. `columns` are what the answer always has, also when empty.
+    """One question about a run. The answer always has the columns `columns`, also without rows.
 
-    `needs` are tables that not every run has, an instrument's: name -> column -> `str` or `int`.
+    `needs` are tables that only some runs have (an instrument's): name -> column -> `str` or `int`.
     """
 
     name: str
@@ -33,9 +33,9 @@ class Analysis:
     needs: Mapping[str, Mapping[str, type]] = field(default_factory=dict)
 
     def __call__(self, data: Data) -> pd.DataFrame:
-        """The answer: one row a case, `columns` in order; none where a table that it needs has no rows.
+        """The answer: one row for each case, `columns` in order; no rows if a needed table has none.
 
-        Raises StoreError where such a table has other columns.
+        Raises StoreError if such a table has other columns.
         """
         if any(table not in data.tables or data.tables[table].empty for table in self.needs):
             return pd.DataFrame(columns=list(self.columns))
@@ -57,7 +57,7 @@ def _check(table: str, frame: pd.DataFrame, columns: Mapping[str, type]) -> None
 
 @functools.cache
 def analyses() -> dict[str, Analysis]:
-    """Name -> analysis, in alphabetical order. Dropping a file in is enough to be listed."""
+    """Name -> analysis, in alphabetical order. A new file in the folder is found without a list."""
     found: dict[str, Analysis] = {}
     for info in sorted(pkgutil.iter_modules(qtrace.analyses.__path__), key=lambda info: info.name):
         module = importlib.import_module(f"qtrace.analyses.{info.name}")

@@ -1,7 +1,7 @@
 """Means and ratios with 95 % intervals from a few repetitions (Student's t).
 
-With three repetitions a bootstrap interval is far too narrow, so the t quantile is computed here: for
-whole degrees of freedom the distribution has a closed form and scipy is not worth its size.
+With three repetitions a bootstrap interval is far too narrow, so the t quantile is computed here. For whole
+degrees of freedom the distribution has a closed form, so scipy is not needed.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def ratio(pairs: Sequence[tuple[float, float]]) -> Estimate:
-    """The geometric mean of `first / second` over pairs, its interval taken on the logarithms.
+    """The geometric mean of `first / second` over pairs, with its interval computed on the logarithms.
 
-    Pairs come from the same repetition, so what disturbed both cancels. Pairs with a value that is
-    not positive have no ratio and are left out: `n` says how many are in.
+    Both values of a pair come from the same repetition, so a disturbance of both cancels. Pairs with a value
+    that is not positive have no ratio and are left out: `n` counts the pairs used.
     """
     logs = estimate([math.log(a) - math.log(b) for a, b in pairs if a > 0 and b > 0])
     return Estimate(logs.n, _exp(logs.mean), _exp(logs.low), _exp(logs.high))
 
 
 def proportion(part: int, whole: int) -> Estimate:
-    """The share `part` of `whole` and its 95 % interval after Wilson, as if each one were drawn by itself."""
+    """The share `part` of `whole` and its 95 % interval after Wilson, for independent draws."""
     if whole <= 0:
         return Estimate(0, _NONE, _NONE, _NONE)
     share, square = part / whole, _NORMAL**2

@@ -1,1 +1,1 @@
-"""The command line: one verb a file. The only room that prints or exits."""
+"""The command line: one verb in each file. The only room that prints or exits."""

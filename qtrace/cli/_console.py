@@ -1,4 +1,4 @@
-"""Output that the verbs share: progress on stderr, JSON on stdout, text stripped of control characters."""
+"""Output functions for all verbs: progress on stderr, JSON on stdout, text stripped of control characters."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["ConsoleProgress", "echo_json", "nobody_reads", "pass_on", "plain"]
 
 
 def echo_json(data: Any) -> None:
-    """One JSON document, alone on stdout."""
+    """Print one JSON document, alone on stdout."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def pass_on(stream: str, data: bytes) -> None:
-    """Bytes of another command's `stdout` or `stderr`, as they are. A reader that has gone is no error."""
+    """Write bytes of another command's `stdout` or `stderr` unchanged. A closed pipe is no error."""
     out = sys.stdout if stream == "stdout" else sys.stderr
     try:
         out.buffer.write(data)
@@ -33,7 +33,7 @@ def pass_on(stream: str, data: bytes) -> None:
 
 
 def nobody_reads(out: TextIO) -> None:
-    """`qtrace bench … 2>&1 | head`: the work goes on, its words go nowhere."""
+    """Discard further output, for `qtrace bench … 2>&1 | head`: the work goes on."""
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), out.fileno())
 
@@ -41,8 +41,8 @@ def nobody_reads(out: TextIO) -> None:
 class ConsoleProgress:
     """`qtrace.progress.Progress` on stderr.
 
-    On a terminal a step is a line that the next one replaces; elsewhere every step is a line of its
-    own. What was found stays in both.
+    On a terminal each step replaces the line of the step before; elsewhere every step has a line of its own.
+    Results stay in both.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class ConsoleProgress:
         self._lock = threading.Lock()
 
     def step(self, text: str) -> None:
-        """Something is begun or goes on."""
+        """Report a step that begins or goes on."""
         with self._lock:
             if self._live:
                 width = shutil.get_terminal_size().columns
@@ -63,11 +63,11 @@ class ConsoleProgress:
                 _say(f"    {plain(text)}")
 
     def done(self, text: str) -> None:
-        """Something is finished; `text` is the result."""
+        """Report a finished step; `text` is its result."""
         self._line(click.style("ok", fg="green"), text)
 
     def warn(self, text: str) -> None:
-        """Something the user should know; the work goes on."""
+        """Report something that the user should know; the work goes on."""
         self._line(click.style("!!", fg="yellow"), text)
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from qtrace.cli._console import plain
 
 __all__ = ["as_markdown", "as_mermaid", "as_text", "clients", "places", "rules_as_text"]
 
-# Findings that say how the line was read.
+# Findings about the way in which the line was read.
 _OF_THE_READER = ("remark", "unknown", "vendor", "release")
 
 
@@ -19,7 +19,7 @@ def clients(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def places(client: dict[str, Any]) -> list[dict[str, Any]]:
-    """The functions that make and carry it."""
+    """The functions that make the client and carry its frames."""
     return [*([client["created_by"]] if client["created_by"] else []), *client["carried_by"]]
 
 
@@ -36,7 +36,7 @@ def _count(items: list[Any], word: str) -> str:
 
 
 def _pairs(data: dict[str, Any]) -> list[str]:
-    """The picture: one line a NIC, hub or back end that stands alone."""
+    """The picture: one line for each NIC, and for each hub or back end without one."""
     kinds = {client["name"]: client["type"] for client in clients(data)}
     lines = []
     for nic in data["nics"]:
@@ -68,7 +68,7 @@ def _pairs(data: dict[str, Any]) -> list[str]:
     return lines
 
 
-# What is at the far end of a back end, in a word.
+# The far end of a back end, in a word.
 _OUTSIDE = {
     "user": "the host's sockets",
     "tap": "a network interface of the host",
@@ -122,7 +122,7 @@ def _facts(client: dict[str, Any], kind: str) -> list[str]:
 
 
 def _cost(cost: dict[str, Any]) -> list[str]:
-    """The measured rows of a pair, each with what it is of."""
+    """The measured rows of a pair, each with its workload and run."""
     rows = [f"{row['direction']} {row['throughput']} ({_of_tap(row)})" for row in cost["throughput"]] + [
         f"round trip {row['p50']} ({_of_tap(row)})" for row in cost["latency"]
     ]
@@ -146,7 +146,7 @@ def _basis(rows: list[dict[str, Any]]) -> str:
 
 
 def _reach(rows: list[dict[str, Any]]) -> list[str]:
-    """Who reaches whom, and on whose word."""
+    """Rows of reachability: from, to, result, and the source of the claim."""
     return [
         f"{row['from']} -> {row['to']}: {row['can']}, {row['condition']}  [{row['basis']}: {row['source']}]"
         for row in rows
@@ -154,7 +154,7 @@ def _reach(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _rows(client: dict[str, Any], every: bool) -> list[dict[str, Any]]:
-    """The options to show: those of the line, and the scripts that run although it does not name them."""
+    """The options to show: those of the line, and scripts that run although the line does not name them."""
     given = {row["name"] for row in client["options"] if row["given"]}
     opened = given & {"fd", "fds", "helper"}
     return [
@@ -165,7 +165,7 @@ def _rows(client: dict[str, Any], every: bool) -> list[dict[str, Any]]:
 
 
 def as_text(data: dict[str, Any], every: bool) -> str:
-    """For a terminal. `every`: options that the line does not set, too."""
+    """The explanation for a terminal. `every`: options that the line does not set, too."""
     lines = [_title(data), ""]
     lines += [f"  {line}" for line in _pairs(data)]
     for kind, client in _sections(data):
@@ -177,7 +177,7 @@ def as_text(data: dict[str, Any], every: bool) -> str:
         lines += ["", f"{item['type']} {item['name']}", f"  from {item['from']}"]
         lines += [f"    {row['name']} = {row['value']}" for row in _rows(item, every)]
     if data["other_devices"]:
-        lines += ["", f"Not of the network, and not looked at: {'; '.join(data['other_devices'])}"]
+        lines += ["", f"Other devices, not checked:  {'; '.join(data['other_devices'])}"]
     if "together" in data:
         lines += ["", "Together with the other line"]
         lines += [f"  !! {item['severity']}: {item['about']}: {item['text']}" for item in data["together"]]
@@ -202,7 +202,7 @@ def _sections(data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _client_text(kind: str, client: dict[str, Any], every: bool) -> list[str]:
-    """A NIC or back end: its facts, its options, who reaches whom."""
+    """A NIC or back end: its facts, its options, its reachability."""
     word = "NIC" if kind == "nic" else client["type"]
     lines = [f"{word} {client['name']}", *(f"  {fact}" for fact in _facts(client, kind))]
     for row in _rows(client, every):
@@ -222,7 +222,7 @@ def _client_text(kind: str, client: dict[str, Any], every: bool) -> list[str]:
 
 
 def _finding(item: dict[str, Any]) -> str:
-    """How bad, what it is about, what it is, and on whose word; a remark of the reader's has nobody's."""
+    """A finding's severity, subject, text and source; a remark of the reader has no source."""
     about = f"{item['about']}: " if item["about"] else ""
     if item["kind"] in _OF_THE_READER:
         return f"{about}{item['text']}"
@@ -230,7 +230,7 @@ def _finding(item: dict[str, Any]) -> str:
 
 
 def as_markdown(data: dict[str, Any], every: bool) -> str:
-    """For a page."""
+    """The explanation as Markdown."""
     lines = [f"**{_cell(_title(data))}**", "", "```", *_pairs(data), "```"]
     for kind, client in _sections(data):
         lines += ["", *_client_markdown(kind, client, every)]
@@ -276,7 +276,7 @@ def _client_markdown(kind: str, client: dict[str, Any], every: bool) -> list[str
 
 
 def rules_as_text(rows: list[dict[str, str]]) -> str:
-    """What explain looks for: one rule a line, with how bad it is and on whose word."""
+    """The rules of explain: one in each line, with severity and source."""
     wide = max(len(row["name"]) for row in rows)
     return "\n".join(
         f"{row['severity']:5}  {row['name']:{wide}}  {row['looks_for']}  [{row['source']}]" for row in rows
@@ -318,6 +318,6 @@ def as_mermaid(data: dict[str, Any]) -> str:
 
 
 def _label(text: str) -> str:
-    """Text inside a node: mermaid has entities for what would end it."""
+    """Text inside a node: characters that would end the node become mermaid's entities."""
     kept = plain(text).replace("\n", " ").replace("&", "#amp;").replace('"', "#quot;")
     return kept.replace("<", "#lt;").replace(">", "#gt;").replace("\t", " ")

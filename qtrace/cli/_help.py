@@ -1,4 +1,4 @@
-"""The help of the verbs: whole sentences in their lists, examples below their options."""
+"""The help of the verbs: lists with whole sentences, and examples below the options."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 
 
 class Verb(click.Command):
-    """A verb with examples: (command, meaning) each. `--help`, docs/cli.md and README show them."""
+    """A verb with examples: pairs (command, meaning). `--help`, docs/cli.md and README show them."""
 
     def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # As the group has them: click keeps a verb's help option of the first time that the verb is called.
+        # The same names as the group's: click keeps a command's help option from its first call.
         self.context_settings = {"help_option_names": ["-h", "--help"], **self.context_settings}
         self.examples = tuple(examples)
 
@@ -40,19 +40,19 @@ class Verb(click.Command):
 class VerbGroup(click.Group):
     """A group that lists its verbs in sections, each verb with its whole first sentence.
 
-    click's own list cuts a sentence where the line ends.
+    click's own list cuts a sentence at the end of the line.
     """
 
     command_class = Verb
     sections: ClassVar[Mapping[str, Sequence[str]]] = {}
-    """Heading -> names, in the order of the list. A name in no section stands in the last, `More`."""
+    """Heading -> names, in the order of the list. A name in no section goes to the last, `More`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names in the order of the file."""
         return list(self.commands)
 
     def by_section(self, ctx: click.Context) -> dict[str, list[str]]:
-        """Heading -> names of the verbs that there are."""
+        """Heading -> names of the existing verbs."""
         names = self.list_commands(ctx)
         found = {title: [name for name in wanted if name in names] for title, wanted in self.sections.items()}
         rest = [name for name in names if not any(name in placed for placed in found.values())]
@@ -73,7 +73,7 @@ class VerbGroup(click.Group):
                 formatter.write_dl(rows)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a verb's name. Only the verbs that begin so are loaded."""
+        """Complete a verb's name. Only verbs that begin with the text are loaded."""
         found = []
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name) if name.startswith(incomplete) else None
@@ -83,9 +83,9 @@ class VerbGroup(click.Group):
 
 
 def completing(names: Callable[[], Iterable[str]], files: bool = False) -> Completer:
-    """A `shell_complete` that offers `names()`, or files where none of them fits and `files` is true.
+    """A `shell_complete` that offers `names()`, or files if no name fits and `files` is true.
 
-    Where the names cannot be had (nothing is indexed yet), it offers nothing and says nothing.
+    If the names are unavailable (nothing is indexed yet), it offers nothing and reports nothing.
     """
 
     def complete(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:

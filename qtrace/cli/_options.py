@@ -58,12 +58,12 @@ def effort_of(level: str, budget: str) -> Effort:
 
 
 def named_index(name: str) -> Index:
-    """The index that --index names. One that another release of qtrace made is made again, which is said."""
+    """The index for --index. An index of another release of qtrace is built again, which is reported."""
     from qtrace.store.index import find_index
 
     with contextlib.suppress(OldIndex):
         return find_index(name)
-    from qtrace.index.renew import index_named  # it comes with libclang: `walk` answers at once without
+    from qtrace.index.renew import index_named  # imports libclang, without which `walk` starts faster
 
     progress = ConsoleProgress()
     try:
@@ -73,6 +73,6 @@ def named_index(name: str) -> Index:
 
 
 def flag_errors(index: Index, files: Iterable[str]) -> None:
-    """Say which of these files the compiler did not understand as a whole: facts of theirs may be missing."""
+    """Warn of those of these files that the compiler could not parse completely: facts may be missing."""
     for file, errors in index.errors_in(sorted(set(files))):
         click.echo(plain(f"!!  {file} was indexed with errors: {errors}"), err=True)

@@ -1,9 +1,9 @@
 """Requests to end (Ctrl-C, SIGTERM, a closed terminal): each becomes one KeyboardInterrupt that is not lost.
 
-Python runs a signal's handler wherever the main thread is. The interpreter throws away what a handler raises
-inside a finaliser (`Popen.__del__`) or inside a callback from C. What it raises between fork and exec, or
-after a context manager's set-up and before its exit is known, leaves something that nobody ends. There the
-request waits for a moment.
+Python runs a signal's handler at any place of the main thread. The interpreter discards an exception that the
+handler raises inside a finaliser (`Popen.__del__`) or inside a callback from C. An exception between fork and
+exec, or after a context manager's set-up and before its exit is registered, would leave a thing that is never
+ended. At these places the request is delayed for a moment.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["heed_requests"]
 
-_SOON = 0.002  # seconds until a request that has to wait comes again
+_SOON = 0.002  # seconds until a delayed request is tried again
 _FORKING: Any = subprocess.Popen
 
 
 def heed_requests() -> None:
     """Raise KeyboardInterrupt in the main thread for each request from now on.
 
-    A request that our caller has us ignore (`nohup`, a shell's background job) stays ignored.
+    A request that the calling process has set to be ignored (`nohup`, a background job) stays ignored.
     """
     for request in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(request) in (signal.SIG_DFL, signal.default_int_handler):
@@ -45,7 +45,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _must_wait(frame: FrameType | None) -> bool:
     if frame is not None and frame.f_code.co_filename == contextlib.__file__:
-        return True  # a manager has been entered, and the ExitStack or `with` does not know its exit yet
+        return True  # a context manager is entered, but its exit is not registered yet
     while frame is not None:
         if frame.f_code in _WHOLE:
             return True
@@ -54,7 +54,7 @@ def _must_wait(frame: FrameType | None) -> bool:
 
 
 def _thrown_away(unraisable: UnraisableHookArgs) -> None:
-    """The interpreter has thrown an exception away: one of ours is raised again where it can be caught."""
+    """Called for an exception that the interpreter discarded: a KeyboardInterrupt is raised again later."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         _ask_again()
     else:
@@ -65,5 +65,5 @@ def _ask_again() -> None:
     signal.setitimer(signal.ITIMER_REAL, _SOON)
 
 
-# Functions that are not interrupted: a child between fork and exec has no owner yet.
+# Functions that must not be interrupted: a child between fork and exec has no owner yet.
 _WHOLE: tuple[CodeType, ...] = (_FORKING._execute_child.__code__, _thrown_away.__code__)

@@ -90,7 +90,7 @@ def command(
         )
     progress = ConsoleProgress()
     try:
-        if brief is not None:  # inside the lab machine: everything else was done outside
+        if brief is not None:  # inside the lab machine: the preparation was done on the host
             assert output is not None
             sys.exit(_here(chosen, chosen.jobs(shard), output, brief, progress))
         folder = (output or new_run_folder(chosen, Path("runs"))).absolute()
@@ -126,7 +126,7 @@ def _bench(
     index = index_for(find_qemu(), index_name, progress)
     brief = prepare_brief(plan, index, place, sys.argv[1:], progress)
     wait = "another campaign is measuring on this machine: waiting for its end"
-    # Two campaigns at once would measure each other.
+    # Two campaigns at the same time would disturb each other's measurements.
     with exclusive("measuring", lambda: progress.warn(wait)):
         if place.name == "host":
             return _here(plan, plan.jobs(shard), folder, brief, progress)

@@ -1,4 +1,4 @@
-"""`qtrace completion SHELL`: the shell's own script that completes verbs, options and values."""
+"""`qtrace completion SHELL`: the script with which the shell completes verbs, options and values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["command"]
 def command(context: click.Context, shell: str) -> None:
     """Print the script that makes SHELL complete qtrace's verbs, options and values.
 
-    The script asks qtrace itself, so it stays true when qtrace changes.
+    The script asks qtrace itself, so it stays correct when qtrace changes.
     """
     made = get_completion_class(shell)
     assert made

@@ -1,4 +1,5 @@
-"""`qtrace doctor`: this machine against everything that qtrace uses, and a command that mends each lack."""
+"""`qtrace doctor`: checks this machine for every prerequisite, with a command that installs each missing
+one."""
 
 from __future__ import annotations
 
@@ -41,5 +42,5 @@ def command(form: str) -> None:
         if check.mend:
             click.echo(f"    {'':<{width}}  {check.mend}")
     if not ok:
-        click.echo("\nindex, map, walk, show, and report of a stored run work all the same.")
+        click.echo("\nindex, map, walk, show, and report of a stored run work nevertheless.")
         sys.exit(1)

@@ -28,7 +28,7 @@ __all__ = ["command"]
     examples=(
         (
             "qtrace explain -- qemu-system-x86_64 -nic tap",
-            "NICs, back ends, every option, rights, other forms",
+            "NICs, back ends, every option, rights, other notations",
         ),
         ("qtrace explain --pid PID", "the command line of a QEMU that runs"),
         ("qtrace explain --format mermaid --file LINE.txt", "the network as a diagram"),
@@ -45,11 +45,13 @@ __all__ = ["command"]
     is_flag=True,
     help="Go on where an option, a machine or a device is unknown, and list it: another release may have it.",
 )
-@click.option("--strict", is_flag=True, help="Refuse what only a vendor's QEMU takes, as QEMU itself does.")
+@click.option(
+    "--strict", is_flag=True, help="Refuse options that only a vendor's QEMU has, as QEMU itself does."
+)
 @click.option(
     "--with", "other", metavar="LINE", help="Read another line with it, of a guest on the same host."
 )
-@click.option("--rules", "list_rules", is_flag=True, help="List what explain looks for, and on whose word.")
+@click.option("--rules", "list_rules", is_flag=True, help="List the rules of explain, each with its source.")
 @click.option("--all", "every", is_flag=True, help="Show the options that the line does not set as well.")
 @click.option(
     "--format",
@@ -75,8 +77,8 @@ def command(
     """Explain a QEMU command line: its NICs, its back ends, and every option of its network.
 
     The line follows '--', as words or as one quoted text, or comes from --file or --pid. Nothing of the line
-    is run, and no file that the line names is opened. A line that QEMU would refuse is
-    refused (exit status 1). What only a vendor's QEMU takes, such as Proxmox's -id, is named and passed over.
+    is run, and no file that the line names is opened. A line that QEMU would refuse is refused (exit status
+    1). An option that only a vendor's QEMU has, such as Proxmox's -id, is named and ignored.
     """
     from qtrace.explain.explanation import Reader
     from qtrace.explain.pasted import split_text
@@ -113,8 +115,8 @@ def command(
 
 
 def _of_process(pid: int) -> tuple[list[str], str, dict[int, str]]:
-    """Its command line; its program's release, empty where that is out of reach, or no QEMU; and what its
-    descriptors were opened on.
+    """The command line of a process; its program's release, empty if it cannot be read or is not QEMU; and
+    the paths on which its descriptors were opened.
     """
     from qtrace.explain.opened import opened_by
     from qtrace.measure.qemu_process import QemuProcess
@@ -128,7 +130,7 @@ def _of_process(pid: int) -> tuple[list[str], str, dict[int, str]]:
 
 
 def _index_for(name: str, release: str) -> Index:
-    """The one asked for; else the one used last, unless a process is of another `release` that is indexed."""
+    """The index asked for; else the one used last, or that of a process's own `release` if it is indexed."""
     index = named_index(name)
     if not name and release not in ("", index.meta["qemu"]):
         with contextlib.suppress(StoreError):
@@ -137,7 +139,7 @@ def _index_for(name: str, release: str) -> Index:
 
 
 def _other_release(pid: int, release: str, indexed: str) -> list[dict[str, str | None]]:
-    """What follows where a process is of another release than the index, as an item of `warnings`."""
+    """The warning for a process of another release than the index, as an item of `warnings`."""
     if release in ("", indexed):
         return []
     text = (
@@ -169,7 +171,7 @@ def _list_rules(index: Index, form: str) -> None:
 
 
 def _argv(line: tuple[str, ...], file: str | None) -> tuple[list[str], dict[int, str]]:
-    """(the line's words, what a shell opens its descriptors on)."""
+    """(the line's words, the paths on which a shell opens its descriptors)."""
     from qtrace.explain.pasted import read_text
 
     if file is None and len(line) > 1:

@@ -38,7 +38,7 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="Write this file, which must not be there yet.",
+    help="Write this file, which must not exist yet.",
 )
 def command(run: Path, form: str, output: Path) -> None:
     """Write the sampled frames of RUN to FILE, for Perfetto or Wireshark.
@@ -51,7 +51,7 @@ def command(run: Path, form: str, output: Path) -> None:
     from qtrace.store.run import RunReader
 
     if output.exists():
-        raise StoreError(f"{output} is there already", hint="choose another name, or remove it")
+        raise StoreError(f"{output} exists already", hint="choose another name, or remove it")
     reader = RunReader.open(run)
     frames = sampled_frames(reader)
     for damaged in reader.damaged:
@@ -71,7 +71,7 @@ def command(run: Path, form: str, output: Path) -> None:
     if not written:
         raise StoreError(
             f"of the {len(frames):,} sampled frames of {run} no bytes were kept",
-            hint="no stage that has the frame in its hand was measured: see 'qtrace probes --pid PID'",
+            hint="no stage with access to the frame's bytes was measured: see 'qtrace probes --pid PID'",
         )
     _write(output, content.getvalue())
     left = len(frames) - written
@@ -81,7 +81,7 @@ def command(run: Path, form: str, output: Path) -> None:
 
 
 def _write(output: Path, content: bytes) -> None:
-    """Write beside and link into place, so that the file is never half there and nothing is overwritten."""
+    """Write to a temporary file and link it, so that the file is never incomplete and none is overwritten."""
     try:
         handle, name = tempfile.mkstemp(prefix=f".{output.name[:60]}.", dir=output.parent)
         beside = Path(name)
@@ -93,6 +93,6 @@ def _write(output: Path, content: bytes) -> None:
         finally:
             beside.unlink()
     except FileExistsError as exc:
-        raise StoreError(f"{output} is there already", hint="choose another name, or remove it") from exc
+        raise StoreError(f"{output} exists already", hint="choose another name, or remove it") from exc
     except OSError as exc:
         raise StoreError(f"cannot write {output}: {exc.strerror}") from exc

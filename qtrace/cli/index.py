@@ -1,4 +1,4 @@
-"""`qtrace index`: QEMU's source -> the index."""
+"""`qtrace index`: builds the index from QEMU's source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["command"]
     "index",
     cls=Verb,
     examples=(
-        ("qtrace index", "the installed QEMU's source becomes an index (15 s)"),
+        ("qtrace index", "index the installed QEMU's source (15 s)"),
         ("qtrace index --debian trixie", "the QEMU of another Debian release"),
         ("qtrace index --source TREE", "an unpacked tree; nothing is built"),
         ("qtrace index --libraries", "libslirp's and libvdeplug's source too"),
@@ -70,8 +70,8 @@ def command(
 ) -> None:
     """Index QEMU's source: functions, calls, tables, back ends, NICs.
 
-    Without options, the source that the installed qemu-system-x86_64 was built from is fetched into
-    the cache. Nothing is configured or compiled.
+    Without options, the source from which the installed qemu-system-x86_64 was built is downloaded into the
+    cache. Nothing is configured or compiled.
     """
     from qtrace.index.build import ensure_index, release_tree
     from qtrace.index.libraries import fetch_libraries, open_library

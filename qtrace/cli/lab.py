@@ -120,14 +120,14 @@ def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
 
 
 def _show(lab: Lab) -> None:
-    """Print the commands that made the lab, and those that log in and try it."""
+    """Print the commands that made the lab, and commands to log in and to try it."""
     from qtrace.lab.mode.running_labs import labs
 
     click.echo(f"{lab.mode.title}\n{lab.mode.picture}\n\n{lab.mode.about.strip()}\n\nThe commands:\n")
     for line in lab.recorder.lines:
         click.echo(line)
     click.echo("\nLog in (leave a console with Ctrl-]; one command: qtrace lab shell vm1 -- ip a):\n")
-    # With a second lab a guest's name alone is not enough.
+    # With a second lab, a guest's name alone is ambiguous.
     where = "lab shell " if len(labs()) == 1 else f"lab shell {lab.name}:"
     for name in lab.guests:
         click.echo(f"qtrace {where}{name:<12} # {plain(lab.addresses[name])}")
@@ -140,7 +140,7 @@ def _show(lab: Lab) -> None:
 @command.command(examples=(("qtrace lab status", "the labs that run, with their guests"),))
 @_format
 def status(form: str) -> None:
-    """List the labs that run, whoever started them."""
+    """List the running labs of all users."""
     from pathlib import Path
 
     from qtrace.lab.mode.running_labs import labs

@@ -20,11 +20,11 @@ __all__ = ["command", "main"]
 
 
 class _ReaderGone(Exception):
-    """Nobody reads our answer any more: `qtrace map | head`."""
+    """The reader of the output has closed it: `qtrace map | head`."""
 
 
 class _Verbs(VerbGroup):
-    """Loads a verb's module only when it is asked for, so that `walk` never pays for pandas."""
+    """Loads a verb's module only when it is used, so that `walk` does not import pandas."""
 
     sections: ClassVar[dict[str, tuple[str, ...]]] = {
         "QEMU's source": ("index", "map", "walk", "show"),
@@ -39,7 +39,7 @@ class _Verbs(VerbGroup):
         try:
             return super().invoke(ctx)
         except BrokenPipeError as exc:
-            raise _ReaderGone from exc  # before click makes a failure of it
+            raise _ReaderGone from exc  # before click reports a failure
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         names = (module.name for module in pkgutil.iter_modules(qtrace.cli.__path__))
@@ -62,8 +62,8 @@ def command() -> None:
 def main() -> None:
     """Entry point. Exit status: 0 done, 1 refused or failed with one message, 2 wrong usage, 130 Ctrl-C.
 
-    A request to end (SIGTERM, a closed terminal) is taken like Ctrl-C, so that everything that was
-    started is ended.
+    A request to end (SIGTERM, a closed terminal) is handled like Ctrl-C, so that everything that was started
+    is ended.
     """
     heed_requests()
     try:
@@ -79,5 +79,5 @@ def main() -> None:
         click.echo("\nqtrace: interrupted", err=True)
         sys.exit(130)
     except _ReaderGone:
-        nobody_reads(sys.stdout)  # the rest of the buffer goes nowhere
+        nobody_reads(sys.stdout)  # discards the rest of the buffer
         sys.exit(0)

@@ -37,7 +37,7 @@ def command(pair: tuple[str, str] | None, form: str, index_name: str) -> None:
 
     if pair:
         if index_name:
-            raise click.UsageError("--diff names both indexes: leave --index out")
+            raise click.UsageError("--diff names both indexes: omit --index")
         data = difference(*(map_tree(named_index(name)) for name in pair))
         if form == "json":
             echo_json(data)

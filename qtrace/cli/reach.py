@@ -1,4 +1,4 @@
-"""`qtrace reach`: who reaches whom in each connection mode, by experiment."""
+"""`qtrace reach`: which machines reach each other in each connection mode, by experiment."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def _modes() -> list[str]:
     "--format", "form", type=click.Choice(["table", "json", "md"]), default="table", show_default=True
 )
 def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
-    """Try who reaches whom in each connection mode, by ARP, ICMP, TCP and UDP.
+    """Try which machines reach each other in each connection mode, by ARP, ICMP, TCP and UDP.
 
-    Each of MODES (all modes, if none is named) is started with two guests. Beside each result stand the claim
-    of QEMU's documentation and the rights that the mode needed.
+    Each of MODES (all modes, if none is named) is started with two guests. Each result stands beside the
+    claim of QEMU's documentation and the rights that the mode needed.
     """
     from qtrace.binary.file.version import qemu_version
     from qtrace.lab.guest.guest import find_qemu
@@ -97,7 +97,7 @@ def command(modes: tuple[str, ...], nic: str, venue: str, form: str) -> None:
         click.echo(_markdown(rows, where, version))
     else:
         click.echo(_table(rows))
-    # That a whole table lacks what this machine lacks is no failure; that nothing could be tried is.
+    # A mode with a missing prerequisite is no failure, unless no mode could be tried.
     wrong = [row for row in rows if row.failed and not (row.missing and not modes)]
     sys.exit(int(bool(wrong) or all(row.failed for row in rows)))
 

@@ -145,7 +145,7 @@ def _print(tables: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def _how_exact(row: dict[str, Any]) -> str:
-    """Behind a row that is scaled: by how much it may be wrong."""
+    """The error of a scaled row, to be printed behind it."""
     if not row["windowed"]:
         return ""
     name = "frames" if row["frames"] else "calls"

@@ -1,4 +1,4 @@
-"""`qtrace report RUN`: a stored run becomes Markdown, HTML and SVG, or JSON on stdout."""
+"""`qtrace report RUN`: renders a stored run as Markdown, HTML and SVG, or as JSON on stdout."""
 
 from __future__ import annotations
 

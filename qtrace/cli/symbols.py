@@ -23,7 +23,7 @@ _PATHS = ("net/", "hw/net/", "hw/virtio/")
     cls=Verb,
     examples=(
         ("qtrace symbols PID", "the functions of a running QEMU's program, stripped or not"),
-        ("qtrace symbols /usr/bin/qemu-system-x86_64", "the same of a file"),
+        ("qtrace symbols /usr/bin/qemu-system-x86_64", "the same for a file"),
     ),
 )
 @click.argument("target", metavar="BINARY|PID")
@@ -43,9 +43,9 @@ def command(
     """Find the functions of QEMU's networking code in BINARY, or in the program of process PID.
 
     In a stripped binary they are found by comparison with the source index: static tables, addresses that
-    functions hand to each other, calls. Functions that cannot be told apart are said to be ambiguous.
+    functions pass to each other, calls. Functions that cannot be distinguished are listed as ambiguous.
 
-    The functions that were found come first, then for each file how many were not; --all lists these too.
+    The functions that were found come first, then for each file the number not found; --all lists these too.
     """
     from qtrace.binary.file.debuginfod import servers
     from qtrace.binary.symbols.symbol_cache import KnownSymbols
@@ -58,9 +58,9 @@ def command(
         process = None
         if target.isdigit() and not Path(target).exists():
             process = QemuProcess(int(target), "", progress)
-            _ = process.version  # refuses what is no QEMU before an index is made for it
+            _ = process.version  # refuses a program that is not QEMU before an index is built
         binary = process.program if process else Path(target)
-        known = KnownSymbols(binary, None)  # refuses what is no ELF file
+        known = KnownSymbols(binary, None)  # refuses a file that is not ELF
         if index_name or force:
             index = index_named(index_name, progress)
         else:
@@ -101,7 +101,8 @@ def command(
 
 
 def list_symbols(found: Sequence[Symbol], everything: bool) -> None:
-    """Print what has an address, then what has none: one count a file, or with `everything` each function."""
+    """Print functions with an address, then those without: one count for each file, or each with
+    `everything`."""
     missing: dict[str, Counter[str]] = {}
     for item in found:
         if item.address:

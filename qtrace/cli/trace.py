@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_CALLS = ("kick", "interrupt")  # one of them may stand for many frames
-_WIDTH = 80  # of a line, as of the tables
-_SHOWN = 4  # system calls and threads
+_CALLS = ("kick", "interrupt")  # one call may stand for many frames
+_WIDTH = 80  # characters of a line, as of the tables
+_SHOWN = 4  # system calls and threads shown
 
 
 @click.command(
@@ -42,10 +42,10 @@ _SHOWN = 4  # system calls and threads
     default=1.0,
     show_default=True,
     metavar="S",
-    help="Seconds between two looks.",
+    help="Seconds between two updates.",
 )
 @click.option(
-    "--duration", type=click.FloatRange(min=0.1, max=86400), metavar="S", help="End after so many seconds."
+    "--duration", type=click.FloatRange(min=0.1, max=86400), metavar="S", help="End after this many seconds."
 )
 @click.option("--netdev", default="", help="Show only the NIC on the netdev of this id.")
 @level_option
@@ -64,11 +64,11 @@ def command(
 ) -> None:
     """Show the frames that pass each stage of the running QEMU with process id PID, live.
 
-    Each NIC and direction has frames and bits a second, calls, and the time from the stage before (p50,
-    p99); then the frames that were dropped or delayed, and why: at the tap, in QEMU's queue, or stopped on
-    the way. On a terminal the table stays in place; elsewhere each look is printed below the last; with
-    --format json each look is one object on a line of its own. Ctrl-C ends it and leaves nothing attached.
-    For counts that are exact and kept, use 'qtrace record'.
+    Each NIC and direction has frames and bits per second, calls, and the time from the stage before (p50,
+    p99); then the frames that were dropped or delayed, with the reason: at the tap, in QEMU's queue, or
+    stopped on the way. On a terminal the table stays in place; elsewhere each update is printed below the
+    last; with --format json each update is one object on a line of its own. Ctrl-C ends it and leaves nothing
+    attached. For exact counts that are kept, use 'qtrace record'.
     """
     from qtrace.measure.live import watch_process
     from qtrace.measure.qemu_process import QemuProcess
@@ -137,7 +137,7 @@ def _lines(lap: Lap) -> list[str]:
 
 
 def _troubles(drops: Drops) -> list[str]:
-    """The frames that were dropped or delayed in this lap, in as many lines as they take."""
+    """The frames that were dropped or delayed in this interval, one line for each kind."""
     parts = []
     if drops.tap_dropped:
         parts.append(f"{count(drops.tap_dropped)} dropped by the host's tap")
@@ -167,7 +167,7 @@ def _row(stage: StageRate, seconds: float, frames: int) -> str:
     head = f"   {stage.stage:<10}{name:<27}"
     if stage.calls is None or stage.frames is None:
         return f"{head}not measured"
-    about = "~" if stage.observed < 1 else ""  # scaled
+    about = "~" if stage.observed < 1 else ""  # scaled count
     if stage.stage in _CALLS or (stage.calls and not stage.stage and not stage.frames):
         each = f"{plain_number(stage.calls / frames)} a frame" if frames else MISSING
         middle = f"{about + plain_number(stage.calls / seconds):>9}{each:>13}"

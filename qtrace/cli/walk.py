@@ -59,7 +59,7 @@ def _netdevs() -> list[str]:
     "--ways",
     "unfolded",
     is_flag=True,
-    help="Show of each stage all ways, with what chooses one and the calls that lead there.",
+    help="Show all ways of each stage, each with its condition and the calls that lead to it.",
 )
 @click.option("--from", "first", metavar="F", help="Instead of a path, show the calls from the function F …")
 @click.option("--to", "last", metavar="G", help="… to the function G.")
@@ -96,7 +96,7 @@ def command(
     NIC is a model or type (e1000, virtio-net-pci), NETDEV a back end (user, tap). --format html writes a
     page to stdout that shows each step's source, read from the indexed tree.
 
-    A stage may be passed in more ways than the one that is walked: the others stand below it.
+    A stage may have several ways to pass it. The walk takes the usual one and lists the others below it.
 
     With --run each stage shows its calls, frames and bytes, and the time of a frame to the next stage.
     """
