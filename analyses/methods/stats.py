@@ -11,7 +11,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Estimate", "estimate", "proportion", "ratio", "t_probability", "t_quantile"]
+__all__ = [
+    "Difference",
+    "Estimate",
+    "estimate",
+    "holm",
+    "log_difference",
+    "proportion",
+    "ratio",
+    "t_probability",
+    "t_quantile",
+]
 
 _NONE = float("nan")
 _NORMAL = 1.959964  # the 97.5 % quantile of the normal distribution
@@ -27,6 +37,17 @@ class Estimate:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How two groups differ in the mean: the difference with its 95 % interval, and `p`, the probability of
+    one as large where there is none. The interval and `p` are NaN where a group has fewer than two values."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
 def estimate(values: Sequence[float]) -> Estimate:
     """The mean of independent repetitions and the interval that covers it in 95 % of campaigns."""
     n = len(values)
@@ -35,8 +56,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     mean = math.fsum(values) / n
     if n == 1:
         return Estimate(1, mean, _NONE, _NONE)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
-    half = t_quantile(0.975, n - 1) * math.sqrt(variance / n)
+    half = t_quantile(0.975, n - 1) * math.sqrt(_variance(values) / n)
     return Estimate(n, mean, mean - half, mean + half)
 
 
@@ -48,6 +68,42 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> Estimate:
     """
     logs = estimate([math.log(a) - math.log(b) for a, b in pairs if a > 0 and b > 0])
     return Estimate(logs.n, _exp(logs.mean), _exp(logs.low), _exp(logs.high))
+
+
+def log_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """Of logarithms, how much more `second` is than `first` (Welch's t for groups of their own variance).
+
+    The degrees of freedom are Satterthwaite's, rounded down: the interval is never too narrow for that.
+    """
+    one, two = estimate(first), estimate(second)
+    value = two.mean - one.mean
+    if one.n < 2 or two.n < 2:
+        return Difference(value, _NONE, _NONE, _NONE)
+    shares = [_variance(group) / len(group) for group in (first, second)]
+    error = math.sqrt(math.fsum(shares))
+    if not error:  # every value is the same: as certain as the clock that gave it
+        return Difference(value, value, value, 1.0 if not value else 0.0)
+    # The shares of the variance, not the variances: the square of a very small one would be 0.
+    part = shares[0] / math.fsum(shares)
+    freedom = max(1, math.floor(1 / (part**2 / (one.n - 1) + (1 - part) ** 2 / (two.n - 1))))
+    half = t_quantile(0.975, freedom) * error
+    return Difference(value, value - half, value + half, 1 - t_probability(abs(value) / error, freedom))
+
+
+def holm(probabilities: Sequence[float]) -> list[float]:
+    """Each probability corrected for there being many (Holm 1979): where none of the differences is real, the
+    chance that any is below 0.05 is 0.05 at most. NaN stays NaN and does not count."""
+    known = sorted((p, place) for place, p in enumerate(probabilities) if not math.isnan(p))
+    corrected, highest = list(probabilities), 0.0
+    for rank, (p, place) in enumerate(known):
+        highest = max(highest, min(1.0, p * (len(known) - rank)))
+        corrected[place] = highest
+    return corrected
+
+
+def _variance(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
 def proportion(part: int, whole: int) -> Estimate:

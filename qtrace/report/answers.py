@@ -6,13 +6,15 @@ import functools
 import math
 from typing import Any
 
+import pandas as pd
+
 from qtrace.analyses.methods.data import Data
 from qtrace.analyses.methods.registry import analyses
 from qtrace.errors import StoreError
 from qtrace.model import Path, path_from_json
 from qtrace.store.run import RunReader
 
-__all__ = ["Answers", "Row"]
+__all__ = ["Answers", "Row", "as_rows"]
 
 Row = dict[str, Any]
 
@@ -37,11 +39,7 @@ class Answers:
 
     def _ask(self, name: str) -> tuple[Row, ...]:
         """The rows of one analysis; a missing value is None."""
-        records: list[Row] = [
-            {str(key): value for key, value in record.items()}
-            for record in analyses()[name](self.data).to_dict("records")
-        ]
-        rows = [{key: _plain(value) for key, value in record.items()} for record in records]
+        rows = as_rows(analyses()[name](self.data))
         return tuple(sorted(rows, key=_directions_apart))
 
     def failures(self) -> list[Row]:
@@ -87,6 +85,12 @@ class Answers:
             for name, item in analyses().items()
         }
         return head | {"damaged": list(self.run.damaged), "analyses": answers}
+
+
+def as_rows(frame: pd.DataFrame) -> list[Row]:
+    """A table's rows as Python's own values, JSON-ready; a missing one is None."""
+    records = frame.to_dict("records")
+    return [{str(key): _plain(value) for key, value in record.items()} for record in records]
 
 
 def _directions_apart(row: Row) -> tuple[Any, ...]:

@@ -73,9 +73,9 @@ printf '{"connections": %d, "seconds": %.6f, "mean": %.3f, "p50": %.3f, "p90": %
 )
 SERVER = ("perl", "-e", _SERVER, str(PORT), str(_MESSAGE))
 METRICS = (
-    Metric("connection_rate", "1/s", "more"),
+    Metric("connection_rate", "1/s", "more", headline=True),
     Metric("connections", "connection"),
-    *(Metric(f"crr_{name}", "us", "less") for name in ("mean", "p50", "p90", "p99")),
+    *(Metric(f"crr_{name}", "us", "less", headline=name == "p50") for name in ("mean", "p50", "p90", "p99")),
 )
 
 

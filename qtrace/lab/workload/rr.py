@@ -15,7 +15,7 @@ __all__ = ["PORT", "SERVER", "WORKLOAD", "rr"]
 PORT = 11111
 SERVER = ("sockperf", "server", "--tcp", "-i", "0.0.0.0", "-p", str(PORT))
 METRICS = (
-    *(Metric(f"rtt_{name}", "us", "less") for name in ("mean", "p50", "p90", "p99")),
+    *(Metric(f"rtt_{name}", "us", "less", headline=name == "p50") for name in ("mean", "p50", "p90", "p99")),
     Metric("transactions", "round trip", "more"),
 )
 _MESSAGE = 64  # bytes

@@ -15,7 +15,7 @@ __all__ = ["PORT", "SERVER", "WORKLOAD", "tcp"]
 PORT = 5201
 SERVER = ("iperf3", "-s", "-p", str(PORT))
 METRICS = (
-    Metric("throughput", "bit/s", "more"),
+    Metric("throughput", "bit/s", "more", headline=True),
     Metric("bytes", "byte"),
     Metric("retransmits", "segment", "less"),
 )

@@ -27,6 +27,7 @@ class Metric:
     name: str
     unit: str
     better: Literal["more", "less", ""] = ""
+    headline: bool = False
 
 
 class Run(Protocol):

@@ -6,7 +6,7 @@ import re
 
 from qtrace.report.document import Document, Section, Table
 
-__all__ = ["to_markdown"]
+__all__ = ["escaped", "to_markdown"]
 
 # Characters that Markdown takes for markup; underscores in names are safe, because GitHub ignores them in
 # words.
@@ -15,39 +15,40 @@ _SPECIAL = re.compile(r"([\\`*<>\[\]|~])")
 
 def to_markdown(document: Document) -> str:
     """The whole document; figures are expected in `figures/` beside it."""
-    parts = [f"# {_text(document.title)}"]
+    parts = [f"# {escaped(document.title)}"]
     if document.alerts:
-        parts.append("\n".join(f"> **{_text(alert)}**  " for alert in document.alerts))
-    parts.append(_text(document.subtitle))
-    parts.append("\n".join(f"- {_text(line)}" for line in document.headline))
+        parts.append("\n".join(f"> **{escaped(alert)}**  " for alert in document.alerts))
+    parts.append(escaped(document.subtitle))
+    parts.append("\n".join(f"- {escaped(line)}" for line in document.headline))
     parts += [_section(section) for section in document.sections]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _section(section: Section) -> str:
-    parts = [f"## {_text(section.title)}", _prose(section.reading)]
+    parts = [f"## {escaped(section.title)}", _prose(section.reading)]
     for figure in section.figures:
         words = figure.text.replace("[", "(").replace("]", ")")
-        parts.append(f"![{_text(words)}](figures/{figure.name}.svg)")
+        parts.append(f"![{escaped(words)}](figures/{figure.name}.svg)")
     parts += [_table(table) for table in section.tables if table.rows]
     parts += [f"```sh\n{line}\n```" for line in section.code]
     return "\n\n".join(parts)
 
 
 def _table(table: Table) -> str:
-    lines = [f"**{_text(table.title)}**", ""] if table.title else []
-    lines.append("| " + " | ".join(_text(column.title) for column in table.columns) + " |")
+    lines = [f"**{escaped(table.title)}**", ""] if table.title else []
+    lines.append("| " + " | ".join(escaped(column.title) for column in table.columns) + " |")
     lines.append("| " + " | ".join("---:" if column.number else "---" for column in table.columns) + " |")
     for row in table.rows:
         cells = [
-            _code(cell) if column.code else _text(cell)
+            _code(cell) if column.code else escaped(cell)
             for column, cell in zip(table.columns, row, strict=True)
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text in which nothing is markup."""
     return _SPECIAL.sub(r"\\\1", text)
 
 
@@ -57,4 +58,4 @@ def _prose(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{text}`" if not set(text) & set("`|") else _text(text)
+    return f"`{text}`" if not set(text) & set("`|") else escaped(text)
