@@ -1,1 +1,1 @@
-"""An index answers for ways: NIC x netdev x direction, step by step."""
+"""Finds paths in an index: NIC x netdev x direction, step by step."""

@@ -1,8 +1,9 @@
-"""What is known on a way of the functions that were handed along it.
+"""The functions that a path passes as arguments or stores in fields, so that calls through them are known.
 
-A callee that calls its own parameter calls what this caller gave it, not what any caller gives: e1000e and
-igb both send through `net_tx_pkt_send_custom`, each with a callback of its own. The same holds for a field
-that was set on the way, unless it is another object's: so a field prefers, and a parameter decides.
+A callee that calls its own parameter calls the function that this caller passed, not those of any caller:
+e1000e and igb both send through `net_tx_pkt_send_custom`, each with its own callback. The same holds for a
+field that was set on the path, unless it belongs to another object. So a field's binding is only preferred,
+while a parameter's is decisive.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["NOTHING", "Bindings", "Given", "Known", "bindings_of"]
 
 
 class Given(NamedTuple):
-    """A function, named at a place."""
+    """A function, and the place that names it."""
 
     function: int
     file: str
@@ -27,17 +28,17 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """At a function's entry: (number of its parameter, what is in it), (`Struct.field`, what is in it)."""
+    """The bindings at a function's entry: (parameter's number, its value), (`Struct.field`, its value)."""
 
     parameters: frozenset[tuple[int, Given]] = frozenset()
     fields: frozenset[tuple[str, Given]] = frozenset()
 
     def in_parameter(self, number: int) -> set[Given]:
-        """What the way put into a parameter; empty where it did not say."""
+        """The functions that the path passed in a parameter; empty if unknown."""
         return {given for at, given in self.parameters if at == number}
 
     def in_field(self, field: str) -> set[int]:
-        """The functions that the way put into a field."""
+        """The functions that the path stored in a field."""
         return {given.function for at, given in self.fields if at == field}
 
 
@@ -46,12 +47,12 @@ NOTHING = Known()
 
 @lru_cache(maxsize=4)
 def bindings_of(index: Index) -> Bindings:
-    """One for all walks of an index: what it has read holds for the next."""
+    """The same `Bindings` for all walks of an index, so that later walks use its cache."""
     return Bindings(index)
 
 
 class Bindings:
-    """Follows them through one index."""
+    """Follows bindings through one index."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -59,22 +60,22 @@ class Bindings:
         self._kept: dict[int, list[tuple[str, Given]]] = {}
 
     def allows(self, edge: Edge, known: Known) -> bool:
-        """Whether the way can go on by this call: what it put into a parameter is the only thing there."""
+        """Whether the path can continue by this call: a bound parameter allows no other function."""
         inside = known.in_parameter(edge.parameter) if edge.parameter >= 0 else set()
         return not inside or Given(edge.callee, *edge.evidence[0][:2]) in inside
 
     def decides(self, edge: Edge, known: Known) -> bool:
-        """Whether the way itself says that nothing else is called there."""
+        """Whether the binding leaves no other target for the call."""
         inside = known.in_parameter(edge.parameter) if edge.parameter >= 0 else set()
         return len({given.function for given in inside}) == 1
 
     def contradicts(self, edge: Edge, known: Known) -> bool:
-        """Whether the way put other functions into the field that is called."""
+        """Whether the path stored other functions in the called field."""
         inside = known.in_field(edge.field)
         return bool(inside) and edge.callee not in inside
 
     def behind(self, edge: Edge, known: Known) -> Known:
-        """What is known at the entry of the function that `edge` calls."""
+        """The bindings at the entry of the function that `edge` calls."""
         parameters = set()
         for argument, what, value in self._handed(edge.caller).get((edge.callee, edge.line), ()):
             if what == "function":

@@ -1,4 +1,4 @@
-"""Both directions of a pair, or why there are none: (NIC, netdev, datapath) -> tx and rx."""
+"""Both directions of a pair, or the reason why there is no path: (NIC, netdev, datapath) -> tx and rx."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["both_ways"]
 
 
 def both_ways(index: Index, nic: str, netdev: str, datapath: str) -> tuple[Path, Path]:
-    """The path of a frame from the guest, and that of one to it, with all ways of their stages.
+    """The path of a frame from the guest, and the path of a frame to it, with all ways of their stages.
 
-    Raises CellError, with the reason, where the source has no such path.
+    Raises CellError, with the reason, if the source has no such path.
     """
     try:
         tx, rx = (walk(index, nic, netdev, datapath, direction=direction) for direction in Direction)
@@ -28,7 +28,8 @@ def both_ways(index: Index, nic: str, netdev: str, datapath: str) -> tuple[Path,
 
 
 def _with_ways(index: Index, path: Path) -> Path:
-    """All that can be told apart: where one way leads to another, the frame is counted there."""
+    """The path with all ways that can be counted separately: of two ways in a row, the first counts the
+    frame."""
     if path.datapath != "qemu":
         return path
     ways = (*ways_of(index, path), *deeper_ways(index, path))

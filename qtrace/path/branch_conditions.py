@@ -1,8 +1,9 @@
-"""Under which conditions a call stands, in names: read from the text of the user's own tree.
+"""The conditions under which a call is made, in names, read from the text of the user's own tree.
 
 `if (msix_enabled(&proxy->dev)) { msix_notify(…); } else { pci_set_irq(…); }` gives `msix_enabled(dev)` for
-the one and `not msix_enabled(dev)` for the other. What a branch returns from is a condition for what
-follows, if it does something before (`if (is_msix) { …; return; }`): a mere check tells nothing apart.
+the first call and `not msix_enabled(dev)` for the second. The opposite of a branch that returns is a
+condition for the code behind it, if the branch does something before (`if (is_msix) { …; return; }`): a mere
+check does not distinguish two ways.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
 _LEAVE = ("return", "goto", "break", "continue")
-# Calls that say something and do nothing: a branch of these is a check.
+# Calls without an effect on the path (logging and the like): a branch of these alone is a check.
 _SAYS = re.compile(
     r"trace_\w*|qemu_log\w*|error_\w*|warn_\w*|g_free|assert|g_assert\w*|\w*(?:DBG|DEBUG|DPRINTF)\w*"
 )
@@ -45,7 +46,7 @@ class _Token(NamedTuple):
 
 
 class BranchConditions:
-    """Answers for one index, whose tree may have gone or changed: then nothing is known."""
+    """The conditions in one index's tree; if the tree is missing or changed, no condition is known."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -53,8 +54,8 @@ class BranchConditions:
         self._known: dict[int, dict[tuple[int, str], Conditions]] = {}
 
     def of_call(self, caller: FunctionRow, line: int, callee: str) -> Conditions:
-        """What holds where `caller` calls at that line; `callee` is the name in the text, of a field's
-        function the field's."""
+        """The conditions under which `caller` makes the call at that line; `callee` is its name in the text,
+        for a field's function the field's name."""
         if caller.id not in self._known:
             self._known[caller.id] = self._read(caller)
         known = self._known[caller.id]
@@ -76,12 +77,12 @@ class BranchConditions:
 
 
 def conditions_in(text: str, first_line: int = 1) -> dict[tuple[int, str], Conditions]:
-    """(line, name of what is called there, or nothing for the line) -> the conditions, of one function."""
+    """(line, name of the called function, or empty for the line) -> the conditions, of one function."""
     return _Reader(text, first_line).read()
 
 
 class _Reader:
-    """A statement at a time; what it does not understand it passes over."""
+    """Reads one statement after another, and skips text that it does not understand."""
 
     def __init__(self, text: str, first_line: int) -> None:
         self.found: dict[tuple[int, str], Conditions] = {}
@@ -92,10 +93,10 @@ class _Reader:
                 self.tokens.append(_Token(match[0], line, match.lastgroup == "word"))
             line += match[0].count("\n")
         self.at = 0
-        self.left: dict[int, str] = {}  # where an `if` began that returns -> what holds behind it
+        self.left: dict[int, str] = {}  # line of an `if` that returns -> condition for the code behind it
 
     def read(self) -> dict[tuple[int, str], Conditions]:
-        while self.at < len(self.tokens) and self.peek() != "{":  # the head of the definition
+        while self.at < len(self.tokens) and self.peek() != "{":  # skip the head of the definition
             self.at += 1
         self.statement(())
         return self.found
@@ -104,7 +105,7 @@ class _Reader:
         return self.tokens[self.at].text if self.at < len(self.tokens) else ""
 
     def statement(self, known: Conditions) -> tuple[bool, bool]:
-        """Read one; whether it always leaves, and whether it does anything."""
+        """Read one statement; whether it always leaves the function, and whether it has an effect."""
         word = self.peek()
         if word == "{":
             return self.block(known)
@@ -124,7 +125,7 @@ class _Reader:
         return self.expression(known)
 
     def block(self, known: Conditions, chosen: str = "") -> tuple[bool, bool]:
-        """`{ … }`; `chosen` is what a switch looks at."""
+        """Read `{ … }`; `chosen` is the expression of a switch."""
         self.at += 1
         leaves = does = False
         case: list[str] = []
@@ -157,7 +158,7 @@ class _Reader:
         return leaves and also, does or did
 
     def label(self) -> str:
-        """`case X:`, `default:`."""
+        """Read `case X:` or `default:`."""
         start = self.at
         while self.peek() not in (":", ""):
             self.at += 1
@@ -166,7 +167,7 @@ class _Reader:
         return _told(words[1:]) if words[0] == "case" else ""
 
     def bracketed(self, known: Conditions) -> list[str]:
-        """The tokens inside `( … )`, which come next."""
+        """Read `( … )` and return the tokens inside."""
         start, depth = self.at + 1, 0
         while self.at < len(self.tokens):
             depth += {"(": 1, ")": -1}.get(self.peek(), 0)
@@ -177,12 +178,12 @@ class _Reader:
         return [token.text for token in self.tokens[start : self.at - 1]]
 
     def expression(self, known: Conditions) -> tuple[bool, bool]:
-        """Up to the `;`, or up to the `{` of a macro that is a loop (`QTAILQ_FOREACH (…) {`)."""
+        """Read up to the `;`, or up to the `{` of a macro that is a loop (`QTAILQ_FOREACH (…) {`)."""
         leaves, does, depth = self.peek() in _LEAVE, False, 0
         while self.at < len(self.tokens):
             word = self.peek()
             if word == "}" and depth == 0:
-                break  # a label at a block's end, or text that was not understood
+                break  # a label at a block's end, or text that is not understood
             depth += (word in "([{") - (word in ")]}") if len(word) == 1 else 0
             called = self.note(known)
             does |= called and not _SAYS.fullmatch(word)
@@ -196,7 +197,7 @@ class _Reader:
         return leaves, does
 
     def note(self, known: Conditions) -> bool:
-        """Keep what holds at this token; whether it is the name of what is called."""
+        """Record the conditions at this token; whether it is the name of a called function."""
         token = self.tokens[self.at]
         called = token.word and self.at + 1 < len(self.tokens) and self.tokens[self.at + 1].text == "("
         self.found.setdefault((token.line, ""), known)
@@ -206,7 +207,7 @@ class _Reader:
 
 
 def _told(words: list[str]) -> str:
-    """An expression in names: without the pointers that lead to a field, and not too long."""
+    """An expression in names: shortened, and without the pointers that lead to a field."""
     text, before = "", ""
     for word in words:
         unary = word in _UNARY and (not before or before in _BEFORE_UNARY)

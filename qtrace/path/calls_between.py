@@ -1,4 +1,4 @@
-"""`qtrace walk --from F --to G`: the shortest way between any two functions of the call graph."""
+"""`qtrace walk --from F --to G`: the shortest call chain between any two functions of the call graph."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["between"]
 
 
 def between(index: Index, first: str, last: str) -> tuple[Step, ...]:
-    """The steps from `first` to `last`, calls through pointers included.
+    """The steps from `first` to `last`, including calls through pointers.
 
-    Raises SourceError for a function that the index does not have, NoPath where there is no way.
+    Raises SourceError for a function that the index does not have, NoPath if there is no call chain.
     """
     starts = index.function(first)
     for name, rows in ((first, starts), (last, index.function(last))):

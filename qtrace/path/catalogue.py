@@ -1,4 +1,4 @@
-"""Which back ends and NICs a tree has: `qtrace map`. Reads the index only."""
+"""The back ends and NICs of a tree: `qtrace map`. Reads the index only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PREFIX = "NET_CLIENT_DRIVER_"
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """A NIC model: the file of its `NetClientInfo`, and the types that `-device` knows."""
+    """A NIC model: the file of its `NetClientInfo`, and its types for `-device`."""
 
     name: str
     types: tuple[str, ...]
@@ -29,7 +29,7 @@ class Nic:
 
 
 def backend_name(driver: str) -> str:
-    """`NET_CLIENT_DRIVER_VHOST_USER` -> `vhost-user`, as QAPI spells it."""
+    """`NET_CLIENT_DRIVER_VHOST_USER` -> `vhost-user`, QAPI's spelling."""
     return driver.removeprefix(_PREFIX).lower().replace("_", "-")
 
 
@@ -43,7 +43,7 @@ def nics(index: Index) -> list[Nic]:
     return list(_nics(index))
 
 
-@lru_cache(maxsize=4)  # each walk asks
+@lru_cache(maxsize=4)  # each walk calls it
 def _nics(index: Index) -> tuple[Nic, ...]:
     tables: dict[str, list[ClientTable]] = defaultdict(list)
     for table in index.client_tables():
@@ -57,15 +57,15 @@ def _nics(index: Index) -> tuple[Nic, ...]:
 
 
 def nic_runs(index: Index, nic: Nic) -> frozenset[int]:
-    """All functions that the NIC can run, those of QEMU's core that it calls among them."""
+    """All functions that the NIC can run, including functions of QEMU's core that it calls."""
     return index.runnable(index.functions_in(nic.files))
 
 
 def core_files(index: Index, nic: Nic, runs: frozenset[int]) -> tuple[str, ...]:
-    """The NIC's files and those that only it and its kin are made of: hw/net/pcnet.c behind pcnet-pci.c.
+    """The NIC's files and files that only it and its relatives use: hw/net/pcnet.c behind pcnet-pci.c.
 
-    They lie in the NIC's folder or in that of most NICs, have functions that it can run, and are no other
-    NIC's own.
+    They are in the NIC's folder or in the folder of most NICs, have functions that it can run, and are not
+    the own file of another NIC.
     """
     clients = nic_files(index)
     common, _ = Counter(str(Path(file).parent) for file in clients).most_common(1)[0]
@@ -75,7 +75,7 @@ def core_files(index: Index, nic: Nic, runs: frozenset[int]) -> tuple[str, ...]:
 
 
 def find_nic(index: Index, name: str) -> Nic:
-    """The NIC of that name or with that type. Raises NoPath, naming what there is."""
+    """The NIC with that name or type. Raises NoPath with the names of all NICs."""
     known = nics(index)
     for nic in known:
         if name == nic.name or name in nic.types:
@@ -85,7 +85,7 @@ def find_nic(index: Index, name: str) -> Nic:
 
 
 def _types(index: Index, file: str) -> tuple[list[str], list[str]]:
-    """QOM types that a NIC's file registers, and those of devices that embed its state."""
+    """QOM types that a NIC's file registers, and types of devices that embed its state."""
     own: dict[str, None] = {}
     files: dict[str, None] = {file: None}
     states: dict[str, None] = {}
@@ -96,7 +96,7 @@ def _types(index: Index, file: str) -> tuple[list[str], list[str]]:
             tables[variable, row][field] = value
     named_elsewhere = False
     for owner, what, value, _, _ in index.registrations_in([file]):
-        # A TypeInfo filled in a loop: `.name = info->name` over a table of another struct.
+        # A TypeInfo filled in a loop: `.name = info->name`, from a table of another struct.
         if owner == "TypeInfo.name" and what == "field":
             named_elsewhere = True
             struct, _, label = value.rpartition(".")

@@ -1,4 +1,4 @@
-"""Which files QEMU's own part of every path is in, asked by a function or a field that it has."""
+"""The files of QEMU's own part of every path, found by a function or a field that each defines."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from qtrace.store.index import Index
 
 __all__ = ["Core"]
 
-# include/net/net.h and include/net/queue.h: where a client hands a frame on, and where one waits.
+# include/net/net.h and include/net/queue.h: a client hands a frame to its peer, and a frame waits in a queue.
 _NET = ("qemu_send_packet_async", "qemu_net_queue_send")
-# include/hw/virtio/virtio.h, and the field by which each transport (PCI, MMIO, CCW) tells the guest.
+# include/hw/virtio/virtio.h, and the field with which each transport (PCI, MMIO, CCW) notifies the guest.
 _VIRTIO, _TRANSPORT = ("virtio_notify",), "VirtioBusClass.notify"
 # include/hw/pci/pci.h, msix.h and msi.h.
 _PCI = ("pci_set_irq", "msix_notify", "msi_notify")
 
 
 class Core:
-    """Answers for one index."""
+    """The core files of one index."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     @cached_property
     def net(self) -> frozenset[str]:
-        """What lies between two clients: net/net.c, net/queue.c."""
+        """The files between two clients: net/net.c, net/queue.c."""
         return self._having(_NET)
 
     @cached_property

@@ -1,7 +1,8 @@
-"""Where a stage is really crossed if its own function has no address: behind an inline helper, behind a line.
+"""Ways of a stage whose own function has no address: behind an inline helper, or behind an interrupt line.
 
-`pci_dma_read` is inline (include/hw/pci/pci.h): what it calls in the end is not. `qemu_set_irq` is called by
-every device (hw/core/irq.c): a PCI card's line is one that `pci_allocate_irq` made, with its own handler.
+`pci_dma_read` is inline (include/hw/pci/pci.h), but the function that it calls in the end is not. Every
+device calls `qemu_set_irq` (hw/core/irq.c), but a PCI card's line was made by `pci_allocate_irq`, with its
+own handler.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _DEEPEST = 8  # calls from one inline helper to the next
 
 
 def deeper_ways(index: Index, path: Path) -> tuple[Way, ...]:
-    """Of the stages that the walk crosses by an inline helper or by a line; empty where there are none."""
+    """Ways of the stages that the walk passes through an inline helper or a line; empty if there are none."""
     found: dict[tuple[str, str], Way] = {}
     for step in path.stages:
         for way in (*_behind_inline(index, step), *_handlers(index, path, step)):
@@ -51,12 +52,12 @@ def _behind_inline(index: Index, step: Step) -> Iterator[Way]:
 
 
 def _is_access(row: FunctionRow) -> bool:
-    """An access to an address space; the helpers call barriers and trace points too."""
+    """Whether a function accesses an address space; the helpers also call barriers and trace points."""
     return row.name.startswith("address_space_")
 
 
 def _handlers(index: Index, path: Path, step: Step) -> Iterator[Way]:
-    """The handler of the line that a PCI card has made for itself."""
+    """The handler of the line that a PCI card has made."""
     if step.function != _LINE or not _is_pci(index, path):
         return
     for maker in index.function(_NIC_BUS):
@@ -67,7 +68,7 @@ def _handlers(index: Index, path: Path, step: Step) -> Iterator[Way]:
 
 
 def _is_pci(index: Index, path: Path) -> bool:
-    """Whether a file of the NIC's own makes a line by `pci_allocate_irq`."""
+    """Whether one of the NIC's own files makes a line by `pci_allocate_irq`."""
     calling = {
         index.function_by_id(edge.caller).file
         for row in index.function(_NIC_BUS)

@@ -1,4 +1,4 @@
-"""What changed between two trees: `qtrace map --diff A B`. Catalogues in, JSON-ready data out."""
+"""The differences between two trees: `qtrace map --diff A B`. Catalogues in, JSON-ready data out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Entry = Mapping[str, Any]
 
 
 def difference(before: Entry, after: Entry) -> dict[str, Any]:
-    """Back ends and NICs that came, went or changed, from two answers of `map_tree`.
+    """Back ends and NICs that were added, removed or changed, from two answers of `map_tree`.
 
-    A change is one field of one table: `before` or `after` is null where a callback came or went, and both
-    are {"function", "file"} where the function has another name or stands in another file.
+    A change is one field of one table: `before` or `after` is null for an added or removed callback; both are
+    {"function", "file"} if the function has another name or is in another file.
     """
     return {
         "from": before["qemu"],
@@ -61,7 +61,7 @@ def _callbacks(old: Entry, new: Entry) -> list[dict[str, Any]]:
 
 
 def _places(entry: Entry) -> dict[tuple[str, str], dict[str, str]]:
-    """(table, field) -> the function there. A lone table keeps its place when its variable is renamed."""
+    """(table, field) -> its function. The only table of an entry keeps its key if its variable is renamed."""
     tables = entry["tables"]
     return {
         ("NetClientInfo" if len(tables) == 1 else table["variable"], field): {

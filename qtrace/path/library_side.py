@@ -14,7 +14,7 @@ __all__ = ["Beyond"]
 
 
 class Beyond:
-    """Answers for one netdev of that name; `entry` is the function that QEMU calls or polls."""
+    """A library's part of the paths of one netdev; `entry` is the function that QEMU calls or polls."""
 
     def __init__(self, index: Index, netdev: str, entry: FunctionRow) -> None:
         self.index = index
@@ -25,7 +25,7 @@ class Beyond:
         self.router = Router(index, frozenset(files), stages.INSIDE_ASIDE)
 
     def to_system(self, kinds: tuple[tuple[str, ...], ...]) -> tuple[Trail, Boundary]:
-        """From behind the entry to the system call, a stream's first; nothing where there is no way."""
+        """From behind the entry to the system call, a stream's first; empty if there is no call chain."""
         boundary = Boundary("library", self.entry.name, self._why_not())
         if not self.library:
             return [], boundary
@@ -36,10 +36,10 @@ class Beyond:
         return [], boundary
 
     def back(self, read: Trail, callback: FunctionRow) -> Trail:
-        """From the library's reading of a socket to QEMU's callback; empty if there is no way.
+        """From the library's read of a socket to QEMU's callback; empty if there is no call chain.
 
-        The frame goes on by the first call behind the read that leads there; what the library had queued
-        before (its poll ends with that) is another frame's way.
+        The frame takes the first call behind the read that leads to the callback. Frames that the library
+        sends from its queue (at the end of its poll) take another path.
         """
         here = self.entry
         for edge, function, _ in read:
@@ -62,8 +62,8 @@ class Beyond:
     def inside(self, ends: tuple[str, ...] = ()) -> Callable[[Edge], bool]:
         """Whether a call stays within the library or goes to one of `ends`.
 
-        Of several plug-ins it is the one of the netdev's own name: libvdeplug takes that for a path
-        without a scheme, and QEMU gives it no other.
+        Of several plug-ins, only the one with the netdev's own name counts: libvdeplug uses it for a path
+        without a scheme, and QEMU passes no other.
         """
 
         def allowed(edge: Edge) -> bool:
@@ -81,19 +81,20 @@ class Beyond:
         return not name or file == usual or usual not in self.router.files
 
     def _plug_in(self, file: str) -> tuple[str, str]:
-        """(the plug-in whose file this is, or nothing; the file of the one with the netdev's name)."""
+        """(the plug-in to which this file belongs, or empty; the file of the plug-in with the netdev's
+        name)."""
         folder, _, name = file.rpartition("/")
         start = f"{self.library}_"
         return name if name.startswith(start) else "", f"{folder}/{start}{self.netdev}.c"
 
     def _plug_ins(self, trail: Trail) -> list[str]:
-        """Which plug-in a trail leads through: the library loads it by name, so it is one of several."""
+        """The plug-in through which a trail leads: the library loads it by name, so it is one of several."""
         hops = [hop for hop in trail if hop.edge and hop.edge.kind != "direct"]
         names = [self._plug_in(hop.function.file)[0] for hop in hops]
         return [f"through its plug-in {name}: a URL can name another" for name in names if name]
 
     def _callers(self, kinds: tuple[tuple[str, ...], ...]) -> list[str]:
-        """Where the library uses the other system calls: those of datagrams."""
+        """The functions in which the library makes the other system calls: those of datagrams."""
         found = []
         for name in (name for names in kinds for name in names):
             callers = {

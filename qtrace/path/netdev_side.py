@@ -14,15 +14,15 @@ from qtrace.store.index import Edge, FunctionRow, Index
 
 __all__ = ["HostSide"]
 
-# Fields that hold what the main loop calls for a descriptor (util/aio-posix.c, util/main-loop.c), or
-# what GLib's does (io/channel-watch.c).
+# Fields that hold the functions that the main loop calls for a descriptor (util/aio-posix.c,
+# util/main-loop.c), or that GLib's loop calls (io/channel-watch.c).
 _LOOP_FIELDS = ("AioHandler.io_read", "IOHandlerRecord.fd_read", "GSource.callback", "Notifier.notify")
 
 Pieces = list[tuple[Trail, Role | None]]
 
 
 class HostSide:
-    """Answers for one netdev."""
+    """The host side of one netdev's paths."""
 
     def __init__(self, index: Index, router: Router, netdev: Netdev) -> None:
         self.index = index
@@ -30,7 +30,7 @@ class HostSide:
         self.netdev = netdev
 
     def write(self, receive: FunctionRow) -> tuple[Trail, Trail, Boundary] | None:
-        """How a frame that `receive` was given leaves QEMU, and how it goes on in a library.
+        """The trail on which a frame passed to `receive` leaves QEMU, and the trail in a library behind it.
 
         The first entry of the first trail is `receive`.
         """
@@ -41,7 +41,7 @@ class HostSide:
         return None
 
     def read(self) -> tuple[Pieces, Boundary] | None:
-        """How a frame comes in: an fd handler that reads and sends, or a library that calls back."""
+        """The trail on which a frame enters: an fd handler that reads and sends, or a library's callback."""
         senders = named(stages.SEND)
         for kinds in (stages.HOST_READ, stages.HOST_RING):
             best: tuple[Trail, Trail] | None = None
@@ -58,7 +58,7 @@ class HostSide:
         return self._called_back()
 
     def readers(self) -> list[Hop]:
-        """What the main loop calls for the netdev's descriptors, and hands frames on."""
+        """The functions that the main loop calls for the netdev's descriptors and that send frames."""
         found = []
         for start in self.handlers(_LOOP_FIELDS[:3]):
             send = self.router.route([start], named(stages.SEND), self.within)
@@ -67,7 +67,7 @@ class HostSide:
         return found
 
     def senders(self) -> list[Hop]:
-        """Where a frame for the NIC comes in: these, or else the functions that a library calls back."""
+        """The functions in which a frame for the NIC enters: readers, or else callbacks from a library."""
         callbacks = () if (found := self.readers()) else self._callbacks()
         for _, value, *_ in callbacks:
             if send := self.router.route([value], named(stages.SEND), self.within):
@@ -77,13 +77,13 @@ class HostSide:
     def _on(
         self, end: FunctionRow, kinds: Mapping[str, str], inside: tuple[tuple[str, ...], ...]
     ) -> tuple[Trail, Boundary]:
-        """What comes behind the function that QEMU calls, if that is a library's."""
+        """The part behind the function that QEMU calls, if that is a library's."""
         if kinds[end.name] != "library":
             return [], Boundary(kinds[end.name], end.name)
         return Beyond(self.index, self.netdev.name, end).to_system(inside)
 
     def _called_back(self) -> tuple[Pieces, Boundary] | None:
-        """A library that is polled and calls a function of its callback table for each frame."""
+        """The trail of a library that is polled and calls a function of its callback table for each frame."""
         poll = self._library_poll()
         if poll is None:
             return None
@@ -107,7 +107,7 @@ class HostSide:
         return None
 
     def _callbacks(self) -> list[tuple[str, int, str, int]]:
-        """(`Struct.field`, function, file, line) of the netdev's tables, its `NetClientInfo` apart."""
+        """(`Struct.field`, function, file, line) of the netdev's tables, without its `NetClientInfo`."""
         return [
             (f"{struct}.{field}", int(value), file, line)
             for file in self.netdev.files
@@ -130,7 +130,7 @@ class HostSide:
         return list(dict.fromkeys(found))
 
     def registered(self, fields: tuple[str, ...]) -> list[tuple[int, str, str, int, int]]:
-        """(function, `Struct.field`, file, line, who sets it) of what a field holds and the netdev runs."""
+        """(function, `Struct.field`, file, line, setter) of the functions in a field that the netdev runs."""
         return [
             (value, field, file, line, caller)
             for field in fields
@@ -139,7 +139,7 @@ class HostSide:
         ]
 
     def entered(self, function: FunctionRow) -> Trail:
-        """`function` as a first step that the main loop calls, with its registration as evidence."""
+        """`function` as a first step called by the main loop, with its registration as evidence."""
         for value, field, file, line, caller in self.registered(_LOOP_FIELDS):
             if value == function.id and caller in self.netdev.runs:
                 why = f"{field} is set: the main loop calls it"
@@ -148,7 +148,7 @@ class HostSide:
         return [Hop(None, function)]
 
     def within(self, edge: Edge) -> bool:
-        """On the netdev's side: what it can run, and the ends."""
+        """Whether an edge is on the netdev's side: its own functions, and the ends."""
         target = self.router.function(edge.callee)
         if target.name in {*stages.HOST_WRITE, *stages.HOST_READ, *stages.HOST_RING, *stages.SEND}:
             return True
@@ -156,5 +156,5 @@ class HostSide:
 
 
 def _reassembles(trail: Trail) -> bool:
-    """Whether frames are put together from a stream on the way (net/net.c, net_fill_rstate)."""
+    """Whether the trail assembles frames from a stream (net/net.c, net_fill_rstate)."""
     return any(edge is not None and edge.field.startswith("SocketReadState.") for edge, _, _ in trail)

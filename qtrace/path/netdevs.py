@@ -1,4 +1,4 @@
-"""Which `NetClientInfo` tables and files carry a netdev's frames, or why none of QEMU's code does."""
+"""The `NetClientInfo` tables and files that carry a netdev's frames, or why no code of QEMU does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qtrace.store.index import ClientTable, Index
 
 __all__ = ["Netdev", "find_netdev", "netdev_names"]
 
-# Netdevs with a table whose frames nevertheless do not pass through it (net/hub.c, net/vhost-user.c,
+# Netdevs that have a table, although their frames do not pass through it (net/hub.c, net/vhost-user.c,
 # net/vhost-vdpa.c).
 _ELSEWHERE = {
     "hubport": "a hub hands each frame to all its other ports: walk the netdev that is at one of them",
@@ -22,17 +22,18 @@ _ELSEWHERE = {
     "vhost-vdpa": "a vDPA device takes the frames from guest memory and puts them there; QEMU sets up the "
     "queues only",
 }
-# A form of a netdev that has a client and a handler of its own -> the netdev. net/socket.c: `listen=` and
-# `connect=` make a stream, which is put together again to frames; `udp=` and `mcast=` carry datagrams.
+# A form of a netdev with its own client and handler -> the netdev. net/socket.c: `listen=` and `connect=`
+# make a stream, from which frames are assembled; `udp=` and `mcast=` carry datagrams.
 _STREAMS = {"socket-stream": "socket"}
-_DEEPEST = 6  # calls from a netdev's init function to where it makes its client
+_DEEPEST = 6  # calls from a netdev's init function to the one that makes its client
 
 
 @dataclass(frozen=True, slots=True)
 class Netdev:
-    """`tables` have a receive callback. `runs` are all functions that the netdev can run: what its init
-    function and its tables reach. `files`: where those of them are that belong to back ends; several may
-    share one. `stream`: of a netdev that carries datagrams too, only what carries a stream."""
+    """`tables` have a receive callback. `runs` are all functions that the netdev can run, starting from its
+    init function and its tables. `files`: the files of these functions that belong to back ends; several
+    netdevs may share one. `stream`: of a netdev that also carries datagrams, only the part that carries a
+    stream."""
 
     name: str
     tables: tuple[ClientTable, ...]
@@ -42,14 +43,14 @@ class Netdev:
 
 
 def netdev_names(index: Index) -> list[str]:
-    """The netdevs that `walk` can be asked about."""
+    """The netdevs that `walk` accepts."""
     return [name for row in index.backends() if (name := backend_name(row[0])) != "nic"]
 
 
 def find_netdev(index: Index, name: str) -> Netdev:
-    """The netdev of that name; `socket-stream` is `socket` with `listen=` or `connect=`.
+    """The netdev with that name; `socket-stream` is `socket` with `listen=` or `connect=`.
 
-    Raises NoPath, with the reason, where QEMU's code carries no frames for it.
+    Raises NoPath, with the reason, if QEMU's code carries no frames for it.
     """
     if name in _STREAMS:
         whole = find_netdev(index, _STREAMS[name])

@@ -1,4 +1,4 @@
-"""The cheapest way through the call graph between two points, preferring the data path."""
+"""The cheapest route through the call graph between two points, preferring the data path."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from qtrace.store.index import Edge, FunctionRow, Index
 
 __all__ = ["Hop", "Router", "Trail"]
 
-# A step costs 1; these cost more, so that a frame is not led through them while there is another way.
+# A step costs 1. The steps below cost more, so that a route avoids them if there is another.
 _DETOUR = 4
-_ELSEWHERE = 3  # a step into a file that is neither the NIC's, nor the netdev's, nor of the core
-# Words in a function's name that say it is not what carries an ordinary frame, or takes an interrupt back.
+_ELSEWHERE = 3  # a step into a file of neither the NIC, nor the netdev, nor the core
+# Words in the name of a function that does not carry an ordinary frame, or that lowers an interrupt.
 _ASIDE = (
     *("filter", "flush", "purge", "reset", "cleanup", "loopback", "announce", "error", "load", "vmstate"),
     *("deassert", "irq_lower"),
@@ -25,7 +25,8 @@ _ASIDE = (
 
 
 class Hop(NamedTuple):
-    """A function on a way, the call that leads to it (the first may have none), what the way knows there."""
+    """A function on a route, the call that leads to it (None for a first hop), and the bindings at its
+    entry."""
 
     edge: Edge | None
     function: FunctionRow
@@ -37,9 +38,9 @@ _State = tuple[int, Known]
 
 
 class Router:
-    """Searches one index for one pair of NIC and netdev; `files` are those two's own and the core's.
+    """Searches one index for one pair of NIC and netdev; `files` are those of both and the core's.
 
-    `aside` are more words in a function's name that say it is not an ordinary frame's.
+    `aside` are further words in the names of functions that do not carry an ordinary frame.
     """
 
     def __init__(self, index: Index, files: Container[str], aside: Iterable[str] = ()) -> None:
@@ -50,7 +51,7 @@ class Router:
 
     @cached_property
     def timers(self) -> frozenset[int]:
-        """Functions that a timer runs: the frame's way only where there is no other."""
+        """Functions that a timer runs: a frame's route only if there is no other."""
         return frozenset(
             int(value)
             for what, value, *_ in self.index.registrations("QEMUTimer.cb")
@@ -72,10 +73,10 @@ class Router:
         allowed: Callable[[Edge], bool] = lambda edge: True,
         limit: int = 60,
     ) -> Trail | None:
-        """The cheapest way from any of `starts` to a function that is a `goal`.
+        """The cheapest route from any of `starts` to a function that is a `goal`.
 
-        A start is a function's id, or a hop of another way, with what is known there. The first hop has no
-        edge. Ties go to the call that stands first in its file. None if there is no way within `limit`.
+        A start is a function's id, or a hop of another route, with its bindings. The first hop has no edge.
+        Ties go to the call that comes first in its file. None if there is no route within `limit`.
         """
         queue: list[tuple[int, int, _State]] = []
         came: dict[_State, tuple[_State, Edge] | None] = {}
@@ -121,7 +122,7 @@ class Router:
         if any(word in target.name for word in self.aside):
             price += _DETOUR
         if target.name == "qemu_sendv_packet":
-            price += 1  # where a device has both, the vector is for the frame that needs a tag put in
+            price += 1  # if a device has both, the vector is for a frame into which it inserts a tag
         if target.file and target.file not in self.files and not target.file.startswith("include/"):
             price += _ELSEWHERE
         if self.bindings.contradicts(edge, known):
@@ -135,7 +136,7 @@ class Router:
             before = came[here]
             edge = before[1] if before else None
             if before and edge and self.bindings.decides(edge, before[0][1]):
-                edge = replace(edge, confidence=EXACT)  # of all that callers give, this way gives one
+                edge = replace(edge, confidence=EXACT)  # the route passes only this one
             elif edge:
                 edge = self._nearest(edge)
             trail.append(Hop(edge, self.function(here[0]), here[1]))
@@ -143,8 +144,8 @@ class Router:
         return trail[::-1]
 
     def _nearest(self, edge: Edge) -> Edge:
-        """Of the places that put the same function into what is called, one in these files: a field that
-        several back ends set (`SocketReadState.finalize`) was set by this one."""
+        """Of several places that store the called function, one in these files: a field that several back
+        ends set (`SocketReadState.finalize`) was set by this one."""
         if edge.kind == "direct" or edge.evidence[0][0] in self.files:
             return edge
         same = (edge.callee, edge.file, edge.line, edge.field)

@@ -1,4 +1,4 @@
-"""One function of the index with its neighbourhood: what `qtrace show` prints."""
+"""One function of the index with its neighbourhood: the data of `qtrace show`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ __all__ = ["about", "unknown", "unresolved_calls"]
 
 
 def about(index: Index, symbol: str) -> list[dict[str, Any]]:
-    """Every function of that name (statics repeat) as JSON-ready data. Raises SourceError if unknown."""
+    """Every function with that name (static functions may share one), JSON-ready. Raises SourceError if
+    unknown."""
     rows = index.function(symbol)
     if not rows:
         raise unknown(index, symbol)
@@ -19,14 +20,14 @@ def about(index: Index, symbol: str) -> list[dict[str, Any]]:
 
 
 def unknown(index: Index, symbol: str) -> SourceError:
-    """The error for a function that the index does not have, with names that are near."""
+    """The error for a function that the index does not have, with similar names."""
     near = index.names(symbol)
     hint = f"perhaps: {', '.join(near)}" if near else "see 'qtrace map' for what is indexed"
     return SourceError(f"the index of QEMU {index.meta['qemu']} has no function {symbol!r}", hint=hint)
 
 
 def unresolved_calls(index: Index, symbol: str | None = None) -> list[dict[str, Any]]:
-    """Indirect calls that nothing is known about, of one function or of the tree. Raises SourceError."""
+    """Unresolved indirect calls, of one function or of the tree. Raises SourceError."""
     if symbol is None:
         return _unresolved(index, None)
     if not (rows := index.function(symbol)):

@@ -1,7 +1,7 @@
-"""Which functions are stages, by role. The one place that knows; everything else asks.
+"""The functions that are stages, by role. All other modules use this list.
 
-They are QEMU's own interfaces between the parts of a path (net/net.h, hw/virtio/virtio.h,
-hw/pci/pci.h), not functions of one NIC or back end, so a new device needs no entry here.
+They are QEMU's own interfaces between the parts of a path (net/net.h, hw/virtio/virtio.h, hw/pci/pci.h),
+not functions of one NIC or back end, so a new device needs no entry here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "VIRTIO_KICK",
 ]
 
-# include/net/net.h: how a client hands a frame to its peer. The first on a path carries the stage.
+# include/net/net.h: a client hands a frame to its peer. The first of these on a path carries the stage.
 SEND = frozenset(
     {
         "qemu_send_packet",
@@ -41,20 +41,21 @@ SEND = frozenset(
         "qemu_send_packet_raw",
     }
 )
-# Where the main loop enters a virtio device when the guest has written the doorbell (ioeventfd).
+# The main loop enters a virtio device here after the guest has written the doorbell (ioeventfd).
 VIRTIO_KICK = "virtio_queue_host_notifier_read"
-# Where a transport hands on a doorbell that no eventfd takes (ioeventfd=off): PCI, MMIO and CCW call it.
+# A transport (PCI, MMIO, CCW) passes on a doorbell without an eventfd (ioeventfd=off) through these.
 VIRTIO_DOORBELL = "virtio_queue_notify"
-# What takes a frame or its descriptor out of guest memory, and what puts one there.
+# Functions that read a frame or its descriptor from guest memory, and functions that write one.
 DEQUEUE = ("virtqueue_pop", "pci_dma_read")
 GUEST_WRITE = ("virtqueue_push", "pci_dma_write")
 ENQUEUE = ("virtqueue_fill", "pci_dma_write")
-# How a device raises its interrupt, the usual first: hw/pci/msix.h, hw/pci/pci.h, hw/irq.h.
+# Functions that raise a device's interrupt, the usual first: hw/pci/msix.h, hw/pci/pci.h, hw/irq.h.
 INTERRUPT = ("msix_notify", "pci_set_irq", "qemu_set_irq")
-# All ways: hw/pci/msi.h, and an eventfd that somebody else waits for (hw/virtio/virtio.c, a guest notifier).
+# All such functions: hw/pci/msi.h, and an eventfd that another process waits for (hw/virtio/virtio.c, a guest
+# notifier).
 GUEST_NOTIFIER = "event_notifier_set"
 INTERRUPTS = ("msix_notify", "msi_notify", "pci_set_irq", "qemu_set_irq", GUEST_NOTIFIER)
-# Where a frame leaves and enters QEMU: system calls, and the functions of libraries.
+# Functions by which a frame leaves and enters QEMU: system calls, and functions of libraries.
 HOST_WRITE = {
     **dict.fromkeys(("writev", "write", "sendmsg", "sendto", "send", "sendmmsg"), "syscall"),
     "slirp_input": "library",
@@ -67,32 +68,32 @@ HOST_READ = {
     "vde_recv": "library",
     "xsk_ring_cons__peek": "library",
 }
-# Which library has them, where its source can be had (`qtrace index --libraries`).
+# Function -> its library, if the library's source is available (`qtrace index --libraries`).
 LIBRARY_OF = {
     **dict.fromkeys(("slirp_input", "slirp_pollfds_poll"), "libslirp"),
     **dict.fromkeys(("vde_send", "vde_recv"), "libvdeplug"),
 }
-# What a library's part ends in: a stream's calls are looked for before those of datagrams, because TCP
-# is what most of a guest's frames carry.
+# The ends of a library's part: a stream's calls are searched for before those of datagrams, because most
+# frames of a guest carry TCP.
 INSIDE_WRITE = (("send", "write", "writev", "sendmsg"), ("sendto", "sendmmsg"))
 INSIDE_READ = (("recv", "read", "readv", "recvmsg"), ("recvfrom", "recvmmsg"))
-# Words in a library's functions that are another frame's way: the ordinary one is IPv4's.
+# Words in names of a library's functions that ordinary (IPv4) frames do not pass.
 INSIDE_ASIDE = ("ip6",)
-# A ring that the host's kernel shares is told by an ioctl; so are many other things, hence only where a
-# netdev has no other way (net/netmap.c).
+# The kernel is notified of a shared ring by an ioctl. Many other calls are ioctls too, so it counts only if a
+# netdev has no other end (net/netmap.c).
 HOST_RING = {"ioctl": "syscall"}
 
-# include/qemu/main-loop.h, include/block/aio.h: what is done later, or wakes another thread. No frame goes on
-# through them, though they write to an eventfd.
+# include/qemu/main-loop.h, include/block/aio.h: functions that defer work, or wake another thread. No frame
+# passes through them, although they write to an eventfd.
 FOR_LATER = frozenset(
     {"qemu_set_fd_handler", "aio_set_fd_handler", "aio_notify", "event_notifier_set", "qemu_bh_schedule"}
 )
 
-# net/queue.c: where a frame that the peer cannot take now is kept, and what takes it up again.
+# net/queue.c: the function that keeps a frame which the peer cannot accept now, and the one that resumes it.
 QUEUED = ("qemu_net_queue_append", "qemu_net_queue_append_iov")
 QUEUE_NOTE = "waits in the queue while the peer cannot receive; qemu_net_queue_flush takes it up again"
 
-# With vhost-net the frames pass through Linux: drivers/vhost/net.c, drivers/vhost/vhost.c,
+# With vhost-net, frames pass through Linux: drivers/vhost/net.c, drivers/vhost/vhost.c,
 # drivers/net/tun.c. (function, file, role)
 KERNEL_VHOST: dict[str, tuple[tuple[str, str, Role | None], ...]] = {
     "tx": (

@@ -1,4 +1,4 @@
-"""Pieces of a way through the call graph become the steps of a path."""
+"""Builds the steps of a path from routes through the call graph."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Steps:
             self.steps.append(_step(hop, last if number == len(trail) else None))
 
     def splice(self, trail: Trail, side: Trail, role: Role) -> None:
-        """Add `trail`, and `side` right behind the function that it branches off from."""
+        """Add `trail`, and insert `side` directly behind the function from which it branches off."""
         for hop in trail:
             self.steps.append(_step(hop, None))
             if side and side[0].edge is not None and side[0].edge.caller == hop.function.id:

@@ -19,13 +19,13 @@ from qtrace.store.index import ClientTable, Edge, FunctionRow, Index
 
 __all__ = ["Pair", "walk"]
 
-# Callbacks of a NIC's own files that no guest access enters by.
+# Callbacks in a NIC's own files through which no guest access enters.
 _NOT_ENTRIES = ("TypeInfo.", "DeviceClass.", "NetClientInfo.", "VMStateDescription.", "QEMUTimer.", "QEMUBH.")
 _SET_UP = (".init", ".initialise", ".realize", ".reset", ".handle_reset", ".exit")
 
 
 def walk(index: Index, nic: str, netdev: str, datapath: str = "qemu", *, direction: Direction) -> Path:
-    """The path of a frame. Raises NoPath, with the reason, where there is none."""
+    """The path of a frame. Raises NoPath, with the reason, if there is none."""
     model = find_nic(index, nic)
     if datapath == "vhost-net":
         return _vhost(index, nic, model, netdev, direction)
@@ -34,7 +34,7 @@ def walk(index: Index, nic: str, netdev: str, datapath: str = "qemu", *, directi
 
 
 class Pair:
-    """A NIC and a netdev that are each other's peer."""
+    """A NIC and a netdev that are peers."""
 
     def __init__(self, index: Index, name: str, nic: Nic, netdev: Netdev) -> None:
         self.index = index
@@ -89,7 +89,7 @@ class Pair:
         return self.path(Direction.RX, steps, boundary)
 
     def into_guest(self, receive: FunctionRow) -> Trail:
-        """From the NIC's receive callback into guest memory; `receive` alone where no way is known."""
+        """From the NIC's receive callback into guest memory; only `receive` if no route is known."""
         found = self.router.route([receive.id], named(stages.ENQUEUE), self.within_nic)
         return found or [Hop(None, receive)]
 
@@ -98,7 +98,7 @@ class Pair:
         return Path(self.name, self.netdev.name, "qemu", direction, noted, boundary)
 
     def noted(self, step: Step) -> Step:
-        """The step, with a word on the queue where the function may put the frame into one."""
+        """The step, with a note if the function may put the frame into a queue."""
         for row in self.index.function(step.function, step.file):
             called = {self.router.function(edge.callee).name for edge in self.router.out(row.id)}
             if called & set(stages.QUEUED):
@@ -106,7 +106,7 @@ class Pair:
         return step
 
     def from_guest(self) -> Trail:
-        """From where the guest enters the NIC to where the NIC hands a frame on."""
+        """From the guest's entry into the NIC to the function with which the NIC sends a frame."""
         for starts in (self.doorbells(), self.entries()):
             if trail := self.router.route(starts, named(stages.SEND), self.forward):
                 return trail
@@ -115,7 +115,8 @@ class Pair:
         )
 
     def doorbells(self) -> list[int]:
-        """Where the guest's write enters: the virtio queue's notifier, or the NIC's register writes."""
+        """The functions entered by the guest's write: the virtio queue's notifier, or register writes of the
+        NIC."""
         if kick := [row.id for row in self.index.function(stages.VIRTIO_KICK) if row.id in self.runs]:
             return kick
         return [
@@ -140,7 +141,8 @@ class Pair:
         return list(dict.fromkeys(found))
 
     def receiver(self, tables: Iterable[ClientTable]) -> tuple[FunctionRow, ClientTable]:
-        """What takes a frame: net/net.c calls `receive_iov` where there is one, else `receive`."""
+        """The function that receives a frame: net/net.c calls `receive_iov` if there is one, else
+        `receive`."""
         for field in ("receive_iov", "receive"):
             for table in tables:
                 if field in table.callbacks:
@@ -148,7 +150,8 @@ class Pair:
         raise self.none("the peer has no receive callback", (*self.nic_files, *self.netdev.files))
 
     def deliver(self, sender: FunctionRow, receive: FunctionRow, table: ClientTable) -> Trail:
-        """From the send function through the queue to the peer: `peer->info->receive*` is pruned to one."""
+        """From the send function through the queue to the peer: only the peer's `info->receive*` is a
+        target."""
 
         def allowed(edge: Edge) -> bool:
             if edge.field.startswith("NetClientInfo."):
@@ -161,11 +164,11 @@ class Pair:
             raise self.none(
                 f"no call chain leads from {sender.name} to {receive.name}", sorted(self.core.net)
             )
-        # Of the many that may stand there, the pair says which one does.
+        # Of many possible targets, the pair determines one.
         return [hop._replace(edge=_sure(hop.edge)) for hop in trail]
 
     def interrupt(self, spine: Trail) -> Trail:
-        """The side step that tells the guest."""
+        """The side step that notifies the guest."""
         return self.side_step(spine, stages.INTERRUPT, self.within_bus, limit=16)
 
     def side_step(
@@ -176,7 +179,7 @@ class Pair:
         limit: int = 6,
         behind: bool = True,
     ) -> Trail:
-        """From a function on `spine` to the first of `names` that one leads to; empty if none does."""
+        """From a function on `spine` to the first of `names` with a route; empty if none has one."""
         for name in names:
             if found := self.side_trail(spine, name, allowed, limit, behind):
                 return found[1:]
@@ -185,12 +188,13 @@ class Pair:
     def side_trail(
         self, spine: Trail, name: str, allowed: Callable[[Edge], bool], limit: int, behind: bool = True
     ) -> Trail | None:
-        """The same for one name, from the function on `spine`: the nearest to its end that leads there.
+        """The same for one name, from the function on `spine` that is nearest to its end and has a route to
+        it.
 
-        With `behind`, calls that stand behind the one by which the frame goes on come first: before it are
+        With `behind`, calls after the one that carries the frame on are preferred: calls before it belong to
         other branches (`pcnet_stop` in `pcnet_csr_writew`). A NIC that loops a frame back to itself receives
-        in the middle of sending: that is another frame's way, so what only receiving runs is left out where
-        `spine` does not come from there.
+        it in the middle of sending, which is the path of another frame, so functions that only receiving runs
+        are left out unless `spine` starts from a receive callback.
         """
         body = spine[:-1] or spine
         aside = self.receiving - {hop.function.id for hop in body}
@@ -214,15 +218,15 @@ class Pair:
 
     @cached_property
     def receivers(self) -> frozenset[int]:
-        """The NIC's callbacks that take a frame."""
+        """The NIC's callbacks that receive a frame."""
         fields = ("receive_iov", "receive", "receive_raw")
         tables = self.nic.tables
         return frozenset(t.callbacks[field][0].id for t in tables for field in fields if field in t.callbacks)
 
     @cached_property
     def receiving(self) -> frozenset[int]:
-        """The functions that carry a frame from these callbacks into guest memory, and lead to an interrupt:
-        what they end in, a write to memory, sending has in common with them."""
+        """The functions that carry a frame from these callbacks into guest memory and lead to an interrupt.
+        Their last functions, which write to memory, are excluded: sending uses them too."""
         trails = [self.router.route([at], named(stages.ENQUEUE), self.within_nic) for at in self.receivers]
         carry = {hop.function.id for trail in trails if trail for hop in trail[:-1]}
         tell = named(stages.INTERRUPT)
@@ -230,18 +234,18 @@ class Pair:
         return self.receivers | telling
 
     def forward(self, edge: Edge) -> bool:
-        """On the NIC's side: what it can run, up to where it hands a frame on."""
+        """Whether an edge is on the NIC's side: its own functions, up to the one that sends a frame."""
         target = self.router.function(edge.callee)
         return target.name in stages.SEND or self._own(target)
 
     def within_nic(self, edge: Edge) -> bool:
-        """The same, up to guest memory."""
+        """As `forward`, up to guest memory."""
         target = self.router.function(edge.callee)
         known = {*stages.DEQUEUE, *stages.ENQUEUE, *stages.GUEST_WRITE}
         return target.name in known or self._own(target)
 
     def within_bus(self, edge: Edge) -> bool:
-        """The same, up to the interrupt."""
+        """As `forward`, up to the interrupt."""
         target = self.router.function(edge.callee)
         return target.name in stages.INTERRUPTS or self._own(target)
 
@@ -249,7 +253,7 @@ class Pair:
         return target.id in self.runs and target.file not in self.core.net
 
     def none(self, reason: str, files: Sequence[str]) -> NoPath:
-        """There is no path; of the files where it would be, those that clang did not understand are named."""
+        """The error without a path; it names files in which it would be, if clang could not parse them."""
         text = f"{self.name} on {self.netdev.name}: {reason}"
         for file, errors in self.index.errors_in(files):
             text += f" ({file} was indexed with errors: {errors})"
@@ -257,7 +261,7 @@ class Pair:
 
 
 def _vhost(index: Index, name: str, nic: Nic, netdev: str, direction: Direction) -> Path:
-    """The kernel carries the frames: its own steps, after those of QEMU that set it up."""
+    """The path with vhost: the kernel's own steps, after QEMU's steps that set it up."""
     if netdev != "tap" or not _is_virtio(index, nic):
         raise NoPath(
             f"vhost-net carries frames only between a virtio NIC and a tap, not {name} on {netdev}",
@@ -275,7 +279,7 @@ def _vhost(index: Index, name: str, nic: Nic, netdev: str, direction: Direction)
 
 
 def _is_virtio(index: Index, nic: Nic) -> bool:
-    """Whether the guest's doorbell is a virtio queue's."""
+    """Whether the guest's doorbell is that of a virtio queue."""
     kicks = {row.id for row in index.function(stages.VIRTIO_KICK)}
     return not kicks.isdisjoint(nic_runs(index, nic))
 

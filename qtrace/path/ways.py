@@ -1,8 +1,8 @@
 """All ways of a path's stages. A stage is a boundary, and the walk shows the usual way across it.
 
-They are searched from every entry by which the guest reaches the NIC, and from every callback by which a
-frame reaches it or the netdev, up to each function that crosses the boundary. What chooses one of several is
-what the source says on the calls that lead there, and not on those of all.
+The ways are searched from every entry by which the guest reaches the NIC, and from every callback by which a
+frame reaches the NIC or the netdev, up to each function that crosses the boundary. The condition of a way is
+made of those conditions on the calls leading to it that not all ways have.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from qtrace.store.index import Edge, FunctionRow, Index
 __all__ = ["ways_of", "with_ways"]
 
 _RECEIVE = ("receive_iov", "receive", "receive_raw")
-# What a side step may end in, by stage.
+# The last functions of a side step, by stage.
 _ENDS: dict[Role, tuple[str, ...]] = {
     Role.DEQUEUE: stages.DEQUEUE,
     Role.ENQUEUE: stages.ENQUEUE,
     Role.COMPLETE: stages.GUEST_WRITE,
     Role.INTERRUPT: stages.INTERRUPTS,
 }
-_FAR, _NEAR = 24, 8  # how long a side step may be: to the interrupt, and to guest memory
+_FAR, _NEAR = 24, 8  # greatest length of a side step: to the interrupt, and to guest memory
 
 Found = Iterator[tuple[FunctionRow, Trail]]
 
@@ -63,7 +63,7 @@ class _Ways:
         self.spines = self.kicks or [self.pair.into_guest(function) for function, _ in self.delivers]
 
     def all(self) -> tuple[Way, ...]:
-        """Stage by stage."""
+        """The ways of all stages, in the order of the stages."""
         found: list[Way] = []
         for role in STAGE_ORDER[self.path.direction]:
             trails: dict[str, tuple[FunctionRow, Trail]] = {}
@@ -78,7 +78,7 @@ class _Ways:
         return tuple(found)
 
     def of(self, role: Role) -> Found:
-        """The functions that cross a stage's boundary, each with the trail that leads there or on."""
+        """The functions that cross a stage's boundary, each with the trail that leads to it or on from it."""
         if role is Role.KICK:
             return ((spine[0].function, spine) for spine in self.kicks)
         if role is Role.SEND:
@@ -90,7 +90,7 @@ class _Ways:
         return self.side_steps(role)
 
     def told_apart(self, role: Role, found: Iterable[tuple[FunctionRow, Trail]]) -> list[Way]:
-        """One stage's ways, each with the conditions that not all of them have."""
+        """The ways of one stage, each with the conditions that not all of them have."""
         trails = [(function, self.until_path(role, trail)) for function, trail in found]
         conditions = [self.chosen_by(trail) for _, trail in trails]
         common = set.intersection(*map(set, conditions)) if conditions else set()
@@ -106,14 +106,15 @@ class _Ways:
         ]
 
     def until_path(self, role: Role, trail: Trail) -> Trail:
-        """Of a kick's trail what comes before it is on the path; others are whole."""
+        """The part of a kick's trail up to the first function on the path; the whole trail for other
+        roles."""
         if role is not Role.KICK:
             return trail
         joins = next((n for n, hop in enumerate(trail[1:], 1) if hop.function.name in self.on_path), 1)
         return trail[: joins + 1]
 
     def chosen_by(self, trail: Trail) -> list[str]:
-        """The conditions on the calls of a trail, each once, in its order."""
+        """The conditions on the calls of a trail, each once, in order."""
         found: dict[str, None] = {}
         for before, hop in itertools.pairwise(trail):
             if hop.edge and hop.edge.caller == before.function.id and before.function.file:
@@ -122,7 +123,7 @@ class _Ways:
         return list(found)
 
     def entered(self, role: Role, function: FunctionRow) -> tuple[Evidence, ...]:
-        """How the guest gets to a function by which it enters."""
+        """The evidence of how the guest reaches a function that it enters by."""
         if role is not Role.KICK:
             return ()
         if function.name == stages.VIRTIO_DOORBELL:
@@ -134,7 +135,8 @@ class _Ways:
         return tuple(Evidence(file, line, f"{field} is set") for field, file, line in places)
 
     def spines_of_guest(self) -> list[Trail]:
-        """From each entry by which the guest reaches the NIC to where that hands a frame on."""
+        """From each entry by which the guest reaches the NIC to the function with which the NIC sends a
+        frame."""
         doorbells = self.pair.doorbells()
         if any(self.router.function(at).name == stages.VIRTIO_KICK for at in doorbells):
             doorbells += [row.id for row in self.index.function(stages.VIRTIO_DOORBELL)]
@@ -151,7 +153,7 @@ class _Ways:
         yield from self.each(stages.SEND, starts, within)
 
     def delivered(self) -> Found:
-        """The peer's callbacks, by what net/net.c calls on the way from a function that sends."""
+        """The peer's callbacks, from the calls of net/net.c behind a sending function."""
         tables = (self.pair.netdev if self.path.direction is Direction.TX else self.pair.nic).tables
         senders = [function for function, _ in self.sent()]
         for field in _RECEIVE:
@@ -193,18 +195,18 @@ class _Ways:
                     break
 
     def beside(self, edge: Edge) -> bool:
-        """Within what the NIC runs, and through no other boundary of the kind."""
+        """Whether an edge stays within the NIC's functions and crosses no other boundary of this kind."""
         caller, target = self.router.function(edge.caller), self.router.function(edge.callee)
         if caller.name in stages.INTERRUPTS:
             return False
         if target.name in stages.FOR_LATER and target.name != stages.GUEST_NOTIFIER:
             return False
-        if target.name == stages.GUEST_NOTIFIER:  # a queue has another, for the doorbell
+        if target.name == stages.GUEST_NOTIFIER:  # a queue also has a notifier for the doorbell
             return caller.name not in (stages.VIRTIO_DOORBELL, stages.VIRTIO_KICK)
         return self.pair.within_nic(edge) or self.pair.within_bus(edge)
 
     def each(self, names: Iterable[str], starts: Iterable[Hop], within: Callable[[Edge], bool]) -> Found:
-        """For each of the names the way that leads there first, through none of the others."""
+        """For each of the names the route to it that passes none of the others."""
         ends = frozenset(names)
 
         def allowed(edge: Edge) -> bool:
@@ -221,7 +223,7 @@ def _enclosed(condition: str) -> str:
 
 
 def _calls(trail: Trail) -> tuple[Evidence, ...]:
-    """Each call of a trail: where it stands, or why it goes there."""
+    """Each call of a trail: its place, or the reason for its target."""
     found: list[Evidence] = []
     for before, hop in itertools.pairwise(trail):
         if hop.edge and hop.edge.evidence:

@@ -1,1 +1,1 @@
-"""A process becomes counts and times: prerequisites, probes, readings, the ledger's lines."""
+"""Measures counts and times of a process: prerequisites, probes, readings, the ledger's lines."""

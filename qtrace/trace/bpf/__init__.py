@@ -1,1 +1,1 @@
-"""eBPF programs: compiled and kept, attached, their sums, and the cost of a hit."""
+"""eBPF programs: compiled and cached, attached, their sums, and the cost of a hit."""

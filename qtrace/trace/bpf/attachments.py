@@ -1,7 +1,7 @@
-"""Putting one BPF program on one place, through BPF links or the kernel's perf events.
+"""Attaches one BPF program to one place, through BPF links or the kernel's perf events.
 
-Both die with their descriptor, so nothing stays attached if we are killed, and no tracefs is needed. A
-breakpoint is put into the traced process alone: another QEMU of the same binary pays nothing.
+Both end with their descriptor, so nothing stays attached if qtrace is killed, and no tracefs is needed. A
+breakpoint is inserted in the traced process only: another QEMU of the same binary is not slowed down.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from qtrace.trace.bpf.prerequisites import uprobes_refused
 
 __all__ = ["Attachments"]
 
-_AT_ONCE = 64  # probes that are taken off side by side
+_AT_ONCE = 64  # probes that are removed in parallel
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a program runs: at a byte of a file or, without one, at a function of the kernel; where that has
-    none of this name, at the first of `instead` that it has."""
+    """The place of a program: a byte of a file or, without a file, a function of the kernel; if the kernel
+    lacks the function, the first of `instead` that it has."""
 
     program: str
     binary: Path | None
@@ -42,24 +42,24 @@ class _Place:
 
 
 class Attachments:
-    """What is attached to process `pid` now; `close` detaches all of it, however far attaching came."""
+    """All attachments to process `pid`; `close` detaches them, even after a failure half way."""
 
     def __init__(self, module: Any, pid: int) -> None:
         self._module = module
         self._pid = pid
         self._open_now: set[int] = set()
-        self._probes: dict[_Place, int] = {}  # -> descriptor, -1 when off
+        self._probes: dict[_Place, int] = {}  # -> descriptor, -1 while removed
         self.programs: dict[str, int] = {}  # name -> descriptor
 
     def uprobe(self, program: str, binary: Path, offset: int, at_return: bool = False) -> None:
-        """At the byte `offset` of the file `binary`, in all threads of the process."""
+        """Attach at the byte `offset` of the file `binary`, in all threads of the process."""
         self._put(_Place(program, binary, offset, at_return))
 
     def kprobe(
         self, program: str, function: str, at_return: bool = False, instead: tuple[str, ...] = ()
     ) -> None:
-        """At the entry or the return of a kernel function; where the kernel has none of this name, of the
-        first of `instead` that it has."""
+        """Attach at the entry or the return of a kernel function; if the kernel lacks it, at the first of
+        `instead` that it has."""
         self._put(_Place(program, None, function, at_return, instead))
 
     def _put(self, place: _Place) -> None:
@@ -74,7 +74,7 @@ class Attachments:
             raise TraceError(f"the kernel cannot put a probe on {place}: {exc.strerror}") from exc
 
     def _open(self, place: _Place) -> int:
-        """As a perf event."""
+        """Attach as a perf event."""
         if place.binary and (reason := uprobes_refused()):
             raise TraceError(reason)
         loaded = self._load(place.program, KPROBE)
@@ -91,14 +91,14 @@ class Attachments:
         raise TraceError(f"the kernel cannot put a probe on {place}: {why}") from first
 
     def raw_tracepoint(self, program: str, event: str) -> None:
-        """At a kernel tracepoint, without its formatted record."""
+        """Attach at a kernel tracepoint, without its formatted record."""
         try:
             self._keep(on_raw_tracepoint(self._load(program, RAW_TRACEPOINT), event))
         except OSError as exc:
             raise TraceError(f"cannot attach to the tracepoint {event}: {exc.strerror}") from exc
 
     def clock(self, program: str, hertz: int) -> None:
-        """At the clock's ticks of every processor that is online, whatever it executes."""
+        """Attach to the clock ticks of every online processor, whatever it executes."""
         from bcc.utils import get_online_cpus
 
         loaded = self._load(program, PERF_EVENT)
@@ -111,7 +111,7 @@ class Attachments:
                 ) from exc
 
     def missed(self) -> dict[str, int]:
-        """Program -> hits that the kernel dropped because the program was running already."""
+        """Program -> hits that the kernel dropped because the program was already running."""
         found = {}
         for name, fd in self.programs.items():
             for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
@@ -121,27 +121,27 @@ class Attachments:
 
     @property
     def functions(self) -> bool:
-        """Whether any function has a probe, on or off."""
+        """Whether any function has a probe, attached or withdrawn."""
         return bool(self._probes)
 
     def withdraw(self) -> None:
-        """Take off all probes of functions; `restore` puts them back."""
+        """Remove all probes of functions; `restore` attaches them again."""
         going = list(self._probes.values())
         self._probes = dict.fromkeys(self._probes, -1)
         self._take_off(going)
 
     def restore(self) -> None:
-        """Put back what `withdraw` took off. Raises TraceError."""
+        """Attach the probes again that `withdraw` removed. Raises TraceError."""
         for place in [place for place, fd in self._probes.items() if fd < 0]:
             self._put(place)
 
     def drop(self, binary: Path | None, at: int | str) -> None:
-        """Take off the probes at this byte of the file, or at this function of the kernel; forget them."""
+        """Remove the probes at this byte of the file, or at this function of the kernel, for good."""
         gone = [place for place in self._probes if (place.binary, place.at) == (binary, at)]
         self._take_off([self._probes.pop(place) for place in gone])
 
     def _take_off(self, descriptors: Iterable[int]) -> None:
-        """Detach these. The kernel waits each time until nobody runs the program any more; side by side it
+        """Detach these probes. For each the kernel waits until no processor runs the program; in parallel it
         waits once for all."""
         going = self._open_now.intersection(descriptors)
         if not going:

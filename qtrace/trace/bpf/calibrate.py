@@ -1,7 +1,7 @@
-"""What a hit costs on this host: our own programs on a function of our own, called in a loop.
+"""Measures the cost of a hit on this host: programs of qtrace on a function of qtrace, called in a loop.
 
-A hit that follows another finds everything in the caches; one in QEMU's work does not, and takes up to three
-times as long (docs/overhead.md). So it is measured both ways, and what a budget is kept with lies in between.
+A hit directly after another finds everything in the caches; a hit during QEMU's work does not, and takes up
+to three times as long (docs/overhead.md). So both are measured, and the cost for a budget lies between them.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _LINE = 64  # bytes of a cache line
 _WORK, _MOST_WORK = (
     2 << 20,
     8 << 20,
-)  # bytes of a working set: where the cache's size is not known, and at most
-# x86-64, each at a place of its own: functions that begin with a push, the same for no probe, one that begins
-# with an instruction that the kernel cannot emulate, and one that writes to no descriptor; then a loop that
-# calls the first argument as often as the second says, and after each call writes to cache lines from the
-# third on, as many as the fourth says.
+)  # bytes of a working set: the default if the cache's size is unknown, and the maximum
+# x86-64 code, each function at an address of its own: functions that begin with a push (the same without a
+# probe), one that begins with an instruction that the kernel cannot emulate, and one that writes to an
+# invalid descriptor; then a loop that calls the first argument as often as the second says, and after each
+# call writes to as many cache lines as the fourth says, from the third on.
 _PUSH, _BARE, _MOVE, _SYSTEM, _LOOP = 0, 16, 32, 48, 128
 _CODE = {
     _PUSH: "53 5b c3",
@@ -49,15 +49,16 @@ _CODE = {
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Seconds of processor time that one event takes: `warm`, one after the other, and `cold`, with `apart`
-    seconds of other work between two, which has taken the caches."""
+    """Processor seconds of one event: `warm`, directly after another, and `cold`, after `apart` seconds of
+    other work, which has replaced the cache's content."""
 
     warm: float
     cold: float
     apart: float
 
     def at(self, gap: float) -> float:
-        """With `gap` seconds between two on the mean; in between it grows with the work that there is."""
+        """The price with `gap` seconds between two events on average; it grows with the gap from `warm` to
+        `cold`."""
         return self.warm + (self.cold - self.warm) * min(1.0, gap / self.apart)
 
     def __str__(self) -> str:
@@ -66,8 +67,8 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A `hit` of a function's probe, the seconds more where its instruction must be single-stepped (`step`),
-    a system `call` that is counted. `measured` is false where they are only assumed."""
+    """The price of a `hit` of a function's probe, the additional seconds if its instruction is single-stepped
+    (`step`), and the price of a counted system `call`. `measured` is false if they are only assumed."""
 
     hit: Price
     step: float
@@ -80,14 +81,14 @@ class Cost:
         return f"{self.hit}, {step}; of a system call {self.call} ({how})"
 
 
-# Of a slow virtual machine, so that a budget is kept rather too well.
+# The prices of a slow virtual machine, so that a budget is undershot rather than exceeded.
 ASSUMED = Cost(Price(2e-6, 5e-6, 25e-6), 15e-6, Price(1e-6, 1e-6, 25e-6), measured=False)
 
 
 def calibrate(module: Any) -> Cost:
     """Measure with the programs of `module`, a bcc module that traces nothing now. Takes a third of a second.
 
-    Raises TraceError, for one where this process may not make code of its own.
+    Raises TraceError, for example if this process may not map code.
     """
     with _code() as (path, base), contextlib.closing(Attachments(module, os.getpid())) as attached:
         work = _Work(base)
@@ -102,13 +103,13 @@ def calibrate(module: Any) -> Cost:
             stepped = work.median(_MOVE, _STEPPED_CALLS)
         finally:
             _aim(module, 0)
-    # What a system call takes more amid other work is too little beside that work to be measured.
+    # The additional cost of a system call amid other work is too small to be measured.
     colder = hit.cold / hit.warm if hit.warm else 1.0
     return Cost(hit, max(0.0, stepped - hit.warm), Price(call, call * colder, hit.apart))
 
 
 class _Work:
-    """The loop, and memory of twice the size of the second-level cache for it to go through."""
+    """The loop, and a memory area of twice the second-level cache's size for it to go through."""
 
     def __init__(self, base: int) -> None:
         self._base = base
@@ -116,10 +117,10 @@ class _Work:
         self._memory = ctypes.create_string_buffer(_working_set())
 
     def hit(self) -> Price:
-        """What a probed function takes more than the bare one: the median of batches in turn, so that neither
-        a machine that becomes faster nor what else runs on it counts."""
+        """The additional seconds of a probed function over the bare one: the median of alternating batches,
+        so that neither a change of the machine's speed nor other load counts."""
         took: dict[tuple[int, bool], list[float]] = {}
-        self.each(_BARE, 1, amid=True)  # the memory is there now
+        self.each(_BARE, 1, amid=True)  # allocates the memory
         for _ in range(_BATCHES):
             for function in (_BARE, _PUSH):
                 took.setdefault((function, False), []).append(self.each(function, _CALLS))
@@ -133,7 +134,7 @@ class _Work:
         return Price(max(0.0, warm), max(0.0, warm, cold), statistics.median(took[_BARE, True]))
 
     def median(self, function: int, times: int) -> float:
-        """`each`, of some batches."""
+        """The median of several batches of `each`."""
         return statistics.median(self.each(function, times) for _ in range(_BATCHES))
 
     def each(self, function: int, times: int, amid: bool = False) -> float:
@@ -145,7 +146,7 @@ class _Work:
 
 
 def _working_set() -> int:
-    """Bytes that the second-level cache of a processor does not hold."""
+    """Bytes of memory that exceed the second-level cache of a processor."""
     try:
         size = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
         return min(2 * int(size.removesuffix("K")) << 10, _MOST_WORK)
@@ -155,7 +156,7 @@ def _working_set() -> int:
 
 @contextlib.contextmanager
 def _code() -> Iterator[tuple[Path, int]]:
-    """A file that exists in memory only, mapped as code: (its path, where it is mapped)."""
+    """A file in memory only, mapped as code: (its path, the address of the mapping)."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
@@ -181,7 +182,7 @@ def _code() -> Iterator[tuple[Path, int]]:
 
 
 def _aim(module: Any, base: int) -> None:
-    """Let the programs count in this process, at our functions; with 0 in none."""
+    """Make the programs count hits of the code at `base` in this process; with 0, in no process."""
     targets, sites = module[b"targets"], module[b"sites"]
     targets[ctypes.c_int(0)] = targets.Leaf(tgid=os.getpid() if base else 0, running=ALL if base else NOTHING)
     for place in (_PUSH, _MOVE) if base else ():

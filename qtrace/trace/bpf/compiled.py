@@ -1,8 +1,9 @@
-"""The eBPF programs as the kernel takes them, kept in the cache: clang takes seconds of CPU time for them.
+"""Caches the compiled eBPF programs, because clang takes seconds of CPU time for them.
 
-bcc keeps no object, but gives each program's instructions, and what its maps are. From these a module is made
-again: a text of the maps alone, which bcc compiles in a tenth of the time, and the instructions with the
-descriptors of these new maps. They are of one text, one bcc and one build of the kernel.
+bcc does not store an object file, but returns each program's instructions and a description of its maps. The
+cache makes a module from these: a text with only the maps, which bcc compiles in a tenth of the time, and the
+instructions with the descriptors of the new maps. A cached module is valid for one text, one bcc and one
+build of the kernel.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ __all__ = ["make_module", "typed_library"]
 _FORMAT = 2
 _KINDS = {1: "hash", 2: "array", 5: "percpu_hash", 6: "percpu_array", 27: "ringbuf"}  # enum bpf_map_type
 _RING = 27
-# Since Linux 6.19 headers have unnamed members of named structs; before it this changes nothing.
+# Since Linux 6.19, headers have unnamed members of named structs; for older headers the flag changes nothing.
 _FLAGS = ("-fms-extensions", "-Wno-microsoft-anon-tag")
-_LOG = 16 << 20  # bytes of the verifier's
+_LOG = 16 << 20  # bytes of the verifier's log
 _STATISTICS = ("processed ", "verification time", "stack depth")
-_MOST = 8  # files in the cache, of a fifth of a megabyte
-# linux/bpf.h: a load of 64 bits takes two instructions; the source of this one is a map's descriptor.
+_MOST = 8  # files in the cache, a fifth of a megabyte each
+# linux/bpf.h: a 64-bit load takes two instructions; the source register of this one marks a map's descriptor.
 _INSTRUCTION, _LOAD, _IS_MAP = 8, 0x18, 1
 _WIDTHS = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
 
@@ -47,16 +48,16 @@ class _Table:
     leaf_size: int
     entries: int
     flags: int
-    key: str  # as bcc describes its type
+    key: str  # bcc's description of the key's type
     leaf: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    code: bytes  # with numbers of tables where descriptors belong
+    code: bytes  # with table numbers in place of descriptors
 
     def linked(self, descriptors: Mapping[int, int]) -> bytes:
-        """With each number replaced by what `descriptors` has for it; raises KeyError."""
+        """The code with each table number replaced by its descriptor; raises KeyError."""
         code = bytearray(self.code)
         for at in range(0, len(code), _INSTRUCTION):
             if code[at] == _LOAD and code[at + 1] >> 4 == _IS_MAP:
@@ -67,14 +68,14 @@ class _Program:
 
 def make_module(text: str, headers: Path | None) -> tuple[Any, bool]:
     """A bcc module of the programs in `text`, and whether it came from the cache. Its `load_func` raises
-    TraceError where the kernel refuses one; raises TraceError itself where they do not compile."""
+    TraceError if the kernel refuses a program; this function raises TraceError if they do not compile."""
     import bcc
 
     name = f"{_key(text, bcc.__version__, headers)}.kept"
-    # Without a cache, or with what is damaged in it, they are compiled.
+    # Without a cache, or with damaged files in it, the programs are compiled.
     with contextlib.suppress(MissingPrerequisite, OSError, ValueError, KeyError, TypeError, _Unusable):
         file = cache_dir("programs") / name
-        # Whose programs root loads must not be a matter of who else can write to the cache.
+        # Root must not load programs from a folder to which other users can write.
         if file.stat().st_uid in (0, os.geteuid()):
             return _again(*_read(file)), True
     module = _compiled(text)
@@ -98,7 +99,7 @@ def _compiled(text: str) -> Any:
 
 
 class _Unusable(Exception):
-    """These programs cannot be kept, or not be made again."""
+    """These programs cannot be cached, or not be restored from the cache."""
 
 
 def _key(text: str, release: str, headers: Path | None) -> str:
@@ -116,7 +117,7 @@ def _key(text: str, release: str, headers: Path | None) -> str:
 
 
 def _read(file: Path) -> tuple[list[_Table], dict[bytes, _Program]]:
-    """Raises ValueError and others where the file is damaged."""
+    """Raises ValueError and others for a damaged file."""
     digest, _, text = file.read_text().partition("\n")
     if digest != hashlib.sha256(text.encode()).hexdigest():
         raise ValueError(file)
@@ -127,8 +128,8 @@ def _read(file: Path) -> tuple[list[_Table], dict[bytes, _Program]]:
 
 
 def typed_library() -> Any:
-    """bcc's library, with the types of four functions that bcc itself does not call: without them a pointer
-    is cut to 32 bits."""
+    """bcc's library, with the types of four functions that bcc itself does not call: without types, a
+    pointer is cut to 32 bits."""
     from bcc.libbcc import lib
 
     lib.bpf_num_tables.restype = ctypes.c_size_t
@@ -166,7 +167,7 @@ def _keep(module: Any, file: Path) -> None:
         name = lib.bpf_function_name(module.module, number)
         try:
             programs[name.decode()] = _Program(module.dump_func(name)).linked(numbers).hex()
-        except KeyError as exc:  # a descriptor that is none of a map of its own
+        except KeyError as exc:  # a descriptor that does not belong to one of the module's maps
             raise _Unusable(name) from exc
     _forget(file.parent)
     kept = json.dumps({"tables": [asdict(one) for one in tables], "programs": programs})
@@ -175,14 +176,14 @@ def _keep(module: Any, file: Path) -> None:
 
 
 def _forget(folder: Path) -> None:
-    """Leave the newest, of this kernel and of others (the lab machine's)."""
+    """Remove all but the newest files, of this kernel and of others (the lab machine's)."""
     kept = sorted(folder.glob("*.kept"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in kept[_MOST - 1 :]:
         path.unlink(missing_ok=True)
 
 
 def _again(tables: list[_Table], programs: Mapping[bytes, _Program]) -> Any:
-    """A module of the maps alone, with the kept programs in place of its own."""
+    """A module of the maps only, with the cached programs in place of its own."""
     types = {table.name.encode(): (_type(table.key), _type(table.leaf)) for table in tables}
     text = "\n".join([*map(_declared, tables), "int qtrace_nothing(void *ctx) { return 0; }\n"])
     with caught():
@@ -198,7 +199,8 @@ def _module_of(
     programs: Mapping[bytes, _Program] | None = None,
 ) -> Any:
     """bcc's module of `text`, or with `programs` in place of its own, whose maps' keys and values have these
-    `types`. Its programs are loaded by us: bcc prints the verifier's words. Raises whatever bcc does."""
+    `types`. qtrace loads the programs itself, because bcc prints the verifier's log. Raises bcc's
+    exceptions."""
     import bcc
 
     class Module(bcc.BPF):  # type: ignore[misc]
@@ -208,7 +210,7 @@ def _module_of(
         def load_func(
             self, name: bytes, kind: int, device: object = None, attach_type: int = 0
         ) -> bcc.BPF.Function:
-            """Raises TraceError, each time the same."""
+            """Load a program. Raises TraceError, for a second call the same one."""
             if name in refused:
                 raise refused[name]
             if name not in self.funcs:
@@ -247,13 +249,14 @@ def _loaded(module: Any, name: str, kind: int, code: bytes, attach_type: int) ->
 
 
 def _reason(said: str) -> str:
-    """The verifier's last line but for its statistics."""
+    """The verifier's last line before its statistics."""
     lines = [line for line in said.splitlines() if line.strip() and not line.startswith(_STATISTICS)]
     return lines[-1].strip() if lines else ""
 
 
 def _declared(table: _Table) -> str:
-    """A map of the same size and kind, with bcc's macros (helpers.h); what is in it matters to us alone."""
+    """The declaration of a map with the same size and kind, in bcc's macros (helpers.h); its types do not
+    matter."""
     if table.kind == _RING:
         return f"BPF_RINGBUF_OUTPUT({table.name}, {table.entries // mmap.PAGESIZE});"
     kind, key, leaf = _KINDS[table.kind], f"key_{table.name}", f"leaf_{table.name}"

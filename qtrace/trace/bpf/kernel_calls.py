@@ -1,4 +1,4 @@
-"""bpf(2) and perf_event_open(2), called without bcc: what the kernel says comes as OSError, and nothing of it
+"""bpf(2) and perf_event_open(2), called without bcc: an error of the kernel becomes an OSError, and nothing
 is printed."""
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 5, 17
 _ENABLE, _SET_BPF = 0x2400, 0x40042408  # PERF_EVENT_IOC_*
 _CLOSE_ON_EXEC = 8  # PERF_FLAG_FD_CLOEXEC
 _INSTRUCTION = 8  # bytes
-_TRIES = 5  # as libbpf does it
-_NAME = 15  # bytes of a program's name that the kernel keeps
+_TRIES = 5  # as in libbpf
+_NAME = 15  # bytes of a program's name that the kernel stores
 
 
 class _Load(ctypes.Structure):
-    """The beginning of union bpf_attr at BPF_PROG_LOAD."""
+    """The beginning of union bpf_attr for BPF_PROG_LOAD."""
 
     _fields_ = (
         ("kind", ctypes.c_uint32),
@@ -64,7 +64,7 @@ class _PerfEvent(ctypes.Structure):
 
 
 def bpf(command: int, attributes: ctypes.Array[ctypes.c_char] | ctypes.Structure) -> int:
-    """A descriptor, or whatever the command gives. Raises OSError."""
+    """A descriptor, or another result of the command. Raises OSError."""
     return _call(_SYS_BPF, command, ctypes.byref(attributes), ctypes.sizeof(attributes))
 
 
@@ -77,7 +77,7 @@ def load(
     attach_type: int = 0,
     log: ctypes.Array[ctypes.c_char] | None = None,
 ) -> int:
-    """Have the verifier accept a program and give its descriptor; `log` is filled with what it says. Raises
+    """Load a program and return its descriptor; `log` receives the verifier's log. Raises
     OSError."""
     attributes = _Load(
         kind=kind,
@@ -91,7 +91,7 @@ def load(
     if log is not None:
         attributes.log_level, attributes.log_size, attributes.log = 1, len(log), ctypes.addressof(log)
     for _ in range(_TRIES - 1):
-        with contextlib.suppress(BlockingIOError):  # a signal came: the verifier begins again
+        with contextlib.suppress(BlockingIOError):  # interrupted by a signal: try again
             return bpf(_PROG_LOAD, attributes)
     return bpf(_PROG_LOAD, attributes)
 
@@ -114,7 +114,7 @@ def on_perf_event(
     cpu: int = -1,
 ) -> int:
     """Run a program at each of these events, or `hertz` times a second, until the descriptor is closed.
-    `name` and `offset` tell where a probe is. Raises OSError."""
+    `name` and `offset` are the place of a probe. Raises OSError."""
     attributes = _PerfEvent(
         kind=kind,
         size=ctypes.sizeof(_PerfEvent),

@@ -1,7 +1,7 @@
-"""Uprobes as BPF links of one process (BPF_TRACE_UPROBE_MULTI), which bcc does not make.
+"""Uprobes as BPF links of one process (BPF_TRACE_UPROBE_MULTI), which bcc does not support.
 
-Against a perf event: another process of the same binary is not trapped at all, and links can be taken off
-side by side, where the kernel takes perf events off one after another.
+Advantages over a perf event: another process of the same binary is not trapped at all, and links can be
+removed in parallel, while the kernel removes perf events one after another.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ __all__ = ["UPROBE_MULTI", "link_uprobe", "links_available"]
 UPROBE_MULTI = 48  # enum bpf_attach_type of include/uapi/linux/bpf.h
 _LINK_CREATE = 28
 _RETURN = 1  # BPF_F_UPROBE_MULTI_RETURN
-_ATTRIBUTES = 128  # bytes that are handed over, zero where the kernel is to use its default
+_ATTRIBUTES = 128  # bytes passed to the kernel, zero for its defaults
 _NOTHING = struct.pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)  # r0 = 0; exit
 
 
 @functools.cache
 def links_available() -> bool:
-    """Whether the kernel has such links, and keeps them to the threads of one process (Linux 6.10).
+    """Whether the kernel has such links and restricts them to the threads of one process (Linux 6.10).
 
-    Before, a link of a process ran for its first thread alone; the kernel is asked as libbpf asks it.
+    Before, a link of a process ran for its first thread only; the test is the same as libbpf's.
     """
     if platform.machine() != "x86_64":
         return False
@@ -46,7 +46,7 @@ def links_available() -> bool:
 def link_uprobe(program: int, binary: Path, offset: int, pid: int, at_return: bool = False) -> int:
     """Run `program` (loaded for UPROBE_MULTI) at the byte `offset` of the file `binary` in process `pid`.
 
-    Gives a descriptor; closing it takes the probe off. Raises OSError.
+    Returns a descriptor; closing it removes the probe. Raises OSError.
     """
     path = ctypes.create_string_buffer(os.fsencode(binary))
     offsets = (ctypes.c_uint64 * 1)(offset)
@@ -57,7 +57,7 @@ def link_uprobe(program: int, binary: Path, offset: int, pid: int, at_return: bo
 
 
 def _refusal(program: int, pid: int) -> int:
-    """Why the kernel refuses a link on a folder."""
+    """The errno with which the kernel refuses a link on a folder."""
     try:
         os.close(link_uprobe(program, Path("/"), 0, pid))
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""What the compiler and the verifier say: kept in a file, not shown."""
+"""Messages of the compiler and the verifier: written to a file, not shown."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _STDERR = 2
 
 @contextlib.contextmanager
 def caught() -> Iterator[BinaryIO]:
-    """What C code writes to the standard error goes to this file meanwhile, from all threads."""
+    """Redirect the standard error of C code, from all threads, to this file while the block lasts."""
     with tempfile.TemporaryFile() as file:
         try:
             before = os.dup(_STDERR)
-        except OSError:  # there is none
+        except OSError:  # there is no standard error
             yield file
             return
         try:
@@ -34,7 +34,8 @@ def caught() -> Iterator[BinaryIO]:
 
 
 def kept_as(name: str, text: str) -> str:
-    """Keep it in the cache; gives `; FILE has all that it says`, or nothing where it cannot be kept."""
+    """Write the text to the cache; returns `; FILE has all that it says`, or empty if it cannot be
+    written."""
     try:
         file = cache_dir("messages") / f"{name}.txt"
         with atomic_file(file) as beside:

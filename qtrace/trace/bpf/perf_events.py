@@ -1,4 +1,4 @@
-"""Programs on perf events: probes where the kernel has no links for them, and a clock's ticks."""
+"""Programs on perf events: probes on kernels without links for them, and clock ticks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ _SOFTWARE, _CPU_CLOCK = 1, 0  # PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK
 
 
 def open_kprobe(program: int, function: str, at_return: bool = False) -> int:
-    """Run `program` at a kernel function's entry or return, whoever calls it, until the descriptor is closed.
+    """Run `program` at a kernel function's entry or return, for all callers, until the descriptor is closed.
     Raises OSError."""
     return on_perf_event(program, _kind("kprobe"), int(at_return), name=function.encode(), cpu=0)
 
 
 def open_uprobe(program: int, binary: Path, offset: int, pid: int, at_return: bool = False) -> int:
-    """The same at the byte `offset` of the file `binary` in process `pid`."""
+    """Run `program` at the byte `offset` of the file `binary` in process `pid`. Raises OSError."""
     kind, path = _kind("uprobe"), bytes(binary)
     return on_perf_event(program, kind, int(at_return), name=path, offset=offset, pid=pid)
 
 
 def open_clock(program: int, hertz: int, cpu: int) -> int:
-    """The same `hertz` times a second of the processor's time, whatever it executes."""
+    """Run `program` `hertz` times per second of the processor's time, whatever it executes. Raises
+    OSError."""
     return on_perf_event(program, _SOFTWARE, _CPU_CLOCK, hertz=hertz, cpu=cpu)
 
 

@@ -1,4 +1,5 @@
-"""What tracing needs of this machine, checked before anything is started; the missing one is named."""
+"""The prerequisites of tracing on this machine, checked before anything starts; errors name the missing
+one."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that tracing needs: whether it is here, what was found, and what mends it."""
+    """One prerequisite of tracing: whether it is present, its version or state, and the command that
+    helps."""
 
     name: str
     ok: bool
@@ -38,14 +40,14 @@ class Check:
 
 
 def check_tracing() -> list[Check]:
-    """Everything that the tracer needs, each checked by itself."""
+    """All prerequisites of the tracer, each checked separately."""
     return [_privilege(), _bcc(), _uprobes(), _kprobes()]
 
 
 def require_tracing(kernel: bool = False) -> None:
-    """Raise MissingPrerequisite for the first thing that is missing; `kernel` asks for kprobes too.
+    """Raise MissingPrerequisite for the first missing prerequisite; `kernel` requires kprobes too.
 
-    Without the right to set uprobes alone, system calls can still be counted: the ledger says what cannot.
+    If only the right to set uprobes is missing, system calls can still be counted: the ledger names the rest.
     """
     for check in check_tracing():
         if check.name == "uprobes" and uprobes_refused():
@@ -55,7 +57,7 @@ def require_tracing(kernel: bool = False) -> None:
 
 
 def kprobes_available() -> bool:
-    """Whether kernel functions can be probed on the running kernel."""
+    """Whether functions of the running kernel can be probed."""
     return Path("/sys/bus/event_source/devices/kprobe/type").exists()
 
 
@@ -71,10 +73,10 @@ def why_not(needs: Sequence[str]) -> str:
 
 
 def uprobes_refused() -> str:
-    """Why this process may not set uprobes, empty where it may.
+    """Why this process may not set uprobes, empty if it may.
 
-    As BPF links they need no more than our other programs do: CAP_BPF and CAP_PERFMON. As perf events, before
-    Linux 6.10, CAP_SYS_ADMIN (perf_uprobe_event_init in the kernel's kernel/events/core.c).
+    As BPF links they need the same rights as the other programs: CAP_BPF and CAP_PERFMON. As perf events,
+    before Linux 6.10, they need CAP_SYS_ADMIN (perf_uprobe_event_init in the kernel's kernel/events/core.c).
     """
     if _CAP_SYS_ADMIN in capabilities() or links_available():
         return ""
@@ -129,12 +131,12 @@ def _kprobes() -> Check:
 
 
 def ensure_headers(progress: Progress = SILENT, release: str = "") -> Path | None:
-    """The kernel headers that bcc compiles with, None where it finds the running kernel's by itself.
+    """The kernel headers with which bcc compiles, None if bcc itself finds the running kernel's headers.
 
     `release` is the kernel that will run the programs; empty for the running one.
 
-    Where the running kernel has none, the distribution's do: our programs read only registers, maps and
-    tracepoint arguments, none of which depends on the exact version. Raises MissingPrerequisite.
+    If the running kernel has none, the distribution's headers are used: the programs read only registers,
+    maps and tracepoint arguments, which do not depend on the exact version. Raises MissingPrerequisite.
     """
     given = os.environ.get("BCC_KERNEL_SOURCE")
     if given:

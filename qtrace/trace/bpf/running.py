@@ -1,4 +1,4 @@
-"""What is counted now, of one process: what `target.running` is set to (probes/common.bpf.c)."""
+"""The active counts of one process: the values of `target.running` (probes/common.bpf.c)."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from qtrace.probes.common import Counts
 
 __all__ = ["ALL", "CALLS", "NOTHING"]
 
-# System calls are counted all the time; functions not while their probes are off.
+# System calls are always counted; functions are not counted while their probes are removed.
 NOTHING, CALLS, ALL = Counts(0), Counts.CALLS, Counts.CALLS | Counts.FUNCTIONS

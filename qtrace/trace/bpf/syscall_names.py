@@ -1,4 +1,4 @@
-"""The system calls of this machine by their number."""
+"""The names of this machine's system calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["syscall_names"]
 
 @functools.cache
 def syscall_names() -> Mapping[int, str]:
-    """Number -> name, as bcc has them of the kernel's headers (asm/unistd_64.h)."""
+    """Number -> name, from bcc's copy of the kernel headers (asm/unistd_64.h)."""
     from bcc.syscall import syscalls
 
     return {number: name.decode() for number, name in syscalls.items()}

@@ -1,4 +1,4 @@
-"""Numbers that programs add up by index, as differences to the beginning of a window (struct tally)."""
+"""Sums that programs count by index, as differences from the beginning of a window (struct tally)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["Tally"]
 
 
 class Tally:
-    """One array of the kernel's, `length` numbers of calls and bytes a processor."""
+    """One array of the kernel, with `length` sums of calls and bytes for each processor."""
 
     def __init__(self, module: Any, table: str) -> None:
         self._table = module[table.encode()]
         self._base: dict[int, tuple[int, int]] = {}
 
     def begin(self) -> None:
-        """Count from here."""
+        """Start a window."""
         self._base = self._read(range(len(self._table)))
 
     def read(self, indexes: Iterable[int]) -> Mapping[int, tuple[int, int]]:
-        """Index -> (calls, bytes) since then."""
+        """Index -> (calls, bytes) since `begin`."""
         return {
             index: (calls - self._base[index][0], data - self._base[index][1])
             for index, (calls, data) in self._read(indexes).items()

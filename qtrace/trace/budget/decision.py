@@ -1,6 +1,6 @@
-"""Keeping to a budget by numbers alone: may everything stay on, and if not, for how long is it off.
+"""Pure decisions for keeping to a budget: whether all probes may stay attached, and else for how long not.
 
-Nothing here knows a session or a clock; `regulator` asks and does.
+This module knows neither session nor clock; `regulator` asks it and acts.
 """
 
 from __future__ import annotations
@@ -14,32 +14,34 @@ from qtrace.trace.session.snapshot import Snapshot
 
 __all__ = ["CYCLE", "FUNCTIONS", "JITTER", "LONGEST", "SHORTEST", "Load", "Switching", "dearest", "load_of"]
 
-# How a stage is measured where its probe is on a function, of QEMU's or of vhost's in the kernel.
+# Kinds of probes on a function, of QEMU or of vhost in the kernel.
 FUNCTIONS = ("uprobe", "uretprobe", "kprobe", "kretprobe")
 
-CYCLE = 1.0  # seconds of window and pause that are aimed at
+CYCLE = 1.0  # target length in seconds of a window and its pause
 SHORTEST, LONGEST = 0.05, 0.5  # seconds of a window
-JITTER = 0.25  # of a pause, by chance: it is never in step with traffic that comes in bursts
-_MOST = 0.5  # of what all hits cost: a function beyond it that tells no frames is left out
+JITTER = 0.25  # random share of a pause, so that it is never in step with traffic bursts
+_MOST = 0.5  # share of the cost of all hits: a function above it that counts no frames is left out
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Of one processor: what probes of functions take (`taken`), and what they may (`allowed`)."""
+    """Shares of one processor: the cost of function probes (`taken`), and the limit for it (`allowed`)."""
 
     taken: float
     allowed: float
 
     @property
     def fits(self) -> bool:
-        """Whether everything may stay on."""
+        """Whether all probes may stay attached."""
         return self.taken <= self.allowed
 
 
 def load_of(lately: Snapshot, cost: Cost, seconds: float, share: float) -> Load:
-    """Of what was counted in the last `seconds`, with everything on; `share` is of all that probing may take.
+    """The load from the counts of the last `seconds`, with all probes attached; `share` is the limit for all
+    probing.
 
-    System calls are counted all the time; what they take is not there for functions, up to a half.
+    System calls are always counted; their cost is subtracted from the limit for functions, at most half of
+    it.
     """
     functions, calls = cost_of(lately, cost, seconds, seconds)
     return Load(functions / seconds, max(share - calls / seconds, share / 2))
@@ -47,29 +49,29 @@ def load_of(lately: Snapshot, cost: Cost, seconds: float, share: float) -> Load:
 
 @dataclass(frozen=True, slots=True)
 class Switching:
-    """Seconds that attaching (`on`) and detaching (`off`) took the last time: hits trap meanwhile, too."""
+    """Seconds that the last attaching (`on`) and detaching (`off`) took: hits trap during both, too."""
 
     on: float
     off: float
 
     def pause(self, load: Load, window: float, chance: float) -> float:
-        """Seconds without probes after a `window`, so that the cycle keeps to the load that is allowed.
+        """Seconds without probes after a `window`, so that the cycle keeps to the allowed load.
 
-        `chance` is from 0 to 1; half is the mean.
+        `chance` is from 0 to 1; a half gives the mean.
         """
         trapped = self.on + window + self.off
         mean = trapped * load.taken / load.allowed - trapped
         return mean * (1 + JITTER * (2 * chance - 1))
 
     def next_window(self, load: Load) -> float:
-        """Seconds of the next window, so that window and pause take about a cycle."""
+        """Seconds of the next window, so that window and pause together take about a cycle."""
         wanted = CYCLE * load.allowed / load.taken - self.on - self.off
         return min(max(wanted, SHORTEST), LONGEST)
 
 
 def dearest(lately: Snapshot, cost: Cost, seconds: float) -> tuple[Probe, float] | None:
-    """The probe that takes most of what functions took in `seconds` and tells no frames, with its share of
-    that, if one does."""
+    """The function probe without frames that took more than half of the functions' cost in `seconds`, with
+    its share of the cost; None if there is none."""
     spent, _ = cost_of(lately, cost, seconds, seconds)
     hit = cost.hit.at(seconds / max(1, lately.hits))
     probes: dict[str, Probe] = {}

@@ -1,4 +1,4 @@
-"""How much of a processor probing may take, and what it takes."""
+"""The share of a processor that probing may take, and the share that it takes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`share` of one processor that probes may take on the mean; None is no limit, and exact counts.
+    """`share` of one processor that probes may take on average; None means no limit, and exact counts.
 
-    Of one processor, and not of all that QEMU uses, because its main loop is one thread: where that is
-    what limits the traffic, this is the share of the throughput that is lost.
+    The share is of one processor, not of all that QEMU uses, because its main loop is one thread: if that
+    thread limits the traffic, this is the share of the throughput that is lost.
     """
 
     share: float | None
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """`5`, `5%`, `0.5 %` or `none`. Raises ValueError in words for a person."""
+        """Parse `5`, `5%`, `0.5 %` or `none`. Raises ValueError with a message for the user."""
         if text.strip().lower() == _NONE:
             return UNLIMITED
         try:
@@ -48,14 +48,15 @@ UNLIMITED = Budget(None)
 
 
 def default_budget(level: Level) -> Budget:
-    """5 % for the stages; whoever asks for everything wants it all, and system calls are always counted."""
+    """5 % for stages; none for `full`, whose user wants all functions, and for always counted system
+    calls."""
     return Budget(0.05) if level is Level.STAGES else UNLIMITED
 
 
 def cost_of(counted: Snapshot, cost: Cost, on: float, seconds: float) -> tuple[float, float]:
-    """Seconds of processor time that probing has taken: (probes of functions, system calls).
+    """Processor seconds that probing has taken: (probes of functions, system calls).
 
-    It was counted in `seconds`, functions in `on` of them.
+    The counts are from `seconds`, those of functions from `on` of them.
     """
     stepped = sum(
         count.calls for (_, slot), count in counted.counts.items() if counted.stages[slot].probe.stepped

@@ -1,7 +1,8 @@
-"""Keeps a session within its budget: all probes on as long as they are cheap, else on in windows only.
+"""Keeps a session within its budget: all probes stay attached while they are cheap, else only in windows.
 
-In between the probes are really off: one that only did nothing would trap all the same. Of a cycle, window
-and pause together, the probes take no more than the budget; a flood that begins costs one look's time more.
+Between windows the probes are detached, because even a probe that does nothing would trap. In a cycle of
+window and pause, the probes take no more than the budget; at the start of a flood, the time until the next
+check exceeds it.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from qtrace.trace.session.snapshot import Snapshot
 
 __all__ = ["LeftOut", "Regulator", "Window"]
 
-_LOOK = 0.25  # seconds between two looks while everything is on
-# Of the budget: in QEMU's work a hit costs up to a quarter more than calibrated (docs/overhead.md).
+_LOOK = 0.25  # seconds between two checks while all probes are attached
+# Share of the budget that is used: amid QEMU's work a hit costs up to a quarter more than calibrated
+# (docs/overhead.md).
 _AIM = 0.75
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was counted in so many `seconds`; functions were counted too, or with `on` false were not."""
+    """The counts of `seconds`; with `on`, functions were counted too."""
 
     seconds: float
     counted: Snapshot
@@ -38,7 +40,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A function whose probe was taken off for good: its `share` of the cost, how long it was `on` (s)."""
+    """A function whose probe was removed for good: its `share` of the cost, and its time `on` in seconds."""
 
     function: str
     share: float
@@ -46,7 +48,7 @@ class LeftOut:
 
 
 class Regulator:
-    """Drives one session from its `start` to its `stop`; `keep` is called with each window that ends."""
+    """Controls one session from its `start` to its `stop`; `keep` is called with each window that ends."""
 
     def __init__(
         self, session: Session, budget: Budget, cost: Cost, keep: Callable[[Window], object]
@@ -59,22 +61,23 @@ class Regulator:
         self.left_out: list[LeftOut] = []
         self.pauses = 0
         self._began = self._off = 0.0
-        self._paused: float | None = None  # since when functions are not counted
+        self._paused: float | None = None  # start of the present pause
         self._due = math.inf
-        # The last look: when it was and what had been counted.
+        # The last check: its time and the totals.
         self._looked, self._seen = 0.0, Reading()
-        self._putting = self._taking = 0.0  # seconds that attaching and detaching took the last time
-        self._length = _LOOK  # of the next window, seconds
+        self._putting = self._taking = 0.0  # seconds of the last attaching and detaching
+        self._length = _LOOK  # seconds of the next window
 
     def begin(self) -> None:
-        """The session has been started."""
+        """Tell the regulator that the session has started."""
         self._began = self._looked = time.monotonic()
         if self._share is not None and self._probed:
             self._seen = self._session.mark()
             self._due = self._looked + _LOOK
 
     def run(self, seconds: float) -> None:
-        """Until the time is up or the process has ended. Raises TargetError, TraceError."""
+        """Control the session until the time is up or the process has ended. Raises TargetError,
+        TraceError."""
         deadline = time.monotonic() + seconds
         while (left := min(deadline, self._due) - time.monotonic()) > 0 or time.monotonic() < deadline:
             self._session.wait(left)
@@ -85,24 +88,24 @@ class Regulator:
 
     @property
     def taking(self) -> float:
-        """Seconds that taking the probes off took the last time."""
+        """Seconds that the last removal of the probes took."""
         return self._taking
 
     @property
     def off(self) -> float:
-        """For how many seconds functions have not been counted since `begin`."""
+        """Seconds since `begin` in which functions were not counted."""
         return self._off + (time.monotonic() - self._paused if self._paused is not None else 0.0)
 
     def end(self) -> None:
-        """The session has just been stopped."""
-        # Ctrl-C may have come while the probes were taken off: that window was never closed.
+        """Tell the regulator that the session has stopped."""
+        # Ctrl-C may have come while the probes were being removed: then that window was never closed.
         torn = self._paused is not None and self._looked < self._paused
         if self.pauses and not torn:
             self._close(time.monotonic(), self._session.mark(), self._paused is None)
         self._off, self._paused, self._due = self.off, None, math.inf
 
     def _look(self) -> None:
-        """Everything is on: may it stay so?"""
+        """Check whether all probes may stay attached."""
         assert self._share is not None
         seen, now = self._session.mark(), time.monotonic()
         lately = self._session.between(self._seen, seen)
@@ -121,7 +124,7 @@ class Regulator:
         began, opened = time.monotonic(), self._looked
         self._paused = began
         self.pauses += 1
-        seen = self._session.pause()  # counting ends at once, then the probes are taken off
+        seen = self._session.pause()  # counting ends at once, then the probes are removed
         ended = time.monotonic()
         self._close(began, seen, on=True)
         self._taking = ended - began
@@ -139,7 +142,7 @@ class Regulator:
         self._due = ended + self._length
 
     def _close(self, now: float, seen: Reading, on: bool) -> None:
-        """A window or a pause ends: what was counted since the last look."""
+        """End a window or a pause: pass on the counts since the last check."""
         lately = self._session.between(self._seen, seen)
         self._keep(Window(now - self._looked, lately, on))
         self._looked, self._seen = now, seen

@@ -1,1 +1,1 @@
-"""Frames followed from their first stage to their last, those that wait, and why some stop."""
+"""Frames followed from their first stage to their last, frames that wait, and reasons why some stop."""

@@ -1,5 +1,5 @@
-"""Frames from their first stage to their last (probes/frames.bpf.c): how many can be followed, and how long
-each took."""
+"""Frames from their first stage to their last (probes/frames.bpf.c): how many can be followed, and the time
+of each."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class FrameCount:
-    """`matched`: from the first stage to the last, in this order. `ambiguous`: it ended, and could have been
-    one of several. `astray`: it ended, but had not begun. `open`: it began, and was not seen to end.
-    `waited` of them were set aside and went on."""
+    """`matched`: frames from the first stage to the last, in this order. `ambiguous`: an end that could
+    belong to one of several frames. `astray`: an end without a beginning. `open`: a beginning without an end
+    yet. `waited`: those of them that were set aside in a queue and went on."""
 
     matched: int = 0
     ambiguous: int = 0
@@ -45,12 +45,12 @@ class FrameCount:
 
     @property
     def frames(self) -> int:
-        """All of them, each once."""
+        """All frames, each once."""
         return self.matched + self.ambiguous + self.unmatched
 
     @property
     def unmatched(self) -> int:
-        """Those of which only the beginning or only the end was seen."""
+        """Frames of which only the beginning or only the end was seen."""
         return self.astray + self.open
 
 
@@ -60,7 +60,8 @@ Group = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class FrameReading:
-    """Counts by group, and how many matched frames took 2^x ns, by (owner, first slot, last slot, x)."""
+    """Counts by group, and the number of matched frames that took 2^x ns, by (owner, first slot, last slot,
+    x)."""
 
     counts: Mapping[Group, FrameCount] = field(default_factory=dict)
     times: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class FrameReading:
         left: Mapping[Group, int],
         until: float,
     ) -> FrameReading:
-        """As the kernel's maps stand now; `ends` and `left` are the `Follower`'s, `until` as in `Waiting`."""
+        """Read the kernel's maps; `ends` and `left` are the `Follower`'s, `until` as in `Waiting`."""
         totals, waiting = module[b"frame_counts"], module[b"frames_waiting"]
         groups = [(owner, way) for owner in owners for way in range(LANE.size)]
         opened = {group: left.get(group, 0) + int(waiting[group_index(group)].number) for group in groups}
@@ -102,7 +103,7 @@ class FrameReading:
         return cls(counts, times, dict(ends), Waiting.of(module, until, left))
 
     def since(self, before: FrameReading) -> FrameReading:
-        """What was counted after `before`; `open` is as it is now."""
+        """The counts after `before`; `open` is the present number."""
         counts = {}
         for group, now in self.counts.items():
             old = before.counts.get(group, FrameCount())
@@ -121,7 +122,7 @@ class FrameReading:
         )
 
     def of_one(self, owner: int) -> FrameReading:
-        """Everything as this owner's: the process has no other."""
+        """Assign all counts to this owner, the only one of the process."""
         counts: dict[Group, FrameCount] = {}
         for (_, way), count in self.counts.items():
             counts[owner, way] = counts.get((owner, way), FrameCount()) + count
@@ -133,7 +134,8 @@ class FrameReading:
         return FrameReading(counts, times, ends, self.waiting.of_one(owner))
 
     def only(self, owners: Collection[int], slots: Mapping[int, int]) -> FrameReading:
-        """What these owners have, with slots renumbered; what ended elsewhere is left out."""
+        """The counts of these owners, with slots renumbered; frames that ended at other slots are left
+        out."""
         return FrameReading(
             {group: count for group, count in self.counts.items() if group[0] in owners},
             {
@@ -169,7 +171,8 @@ class FrameReading:
         return {"frames": rows, "frame_times": times, **self.waiting.tables(probes, owners)}
 
     def ledger(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-        """What those tables say of frames that could not be followed, and where they stopped."""
+        """Ledger rows for the frames in those tables that could not be followed, and for those that
+        stopped."""
         rows = [
             {
                 "kind": kind,
@@ -189,7 +192,7 @@ class FrameReading:
 
 
 def _of(row: Mapping[str, Any]) -> str:
-    """Whose a row is, behind a comma; empty where there is only one."""
+    """The owner of a row, behind a comma; empty if there is only one."""
     return (f", {row['netdev_id']}" if row["netdev_id"] else "") + (
         f" queue {row['queue']}" if row["queue"] else ""
     )
@@ -205,5 +208,5 @@ def _between(first: Probe, last: Probe) -> dict[str, Any]:
 
 
 def group_index(group: Group) -> ctypes.c_int:
-    """Where a group is in the kernel's arrays."""
+    """The index of a group in the kernel's arrays."""
     return ctypes.c_int(GROUP.pack(*group))

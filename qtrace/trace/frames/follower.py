@@ -1,4 +1,4 @@
-"""Telling the programs along which stages an owner's frames are to be followed (probes/frames.bpf.c)."""
+"""Tells the BPF programs the stages along which an owner's frames are followed (probes/frames.bpf.c)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from qtrace.trace.qemu.owners import Owner, through_hubs
 __all__ = ["Follower", "Routes"]
 
 _PORT = "hubport"
-_NOTICES = (Role.KICK, Role.INTERRUPT)  # one of them may stand for many frames
+_NOTICES = (Role.KICK, Role.INTERRUPT)  # one call may stand for many frames
 _KERNEL = ("kprobe", "kretprobe")
-# What passes between a NIC and a hub's port, and between another port and what is behind it.
+# Drivers between a NIC and a hub's port, and between another port and the back end behind it.
 _AT_NIC = (Role.DEQUEUE, Role.COMPLETE), (Role.DELIVER, Role.ENQUEUE)
 _BEHIND = (Role.DELIVER, Role.HOST), (Role.HOST, Role.SEND)
 
 
 class Routes:
-    """Which slots an owner's frames pass, from the paths that were planned; `probes` and `attached` are by
+    """The slots that an owner's frames pass, from the planned paths; `probes` and `attached` are by
     slot."""
 
     def __init__(self, paths: Sequence[Path], probes: Sequence[Probe], attached: Sequence[bool]) -> None:
@@ -32,8 +32,8 @@ class Routes:
         self._slots = [slot for slot, probe in enumerate(probes) if attached[slot] and _carries(probe)]
 
     def parts(self, owner: Owner | None) -> dict[int, int]:
-        """Slot -> its part, on the one path that this owner's frames take each way; None is whoever is not
-        told apart."""
+        """Slot -> its part, on the only path of this owner's frames in each direction; None is the owner of
+        frames whose owner is unknown."""
         found: dict[int, int] = {}
         for way in range(LANE.size):
             slots = self._route(owner, way)
@@ -72,7 +72,7 @@ class Routes:
             frozenset(step.function for step in path.stages if roles is None or step.stage in roles)
             for path in paths
         }
-        if len(routes) != 1:  # whose way it is cannot be told
+        if len(routes) != 1:  # the owner's path is ambiguous
             return []
         mine = [
             slot
@@ -83,9 +83,9 @@ class Routes:
 
 
 class Follower:
-    """Tells the programs which slots an owner's frames are followed by, where they begin and where they end.
+    """Tells the BPF programs the slots by which an owner's frames are followed, with the first and the last.
 
-    `paths` are those that were planned; `probes` and `attached` are by slot.
+    `paths` are the planned paths; `probes` and `attached` are by slot.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Follower:
         self._written: dict[int, dict[int, int]] = {}
         self._aliases: dict[int, int] = {}
         self.ends: dict[Group, tuple[int, int]] = {}  # slots of the first and of the last stage
-        self.left: dict[Group, int] = {}  # under way when counting ceased for a while
+        self.left: dict[Group, int] = {}  # frames under way when counting paused
         places = module[b"places"]
         for slot, probe in enumerate(probes):
             place = places[ctypes.c_int(slot)]
@@ -104,7 +104,7 @@ class Follower:
             places[ctypes.c_int(slot)] = place
 
     def update(self, owners: Iterable[Owner]) -> None:
-        """Write what has changed; 0 is whoever is not told apart."""
+        """Write changes to the maps; owner 0 stands for all unknown owners."""
         known = list(owners)
         joined = through_hubs(known)
         aliases = {number: owner.number for number, owner in joined.items() if owner.number != number}
@@ -131,13 +131,13 @@ class Follower:
         }
 
     def begin(self) -> None:
-        """A window begins, and all programs are off: nothing is under way."""
+        """Start a window, with all programs off: no frame is under way."""
         self.left = {}
         self._clear()
         self._module[b"frame_stops"].clear()
 
     def resume(self) -> None:
-        """Counting goes on after a pause: what was under way then is not what comes now, and is unmatched."""
+        """Resume counting after a pause: frames that were under way before are unmatched."""
         waiting = self._module[b"frames_waiting"]
         for number in {0, *self._written}:
             for way in range(LANE.size):
@@ -162,9 +162,9 @@ class Follower:
 
 
 def _is_of(path: Path, owner: Owner) -> bool:
-    # A bridge helper's is a tap; a stream has a path of its own among the sockets.
+    # A bridge helper's netdev is a tap; a stream has its own path among the sockets.
     kind = "tap" if path.netdev == "bridge" else path.netdev.removesuffix("-stream")
-    if owner.driver == _PORT:  # what is behind the hub does not matter
+    if owner.driver == _PORT:  # the client behind the hub does not matter
         return path.nic == owner.nic
     return (path.nic, kind) == (owner.nic or path.nic, owner.driver)
 
@@ -174,10 +174,10 @@ def _way(probe: Probe) -> int:
 
 
 def _carries(probe: Probe) -> bool:
-    """Whether a hit says how many frames it carries."""
+    """Whether a hit tells how many frames it carries."""
     if probe.stage in _NOTICES:
         return False
     if probe.kind == "tracepoint":
-        return probe.rule == "tap"  # what a socket's system call carries may be a piece of a stream
+        return probe.rule == "tap"  # a socket's system call may carry a piece of a stream
     point = point_for(probe.function, probe.kind)
     return probe.rule not in ("calls", "either") or bool(point and point.table)

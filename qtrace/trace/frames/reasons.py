@@ -1,4 +1,4 @@
-"""Why frames stopped: from the stage where they did, and the state of both clients at the window's end."""
+"""The reason why frames stopped: from the last stage, and the state of both clients at the window's end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qtrace.trace.qemu.owners import Owner
 __all__ = ["UNDER_WAY", "WAITING", "reasons", "without_gone"]
 
 UNDER_WAY = "under way when the window ended"
-WAITING = "waiting in QEMU's queue"  # what every reason begins with that is no loss
+WAITING = "waiting in QEMU's queue"  # the beginning of every reason that is not a loss
 
 _END = "at the window's end"
 _QUEUED = f"{WAITING} {_END}"
@@ -32,10 +32,10 @@ _LAST_RESORT = "not seen again before the window ended"
 def reasons(
     slots: Mapping[int, int], probes: Sequence[Probe], owner: Owner | None, *, kernel: bool, paused: bool
 ) -> Iterator[tuple[int, str, int]]:
-    """(slot, why, frames) for the frames of one owner and direction that stopped, which `slots` counts.
+    """(slot, why, frames) for the stopped frames of one owner and direction, which `slots` counts.
 
-    The receiver's NetQueue tells how many of them wait: the first in it was refused by the receiver where
-    that has told QEMU so (`receive_disabled`; it had been delivered), all others were only sent.
+    The receiver's NetQueue has the number of waiting frames. If the receiver has told QEMU that it refuses
+    (`receive_disabled`), the first frame in the queue was delivered to it; all others were only sent.
     """
     if owner is None or kernel:
         for slot, frames in sorted(slots.items()):
@@ -64,10 +64,10 @@ def reasons(
 def without_gone(
     slots: Mapping[int, int], gone: int, probes: Sequence[Probe], owner: Owner | None
 ) -> dict[int, int] | None:
-    """`slots` without those `gone` on, of which it was not seen where they had stopped; None where that
-    cannot be told.
+    """`slots` without `gone` frames that went on, of which the stage where they had stopped is unknown; None
+    if it cannot be derived.
 
-    What was sent, and neither waits now nor can have been lost, has gone on; then those that were refused.
+    Sent frames that neither wait now nor can be lost have gone on; then refused frames.
     """
     stages = [probes[slot].stage for slot in slots]
     if owner is None or sorted(map(str, stages)) != sorted(map(str, (Role.SEND, Role.DELIVER))):
@@ -93,7 +93,7 @@ def _ends(direction: Direction, owner: Owner) -> tuple[NetClient, NetClient]:
 
 
 def _head(slots: Mapping[int, int], probes: Sequence[Probe], receiver: NetClient) -> int:
-    """1 where the first of the receiver's queue was delivered and refused while we looked, else 0."""
+    """1 if the first frame of the receiver's queue was delivered and refused, else 0."""
     delivered = sum(frames for slot, frames in slots.items() if probes[slot].stage is Role.DELIVER)
     return min(delivered, receiver.queued, 1) if receiver.receive_disabled else 0
 
@@ -114,7 +114,7 @@ def _refused(receiver: NetClient) -> str:
 
 
 def _held(receiver: NetClient) -> str:
-    """can_receive is false, or was when it came."""
+    """The reason that can_receive is false, or was when the frame came."""
     state = receiver.receiver
     if state and state.running is False:
         return f"{_QUEUED}: the guest is stopped"
@@ -136,7 +136,7 @@ def _not_delivered(direction: Direction, sender: NetClient, receiver: NetClient)
 
 
 def _lost(direction: Direction, sender: NetClient, receiver: NetClient) -> str:
-    """Why what was sent would neither be delivered nor queued now; empty where there is no such cause."""
+    """Why a sent frame would neither be delivered nor queued now; empty if there is no such cause."""
     if sender.link_down or receiver.link_down:
         return f"dropped: the link is down {_END}"
     kinds = [
@@ -153,7 +153,7 @@ def _lost(direction: Direction, sender: NetClient, receiver: NetClient) -> str:
 
 
 def _not_taken(probe: Probe, receiver: NetClient) -> str:
-    """It was delivered, and waits no more: the receiver has dropped it."""
+    """The reason for a frame that was delivered and no longer waits: the receiver dropped it."""
     state = receiver.receiver
     if probe.direction is Direction.TX or state is None:
         return _by_stage(probe)
@@ -161,7 +161,7 @@ def _not_taken(probe: Probe, receiver: NetClient) -> str:
         return f"{_DROPPED}: its device is broken {_END}, by an error of the guest's driver"
     if state.enabled is False:
         return f"{_DROPPED}: its receiver is off {_END}"
-    if not state.refuses:  # it drops what it has no room for
+    if not state.refuses:  # it drops frames for which it has no room
         return f"{_DROPPED}: not its address or VLAN, or no receive buffers"
     features = receiver.features or 0
     causes = [] if state.promiscuous else ["not its address or VLAN"]

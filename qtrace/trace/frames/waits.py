@@ -1,5 +1,5 @@
-"""Frames that stopped on their way (probes/frames.bpf.c): how long those waited that went on, and why others
-did not."""
+"""Frames that stopped on their way (probes/frames.bpf.c): the waiting time of those that went on, and the
+stage of the others."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from qtrace.trace.qemu.owners import Owner
 
 __all__ = ["Waiting", "whose"]
 
-_UNDER_WAY_NS = 10_000_000  # a stage is passed sooner, or the frame is delayed
-_SEVERAL = NO_SLOT  # those that waited had not all stopped at one stage
+_UNDER_WAY_NS = 10_000_000  # a frame that takes longer to the next stage is delayed
+_SEVERAL = NO_SLOT  # the waiting frames had stopped at different stages
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """`times`: how many frames waited 2^x ns, by (owner, slot where they stopped, slot where they went on,
-    x), of those that are known. `stops`: those that have not gone on, by (owner, LANE, slot). `under_way`:
-    those of them that may only just not have gone on. `paused`: the groups of which some had stopped when
-    functions ceased to be counted for a while."""
+    """`times`: the number of identified frames that waited 2^x ns, by (owner, slot where they stopped, slot
+    where they went on, x). `stops`: frames that have not gone on, by (owner, LANE, slot). `under_way`: those
+    of them that stopped so recently that they may still be moving. `paused`: groups with stopped frames at
+    the time when functions stopped being counted for a while."""
 
     times: Mapping[tuple[int, int, int, int], int] = field(default_factory=dict)
     stops: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Waiting:
 
     @classmethod
     def of(cls, module: Any, until: float, paused: Collection[tuple[int, int]]) -> Waiting:
-        """As the kernel's maps stand now; counting ceased at `until` (s, CLOCK_MONOTONIC), or goes on."""
+        """Read the kernel's maps; counting stopped at `until` (s, CLOCK_MONOTONIC), or goes on."""
         times: dict[tuple[int, int, int, int], int] = {}
         for key, cpus in module[b"frame_waits"].items():
             owner, stopped, went_on, x = EDGE.unpack(key.value)
@@ -45,7 +45,7 @@ class Waiting:
             owner, way = GROUP.unpack(group)
             stops[owner, way, slot] = _signed(int(frames.value))
         for key, frame in module[b"frames_now"].items():
-            if frame.open:  # under way, or waiting and nothing has come after
+            if frame.open:  # under way, or waiting without a later frame
                 _, group = CARRIED.unpack(key.value)
                 owner, way = GROUP.unpack(group)
                 place = (owner, way, int(frame.slot))
@@ -55,12 +55,12 @@ class Waiting:
         return cls(times, stops, under_way, frozenset(paused))
 
     def since(self, before: Waiting) -> Waiting:
-        """What was counted after `before`; `stops` are as they are now."""
+        """The counts after `before`; `stops` are the present ones."""
         times = {key: n - before.times.get(key, 0) for key, n in self.times.items()}
         return replace(self, times=times)
 
     def of_one(self, owner: int) -> Waiting:
-        """Everything as this owner's: the process has no other."""
+        """Assign all counts to this owner, the only one of the process."""
         times: dict[tuple[int, int, int, int], int] = {}
         for (_, stopped, went_on, x), number in self.times.items():
             times[owner, stopped, went_on, x] = times.get((owner, stopped, went_on, x), 0) + number
@@ -68,7 +68,7 @@ class Waiting:
         return Waiting(times, _of_one(self.stops, owner), _of_one(self.under_way, owner), paused)
 
     def only(self, owners: Collection[int], slots: Mapping[int, int]) -> Waiting:
-        """What these owners have, with slots renumbered."""
+        """The counts of these owners, with slots renumbered."""
         slots = {**slots, _SEVERAL: _SEVERAL}
         times = {
             (owner, slots[stopped], slots[went_on], x): number
@@ -87,7 +87,7 @@ class Waiting:
         return Waiting(times, stops, under_way, paused)
 
     def tables(self, probes: Sequence[Probe], owners: Mapping[int, Owner]) -> dict[str, list[dict[str, Any]]]:
-        """Tables `waits` and `stops`. `probes` by slot, `owners` by number, as they are now."""
+        """Tables `waits` and `stops`. `probes` by slot, `owners` by number, in their present state."""
         waits = []
         for (number, stopped, went_on, x), count in sorted(self.times.items()):
             if count and stopped != _SEVERAL:
@@ -118,7 +118,7 @@ class Waiting:
     def _by_group(
         self, probes: Sequence[Probe], owners: Mapping[int, Owner]
     ) -> dict[tuple[int, int], dict[int, int]]:
-        """By (owner, way); where it is not known at which stage those stopped that went on, only the sum."""
+        """Counts by (owner, lane); if the stages of frames that went on are unknown, only the sum."""
         found: dict[tuple[int, int], dict[int, int]] = {}
         for (owner, way, slot), frames in self.stops.items():
             if frames:
@@ -144,7 +144,7 @@ def _at(probe: Probe) -> dict[str, Any]:
 
 
 def whose(owner: Owner | None) -> dict[str, Any]:
-    """The columns that tell an owner."""
+    """The columns that identify an owner."""
     return {"netdev_id": owner.netdev if owner else "", "queue": owner.queue if owner else 0}
 
 

@@ -1,1 +1,1 @@
-"""The traced QEMU as /proc and its memory show it: threads, descriptors, network clients, owners."""
+"""The traced QEMU, read from /proc and its memory: threads, descriptors, network clients, owners."""

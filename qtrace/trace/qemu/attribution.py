@@ -1,4 +1,4 @@
-"""Telling the programs in the kernel which of QEMU's objects, descriptors and threads belong to whom."""
+"""Tells the BPF programs the owner of each object, descriptor and thread of QEMU."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from qtrace.trace.qemu.owners import Owner, Owners
 
 __all__ = ["Attribution", "Clients"]
 
-# libslirp opens one for each connection of its guest's, a channel's is in no field of the client's.
+# libslirp opens a socket for each connection of its guest; a channel's descriptor is in no field of the
+# client.
 _WITH_SOCKETS = ("user", "vde")
 _USES = {Direction.TX: Use.SENT, Direction.RX: Use.RECEIVED}
-# The process's network clients as they are now. Raises TargetError where they cannot be told.
+# Reads the process's present network clients. Raises TargetError if they cannot be read.
 Clients = Callable[[], list[NetClient]]
 
 
 class Attribution:
-    """The owners of one process, and the maps that hold them. `unread` is why there are none, or empty."""
+    """The owners of one process, and their maps. `unread` is the reason why there are none, or empty."""
 
     def __init__(self, module: Any, clients: Clients | None) -> None:
         self._module = module
@@ -36,28 +37,28 @@ class Attribution:
 
     @property
     def numbers(self) -> list[int]:
-        """Of every owner that ever was, and 0."""
+        """The numbers of all owners so far, and 0."""
         return list(range(self.owners.given + 1))
 
     @property
     def descriptors(self) -> set[int]:
-        """The network clients' own."""
+        """The network clients' own descriptors."""
         return {descriptor for owner in self.owners for descriptor in owner.descriptors}
 
     @property
     def sockets(self) -> int:
-        """The one owner with sockets that are no client's own descriptor; 0 where none or several have."""
+        """The only owner with sockets besides its client's own descriptor; 0 if none or several have some."""
         having = [owner.number for owner in self.owners if owner.driver in _WITH_SOCKETS]
         return having[0] if len(having) == 1 else 0
 
     def update(self, workers: Sequence[int]) -> None:
-        """Read the clients again and write what has changed; `workers` are vhost's threads, oldest first."""
+        """Read the clients again and write changes; `workers` are vhost's threads, oldest first."""
         if self._clients is not None:
             try:
                 self.owners.update(self._clients())
                 self.unread = ""
             except TargetError as exc:
-                # The list may have been changed under our hands: what was known before stays.
+                # QEMU may have changed the list during the read: then the previous state stays.
                 self.unread = "" if len(self.owners) else str(exc)
         self._write("owners", {item: o.number for o in self.owners for item in o.objects}, ctypes.c_uint64)
         self._write("fd_owner", {fd: o.number for o in self.owners for fd in o.descriptors}, ctypes.c_uint32)
@@ -66,7 +67,7 @@ class Attribution:
         self._write_rings()
 
     def _vectors(self) -> dict[int, int]:
-        """VECTOR_KEY -> VECTOR_USE of every card's vectors."""
+        """VECTOR_KEY -> VECTOR_USE for the vectors of every card."""
         found: dict[int, int] = {}
         for first, queues in self._cards():
             for vector in first.clients[0].vectors:
@@ -93,7 +94,7 @@ class Attribution:
         self._rings = wanted
 
     def _cards(self) -> Iterator[tuple[Owner, dict[int, int]]]:
-        """The owner of each NIC's first queue, and the owner's number of each of its queues."""
+        """The owner of each NIC's first queue, and the owner's number for each of its queues."""
         queues: dict[str, dict[int, int]] = {}
         for owner in self.owners:
             if owner.card:
@@ -103,7 +104,8 @@ class Attribution:
                 yield owner, queues[owner.card]
 
     def _workers(self, threads: Sequence[int]) -> dict[int, int]:
-        """Thread -> owner. A worker is made with its queue, so both are in one order; 0 where they differ."""
+        """Thread -> owner. A worker is made with its queue, so both have one order; 0 if the numbers
+        differ."""
         served = [owner.number for owner in self.owners if owner.vhost]
         if len(served) != len(threads):
             return dict.fromkeys(threads, 0)
@@ -113,7 +115,7 @@ class Attribution:
         table = self._module[name.encode()]
         before = self._written.get(name, {})
         for item in before.keys() - wanted.keys():
-            # A closed descriptor is taken out by the program itself.
+            # The BPF program itself removes a closed descriptor.
             if (number := key(item)) in table:
                 del table[number]
         for item, owner in wanted.items():

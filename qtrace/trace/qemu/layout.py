@@ -1,4 +1,4 @@
-"""The offsets inside QEMU's structures that the programs read; the source index knows them."""
+"""The offsets in QEMU's structs that the BPF programs read, from the source index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qtrace.trace.qemu.rings import LAYOUT as RINGS
 
 __all__ = ["CLIENTS", "FIELDS", "Layout"]
 
-# Field of the BPF struct `target` -> what the index calls it.
+# Field of the BPF struct `target` -> its name in the index.
 FIELDS = {
     "client_info": "NetClientState.info",
     "info_type": "NetClientInfo.type",
@@ -27,7 +27,7 @@ FIELDS = {
     "driver_port": "NET_CLIENT_DRIVER_HUBPORT",
 }
 
-# What `qtrace.trace.qemu.net_clients` reads: fields, and the sizes of structs that stand in arrays.
+# Read by `qtrace.trace.qemu.net_clients`: fields, and the sizes of structs in arrays.
 CLIENTS = (
     *(f"NetClientState.{field}" for field in ("info", "next", "peer", "incoming_queue", "model", "name")),
     *(
@@ -43,7 +43,7 @@ CLIENTS = (
     *("TAPState.fd", "TAPState.vhost_net", "NetL2TPV3State.fd", "NetSocketState.fd", "NetDgramState.fd"),
     *("NetStreamState.ioc", "NetPasstState.ioc", "QIOChannelSocket.fd"),
     *("SlirpState.slirp", "VDEState.vde", "NetHubPort.hub", "NetHub.id"),
-    # Why a frame stopped (qtrace.trace.qemu.receiver).
+    # Read to find out why a frame stopped (qtrace.trace.qemu.receiver).
     *("NetClientState.filters", "NetFilterState.next", "NetFilterState.on", "NetFilterState.direction"),
     *("Object.class", "ObjectClass.type", "VirtIODevice.vm_running", "VirtIODevice.status"),
     *("VirtIODevice.broken", "VirtIONet.promisc", "VirtIONet.curr_queue_pairs"),
@@ -71,5 +71,5 @@ class Layout:
                 raise TraceError(f"{name} cannot lie at {value}")
 
     def members(self) -> dict[str, int]:
-        """By field of the BPF struct `target`."""
+        """The offsets by field of the BPF struct `target`."""
         return {member: self.values[name] for member, name in FIELDS.items()}

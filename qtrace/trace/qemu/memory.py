@@ -14,7 +14,7 @@ _LONGEST = 256  # bytes of a name
 
 
 class Memory:
-    """Another process's memory, for reading. Raises TargetError where it cannot be read."""
+    """Another process's memory, read-only. Raises TargetError if it cannot be read."""
 
     def __init__(self, pid: int) -> None:
         self._path = Path(f"/proc/{pid}/mem")
@@ -44,7 +44,7 @@ class Memory:
         return data
 
     def word(self, address: int) -> int:
-        """Eight bytes as a number: a pointer."""
+        """Eight bytes as a number, such as a pointer."""
         return int(struct.unpack("<Q", self.read(address, 8))[0])
 
     def number(self, address: int, size: int = 4) -> int:
@@ -52,7 +52,7 @@ class Memory:
         return int.from_bytes(self.read(address, size), "little")
 
     def text(self, address: int) -> str:
-        """A string that ends with a zero; empty for NULL. A page's end may come first."""
+        """A zero-terminated string; empty for NULL. The string may end shortly before an unmapped page."""
         if not address:
             return ""
         size = min(_LONGEST, 4096 - address % 4096)

@@ -1,7 +1,7 @@
-"""QEMU's network clients as they stand in its memory: net/net.c's list, read through /proc.
+"""QEMU's network clients: net/net.c's list, read from its memory through /proc.
 
-This says what no command line does: generated names, hot-plugged cards, which object in memory belongs to
-which netdev and queue, and what the guest's driver has agreed to.
+The list has facts that no command line has: generated names, hot-plugged cards, the netdev and queue of each
+object in memory, and the features that the guest's driver has accepted.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["NetClient", "read_clients"]
 
 _MOST_CLIENTS = 4096
 _VIRTIO = "virtio-net"
-# Driver -> where its descriptor is, if it has one of its own.
+# Driver -> the field of its descriptor, if it has its own.
 _DESCRIPTORS = {
     "tap": "TAPState.fd",
     "l2tpv3": "NetL2TPV3State.fd",
     "socket": "NetSocketState.fd",
     "dgram": "NetDgramState.fd",
 }
-# Driver -> the pointer to its channel, which has the descriptor (include/io/channel-socket.h).
+# Driver -> the pointer to its channel, which holds the descriptor (include/io/channel-socket.h).
 _CHANNELS = {"stream": "NetStreamState.ioc", "passt": "NetPasstState.ioc"}
 _CHANNEL = "QIOChannelSocket.fd"
-# Driver -> the pointer to a library's object that the library is called with.
+# Driver -> the pointer to the library's object that is passed in calls of the library.
 _LIBRARIES = {"user": "SlirpState.slirp", "vde": "VDEState.vde"}
 
 
@@ -37,14 +37,16 @@ class NetClient:
     """One `NetClientState`.
 
     `driver` is `nic` or the back end's (`tap`, `user`, …), `model` the device's type for a NIC; `queue` is
-    its number within the device. `objects` are the addresses that stand for it in the arguments of QEMU's
-    functions: its own, its library's and, for queue 0, its device's. `queued` frames wait in its NetQueue,
-    of `most_queued` (0: not known); `filters` are those on it that are on, `receiver` how a NIC stands.
+    its number within the device. `objects` are the addresses that stand for it in arguments of QEMU's
+    functions: its own, its library's and, for queue 0, its device's. `queued` frames wait in its NetQueue, at
+    most `most_queued` (0: unknown); `filters` are its active filters, `receiver` the state of a NIC's
+    receiver.
 
-    `virtqueues` (received, sent), `features` and `offloads` that the guest's driver has accepted, `mtu` that
-    it was told (0: none): None where the device is not virtio. `vhost`: the kernel carries frames (a NIC's),
-    or could (a back end's). `descriptor` is -1 without one, `hub` where it is no hub's port. `header_bytes`
-    go before each frame. `rings` and `vectors` are those of the whole card, with its queue 0.
+    `virtqueues` (received, sent), the `features` and `offloads` that the guest's driver has accepted, and the
+    `mtu` that it was told (0: none) are None for a device that is not virtio. `vhost`: the kernel carries the
+    frames (for a NIC), or could (for a back end). `descriptor` is -1 without one, `hub` is -1 except for a
+    hub's port. `header_bytes` precede each frame. `rings` and `vectors` are those of the whole card, on queue
+    0.
     """
 
     address: int
@@ -77,9 +79,9 @@ def read_clients(
 ) -> list[NetClient]:
     """Every client, in QEMU's order.
 
-    `head` is the address of `net_clients` in the process; `layout` has the offsets of
-    `layout.CLIENTS`, as far as the index knows them, `drivers` the names of `NetClientDriver`.
-    Raises TargetError where the memory does not hold such a list, as when it is changed meanwhile.
+    `head` is the address of `net_clients` in the process; `layout` has the offsets of `layout.CLIENTS` that
+    the index has, `drivers` the names of `NetClientDriver`. Raises TargetError if the memory does not hold
+    such a list, for example because QEMU changes it during the read.
     """
     reader = _Reader(memory, layout, drivers)
     found: dict[int, NetClient] = {}
@@ -112,7 +114,7 @@ class _Reader:
         return self.memory.number(address + self.at(field), size)
 
     def descriptor(self, address: int, field: str) -> int:
-        """A descriptor, -1 where there is none."""
+        """A descriptor, -1 if there is none."""
         number = self.number(address, field)
         return number if number < 2**31 else -1
 
@@ -139,7 +141,7 @@ class _Reader:
         if waiting and "NetQueue.nq_maxlen" in self.layout:
             client = replace(client, most_queued=self.number(waiting, "NetQueue.nq_maxlen"))
         if driver == "nic":
-            # net/net.c, qemu_get_nic: the NICState stands before the first of its clients.
+            # net/net.c, qemu_get_nic: the NICState directly precedes the first of its clients.
             size = self.memory.word(info + self.at("NetClientInfo.size"))
             return self.nic(client, at - client.queue * self.at("sizeof(NetClientState)") - size)
         return self.back_end(client)
@@ -149,7 +151,7 @@ class _Reader:
         receiver = read_receiver(self.memory, client.model, card, client.queue, self.layout)
         client = replace(client, receiver=receiver)
         objects = [card]
-        inside = self.layout.get("DeviceState.mem_reentrancy_guard")  # not in every 7.2
+        inside = self.layout.get("DeviceState.mem_reentrancy_guard")  # missing in some releases of 7.2
         if inside is not None and (guard := self.word(state, "NICState.reentrancy_guard")):
             objects.append(guard - inside)
         if not client.model.startswith(_VIRTIO):
@@ -161,7 +163,7 @@ class _Reader:
                 )
             return _with(client, objects if client.queue == 0 else [])
         pair = self.word(card, "VirtIONet.vqs") + client.queue * self.at("sizeof(VirtIONetQueue)")
-        # The proxy, which msix_notify is given: the device on whose bus the virtio device is.
+        # The proxy, an argument of msix_notify: the device whose bus the virtio device is on.
         if bus := self.word(card, "DeviceState.parent_bus"):
             objects.append(self.word(bus, "BusState.parent"))
         return replace(

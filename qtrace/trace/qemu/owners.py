@@ -1,4 +1,4 @@
-"""Whose a hit is: the pairs of network clients of a process, numbered, and the objects that tell them."""
+"""The owners of hits: the pairs of network clients of a process, numbered, with their objects' addresses."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NIC, _PORT = "nic", "hubport"
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One queue of a NIC and its back end's, or a hub's port and what is on its other side.
+    """A NIC's queue and its back end's, or a hub's port and the client on its other side.
 
     `nic` is the device's type and `card` the client's name; both are empty between a hub and its back end.
-    `netdev` is the back end's name, `driver` its kind, `hubport` where a hub follows.
+    `netdev` is the back end's name, `driver` its kind, `hubport` if a hub follows.
     """
 
     number: int
@@ -32,23 +32,23 @@ class Owner:
 
     @property
     def objects(self) -> tuple[int, ...]:
-        """Addresses that stand for it in the arguments of QEMU's functions."""
+        """Addresses that stand for it in arguments of QEMU's functions."""
         rings = (ring for client in self.clients for ring in client.virtqueues or ())
         return (*(item for client in self.clients for item in client.objects), *rings)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """Its back end's own descriptor, if it has one."""
+        """The back end's own descriptor, if it has one."""
         return tuple(client.descriptor for client in self.clients if client.descriptor >= 0)
 
     @property
     def hub(self) -> int:
-        """The hub that one side is a port of, -1 without."""
+        """The hub of which one side is a port, -1 without."""
         return max(client.hub for client in self.clients)
 
     @property
     def vhost(self) -> bool:
-        """Whether its back end has a vhost device: a worker of its own in the kernel."""
+        """Whether its back end has a vhost device, with its own worker in the kernel."""
         return any(client.vhost for client in self.clients if client.driver != _NIC)
 
     def __str__(self) -> str:
@@ -57,12 +57,12 @@ class Owner:
 
 
 class Owners:
-    """The owners that were seen so far; a number once given stays."""
+    """All owners seen so far; an owner keeps its number."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], Owner] = {}
         self.given = 0  # the highest number
-        self.beyond = 0  # pairs that had no number left
+        self.beyond = 0  # pairs without a number, because all were taken
 
     def __iter__(self) -> Iterator[Owner]:
         return iter(self._known.values())
@@ -71,7 +71,7 @@ class Owners:
         return len(self._known)
 
     def update(self, clients: Iterable[NetClient]) -> bool:
-        """Take in what the process has now; gives whether anything changed. What is gone is forgotten."""
+        """Take in the process's present clients; whether anything changed. Removed clients are forgotten."""
         by_address = {client.address: client for client in clients}
         pairs: dict[tuple[int, int], tuple[NetClient, NetClient]] = {}
         for client in by_address.values():
@@ -97,8 +97,9 @@ class Owners:
 
 def through_hubs(owners: Iterable[Owner]) -> Mapping[int, Owner]:
     """Number -> NIC and back end as one owner, with the NIC's number, for both owners at a hub that joins
-    just these two. A frame that enters it leaves it on the other side, on the same thread (net/hub.c); at a
-    hub with more ports it leaves on all of them, which is no way from a first stage to a last one."""
+    exactly two clients. A frame that enters such a hub leaves it on the other side, on the same thread
+    (net/hub.c). At a hub with more ports it leaves on all others, so there is no single path to a last
+    stage."""
     hubs: dict[int, list[Owner]] = defaultdict(list)
     for owner in owners:
         hubs[owner.hub].append(owner)
@@ -112,7 +113,8 @@ def through_hubs(owners: Iterable[Owner]) -> Mapping[int, Owner]:
 
 
 def _as_one(near: Owner, far: Owner) -> Owner:
-    """Without the ports: what waits at one waits for the client behind the other, or on its own way to it."""
+    """One owner without the ports: a frame that waits at a port waits for the client behind the other
+    port."""
     nic, port = near.clients
     other, end = far.clients
     clients = (

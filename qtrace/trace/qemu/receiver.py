@@ -1,4 +1,4 @@
-"""Whether a NIC receives, and which filters are on a client: from QEMU's memory, as `net_clients`."""
+"""Whether a NIC receives, and the active filters of a client, from QEMU's memory (see `net_clients`)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _DRIVER_OK = 0x04  # of a virtio device's status
 _E1000_STATUS, _E1000_RCTL, _E1000_RDH, _E1000_RDT = 0x8, 0x100, 0x2810, 0x2818
 _E1000_LINK, _E1000_ENABLED, _E1000_UNICAST = 0x2, 0x2, 0x8
 _RTL8139_ENABLED, _RTL8139_ALL = 0x08, 0x01  # RealTek 8139: ChipCmd's RE, RxConfig's AAP
-# qapi/net.json's NetFilterDirection; what a netdev itself sends is `tx`: our direction rx.
+# qapi/net.json's NetFilterDirection: `tx` is a frame that the netdev itself sends, in qtrace's direction rx.
 _FILTERED = {0: tuple(Direction), 1: (Direction.TX,), 2: (Direction.RX,)}
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """How a NIC stands, None where that is not known.
+    """The state of a NIC's receiver; None for an unknown value.
 
-    `running`: the guest is not stopped. `enabled`: its driver has switched receiving on. `buffers`: it has
-    given the NIC room. `promiscuous`: no address is refused. `refuses`: without room for a frame the NIC
-    refuses it, so that it waits and is not lost. `broken`: the device was given up after an error of the
-    driver's (virtio_error).
+    `running`: the guest is not stopped. `enabled`: its driver has enabled receiving. `buffers`: the driver
+    has provided buffers. `promiscuous`: every address is accepted. `refuses`: without a buffer the NIC
+    refuses a frame, so that it waits and is not lost. `broken`: the device gave up after an error of the
+    driver (virtio_error).
     """
 
     running: bool | None = None
@@ -41,7 +41,7 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A netfilter that is on. `kind` is its type, as `filter-buffer`, or empty."""
+    """An active netfilter. `kind` is its type, such as `filter-buffer`, or empty."""
 
     kind: str
     directions: tuple[Direction, ...]
@@ -50,7 +50,7 @@ class Filter:
 def read_receiver(
     memory: Memory, model: str, card: int, pair: int, layout: Mapping[str, int]
 ) -> Receiver | None:
-    """Of the NIC of this type at `card`; `pair` is its queue's number. None where nothing is known of it."""
+    """The state of the NIC of this type at `card`; `pair` is its queue's number. None for an unknown type."""
     try:
         if model.startswith("virtio-net"):
             return _virtio(memory, card, pair, layout)
@@ -60,7 +60,7 @@ def read_receiver(
             command = memory.number(card + layout["RTL8139State.bChipCmdState"], 1)
             config = memory.number(card + layout["RTL8139State.RxConfig"])
             return Receiver(enabled=bool(command & _RTL8139_ENABLED), promiscuous=bool(config & _RTL8139_ALL))
-    except (KeyError, TargetError):  # the card may go meanwhile
+    except (KeyError, TargetError):  # the card may be removed meanwhile
         return None
     return None
 
@@ -89,7 +89,7 @@ def _e1000(memory: Memory, registers: int) -> Receiver:
 
 
 def read_filters(memory: Memory, client: int, layout: Mapping[str, int]) -> tuple[Filter, ...]:
-    """Those that are on, on the client at this address (net/filter.c); empty where it is not known."""
+    """The active filters of the client at this address (net/filter.c); empty if unknown."""
     try:
         return tuple(_filters(memory, client, layout))
     except (KeyError, TargetError):
@@ -108,7 +108,8 @@ def _filters(memory: Memory, client: int, layout: Mapping[str, int]) -> Iterator
 
 
 def _kind(memory: Memory, item: int, layout: Mapping[str, int]) -> str:
-    """A type begins with the pointer to its name; the struct is private to QOM, so it is checked."""
+    """The type's name. A type begins with a pointer to it; the struct is private to QOM, so the text is
+    checked."""
     try:
         kind = memory.word(memory.word(item + layout["Object.class"]) + layout["ObjectClass.type"])
         name = memory.text(memory.word(kind))

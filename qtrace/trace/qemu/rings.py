@@ -1,7 +1,7 @@
-"""Where a NIC's descriptor rings are in the guest's memory, and which interrupt vector is whose.
+"""The addresses of a NIC's descriptor rings in the guest's memory, and the queue of each interrupt vector.
 
-The guest's driver has told the device, which keeps it in its registers: those are read from QEMU's memory.
-What a register means is in the devices' manuals; where it lies in QEMU's structs the source index knows.
+The guest's driver writes them to the device's registers, which are read from QEMU's memory. The devices'
+manuals define the registers; the source index has their offsets in QEMU's structs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LAYOUT = {
     "Vmxnet3Ring": ("pa", "size", "cell_size"),
     "VirtQueue": ("vector",),
 }
-# Fields, and the sizes of structs that stand in arrays.
+# Fields, and the sizes of structs in arrays.
 LAYOUT = (
     *(f"{struct}.{field}" for struct, fields in _LAYOUT.items() for field in fields),
     *("sizeof(Vmxnet3TxqDescr)", "sizeof(Vmxnet3RxqDescr)"),
@@ -40,9 +40,9 @@ _MOST_QUEUES = 16
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """The guest's memory from `first` up to `end`, in bytes. What the device reads in one of direction tx are
-    descriptors of frames to be sent; what it writes there says that they have been; what it writes in one of
-    direction rx says that a frame has come."""
+    """The guest's memory from `first` up to `end`, in bytes. In a ring of direction tx, the device reads
+    descriptors of frames to send and writes that they are sent; in one of direction rx, it writes that a
+    frame has arrived."""
 
     direction: Direction
     queue: int
@@ -52,8 +52,8 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """An MSI-X vector and the queue that it is for; `direction` is None where it is for both, and `queue` -1
-    where it is for no frames at all."""
+    """An MSI-X vector and its queue; `direction` is None for a vector of both directions, and `queue` -1 for
+    a vector of no frames."""
 
     number: int
     queue: int
@@ -80,8 +80,8 @@ class _Card:
 
 
 def read_rings(memory: Memory, model: str, card: int, layout: Mapping[str, int]) -> tuple[Ring, ...]:
-    """Of the NIC of this type at `card` (its NICState's opaque): those that the driver has set up. Empty
-    where none are known. Raises TargetError where the memory cannot be read."""
+    """The rings of the NIC of this type at `card` (its NICState's opaque) that the driver has set up. Empty
+    for an unknown type. Raises TargetError if the memory cannot be read."""
     reader = next((reader for name, reader in _RINGS.items() if _is(model, name)), None)
     if reader is None:
         return ()
@@ -93,7 +93,7 @@ def read_rings(memory: Memory, model: str, card: int, layout: Mapping[str, int])
 
 
 def read_vectors(memory: Memory, model: str, card: int, layout: Mapping[str, int]) -> tuple[Vector, ...]:
-    """As `read_rings`: the vectors that are for frames, and those that are not. Empty where not known."""
+    """The vectors for frames, and those for no frames; arguments as in `read_rings`. Empty if unknown."""
     reader = next((reader for name, reader in _VECTORS.items() if _is(model, name)), None)
     if reader is None:
         return ()
@@ -104,7 +104,7 @@ def read_vectors(memory: Memory, model: str, card: int, layout: Mapping[str, int
 
 
 def rings_known(model: str) -> bool:
-    """Whether a card of this type says where its rings are."""
+    """Whether the ring addresses of a card of this type can be read."""
     return any(_is(model, name) for name in _RINGS)
 
 
@@ -113,7 +113,7 @@ def _is(model: str, name: str) -> bool:
 
 
 def _intel(register: Callable[[int], int], base: int, direction: Direction, queue: int) -> Ring:
-    """A ring as Intel's controllers describe it: address low, high, length in bytes."""
+    """A ring in the registers of Intel's controllers: address low, high, length in bytes."""
     first = register(base) | register(base + 4) << 32
     return Ring(direction, queue, first, first + register(base + 8))
 
@@ -134,7 +134,7 @@ def _e1000e(card: _Card) -> Iterator[Ring]:
 
 
 def _e1000e_vectors(card: _Card) -> Iterator[Vector]:
-    """Intel 82574's IVAR: four bits each, the highest says that the entry is valid."""
+    """Intel 82574's IVAR: four bits each, of which the highest marks a valid entry."""
     entries = card.registers("E1000EState.core", "E1000ECore.mac")(0xE4)
     meant = ((RX, 0), (RX, 1), (TX, 0), (TX, 1), (None, -1))
     yield from _merged(
@@ -153,8 +153,8 @@ def _igb(card: _Card) -> Iterator[Ring]:
 
 
 def _igb_vectors(card: _Card) -> Iterator[Vector]:
-    """Intel 82576's IVAR0 to IVAR7: bytes for rx n, tx n, rx n + 8, tx n + 8; IVAR_MISC has two that are
-    for no frames."""
+    """Intel 82576's IVAR0 to IVAR7: bytes for rx n, tx n, rx n + 8, tx n + 8; IVAR_MISC has two for no
+    frames."""
     register = card.registers("IGBState.core", "IGBCore.mac")
 
     def entries() -> Iterator[tuple[int, int, Direction | None]]:
@@ -171,8 +171,8 @@ def _igb_vectors(card: _Card) -> Iterator[Vector]:
 
 
 def _rtl8139(card: _Card) -> Iterator[Ring]:
-    """RealTek 8139: in C+ mode rings of descriptors of 16 bytes, else four buffers to send from and one to
-    receive in. How many descriptors there are no register says: at most 64 (data sheet of the 8139C+)."""
+    """RealTek 8139: in C+ mode rings of 16-byte descriptors, else four buffers to send from and one to
+    receive in. No register has the number of descriptors: at most 64 (data sheet of the 8139C+)."""
     addresses = [card.number("RTL8139State.TxAddr", index=number) for number in range(4)]
     if card.number("RTL8139State.cplus_enabled"):
         sent = addresses[0] | addresses[1] << 32
@@ -184,21 +184,21 @@ def _rtl8139(card: _Card) -> Iterator[Ring]:
     for address in addresses:
         yield Ring(TX, 0, address, address + 0x700)  # the largest frame that it sends
     first = card.number("RTL8139State.RxBuf")
-    size = card.number("RTL8139State.RxBufferSize") + 2048  # a frame may run over its end
+    size = card.number("RTL8139State.RxBufferSize") + 2048  # a frame may extend beyond the buffer's end
     yield Ring(RX, 0, first, first + size)
 
 
 def _pcnet(card: _Card) -> Iterator[Ring]:
-    """AMD Am79C970A: CSR76 and CSR78 are the rings' lengths; descriptors are of 16 bytes in 32-bit mode, and
-    of 8 in the old one, where this is twice the ring."""
+    """AMD Am79C970A: CSR76 and CSR78 are the rings' lengths; descriptors have 16 bytes in 32-bit mode, and 8
+    in the old mode, for which this range is twice the ring."""
     for direction, field, length in ((TX, "PCNetState.tdra", 78), (RX, "PCNetState.rdra", 76)):
         first = card.number(field)
         yield Ring(direction, 0, first, first + 16 * card.number("PCNetState.csr", 2, length))
 
 
 def _tulip(card: _Card) -> Iterator[Ring]:
-    """DEC 21143: CSR3 and CSR4 are where the lists begin. Their lengths no register says: a list is taken to
-    end where the other begins, and with 4 KiB."""
+    """DEC 21143: CSR3 and CSR4 are the beginnings of the lists. No register has their lengths: a list ends
+    where the other begins, or after 4 KiB."""
     lists = {RX: card.number("TULIPState.csr", index=3), TX: card.number("TULIPState.csr", index=4)}
     for direction, first in lists.items():
         ends = [other for other in lists.values() if other > first] or [first + 4096]
@@ -206,7 +206,7 @@ def _tulip(card: _Card) -> Iterator[Ring]:
 
 
 def _vmxnet3_queues(card: _Card, what: str) -> Iterator[_Card]:
-    """Its queues' structs, `Txq` or `Rxq`."""
+    """The structs of its queues, `Txq` or `Rxq`."""
     low = what.lower()
     size = card.layout[f"sizeof(Vmxnet3{what}Descr)"]
     for queue in range(min(_MOST_QUEUES, card.number(f"VMXNET3State.{low}_num", 1))):
@@ -230,7 +230,7 @@ def _vmxnet3(card: _Card) -> Iterator[Ring]:
 
 
 def _vmxnet3_vectors(card: _Card) -> Iterator[Vector]:
-    """An index for each queue. Linux's driver gives a queue's two directions one vector."""
+    """The vector's index of each queue. Linux's driver gives both directions of a queue one vector."""
 
     def entries() -> Iterator[tuple[int, int, Direction | None]]:
         for what, direction in (("Txq", TX), ("Rxq", RX)):
@@ -241,8 +241,8 @@ def _vmxnet3_vectors(card: _Card) -> Iterator[Vector]:
 
 
 def _merged(entries: Iterable[tuple[int, int, Direction | None]]) -> list[Vector]:
-    """One a vector: what is for both directions of a queue is for neither alone, and what is for frames and
-    something else is for frames."""
+    """One `Vector` for each number: one for both directions of a queue has no direction, and one for frames
+    and other events counts as one for frames."""
     found: dict[int, Vector] = {}
     for number, queue, direction in entries:
         before = found.get(number)

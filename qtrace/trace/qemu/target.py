@@ -1,4 +1,4 @@
-"""The traced process as /proc shows it: its threads, descriptors and mapped files."""
+"""The traced process, read from /proc: its threads, descriptors and mapped files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
 @dataclass(frozen=True, slots=True)
 class ThreadTimes:
-    """What a thread has used since it began: CPU seconds and context switches."""
+    """CPU seconds and context switches of a thread since its start."""
 
     name: str
     seconds: float
@@ -32,8 +32,8 @@ class ThreadTimes:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A piece of the process's memory from `first` up to `end`. `offset` is where it begins in the file
-    `name`, which is empty where no file is behind it."""
+    """A part of the process's memory from `first` up to `end`. `offset` is its beginning in the file `name`,
+    which is empty for memory without a file."""
 
     first: int
     end: int
@@ -43,10 +43,10 @@ class Mapping:
 
 
 class Target:
-    """A running process, held from here on: one that is given its pid later is never taken for it.
+    """A running process, identified from now on: a later process with the same pid is never mistaken for it.
 
-    `started` is when it began, in clock ticks since boot (proc(5)). Raises TargetError where it is gone or
-    out of reach.
+    `started` is its start, in clock ticks since boot (proc(5)). Raises TargetError if it has ended or is not
+    accessible.
     """
 
     def __init__(self, pid: int) -> None:
@@ -64,7 +64,7 @@ class Target:
         self.require()
 
     def alive(self) -> bool:
-        """Whether it still runs: neither a zombie nor another process that was given its pid."""
+        """Whether it still runs: neither a zombie nor another process with the same pid."""
         return not self._ends(0)
 
     def require(self) -> None:
@@ -73,19 +73,20 @@ class Target:
             raise TargetError(f"process {self.pid} has ended")
 
     def wait(self, seconds: float) -> None:
-        """Until the time is up, or the process has ended."""
+        """Wait until the time is up, or the process has ended."""
         self._ends(seconds)
 
     def _ends(self, seconds: float) -> bool:
-        """Whether it has ended by then; the descriptor is readable from that moment on (pidfd_open(2))."""
+        """Whether it ends within `seconds`; the descriptor becomes readable at that moment
+        (pidfd_open(2))."""
         ended = select.poll()
         ended.register(self._held, select.POLLIN)
         return bool(ended.poll(max(0, math.ceil(1000 * seconds))))
 
     def address_of(self, binary: Path, offset: int) -> int:
-        """Where the byte at `offset` of the file `binary` is in the process's memory.
+        """The address in the process's memory of the byte at `offset` of the file `binary`.
 
-        A mapping is of that file by its inode, or by its name where an overlay shows another inode.
+        A mapping belongs to that file by its inode, or by its name if an overlay shows another inode.
         """
         name = "/" + str(binary).removeprefix(str(self._proc / "root")).lstrip("/")
         try:
@@ -103,12 +104,12 @@ class Target:
         raise TargetError(f"process {self.pid} does not run code at offset {offset:#x} of {binary}")
 
     def libraries(self) -> list[Path]:
-        """Paths of the mapped executable files, the program first; through the process's own root where
-        that is not ours."""
+        """Paths of the mapped executable files, the program first; through the process's own root if that
+        differs from this process's."""
         return list(self.files().values())
 
     def files(self) -> dict[str, Path]:
-        """As `libraries`, by the name that the process's own map has for the file."""
+        """As `libraries`, by the file's name in the process's own memory map."""
         names = dict.fromkeys(
             span.name for span in self.mappings() if span.executable and span.name.startswith("/")
         )
@@ -122,7 +123,7 @@ class Target:
         return found
 
     def mappings(self) -> list[Mapping]:
-        """The process's memory, in order; empty where it has ended."""
+        """The process's memory, in order; empty after its end."""
         found = []
         with contextlib.suppress(OSError):
             for line in (self._proc / "maps").read_text().splitlines():
@@ -132,7 +133,7 @@ class Target:
         return found
 
     def _shares_our_files(self) -> bool:
-        """Whether a path means the same to the process as to us."""
+        """Whether paths name the same files in the process as in this one."""
         with contextlib.suppress(OSError):
             ours = Path("/proc/self")
             return all(
@@ -151,11 +152,11 @@ class Target:
         return classes
 
     def workers(self) -> list[int]:
-        """Thread ids of the vhost workers, the oldest first; none without vhost."""
+        """Thread ids of the vhost workers, oldest first; empty without vhost."""
         return vhost_workers(self.pid)
 
     def threads(self, workers: Sequence[int] = ()) -> dict[int, ThreadTimes]:
-        """Thread id -> what it has used, the vhost workers included."""
+        """Thread id -> its times, including the vhost workers."""
         entries = [*self._listed("task"), *(Path("/proc", str(worker)) for worker in workers)]
         found: dict[int, ThreadTimes] = {}
         for entry in entries:
@@ -193,7 +194,8 @@ class Target:
         return found
 
     def _unix_datagrams(self) -> set[str]:
-        """As `_inodes`. The streams are monitors and character devices; only datagrams carry frames."""
+        """The inodes of Unix datagram sockets. Streams are monitors and character devices; only datagrams
+        carry frames."""
         with contextlib.suppress(OSError):
             lines = (self._proc / "net" / "unix").read_text().splitlines()[1:]
             return {field[6] for line in lines if (field := line.split())[4] == _UNIX_DATAGRAM}

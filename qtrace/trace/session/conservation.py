@@ -1,7 +1,7 @@
-"""Laws of conservation: what must hold between the stages of one direction, whatever was counted.
+"""Laws of conservation between the stages of one direction, which hold for any traffic.
 
-A stage that counts nothing although frames have passed around it was passed by a way that is not probed, or
-could not be seen: its zero is no count.
+If a stage counts nothing although frames have passed the stages around it, they took a way without a probe,
+or could not be seen: its zero is not a count.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ __all__ = ["NOT_SEEN", "broken_laws"]
 
 NOT_SEEN = "not seen here"
 _KERNEL = ("kprobe", "kretprobe")
-_FEW = 2  # frames: one may have been announced before the window began
-# Stage -> the stages of which any cannot be passed without it, and why.
+_FEW = 2  # frames: one may have been announced before the window
+# Stage -> the stages that cannot be passed without it, and the reason.
 _LAWS: Mapping[tuple[str, Role], tuple[tuple[Role, ...], str]] = {
     ("tx", Role.KICK): ((Role.SEND,), "frames were sent without one kick"),
     ("tx", Role.DEQUEUE): ((Role.SEND, Role.COMPLETE), "frames were sent, and none was taken from the ring"),
@@ -32,7 +32,7 @@ _LAWS: Mapping[tuple[str, Role], tuple[tuple[Role, ...], str]] = {
 def broken_laws(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     """Number of a row of the table `stages` -> the law that its zero breaks.
 
-    The kernel's stages are held against the kernel's, QEMU's against QEMU's.
+    Stages in the kernel are compared with stages in the kernel, QEMU's with QEMU's.
     """
     found: dict[int, str] = {}
     for number, row in enumerate(rows):
@@ -42,7 +42,7 @@ def broken_laws(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
         after, why = law
         kin = [other for other in rows if _kin(row, other)]
         passed = max((_passed(other) for other in kin if other["stage"] in after), default=0)
-        # A pin, or a vector, may serve both directions: an interrupt is then the other one's too.
+        # Both directions may share a pin or a vector: an interrupt may then be counted for the other one.
         mine = rows if row["stage"] == Role.INTERRUPT else kin
         seen = any(other["calls"] for other in mine if other["stage"] == row["stage"])
         if passed >= _FEW and not seen:

@@ -1,7 +1,7 @@
-"""The compiled programs, and attaching them to a process.
+"""Compiles the BPF programs and attaches them to a process.
 
-Compiling takes seconds (in the lab machine ten), so it is done once and kept (`compiled`), and an
-engine serves one process after another, whatever their paths.
+Compiling takes seconds (in the lab machine ten), so it is done once and cached (`compiled`), and an engine
+serves one process after another, whatever their paths.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Engine:
     def __init__(self, module: Any, release: str, lost: Sequence[Loss]) -> None:
         self._module, self._lost = module, lost
         self._session: Session | None = None
-        self.release = release  # of bcc
+        self.release = release  # bcc's release
 
     def calibrate(self) -> Cost:
-        """What a hit costs on this host, measured now. Raises TraceError."""
+        """Measure the present cost of a hit on this host. Raises TraceError."""
         if self._session is not None:
             raise TraceError("this engine traces a process", hint="calibrate before its session")
         return calibrate(self._module)
@@ -53,11 +53,11 @@ class Engine:
     ) -> Iterator[Session]:
         """Attach to the process `target`; everything is detached when the block ends.
 
-        `layout` gives the offsets of `layout.FIELDS`; `unplaced` are the stages that the plan
-        could not place, with the reason; `clients` tells the process's network clients as they are now, and
-        without it counts are not told apart by netdev; `paths` are those that the probes are of, along which
-        frames are followed. A probe that cannot be attached is listed in the
-        ledger, the others count. Raises TargetError or TraceError.
+        `layout` has the offsets of `layout.FIELDS`; `unplaced` are stages for which the plan has no place,
+        with the reason. `clients` reads the process's present network clients; without it, counts are not
+        separated by netdev. `paths` are the paths of the probes, along which frames are followed. A probe
+        that cannot be attached is listed in the ledger, and the others count. Raises TargetError or
+        TraceError.
         """
         if self._session is not None:
             raise TraceError("this engine traces a process already", hint="end its session first")
@@ -90,7 +90,7 @@ def open_engine(progress: Progress = SILENT, others: Sequence[Source] = ()) -> I
     headers = ensure_headers(progress)
     if headers:
         os.environ["BCC_KERNEL_SOURCE"] = str(headers)
-    import bcc  # here and not above: what needs no tracing works without it
+    import bcc  # imported here, so that commands without tracing work without bcc
 
     progress.step("compiling the eBPF programs")
     module, kept = make_module(program_text(others), headers)

@@ -1,4 +1,4 @@
-"""Measurements that a session can be given besides the stages that it counts."""
+"""Measurements that can be added to a session besides its stages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Instrument", "Tracing"]
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """An instrument attaches by it: the compiled programs, the process, the session's attachments to it."""
+    """The data that an instrument needs to attach: the compiled programs, the process, the attachments."""
 
     module: Any
     attached: Attachments
@@ -26,9 +26,9 @@ class Tracing:
 
 
 class Instrument(Protocol):
-    """Something that is measured in a process besides the stages, in the session's windows.
+    """A measurement in a process besides the stages, in the session's windows.
 
-    `Session.add` opens it; nothing of it is left when the session ends.
+    `Session.add` opens it, and the session closes it at its end.
     """
 
     @property
@@ -37,21 +37,21 @@ class Instrument(Protocol):
 
     @property
     def columns(self) -> Sequence[TableSchema]:
-        """The tables that it has in a run: each column with its type, unit and meaning."""
+        """The tables that it adds to a run: each column with its type, unit and meaning."""
 
     def open(self, tracing: Tracing) -> None:
-        """Attach; its maps are empty. Raises TraceError where nothing can be measured."""
+        """Attach; its maps are empty. Raises TraceError if nothing can be measured."""
 
     def begin(self) -> None:
-        """A window begins, and all programs are off: forget what was seen before."""
+        """Start a window, with all programs off: forget earlier counts."""
 
     def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
-        """Rows of the run for the frames of these owners in the window that has ended, and `ledger` rows.
+        """Rows of the run for the frames of these owners in the last window, and `ledger` rows.
 
-        With 0 among the owners also the rows of nobody's frames, and the whole process's."""
+        If 0 is among the owners, also the rows of frames without an owner, and of the whole process."""
 
     def conditions(self) -> dict[str, str]:
-        """Conditions of a run that was measured with it, name -> text."""
+        """Conditions that it adds to a run, name -> text."""
 
     def close(self) -> None:
-        """Detach what is not the session's own, however far `open` came. Can be called twice."""
+        """Detach attachments of its own, even after a failed `open`. Can be called twice."""

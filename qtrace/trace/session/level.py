@@ -1,4 +1,4 @@
-"""How much of a path is measured, and so what it costs."""
+"""The measured part of a path, on which the cost depends."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ __all__ = ["Level"]
 
 
 class Level(enum.StrEnum):
-    """`counts`: system calls (a raw tracepoint), and the counters that devices keep anyway; no function of
-    QEMU is probed. `stages`: the path's stages. `full`: every function of the path that has a place in the
+    """`counts`: system calls (a raw tracepoint), and the devices' own counters; no function of QEMU is
+    probed. `stages`: the path's stages. `full`: every function of the path that has an address in the
     binary."""
 
     COUNTS = "counts"

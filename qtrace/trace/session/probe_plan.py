@@ -1,4 +1,4 @@
-"""A path's stages -> probes: what measures each, or why nothing does."""
+"""Plans the probe for each stage of a path, or gives the reason why it has none."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from qtrace.trace.session.level import Level
 
 __all__ = ["FieldOf", "Located", "Unplaced", "merge", "probes_for"]
 
-# (function, file in QEMU's tree) -> its place in the binary, or None where it is not known.
+# (function, file in QEMU's tree) -> its symbol in the binary, or None if unknown.
 Located = Callable[[str, str], tuple[FilePath, Symbol] | None]
-# (function, file) -> `Struct.field` of the table that holds it, or None: it tells the arguments.
+# (function, file) -> `Struct.field` of the table that holds it, or None: the field determines the arguments.
 FieldOf = Callable[[str, str], str | None]
-# (probe that was wanted, why it cannot be placed)
+# (wanted probe, why it has no place)
 Unplaced = tuple[Probe, str]
 
 _RETURNS = {"virtqueue_pop": "uretprobe"}
@@ -41,20 +41,20 @@ _RULES_BY_NAME = {
     "slirp_input": "buffer",
     "vde_send": "buffer",
 }
-# hw/core/irq.c: clocks and serial ports raise their lines by it too.
+# hw/core/irq.c: clocks and serial ports also raise their lines by it.
 _EVERYBODY_S = ("qemu_set_irq",)
 _TAP_NETDEVS = ("tap", "bridge")
 # include/hw/pci/pci.h
 _DMA = ("pci_dma_read", "pci_dma_write")
-# Stages whose hits say how many frames they carry.
+# Stages whose hits tell how many frames they carry.
 _FRAMES = (Role.SEND, Role.DELIVER)
 
 
 def probes_for(
     path: Path, locate: Located, field_of: FieldOf, level: Level = Level.STAGES
 ) -> tuple[list[Probe], list[Unplaced]]:
-    """Every stage of `path`, in order, as a probe or among those that cannot be placed, never neither; with
-    `full` every step."""
+    """Every stage of `path`, in order, either as a probe or with the reason why it has none; with `full`
+    every step."""
     probes: list[Probe] = []
     unplaced: list[Unplaced] = []
     for position, step in enumerate(path.steps if level is Level.FULL else path.stages):
@@ -65,7 +65,7 @@ def probes_for(
             unplaced.append((probe, reason))
         else:
             probes.append(probe)
-        # All system calls of a kind are one stage.
+        # All system calls of one kind are one stage.
         if level is Level.COUNTS or step.stage in (None, Role.HOST):
             continue
         for way in path.ways_of(step.stage):
@@ -95,7 +95,7 @@ def _probe(path: Path, step: Step, position: int, locate: Located, field_of: Fie
         if point_for(step.function, "kprobe") is None:
             return wanted, f"no probe knows the kernel's {step.function}"
         return replace(wanted, kind="kprobe"), ""
-    # Where a library is walked into, the host stage is still where QEMU calls it or is called back.
+    # On a walk into a library, the host stage is still QEMU's call of the library or the library's callback.
     if step.stage is Role.HOST and (path.boundary.kind, path.boundary.name) == ("syscall", step.function):
         rule = "tap" if path.netdev in _TAP_NETDEVS else "socket"
         return replace(wanted, kind="tracepoint", rule=rule), ""
@@ -118,9 +118,9 @@ def _why_not(step: Step) -> str:
 
 
 def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Probe], list[Unplaced]]:
-    """Several paths of one process: a function that two of them share is measured once a direction.
+    """Join the plans of several paths of one process: a shared function is measured once for each direction.
 
-    Positions are in the order of all paths then: that of a shared function fits each of them.
+    Positions follow the order of all paths: that of a shared function is right in each of them.
     """
     ways, missing_ways = _merged_ways(plans)
     plans = [
@@ -129,13 +129,13 @@ def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Pro
     ]
     probes, unplaced = _merged_stages(plans)
     usual = {(probe.direction, probe.stage, probe.function) for probe in probes}
-    # What is another path's usual way has a place of its own.
+    # The usual way of another path has its own slot.
     ways = [way for way in ways if (way.direction, way.stage, way.function) not in usual]
     return [*probes, *ways], [*unplaced, *missing_ways]
 
 
 def _merged_ways(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Probe], list[Unplaced]]:
-    """Each function once a stage and direction."""
+    """Each function once for each stage and direction."""
     found: dict[tuple[Direction, Role | None, str], Probe] = {}
     lost: dict[tuple[Direction, Role | None, str], Unplaced] = {}
     for probes, unplaced in plans:
@@ -157,7 +157,7 @@ def _merged_stages(
     agree = True
     for found, missing in plans:
         ordered = sorted([*found, *(probe for probe, _ in missing)], key=lambda probe: probe.position)
-        # A function that a path comes back to, as vmxnet3's does to its completion, stands where it is first.
+        # A function that a path visits twice, like vmxnet3's completion, keeps its first position.
         for before, key in pairwise(dict.fromkeys(map(_key, ordered))):
             after.setdefault(key, set()).add(before)
         for probe in found:
@@ -169,7 +169,7 @@ def _merged_stages(
         return list(probes.values()), list(unplaced.values())
     try:
         rank = {key: place for place, key in enumerate(TopologicalSorter(after).static_order())}
-    except CycleError:  # no two paths of QEMU 7.2 do it: each keeps its first position
+    except CycleError:  # does not happen in QEMU 7.2: each keeps its first position
         return list(probes.values()), list(unplaced.values())
     return (
         [replace(probe, position=rank.get(key, probe.position)) for key, probe in probes.items()],
@@ -185,7 +185,8 @@ def _key(probe: Probe) -> tuple[str, str]:
 
 
 def _either(probe: Probe, probes: Mapping[tuple[str, str], Probe]) -> Probe:
-    """A function of both directions whose arguments do not tell which: the thread's last stage does."""
+    """A probe for a function of both directions whose arguments do not tell which: the thread's last stage
+    does."""
     both = all((way, probe.function) in probes for way in Direction)
     point = point_for(probe.function, probe.kind)
     if both and probe.rule == "calls" and probe.function not in SENDERS and point and point.function == ANY:

@@ -1,4 +1,4 @@
-"""The kernel's maps as they stand at one moment, summed over the processors."""
+"""The content of the kernel's maps at one moment, summed over the processors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Reading:
         until: float,
         ways: Sequence[int] = (),
     ) -> Reading:
-        """Read `stages` slots of these owners, and all edges, system calls and `losses`; counting ceased at
+        """Read `stages` slots of these owners, and all edges, system calls and `losses`; counting stopped at
         `until` (s, CLOCK_MONOTONIC), or goes on."""
         counts = {}
         table = module[b"counts"]
@@ -65,7 +65,7 @@ class Reading:
         syscalls: dict[tuple[int, int, str, str], Count] = {}
         errors: dict[tuple[int, int, str, str], int] = {}
         for key, cpus in module[b"syscalls"].items():
-            # Two classes can have one name: a stream's and a datagram's socket.
+            # Two classes may share a name: stream sockets and datagram sockets.
             call = names.get(key.number, str(key.number))
             name = (key.owner, key.thread, call, classes[Descriptor(getattr(key, "class"))])
             before = syscalls.get(name, Count())
@@ -86,7 +86,7 @@ class Reading:
 
 
 def subtract(after: Reading, before: Reading) -> Reading:
-    """What was counted between two readings."""
+    """The counts between two readings."""
     return Reading(
         {key: count - before.counts.get(key, Count()) for key, count in after.counts.items()},
         {key: count - before.edges.get(key, 0) for key, count in after.edges.items()},

@@ -1,4 +1,4 @@
-"""One process being traced: which stage is in which slot, what is attached, what was counted."""
+"""A tracing session of one process: the stage of each slot, the attachments, the counts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _RING: dict[tuple[Role | None, Direction], Site] = {
 
 
 class Session:
-    """Made by `Engine.attach`. `start` begins a window, `stop` ends it, `read` tells what it holds."""
+    """Made by `Engine.attach`. `start` begins a window, `stop` ends it, `read` returns its counts."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Session:
         self._ways = [OtherWay(probe) for probe in probes if probe.way_of]
         self._ways += [OtherWay(probe, reason=reason) for probe, reason in unplaced if probe.way_of]
         self._placed: set[tuple[str, str, int]] = set()
-        self._seen: dict[int, Owner] = {}  # since the window began
+        self._seen: dict[int, Owner] = {}  # owners since the window began
         self._given = 0
         self._base = Reading()
         self._threads: dict[int, ThreadTimes] = {}
@@ -84,7 +84,7 @@ class Session:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Every stage that was asked for, in the order of the probes; some may not be attached."""
+        """Every planned stage, in the order of the probes; some may not be attached."""
         return tuple(self._stages)
 
     def open(self) -> None:
@@ -112,10 +112,10 @@ class Session:
             self._module, self._paths, [stage.probe for stage in self._stages], attached
         )
         self._attached.raw_tracepoint("on_sys_exit", "sys_exit")
-        self._target.require()  # so all of it was put on this process
+        self._target.require()  # so all probes are in this very process
 
     def _place_ways(self) -> None:
-        """Attach the other ways; each counts for its stage's slot, and by its own number."""
+        """Attach the other ways; each counts for its stage's slot, and under its own number."""
         slots = {_key(stage.probe, stage.probe.function): slot for slot, stage in enumerate(self._stages)}
         for number, way in enumerate(self._ways, 1):
             slot = slots.get(_key(way.probe, way.probe.way_of))
@@ -142,7 +142,7 @@ class Session:
         self._attached.close()
 
     def add(self, instrument: Given) -> Given:
-        """Measure with `instrument` too in the windows that follow; gives it back. Raises TraceError."""
+        """Also measure with `instrument` in the following windows; returns it. Raises TraceError."""
         self._instruments.append(instrument)
         self._families.append(instrument.family)
         self._empty(instrument.family)
@@ -150,7 +150,7 @@ class Session:
         return instrument
 
     def start(self) -> None:
-        """Begin a window: everything counts from zero."""
+        """Begin a window: all counts start at zero."""
         self._target.require()
         self._run(NOTHING)
         self._attribute()
@@ -173,26 +173,27 @@ class Session:
         self._attribute()
 
     def refresh(self) -> None:
-        """In the middle of a window: learn of cards that have come, and of descriptors."""
+        """Within a window: take in new cards and descriptors."""
         self._attribute()
         self._refresh_descriptors()
 
     def pause(self) -> Reading:
-        """Take the probes off all functions; system calls are counted on. Gives the totals when functions
-        ceased to be counted."""
+        """Remove the probes of all functions; system calls are still counted. Returns the totals at the
+        moment when functions stopped being counted."""
         self._run(CALLS)
         seen = self._reading()
         self._attached.withdraw()
         return seen
 
     def resume(self) -> Reading:
-        """Put them back, and count with all of them from the same moment; gives the totals then."""
+        """Attach the probes again and count with all of them from the same moment; returns the totals
+        then."""
         try:
             self._attached.restore()
         except TraceError:
             self._target.require()
             raise
-        self._forget()  # what was passed before the pause is not what comes before
+        self._forget()  # a stage before the pause must not be joined with one behind it
         if self._follower:
             self._follower.resume()
         seen = self._reading()
@@ -200,7 +201,7 @@ class Session:
         return seen
 
     def leave_out(self, probe: Probe) -> None:
-        """Take the probe off for good."""
+        """Remove the probe for good."""
         if probe.binary:
             self._attached.drop(Path(probe.binary), probe.offset)
         else:
@@ -211,33 +212,33 @@ class Session:
         return self._target.alive()
 
     def require(self) -> None:
-        """Raise TargetError unless it does."""
+        """Raise TargetError unless the process still runs."""
         self._target.require()
 
     def wait(self, seconds: float) -> None:
-        """Until the time is up, or the process has ended."""
+        """Wait until the time is up, or the process has ended."""
         self._target.wait(seconds)
 
     def mark(self) -> Reading:
-        """All totals at this moment, for `between`; laps go on undisturbed."""
+        """All totals at this moment, for `between`; laps are not affected."""
         return self._reading()
 
     def between(self, first: Reading, last: Reading) -> Snapshot:
-        """What was counted between two marks, without times and threads."""
+        """The counts between two marks, without times and threads."""
         return self._snapshot(subtract(last, first), {}, 0.0)
 
     def read(self) -> Snapshot:
-        """What was counted since `start`, up to now, to `stop`, or to the end of QEMU: its threads' times are
-        gone with it, the counts are not."""
+        """The counts since `start` up to now, to `stop`, or to QEMU's end, after which its threads' times are
+        lost but the counts are not."""
         if self._target.alive():
-            self._attribute()  # what waits, waits for what the clients are now
+            self._attribute()  # the reason for waiting depends on the clients' present state
         now, threads = self._reading(), self._times()
         seconds = (self._ended or time.monotonic()) - self._began
         return self._snapshot(subtract(now, self._base), threads, seconds)
 
     def lap(self) -> Snapshot:
-        """What was counted since `start` or the last lap; counting goes on meanwhile, so nothing is missed
-        between two laps. As `read` where QEMU has ended."""
+        """The counts since `start` or the last lap; counting goes on, so nothing is missed between two laps.
+        After QEMU's end the same as `read`."""
         self._attribute()
         now, threads, moment = self._reading(), self._times(), time.monotonic()
         counted = subtract(now, self._base)
@@ -273,12 +274,12 @@ class Session:
         return self._module[name.encode()]
 
     def _empty(self, family: Family) -> None:
-        """As if nothing had been traced before; an array's elements are 0 then."""
+        """Empty the family's maps of an earlier session; array elements become 0."""
         for name in (*family.tables, *family.memories):
             self._table(name).clear()
 
     def _forget(self) -> None:
-        """What one hit has told the next."""
+        """Empty the maps in which one hit leaves data for the next."""
         for family in self._families:
             for name in family.memories:
                 self._table(name).clear()
@@ -296,8 +297,8 @@ class Session:
         table[ctypes.c_int(0)] = leaf
 
     def _place(self, slot: int, probe: Probe, way: int = 0) -> str:
-        """Attach what measures `probe` and connect it with `slot`, as the way of this number; gives the
-        note of its point."""
+        """Attach the programs for `probe` and connect them with `slot`, as the way with this number; returns
+        the note of its point."""
         kind = "raw_tracepoint" if probe.kind == "tracepoint" else probe.kind
         point = point_for(probe.rule if kind == "raw_tracepoint" else probe.function, kind)
         if point is None:
@@ -331,12 +332,12 @@ class Session:
                 self._attached.kprobe(program, probe.function, kind == "kretprobe", point.instead)
             else:
                 binary = Path(probe.binary)
-                self._target.address_of(binary, probe.offset)  # raises where it is not this process's
+                self._target.address_of(binary, probe.offset)  # raises if the process does not map it
                 self._attached.uprobe(program, binary, probe.offset, kind == "uretprobe")
             self._placed.add(key)
 
     def _connect_site(self, probe: Probe, slot: int, way: int) -> None:
-        """Tell the handler of all functions what the one at this address means."""
+        """Tell the common handler of all functions the meaning of the one at this address."""
         if probe.rule not in RULES:
             raise TraceError(f"the rule {probe.rule!r} of {probe.function} is not known")
         sites = self._table("sites")
@@ -359,19 +360,19 @@ class Session:
     def _refresh_descriptors(self) -> None:
         table = self._table("fd_class")
         for fd, number in self._target.descriptors().items():
-            # A local stream is a monitor's or a console's, but for one that a network client has as its own.
+            # A local stream belongs to a monitor or a console, unless it is a network client's own.
             ours = number is Descriptor.OTHER and fd in self._attribution.descriptors
             table[ctypes.c_uint32(fd)] = table.Leaf(Descriptor.STREAM if ours else number)
 
     def _attribute(self) -> None:
-        """Learn which objects of QEMU's belong to whom; cards may have come or gone."""
+        """Update the owners of QEMU's objects; cards may have been added or removed."""
         self._attribution.update(self._target.workers())
         self._seen |= {owner.number: owner for owner in self._attribution.owners}
         if self._follower:
             self._follower.update(self._attribution.owners)
 
     def _know_owners(self) -> None:
-        """Those who are there when a window begins; what they count is kept when they go."""
+        """The owners at the beginning of a window; their counts are kept if they are removed."""
         self._seen = {owner.number: owner for owner in self._attribution.owners}
         self._given = self._attribution.owners.given
 
@@ -382,7 +383,7 @@ class Session:
         numbers = self._attribution.numbers
         names, missed = syscall_names(), self._attached.missed()
         followed = (self._follower.ends, self._follower.left) if self._follower else ({}, {})
-        slots = min(len(self._stages), SLOTS)  # the last ones are those that could not be placed
+        slots = min(len(self._stages), SLOTS)  # the last stages are those without a place
         until = self._ended or time.monotonic()
         ways = [way.number for way in self._ways if way.number]
         return Reading.of(

@@ -1,4 +1,4 @@
-"""What a session has counted, and the tables of a run that it becomes (docs/run-format.md)."""
+"""The counts of a session, and their conversion to tables of a run (docs/run-format.md)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["Count", "Snapshot", "Stage"]
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Hits of a stage, the frames and the bytes that they told of; hits that were `seen` while functions were
-    counted too."""
+    """Hits of a stage, with their frames and bytes; `seen` are hits while functions were counted
+    too."""
 
     calls: int = 0
     frames: int = 0
@@ -46,7 +46,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage that was asked for, in its slot; `reason` is why it could not be attached, or empty."""
+    """A planned stage in its slot; `reason` is why it could not be attached, or empty."""
 
     probe: Probe
     how: str
@@ -56,8 +56,8 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class OtherWay:
-    """Another way of the stage in `slot`; `number` is its own, 0 where it is not attached for the `reason`,
-    or because it is another path's usual one."""
+    """Another way of the stage in `slot`; `number` is its own, or 0 if it is not attached for the `reason`,
+    or if it is another path's usual way."""
 
     probe: Probe
     number: int = 0
@@ -68,10 +68,10 @@ class OtherWay:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Counts by (owner, slot), edges by (owner, from slot, to slot, log2 of ns), system calls by (owner of
-    the descriptor, thread, name, class), threads by id, losses, and hits that the kernel
-    dropped by program. Owner 0 is nobody that is known; `unread` is why nobody is, or empty. `hits` are
-    those of all probed functions, whether they were frames of ours or not; `names` are those of all threads,
-    of those too that have ended."""
+    the descriptor, thread, name, class), threads by id, losses, and hits that the kernel dropped by program.
+    Owner 0 stands for unknown owners; `unread` is the reason why all are unknown, or empty. `hits` are those
+    of all probed functions, including hits without a followed frame; `names` are those of all threads,
+    including ended ones."""
 
     seconds: float
     stages: tuple[Stage, ...]
@@ -90,10 +90,10 @@ class Snapshot:
     names: Mapping[int, str] = field(default_factory=dict)
     ways: tuple[OtherWay, ...] = ()
     way_counts: Mapping[tuple[int, int], int] = field(default_factory=dict)  # (owner, number) -> hits
-    came: tuple[Owner, ...] = ()  # of the owners those that were not there when the window began
+    came: tuple[Owner, ...] = ()  # owners that were added after the window began
 
     def simplified(self) -> Snapshot:
-        """Where the process has one owner, everything is its."""
+        """The same with all counts assigned to the owner, if the process has only one."""
         if len(self.owners) != 1:
             return self
         number = self.owners[0].number
@@ -110,7 +110,7 @@ class Snapshot:
         return replace(self, counts=counts, edges=edges, frames=frames, way_counts=ways)
 
     def only(self, numbers: Collection[int], stages: Collection[tuple[str, str]]) -> Snapshot:
-        """What these owners counted, at these stages, each (direction, function). What is nobody's stays."""
+        """The counts of these owners at these stages, each (direction, function). Counts of owner 0 stay."""
         kept = {0, *numbers}
         slots = [
             slot
@@ -139,7 +139,7 @@ class Snapshot:
         )
 
     def total(self, slot: int) -> Count:
-        """What a stage counted, of all owners that are told; of nobody's only where nobody is."""
+        """The count of a stage over all known owners; of owner 0 only if no owner is known."""
         mine = [
             count for (owner, at), count in self.counts.items() if at == slot and (owner or not self.owners)
         ]
@@ -203,7 +203,7 @@ class Snapshot:
         return rows
 
     def _ways(self) -> list[dict[str, Any]]:
-        """Of each stage that has several: the usual one first."""
+        """Rows for each stage with several ways, the usual way first."""
         rows = []
         for slot, stage in enumerate(self.stages):
             others = [way for way in self.ways if self._is_of(way, stage.probe)]
@@ -226,7 +226,7 @@ class Snapshot:
         return rows
 
     def _is_of(self, way: OtherWay, probe: Probe) -> bool:
-        """Whether it is another way of the stage that `probe` is the usual one of."""
+        """Whether it is another way of the stage whose usual way `probe` measures."""
         mine = (way.probe.direction, way.probe.stage, way.probe.way_of)
         return mine == (probe.direction, probe.stage, probe.function)
 
@@ -238,7 +238,7 @@ class Snapshot:
         )
 
     def _queues(self) -> list[dict[str, Any]]:
-        """What each owner counted, where there are several."""
+        """Rows of each owner's counts, if there are several owners."""
         if len(self.owners) < 2:
             return []
         return [
