@@ -1,1 +1,1 @@
-"""One running QEMU, measured: index, binary, tracer and command line joined."""
+"""Measures one running QEMU: joins index, binary, tracer and command line."""

@@ -1,4 +1,4 @@
-"""Walked paths -> a tracing session on a process: its placement, its clients and the tracer joined."""
+"""Makes a tracing session for walked paths in a process: joins its placement, its clients and the tracer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Attacher", "attach"]
 def attach(
     engine: Engine, process: QemuProcess, paths: Sequence[Path], level: Level = Level.STAGES
 ) -> Iterator[Session]:
-    """Probe the stages of `paths` in the process; those that cannot be are in the session's ledger.
+    """Probe the stages of `paths` in the process; stages without a probe are in the session's ledger.
 
     Raises TargetError, TraceError, BinaryError.
     """
@@ -35,8 +35,8 @@ def attach(
 
 
 class Attacher:
-    """Attaches an engine to one process after another of the QEMU that `index` was made for: where the
-    functions are in its files is found out once."""
+    """Attaches an engine to one process after another of the QEMU for which `index` was made; the functions
+    in its files are located only once."""
 
     def __init__(self, engine: Engine, index: Index) -> None:
         self._engine = engine
@@ -45,14 +45,14 @@ class Attacher:
 
     @contextlib.contextmanager
     def attach(self, pid: int, paths: Sequence[Path], level: Level = Level.STAGES) -> Iterator[Session]:
-        """As `attach`, in process `pid`."""
+        """`attach`, in process `pid`."""
         process = QemuProcess(pid, index=self._index, placements=self._placements)
         with attach(self._engine, process, paths, level) as session:
             yield session
 
 
 def _layout(index: Index) -> dict[str, int]:
-    """The offsets of QEMU's structures that the programs read; the tracer names one that the index lacks."""
+    """The offsets in QEMU's structs that the programs read; the tracer reports one that the index lacks."""
     found = {}
     for name in (*FIELDS.values(), SPACE):
         struct, _, field = name.partition(".")

@@ -1,4 +1,4 @@
-"""A process traced at one level and within one budget: what `record` and `trace` share."""
+"""A process traced at one level and within one budget, for `record` and `trace`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Regulated", "regulated"]
 
 
 class Regulated:
-    """A session with what keeps it within its budget."""
+    """A session together with the regulator that keeps it within its budget."""
 
     def __init__(
         self,
@@ -39,23 +39,23 @@ class Regulated:
         self._attaching = attaching
 
     def start(self) -> None:
-        """Everything counts from zero."""
+        """Begin: all counts start at zero."""
         self.session.start()
         self.regulator.begin()
 
     def lap(self) -> tuple[Snapshot, Unseen]:
-        """What was counted since the last lap, and what of it was not seen. Raises TargetError."""
+        """The counts since the last lap, and the part of the lap that was not seen. Raises TargetError."""
         off = self.regulator.off
         seen = self.session.lap()
         return seen, self.suppression.lap(self.regulator, seen, off)
 
     def stop(self) -> None:
-        """Everything stops at the same moment."""
+        """Stop all counts at the same moment."""
         self.session.stop()
         self.regulator.end()
 
     def detach(self) -> dict[str, str]:
-        """Take everything off now; gives the conditions under which it was measured, name -> text."""
+        """Detach everything; returns the conditions of the measurement, name -> text."""
         began = time.monotonic()
         self.session.close()
         took = max(time.monotonic() - began, self.regulator.taking)

@@ -17,14 +17,14 @@ from qtrace.trace.session.snapshot import Snapshot
 
 __all__ = ["DropWatch", "Drops", "Stopped"]
 
-# What goes to the guest, the host's kernel sends out of its tap.
+# Frames to the guest are sent by the host's kernel out of its tap.
 _TAP_COUNTER = {Direction.TX: "rx_dropped", Direction.RX: "tx_dropped"}
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """`frames` that stopped at one stage since tracing began and have not gone on, `new` of them during the
-    lap; `why` is as in the run format's table `stops`, at the lap's end."""
+    lap; `why` is the reason at the lap's end, as in the run format's table `stops`."""
 
     stage: str
     function: str
@@ -34,7 +34,7 @@ class Stopped:
 
     @property
     def waiting(self) -> bool:
-        """Whether they may go on yet: they are not lost."""
+        """Whether the frames may still go on: they are not lost."""
         return self.why.startswith(WAITING)
 
 
@@ -42,10 +42,10 @@ class Stopped:
 class Drops:
     """One direction of a NIC during a lap.
 
-    `tap_dropped`: by the host's kernel at its tap, None without one that can be read. `queued` frames are in
-    QEMU's queue at the lap's end, which takes `queue_limit` (0: not known); None where QEMU's memory is not
-    read. `waited` frames had stopped and went on, half of them after `wait_p50_ns` and 99 in 100 within
-    `wait_p99_ns`; None where that is not known.
+    `tap_dropped`: frames dropped by the host's kernel at the tap, None without a readable tap. `queued`
+    frames are in QEMU's queue at the lap's end, which holds `queue_limit` (0: unknown); None if QEMU's memory
+    is not read. `waited` frames had stopped and went on, half of them after `wait_p50_ns` and 99 in 100
+    within `wait_p99_ns`; None for unknown values.
     """
 
     netdev: str
@@ -60,21 +60,21 @@ class Drops:
 
     @property
     def any(self) -> bool:
-        """Whether anything of it happened in this lap or lasts."""
+        """Whether frames were dropped or delayed in this lap, or still wait."""
         return bool(self.tap_dropped or self.queued or self.waited or self.shown)
 
     @property
     def shown(self) -> tuple[Stopped, ...]:
-        """Those that stopped in this lap, or wait still."""
+        """The frames that stopped in this lap, or still wait."""
         return tuple(item for item in self.stopped if item.new or item.waiting)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The drops, JSON-ready."""
         return asdict(self)
 
 
 class DropWatch:
-    """Remembers what there was at the end of the lap before; made when counting begins."""
+    """Remembers the state at the end of the previous lap; made when counting begins."""
 
     def __init__(self, process: QemuProcess, nics: Sequence[MeasuredNic]) -> None:
         self._process, self._nics = process, nics
@@ -82,7 +82,7 @@ class DropWatch:
         self._stopped: dict[tuple[str, str, str, str], int] = {}
 
     def lap(self, everything: Snapshot) -> tuple[Drops, ...]:
-        """What a lap's snapshot and the taps' counters tell."""
+        """The drops of a lap, from its snapshot and the taps' counters."""
         names, now = self._process.tap_names(), self._process.tap_counters()
         moved = {
             name: {key: count - self._taps[name][key] for key, count in counters.items()}
@@ -107,13 +107,14 @@ class DropWatch:
                         new = max(0, frames - before.get(key, 0))
                         stopped.append(Stopped(stage, function, why, frames, new))
                 found.append(_drops(one.name, direction, seen, dropped, tuple(stopped)))
-        # A tap that came later counts from then on.
+        # A tap that is added later counts from then on.
         self._taps = self._taps | now
         return tuple(found)
 
 
 def _stops(seen: Snapshot) -> dict[tuple[str, str, str, str], int]:
-    """(direction, stage, function, why) -> frames, of all queues; without those that are merely under way."""
+    """(direction, stage, function, why) -> frames, over all queues; without frames that are only under
+    way."""
     found: dict[tuple[str, str, str, str], int] = {}
     owners = {owner.number: owner for owner in seen.owners}
     tables = seen.frames.waiting.tables([stage.probe for stage in seen.stages], owners)

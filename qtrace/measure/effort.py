@@ -1,4 +1,4 @@
-"""How much is measured of a process, and what that may cost it."""
+"""The amount of measuring in a process, and the limit of its cost."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Effort"]
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured, and the share of a processor that it may take.
+    """The level of measuring, and the share of a processor that it may take.
 
-    What the threads execute is sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole; 0
-    is none of them.
+    The threads are sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole; 0 disables
+    either.
     """
 
     level: Level = Level.STAGES

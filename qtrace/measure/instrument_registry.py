@@ -1,8 +1,8 @@
-"""The instruments that there are, found in their folder, and the ones that a session was given.
+"""All instruments, found in their folder, and the instruments that a session was given.
 
-A file of qtrace/measure/instruments/ has a `FAMILY`, whose name is its own; a `SHARED`, which its
-probes/NAME.bpf.c finds declared; `COLUMNS`, its tables in a run; `instrument(process, effort)`, which gives
-the instrument, or None where it is not asked for; and `lines(tables)`, which `qtrace record` shows.
+A file of qtrace/measure/instruments/ has a `FAMILY` with the file's name; a `SHARED`, whose declarations its
+probes/NAME.bpf.c uses; `COLUMNS`, its tables in a run; `instrument(process, effort)`, which returns the
+instrument, or None if it is not wanted; and `lines(tables)`, which `qtrace record` prints.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def open_full_engine(progress: Progress = SILENT) -> Iterator[Engine]:
 
 
 class Instruments:
-    """Those that are asked for, given to a session. Raises TraceError, BinaryError."""
+    """The wanted instruments, added to a session. Raises TraceError, BinaryError."""
 
     def __init__(self, session: Session, process: QemuProcess, effort: Effort) -> None:
         made = (entry.make(process, effort) for entry in instruments().values())
@@ -75,12 +75,12 @@ class Instruments:
         self._asked = False
 
     def conditions(self) -> dict[str, str]:
-        """Conditions of a run that was measured with them, name -> text."""
+        """Conditions that they add to a run, name -> text."""
         return {name: text for one in self._given for name, text in one.conditions().items()}
 
     def tables(self, snapshot: Snapshot, owners: Collection[int], progress: Progress) -> Tables:
-        """Tables of the frames of these owners in the window that has just ended, with `ledger` rows of
-        their own; when first asked also what is the whole process's, or nobody's."""
+        """Tables of the frames of these owners in the last window, with the instruments' own `ledger` rows;
+        the first call also returns the rows of the whole process, and of frames without an owner."""
         wanted = {*owners} if self._asked else {0, *owners}
         self._asked = True
         found: Tables = {}

@@ -1,4 +1,4 @@
-"""A QEMU that runs, looked at again and again: `qtrace trace PID`."""
+"""Repeated measurements of a running QEMU: `qtrace trace PID`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ __all__ = ["Lap", "StageRate", "watch_process"]
 _EXACT = Effort()
 
 
-# What could not be attached stands beside its stage; between two laps frames are under way, which is no loss.
+# Unattached probes are shown at their stages; frames under way between two laps are no loss.
 _NO_LOSS = ("unattached", "ambiguous", "unmatched", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
 class StageRate:
-    """One stage of a NIC during a lap; None where it cannot be measured, `note` says why.
+    """One stage of a NIC during a lap; None for unmeasured values, with the reason in `note`.
 
     `netdev` is the name of the NIC's back end, or of its hub. `p50_ns` and `p99_ns` are the times from the
-    stage before, on one thread; None where none was seen. `observed` is the share of the lap in which the
+    stage before, on one thread; None without any passage. `observed` is the share of the lap in which the
     stage was counted: below 1, counts are scaled to the whole lap, and `_error` is half of the 95 % interval,
-    None where that is not known.
+    None if it is unknown.
     """
 
     netdev: str
@@ -56,9 +56,9 @@ class StageRate:
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """What one lap of `seconds` counted. `system_calls`: (name, descriptor) -> count, errors; `threads`:
-    name -> share of one processor; `lost`: what the ledger says beyond what could not be attached;
-    `suppressed`: why counts of functions are not exact; `drops`: of each NIC and direction."""
+    """The counts of one lap of `seconds`. `system_calls`: (name, descriptor) -> count, errors; `threads`:
+    name -> share of one processor; `lost`: ledger entries besides unattached probes; `suppressed`: why counts
+    of functions are not exact; `drops`: of each NIC and direction."""
 
     seconds: float
     stages: tuple[StageRate, ...]
@@ -69,7 +69,7 @@ class Lap:
     drops: tuple[Drops, ...] = ()
 
     def frames(self, netdev: str, direction: str) -> int:
-        """A NIC's frames handed to the peer this way, or the most that any stage counted."""
+        """A NIC's frames handed to the peer in this direction, or the largest count of any stage."""
         mine = [
             stage
             for stage in self.stages
@@ -79,7 +79,7 @@ class Lap:
         return max(handed or [stage.frames or 0 for stage in mine] or [0])
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The lap, JSON-ready."""
         keys = StageRate.__slots__
         return {
             "seconds": round(self.seconds, 6),
@@ -102,11 +102,11 @@ def watch_process(
     progress: Progress,
     effort: Effort = _EXACT,
 ) -> Generator[Lap, None, None]:
-    """Attach to the NICs' paths in the process and give a lap every `interval` seconds, without end.
+    """Attach to the NICs' paths in the process and yield a lap every `interval` seconds, without end.
 
-    Nothing is left attached once the generator is closed. The stages of one lap are read one after another
+    Everything is detached when the generator is closed. The stages of one lap are read one after another
     while frames pass, so neighbours may differ by a few; no frame is missed from lap to lap. Raises
-    TargetError when the process ends, after the lap in which it did; TraceError.
+    TargetError when the process ends, after its last lap; TraceError.
     """
     with (
         open_engine(progress) as engine,

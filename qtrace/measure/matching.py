@@ -1,4 +1,4 @@
-"""Which source index a running or installed QEMU is read with."""
+"""Chooses the source index for a running or installed QEMU."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["index_for"]
 
 
 def index_for(binary: Path, name: str, progress: Progress, release: str | None = None) -> Index:
-    """The index `name` (a version or a file); for "" that of the package which `binary` came with.
+    """The index `name` (a version or a file); for "" the index of the package to which `binary` belongs.
 
-    A QEMU of no package, or whose package has been upgraded since it was started, is read with what was
-    indexed of its `release`; that is empty where the binary does not say it, and read from the file where it
-    is not given. Raises TargetError where the index is another release's, StoreError.
+    For a QEMU of no package, or whose package was upgraded since its start, it is an index of its `release`,
+    which is read from the file if it is not given, and empty if the binary has no version. Raises TargetError
+    if the index is of another release, StoreError.
     """
     if release is None:
         release = qemu_version(binary).split()[0]

@@ -1,4 +1,4 @@
-"""One NIC of a running QEMU that is measured: its paths, its cell in a run, and which counts are its own."""
+"""One measured NIC of a running QEMU: its paths, its cell in a run, and the counts that belong to it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True)
 class MeasuredNic:
-    """One NIC and its back end in a running QEMU. `label` tells it from the others, empty where it is the
-    only one; `index` is that of QEMU's source."""
+    """One NIC and its back end in a running QEMU. `label` distinguishes it from others, empty for a single
+    one; `index` is the index of QEMU's source."""
 
     nic: Attached
     index: Index
@@ -39,12 +39,12 @@ class MeasuredNic:
 
     @cached_property
     def paths(self) -> tuple[WalkedPath, ...]:
-        """Both directions. Raises CellError."""
+        """The paths of both directions. Raises CellError."""
         return both_ways(self.index, self.nic.nic, self.nic.netdev, self.nic.datapath)
 
     @property
     def stages(self) -> set[tuple[str, str]]:
-        """(direction, function) of every step that is measured."""
+        """(direction, function) of every measured step."""
         return {
             (path.direction.value, step.function)
             for path in self.paths
@@ -52,7 +52,7 @@ class MeasuredNic:
         }
 
     def owns(self, owner: Owner) -> bool:
-        """Whether what `owner` counts is this NIC's."""
+        """Whether the counts of `owner` belong to this NIC."""
         if not self.nic.hub:
             return (owner.netdev, owner.nic) == (self.nic.id, self.nic.nic)
         if self.nic.id != f"hub{owner.hub}":
@@ -61,7 +61,7 @@ class MeasuredNic:
 
     @property
     def name(self) -> str:
-        """Its label, or its back end's id where it needs none."""
+        """Its label, or its back end's id if it has none."""
         return self.label or self.nic.id
 
     def of(self, seen: Snapshot) -> Snapshot:
@@ -75,7 +75,7 @@ class MeasuredNic:
 
 
 def labelled(nics: Sequence[Attached], index: Index) -> list[MeasuredNic]:
-    """Each with a label of its own where there are several."""
+    """The NICs, each with a label if there are several."""
     if len(nics) == 1:
         return [MeasuredNic(nics[0], index)]
     ids = [nic.id for nic in nics]
@@ -86,5 +86,5 @@ def labelled(nics: Sequence[Attached], index: Index) -> list[MeasuredNic]:
 
 
 def paths_of(nics: Sequence[MeasuredNic]) -> tuple[WalkedPath, ...]:
-    """Of all these NICs, both directions. Raises CellError."""
+    """The paths of all these NICs, both directions. Raises CellError."""
     return tuple(path for nic in nics for path in nic.paths)

@@ -1,4 +1,4 @@
-"""The network clients of a running QEMU: binary, index and memory joined."""
+"""The network clients of a running QEMU: joins binary, index and memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _DRIVER = "NET_CLIENT_DRIVER_"
 
 
 def clients_of(target: Target, program: Path, index: Index) -> Callable[[], list[NetClient]]:
-    """A function that reads them, as often as it is called; `program` is the file that the process runs.
+    """A function that reads the present clients at each call; `program` is the file that the process runs.
 
-    It raises TargetError where they cannot be told, or the process has ended.
+    It raises TargetError if they cannot be read, or the process has ended.
     """
     layout = _layout(index)
     drivers = {
@@ -38,14 +38,14 @@ def clients_of(target: Target, program: Path, index: Index) -> Callable[[], list
         if head is None:
             head = _head(target, program)
         with Memory(target.pid) as memory:
-            target.require()  # so what was opened is its memory, not that of another with its pid
+            target.require()  # so the memory is this process's, not that of a later one with its pid
             return read_clients(memory, head, layout, drivers)
 
     return read
 
 
 def _head(target: Target, program: Path) -> int:
-    """Where the list's head is in the process's memory."""
+    """The address of the list's head in the process's memory."""
     try:
         elf = Elf(program)
         place = client_list(elf)

@@ -1,4 +1,4 @@
-"""Where the functions of walked paths are in a process's files: index and binary joined."""
+"""The places of the functions of walked paths in a process's files: joins index and binary."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from qtrace.trace.session.probe_plan import Unplaced, merge, probes_for
 
 __all__ = ["Placement"]
 
-# The tables whose field tells what a callback's arguments are.
+# Tables whose field determines a callback's arguments.
 _TABLES = ("NetClientInfo", "SlirpCb")
 
 
 class Placement:
-    """Where the functions of paths are in the program and the libraries of one process.
+    """The places of functions in the program and the libraries of one process.
 
-    `files` are the program's and the libraries'; `index` is that of the tree which the program was built
-    from.
+    `files` are the program and the libraries; `index` is that of the tree from which the program was built.
     """
 
     def __init__(self, index: Index, files: Sequence[FilePath]) -> None:
@@ -42,9 +41,9 @@ class Placement:
     def probes(
         self, paths: Sequence[Path], level: Level = Level.STAGES
     ) -> tuple[list[Probe], list[Unplaced]]:
-        """Every stage of `paths` as a probe, or among those that cannot be placed, with the reason.
+        """Every stage of `paths` as a probe, or with the reason why it has no place.
 
-        What was found is remembered for the next process of these files. Raises BinaryError.
+        Results are cached for the next process with these files. Raises BinaryError.
         """
         key = tuple(paths), level
         if key not in self._probes:
@@ -54,39 +53,41 @@ class Placement:
         return self._probes[key]
 
     def locate(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
-        """(file, place) of a function. One without a `file` is a library's, or exported by the program."""
+        """(file, symbol) of a function. One without a `file` is a library's, or exported by the program."""
         if file and not self._index.library_of(file):
             return self._in(self._program, function, file)
         # slirp_input is in libslirp, vde_send in libvdeplug.
         wanted = function.split("_")[0]
         libraries = [path for path in self._libraries if wanted in path.name]
         found = next(filter(None, (self._in(path, function, "") for path in libraries)), None)
-        # Of the program's exported functions some are in files that are not indexed.
+        # Some exported functions of the program are in files that are not indexed.
         return found if found or file else self._in(self._program, function, "")
 
     def locate_in_program(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
-        """(file, place) of a function of the program itself; `file` may be empty where it is exported."""
+        """(file, symbol) of a function of the program itself; `file` may be empty for an exported
+        function."""
         return self._in(self._program, function, file)
 
     def entry(self, path: FilePath, symbol: Symbol, arguments: int) -> Entry:
-        """The cheapest place at the function's entry where its first `arguments` are as they were."""
+        """The cheapest place at the function's entry at which its first `arguments` arguments are
+        unchanged."""
         if path not in self._entries:
             self._entries[path] = Entries(path)
         return self._entries[path].at(symbol, arguments)
 
     def save(self) -> None:
-        """Keep what was found for the next process."""
+        """Write the results to the cache for the next process."""
         for known in self._known.values():
             known.save()
         for entries in self._entries.values():
             entries.save()
 
     def field_of(self, function: str, file: str) -> str | None:
-        """`Struct.field` of the table of callbacks that holds the function, if one does."""
+        """`Struct.field` of the table of callbacks that holds the function, or None."""
         return self._fields.get((function, file))
 
     def _cheapest(self, probe: Probe) -> Probe:
-        """The same probe at the cheapest place of the function's entry."""
+        """The same probe at the cheapest place near the function's entry."""
         symbol = self._places.get((probe.binary, probe.offset))
         point = point_for(probe.function, probe.kind)
         if symbol is None or point is None:

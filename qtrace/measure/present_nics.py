@@ -1,4 +1,4 @@
-"""The NICs that a running QEMU has now: its command line corrected by the network clients in its memory."""
+"""The present NICs of a running QEMU: its command line, corrected by the network clients in its memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _PORT = "hubport"
 def present_nics(
     listed: Sequence[Attached], clients: Sequence[NetClient], classes: Mapping[int, int]
 ) -> list[Attached]:
-    """Every NIC with a back end, in the words of the command line where it is on it.
+    """Every NIC with a back end, with the command line's names if it is on the command line.
 
-    `listed` are the command line's; `classes`: descriptor -> its class, which tells what a socket carries.
+    `listed` are the command line's; `classes`: descriptor -> its class, which tells streams from datagrams.
     """
     owners = Owners()
     owners.update(clients)
@@ -41,7 +41,7 @@ def present_nics(
 
 
 def _present(listed: Sequence[Attached], present: Iterable[Owner]) -> list[Attached]:
-    """The NICs in memory, each in the words of the command line where it is from there."""
+    """The NICs in memory, with the command line's names if they are from there."""
     left = list(listed)
     found: list[Attached] = []
     for owner in present:
@@ -50,7 +50,7 @@ def _present(listed: Sequence[Attached], present: Iterable[Owner]) -> list[Attac
             found += hubs
             left = [nic for nic in left if nic not in hubs]
             continue
-        # A name that QEMU has generated is on no command line: there they stand in the same order.
+        # A generated name is on no command line: NICs with generated names are matched by their order.
         known = next((nic for nic in left if not nic.hub and nic.id in (owner.netdev, "")), None)
         if known is None or known.nic != owner.nic:
             known = Attached(owner.nic, owner.driver, owner.netdev, owner.vhost)

@@ -1,5 +1,5 @@
-"""One running QEMU, however it was started: what the kernel, its program and its source say of it, each asked
-for once."""
+"""One running QEMU, however it was started: facts from the kernel, its program and its source, each read
+once."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = ["QemuProcess"]
 
 
 class QemuProcess:
-    """Process `pid`, held from here on: whoever is given its pid later is not taken for it.
+    """Process `pid`, identified from now on: a later process with the same pid is never mistaken for it.
 
-    `index_name` chooses the source index, "" that of the program's own package; `index` gives it. Processes
-    that share `placements` (files -> where the functions are in them) look for functions once. A property
-    raises TargetError where the process has ended, or shows what it asks for to root only.
+    `index_name` selects the source index, "" that of the program's own package; `index` opens it. Processes
+    that share `placements` (files -> places of their functions) locate functions once. A property raises
+    TargetError if the process has ended, or if only root may read it.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class QemuProcess:
 
     @property
     def pid(self) -> int:
-        """Its id in our pid namespace."""
+        """Its id in this process's pid namespace."""
         return self.target.pid
 
     @property
     def started(self) -> int:
-        """When it began, in clock ticks since boot."""
+        """Its start, in clock ticks since boot."""
         return self.target.started
 
     @cached_property
@@ -74,7 +74,7 @@ class QemuProcess:
 
     @cached_property
     def program(self) -> Path:
-        """The file that it runs; by /proc where its own path leads nowhere, or elsewhere."""
+        """The file that it runs; through /proc if its path does not exist here, or is another file."""
         running = Path(f"/proc/{self.pid}/exe")
         with contextlib.suppress(OSError):
             if self._link.samefile(running):
@@ -83,9 +83,10 @@ class QemuProcess:
 
     @cached_property
     def version(self) -> tuple[str, str]:
-        """(release, the packager's words) of a line in its program; the release is empty where that has none.
+        """(release, the packager's suffix) from its program's version string; the release is empty without
+        one.
 
-        Raises TargetError for what is no system QEMU, whatever its file is called.
+        Raises TargetError for a program that is not a system QEMU, whatever the name of its file.
         """
         program = self.program
         try:
@@ -105,7 +106,7 @@ class QemuProcess:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """The program, then the mapped libraries: the name in its memory map -> where we can read it."""
+        """The program, then the mapped libraries: name in the process's memory map -> readable path."""
         files = self.target.files()
         self.target.require()
         if not files:
@@ -114,21 +115,21 @@ class QemuProcess:
 
     @cached_property
     def command_line(self) -> list[str]:
-        """Its arguments."""
+        """The process's arguments."""
         words = command_line(self.pid)
         self.target.require()
         return words
 
     @cached_property
     def index(self) -> Index:
-        """That of its source. Raises StoreError, MissingPrerequisite."""
+        """The index of its source. Raises StoreError, MissingPrerequisite."""
         if self._index is not None:
             return self._index
         return index_for(self.program, self._index_name, self._progress, self.version[0])
 
     @cached_property
     def placement(self) -> Placement:
-        """Where QEMU's functions are in its files. Raises BinaryError."""
+        """The places of QEMU's functions in its files. Raises BinaryError."""
         files = tuple(self.files.values())
         if files not in self._placements:
             self._placements[files] = Placement(self.index, files)
@@ -136,12 +137,12 @@ class QemuProcess:
 
     @cached_property
     def clients(self) -> Callable[[], list[NetClient]]:
-        """Reads its network clients as they are at each call; TargetError where they cannot be told."""
+        """A function that reads its present network clients; it raises TargetError if they cannot be read."""
         return clients_of(self.target, next(iter(self.files.values())), self.index)
 
     @cached_property
     def nics(self) -> list[Attached]:
-        """Every NIC with a back end: as its command line has them, and as its memory says that they are."""
+        """Every NIC with a back end: from its command line, corrected by its memory."""
         listed = attached_nics(Reader(self.index), self.command_line)
         try:
             found = present_nics(listed, self.clients(), self.target.descriptors())
@@ -156,13 +157,13 @@ class QemuProcess:
         return found
 
     def measured(self, netdev_id: str = "", *, tracing: bool = True) -> list[MeasuredNic]:
-        """The NICs to measure: all, or those on the netdev `netdev_id`; with `tracing`, once all is there
-        that tracing them needs.
+        """The NICs to measure: all, or those on the netdev `netdev_id`; with `tracing`, after checking the
+        prerequisites of tracing.
 
-        A NIC whose path the source does not have is named and left out, unless it is the only one. Raises
+        A NIC without a path in the source is reported and left out, unless it is the only one. Raises
         TargetError, CellError, MissingPrerequisite.
         """
-        _ = self.version  # no QEMU: that is said before what else is missing
+        _ = self.version  # a program that is not QEMU is reported before missing prerequisites
         if tracing:
             require_tracing(kernel=False)
             if reason := uprobes_refused():
@@ -178,7 +179,7 @@ class QemuProcess:
             try:
                 _ = one.paths
             except CellError as exc:
-                if len(found) == 1:  # no other one is left
+                if len(found) == 1:  # there is no other NIC
                     raise
                 self._progress.warn(f"{one} is not followed: {exc}")
                 found.remove(one)
@@ -187,12 +188,12 @@ class QemuProcess:
         return found
 
     def tap_counters(self) -> dict[str, Counters]:
-        """As `proc.tap_counters`; empty where it has ended."""
+        """`proc.tap_counters` of the process; empty after its end."""
         found = tap_counters(self.pid)
         return found if self.target.alive() else {}
 
     def tap_names(self) -> dict[int, str]:
-        """As `proc.tap_names`; empty where it has ended."""
+        """`proc.tap_names` of the process; empty after its end."""
         found = tap_names(self.pid)
         return found if self.target.alive() else {}
 

@@ -1,4 +1,4 @@
-"""How the counts of windows differ, and so what passed between them: a ratio estimator with its interval."""
+"""A ratio estimator: from the variation between windows, the counts between the windows with an interval."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ __all__ = ["Exposure", "Key", "Spread", "Three", "exposure_of", "key_of", "value
 
 Three = tuple[float, float, float]  # calls, frames, bytes
 Key = tuple[str, str, str]  # direction, stage, function
-# Direction -> how much was there to be counted: what its exact stage counted, else seconds.
+# Direction -> exposure: the count of an exact stage, else seconds.
 Exposure = dict[str, float]
 
 
 def values(count: Count) -> tuple[int, int, int]:
-    """As numbers."""
+    """The count as three numbers."""
     return count.calls, count.frames, count.bytes
 
 
 def exposure_of(seconds: float, counted: Snapshot) -> Exposure:
-    """Where the host's system calls carry frames they are counted all the time, and everything else goes with
-    them: a much better measure than time, of which traffic comes in bursts."""
+    """The exposure of a window. If the host's system calls carry the frames, they are always counted, and all
+    other counts are proportional to them: a much better measure than time, because traffic comes in
+    bursts."""
     return {
         way.value: float(exact.calls) if exact else seconds for way, exact in _exact_stages(counted).items()
     }
@@ -40,16 +41,16 @@ def _exact_stages(counted: Snapshot) -> dict[Direction, Count | None]:
 
 
 class _Sums:
-    """Of one direction's windows."""
+    """The sums of one direction's windows."""
 
     def __init__(self) -> None:
         self.windows = 0
-        self.seen = self.squared = 0.0  # exposure, and its square
-        self.unseen = 0.0  # exposure without functions
+        self.seen = self.squared = 0.0  # exposure, and the sum of its squares
+        self.unseen = 0.0  # exposure while functions were not counted
 
 
 class Spread:
-    """Of one NIC. Only sums are kept, so that a long run takes no more memory."""
+    """The sums of one NIC. Only sums are kept, so that a long run takes no more memory."""
 
     def __init__(self) -> None:
         self._ways = {way.value: _Sums() for way in Direction}
@@ -57,10 +58,10 @@ class Spread:
         self._counts: dict[Key, list[list[float]]] = {}
 
     def add(self, seconds: float, counted: Snapshot) -> None:
-        """A window has ended.
+        """Add a window that has ended.
 
-        While it began and ended the exact stage was counted for a moment without the functions: the kernel
-        says how often, and that was not seen.
+        At its beginning and its end, the exact stage was counted for a moment without the functions: the
+        kernel counts these hits, which are unseen exposure.
         """
         exposure = {way.value: seconds for way in Direction}
         for direction, exact in _exact_stages(counted).items():
@@ -81,7 +82,7 @@ class Spread:
                 one[2] += value * exposure[way]
 
     def skip(self, seconds: float, counted: Snapshot) -> None:
-        """A pause has ended, in which exact stages alone were counted."""
+        """Add a pause, in which only exact stages were counted."""
         for way, exposure in exposure_of(seconds, counted).items():
             self._ways[way].unseen += exposure
 
@@ -90,7 +91,7 @@ class Spread:
         return self._ways[way].unseen
 
     def rates(self, key: Key) -> Three:
-        """Calls, frames and bytes for one of exposure."""
+        """Calls, frames and bytes per unit of exposure."""
         held, sums = self._counts.get(key), self._ways[key[0]]
         if not held or not sums.seen:
             return 0.0, 0.0, 0.0
@@ -98,9 +99,9 @@ class Spread:
         return calls, frames, data
 
     def errors(self, key: Key, unseen: float) -> Three | None:
-        """Half of the 95 % interval of what passed in an exposure that was not seen.
+        """Half of the 95 % interval of the counts in an unseen exposure.
 
-        The count of a window is taken to vary as its exposure does. None from fewer than two windows.
+        A window's count is assumed to vary in proportion to its exposure. None with fewer than two windows.
         """
         held, sums = self._counts.get(key), self._ways[key[0]]
         if sums.windows < 2 or not held or not sums.seen:
@@ -108,12 +109,12 @@ class Spread:
         found = []
         for one, rate in zip(held, self.rates(key), strict=True):
             residuals = max(0.0, one[1] - 2 * rate * one[2] + rate * rate * sums.squared)
-            variance = residuals / (sums.windows - 1) / (sums.seen / sums.windows)  # for one of exposure
+            variance = residuals / (sums.windows - 1) / (sums.seen / sums.windows)  # per unit of exposure
             half = math.sqrt(variance * (unseen * unseen / sums.seen + unseen))
             found.append(t_quantile(0.975, sums.windows - 1) * half)
         return found[0], found[1], found[2]
 
 
 def key_of(row: Mapping[str, object]) -> Key:
-    """What a row of the table `stages` is of."""
+    """The key of a row of the table `stages`."""
     return str(row["direction"]), str(row["stage"]), str(row["function"])

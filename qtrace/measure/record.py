@@ -1,4 +1,4 @@
-"""A QEMU that somebody else started, measured as it runs: `qtrace record PID`."""
+"""Measures a running QEMU that another program started: `qtrace record PID`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from qtrace.trace.session.snapshot import Snapshot
 
 __all__ = ["Live", "record_process"]
 
-_LOOK = 1.0  # seconds between two looks for cards that have come
+_LOOK = 1.0  # seconds between two searches for new cards
 _EXACT = Effort()
 
 
 class Live:
-    """What `record_process` measured: the snapshot of the whole process, the tables of each NIC by its
+    """The result of `record_process`: the snapshot of the whole process, the tables of each NIC by its
     netdev's name, and whether Ctrl-C ended the window early."""
 
     def __init__(
@@ -46,12 +46,13 @@ def record_process(
     command: Sequence[str],
     effort: Effort = _EXACT,
 ) -> Live:
-    """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`: a cell a NIC.
+    """Count the stages of the NICs' paths in the process for `seconds` into the run `folder`: a cell for each
+    NIC.
 
-    `effort` says what is measured and what that may cost.
+    `effort` is the amount of measuring and the limit of its cost.
 
-    Ctrl-C, or the end of the process, ends the window and keeps what was counted. Raises TargetError where
-    the process ends before, TraceError, CellError.
+    Ctrl-C, or the end of the process, ends the window and keeps the counts. Raises TargetError if the process
+    ends before the window, TraceError, CellError.
     """
     accelerator = accelerator_of(process.command_line)
     facts = conditions(process.program, accelerator, "unknown: not our guest", process.version_text)
@@ -108,7 +109,7 @@ def record_process(
 
 
 def _watch(traced: Regulated, seconds: float) -> None:
-    """Until the time is up or the process has ended; what is plugged in meanwhile is noticed."""
+    """Wait until the time is up or the process has ended, and take in cards that are plugged in meanwhile."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0 and traced.session.alive():
         traced.regulator.run(min(left, _LOOK))
@@ -116,7 +117,7 @@ def _watch(traced: Regulated, seconds: float) -> None:
 
 
 def _clock() -> dict[str, int]:
-    """A sampled frame's time and the wall clock's at one moment, in ns."""
+    """A sampled frame's clock and the wall clock at one moment, in ns."""
     return {"monotonic_ns": time.monotonic_ns(), "unix_ns": time.time_ns()}
 
 
@@ -140,7 +141,7 @@ def _of_nic(
 
 
 def _shared(process: QemuProcess, one: MeasuredNic, snapshot: Snapshot) -> list[dict[str, Any]]:
-    """What of this NIC's tables is not its own."""
+    """Ledger rows for those of this NIC's tables that include counts of others."""
     others = [nic for nic in process.nics if nic is not one.nic]
     if not others:
         return []

@@ -1,4 +1,4 @@
-"""What was counted in windows, scaled to the whole time: rows of a run and of a lap, and of the ledger."""
+"""Scales counts of windows to the whole time: rows of a run, of a lap, and of the ledger."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NUMBERS = ("calls", "frames", "bytes")
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A stage's counts for the whole time, None where they are not known. `observed` is the share of the time
-    in which they were counted; `errors` are half of their 95 % intervals, None where there is none."""
+    """A stage's counts for the whole time, None if unknown. `observed` is the share of the time in which they
+    were counted; `errors` are half of their 95 % intervals, None without an interval."""
 
     observed: float
     count: Count | None
@@ -28,9 +28,9 @@ class Scaled:
 
 
 class Unseen:
-    """How a time of `seconds` was observed, of which functions were not counted in `off`.
+    """A time of `seconds`, in which functions were not counted for `off` seconds.
 
-    `lap` is what was counted in it, None where it is the whole session.
+    `lap` has the counts of a lap, None for the whole session.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Unseen:
         return self._off > 0
 
     def scaled(self, nic: str, row: Mapping[str, Any], count: Count) -> Scaled | None:
-        """The counts of a row of the table `stages` of the NIC of this name for the whole time; None where
-        they are exact."""
+        """The counts of a row of the NIC's table `stages` for the whole time; None if they are
+        exact."""
         if row["how"] not in FUNCTIONS:
             return None
         for item in self._regulator.left_out:
@@ -64,7 +64,7 @@ class Unseen:
         observed = 1 - self._off / self._seconds
         key, spread = key_of(row), self._spreads[nic]
         if self._lap is None:
-            # A run may have begun quietly: what was not seen is like the windows, not like the beginning.
+            # A run may have begun quietly: the unseen time resembles the windows, not the beginning.
             seen, unseen = values(count), spread.unseen(key[0])
         else:
             seen, unseen = (0, 0, 0), exposure_of(self._seconds, self._lap[nic])[key[0]]
@@ -74,7 +74,7 @@ class Unseen:
         return Scaled(observed, Count(calls, frames, data), spread.errors(key, unseen))
 
     def apply(self, nic: str, tables: dict[str, list[dict[str, Any]]]) -> None:
-        """Scale the rows of `stages` and `queues` of one NIC's tables, and tell the ledger."""
+        """Scale the rows of `stages` and `queues` of one NIC's tables, and add a ledger row."""
         for row in tables["stages"]:
             counted = Count(row["calls"], row["frames"], row["bytes"])
             found = self.scaled(nic, row, counted) if row["attached"] else None
@@ -90,7 +90,7 @@ class Unseen:
         tables["ledger"] += self.ledger()
 
     def ledger(self) -> list[dict[str, Any]]:
-        """What was suppressed, as rows of the ledger."""
+        """Ledger rows for the suppressed measurements."""
         rows: list[dict[str, Any]] = []
         if self.windowed:
             share = self._off / self._seconds
@@ -108,7 +108,7 @@ class Unseen:
 
 
 class Suppression:
-    """What a regulator has suppressed, from lap to lap, for each NIC; it hands its windows to `keep`."""
+    """The suppressed measurements of each NIC, from lap to lap; its `keep` receives a regulator's windows."""
 
     def __init__(self, nics: Sequence[MeasuredNic]) -> None:
         self._nics = nics
@@ -116,24 +116,24 @@ class Suppression:
         self._before = 0.0  # seconds off before this lap
 
     def keep(self, window: Window) -> None:
-        """A window, or a pause, has ended."""
+        """Add a window, or a pause, that has ended."""
         for one in self._nics:
             spread = self._spreads[one.name]
             (spread.add if window.on else spread.skip)(window.seconds, one.of(window.counted))
 
     def whole(self, regulator: Regulator, seconds: float) -> Unseen:
-        """Of a session that has ended and took so many seconds."""
+        """The observed part of a whole session that took `seconds`."""
         return Unseen(regulator, self._spreads, seconds, regulator.off)
 
     def lap(self, regulator: Regulator, seen: Snapshot, off: float) -> Unseen:
-        """Of a lap; `off` is the regulator's as it was when the lap was read."""
+        """The observed part of a lap; `off` is the regulator's value when the lap was read."""
         lap, self._before = off - self._before, off
         mine = {one.name: one.of(seen) for one in self._nics}
         return Unseen(regulator, self._spreads, seen.seconds, lap, mine)
 
 
 def _share(queue: dict[str, Any], counted: Count, whole: Count) -> None:
-    """Scale a queue's row as its stage's."""
+    """Scale a queue's row in proportion to its stage's."""
     for name, before, after in zip(_NUMBERS, values(counted), values(whole), strict=True):
         if before:
             queue[name] = round(queue[name] * after / before)

@@ -1,4 +1,5 @@
-"""What a guest's driver and its NIC have agreed on, in words: kept with a run, as speed depends on it."""
+"""The virtio features that a guest's driver and its NIC agreed on, in words: a run records them, because
+speed depends on them."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from qtrace.trace.qemu.owners import Owner
 
 __all__ = ["negotiated"]
 
-# Feature bits of a virtio network device and of any (Virtual I/O Device specification 1.2, 5.1.3 and 6).
+# Feature bits of a virtio network device and of all devices (Virtual I/O Device specification 1.2, 5.1.3 and
+# 6).
 _FEATURES = {
     0: "CSUM",
     1: "GUEST_CSUM",

@@ -1,2 +1,2 @@
-"""Measurements besides the stages: NAME.py here and probes/NAME.bpf.c are an instrument, found by itself
-(qtrace/measure/instrument_registry.py)."""
+"""Measurements besides the stages. NAME.py here and probes/NAME.bpf.c are an instrument, found by its place
+in the folder (qtrace/measure/instrument_registry.py)."""

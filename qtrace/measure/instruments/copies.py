@@ -1,9 +1,9 @@
-"""Bytes that QEMU copies on the way of a NIC's frames, by function: the run's table `copies`.
+"""Bytes that QEMU copies on the paths of a NIC's frames, by function: the run's table `copies`.
 
-The functions are of util/iov.c, of net/queue.c, and the physical memory's DMA (include/sysemu/dma.h).
+The functions are those of util/iov.c, of net/queue.c, and of physical memory's DMA (include/sysemu/dma.h).
 
-Not among them is what has no function of its own: memcpy, and iov_to_buf where its size is a constant
-(include/qemu/iov.h), which is how headers are copied.
+Inlined copies are not counted: memcpy, and iov_to_buf with a constant size (include/qemu/iov.h), which copies
+headers.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from qtrace.trace.session.snapshot import Count, Snapshot
 __all__ = ["COLUMNS", "COPY", "FAMILY", "SHARED", "Copies", "instrument", "lines"]
 
 _MOST_SITES = 8
-# `copies`: an array with one place for each function, direction and owner.
+# `copies`: an array with one element for each function, direction and owner.
 COPY = Key("COPY_INDEX", owner=OWNERS, direction=len(DIRECTIONS), number=_MOST_SITES)
 _PROGRAM, _ARGUMENTS = "on_copy", 5
-# Where a PCI device's own address space is: it tells whose the DMA is.
+# The offset of a PCI device's own address space, which identifies the device of a DMA access.
 _SPACE = "PCIDevice.bus_master_as"
-# Never counted, whatever the binary.
+# Ledger item for copies that no probe can count, in any binary.
 _INLINE = "copies without a function of their own"
 _INLINE_NOTE = "memcpy in a caller's body (headers of a constant size), and what a library copies inside"
 
@@ -51,8 +51,8 @@ class Copying(IntEnum):
     QUEUED_VECTOR = 3
 
 
-# Function -> its arguments. iov_copy copies vectors, no bytes. All DMA of PCI devices with a buffer goes
-# by address_space_rw (include/sysemu/dma.h), which may or may not call its two parts: these are not counted.
+# Function -> its arguments. iov_copy copies vectors, not bytes. All DMA of PCI devices with a buffer passes
+# address_space_rw (include/sysemu/dma.h), which may or may not call its two parts: these are not counted.
 _COPIES = {
     "address_space_rw": Copying.DMA,
     "iov_to_buf_full": Copying.VECTOR,
@@ -73,14 +73,14 @@ COLUMNS = (TABLES["copies"],)
 
 
 def instrument(process: QemuProcess, effort: Effort) -> Copies | None:
-    """At the level full."""
+    """The instrument, at the level full."""
     return Copies(process) if effort.level is Level.FULL else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A function of `_COPIES`: where it stands in the source (`line` 0: not indexed), and the byte `offset`
-    of the file `binary` where it is probed; `reason` is why it is not, or empty."""
+    """A function of `_COPIES`: its place in the source (`line` 0: not indexed), and the byte `offset` of the
+    file `binary` at which it is probed; `reason` is why it is not probed, or empty."""
 
     function: str
     file: str
@@ -103,18 +103,18 @@ class Copies:
         process.placement.save()
 
     def open(self, tracing: Tracing) -> None:
-        """Attach; a place where that fails has the reason then."""
+        """Attach; a function that cannot be probed gets the reason."""
         space = tracing.module[b"copy_space"]
         space[ctypes.c_int(0)] = space.Leaf(self._space or 0)
         self._tally = Tally(tracing.module, "copies")
         self._places = [_placed(tracing, number, place) for number, place in enumerate(self._places)]
 
     def begin(self) -> None:
-        """A window begins."""
+        """Begin a window."""
         self._tally.begin()
 
     def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
-        """`copies` of these owners in the window that has ended, and `ledger` rows."""
+        """Table `copies` of these owners in the last window, and `ledger` rows."""
         if not snapshot.owners:
             row = {"kind": "unattached", "item": "copies: whose they are is not known", "count": 1}
             return {"copies": [], "ledger": [row | {"note": snapshot.unread}]}
@@ -128,7 +128,7 @@ class Copies:
                 for at, place in enumerate(self._places):
                     calls, data = counts[number, direction, at]
                     nobodys = counts[0, direction, at]
-                    if alone:  # what is nobody's is of the only one
+                    if alone:  # with a single owner, calls without an owner are its own
                         calls, data = calls + nobodys[0], data + nobodys[1]
                     else:
                         lost += nobodys[0]
@@ -148,7 +148,7 @@ class Copies:
                             "frame_bytes": carried.bytes,
                         }
                     )
-        ledger = self._ledger(lost // max(1, len(known)))  # each owner has met what is nobody's
+        ledger = self._ledger(lost // max(1, len(known)))  # calls without an owner are in each
         return {"copies": rows, "ledger": ledger if known else []}
 
     def _ledger(self, lost: int) -> list[dict[str, Any]]:
@@ -164,7 +164,7 @@ class Copies:
         return ledger
 
     def _counts(self, owners: Collection[int]) -> Mapping[tuple[int, Direction, int], tuple[int, int]]:
-        """(owner, direction, number of the place) -> (calls, bytes) in this window."""
+        """(owner, direction, number of the function) -> (calls, bytes) in this window."""
         keys = {
             COPY.pack(owner, way, number): (owner, direction, number)
             for owner in owners
@@ -174,18 +174,18 @@ class Copies:
         return {keys[index]: count for index, count in self._tally.read(keys).items()}
 
     def conditions(self) -> dict[str, str]:
-        """None."""
+        """No conditions."""
         return {}
 
     def close(self) -> None:
-        """Nothing: the probes are the session's."""
+        """Nothing to close: the session owns the probes."""
 
 
 def lines(tables: Tables) -> Iterator[str]:
-    """For `record`: bytes by direction and function, with the ratio to the bytes carried."""
+    """Lines for `record`: bytes by direction and function, with the ratio to the bytes carried."""
     for direction in Direction:
         mine = [row for row in tables.get("copies", []) if row["attached"] and row["direction"] == direction]
-        first = [row for row in mine if row["function"] == mine[0]["function"]]  # a row a queue
+        first = [row for row in mine if row["function"] == mine[0]["function"]]  # one row for each queue
         frames, carried = (sum(row[name] for row in first) for name in ("frames", "frame_bytes"))
         total = sum(row["bytes"] for row in mine)
         if not frames and not total:
@@ -223,7 +223,7 @@ def _place(function: str, process: QemuProcess, space: int | None) -> _Place:
 
 
 def _placed(tracing: Tracing, number: int, place: _Place) -> _Place:
-    """The same, attached."""
+    """The same function after attaching its probe."""
     if place.reason:
         return place
     sites = tracing.module[b"copy_sites"]

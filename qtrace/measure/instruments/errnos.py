@@ -1,7 +1,7 @@
-"""System calls of QEMU's that failed, by errno: the run's table `errnos`.
+"""Failed system calls of QEMU, by errno: the run's table `errnos`.
 
-The host refuses a frame with EINVAL, ENOBUFS or EIO of a write to a tap or a socket; EMFILE says that no
-descriptor is left.
+The host refuses a frame with EINVAL, ENOBUFS or EIO in a write to a tap or a socket; EMFILE means that the
+process has no free descriptor.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from qtrace.trace.session.snapshot import Snapshot
 __all__ = ["COLUMNS", "FAMILY", "SHARED", "Errnos", "instrument", "lines"]
 
 _PROGRAM = "on_failed_call"
-_MOST = 4095  # errnos that the kernel has (MAX_ERRNO)
-# The kernel's own (linux/errno.h): a signal has come, and it will make the call again or say EINTR.
+_MOST = 4095  # the kernel's largest errno (MAX_ERRNO)
+# Errnos inside the kernel (linux/errno.h): a signal came, and the call is repeated or fails with EINTR.
 _RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
-_USUAL = ("EAGAIN", *_RESTARTS.values())  # how a loop that reads all there is ends
+_USUAL = ("EAGAIN", *_RESTARTS.values())  # the normal end of a loop that reads all available data
 _SHOWN = 8
 
 SHARED = Shared(
@@ -61,7 +61,7 @@ COLUMNS = (
 
 
 def instrument(process: QemuProcess, effort: Effort) -> Errnos:
-    """At every level: a call that has not failed costs a comparison."""
+    """The instrument, at every level: a successful call costs only a comparison."""
     return Errnos()
 
 
@@ -77,16 +77,17 @@ class Errnos:
         tracing.attached.raw_tracepoint(_PROGRAM, "sys_exit")
 
     def begin(self) -> None:
-        """A window begins."""
+        """Begin a window."""
         self._failed.clear()
 
     def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
-        """`errnos` of the descriptors of these owners; with 0 of all others, and of calls without one."""
+        """Table `errnos` of these owners' descriptors; with owner 0 also all others, and calls without
+        one."""
         counts: Counter[tuple[int, str, str, str]] = Counter()
         for key, cpus in self._failed.items():
             if key.owner in owners:
                 call = syscall_names().get(key.number, str(key.number))
-                fd = CLASSES[Descriptor(getattr(key, "class"))]  # two classes have one name
+                fd = CLASSES[Descriptor(getattr(key, "class"))]  # two classes share a name
                 counts[key.thread, call, fd, _name(key.error)] += int(sum(cpus))
         rows = [
             {
@@ -102,15 +103,15 @@ class Errnos:
         return {"errnos": rows}
 
     def conditions(self) -> dict[str, str]:
-        """None."""
+        """No conditions."""
         return {}
 
     def close(self) -> None:
-        """Nothing: the program is the session's."""
+        """Nothing to close: the session owns the program."""
 
 
 def lines(tables: Tables) -> Iterator[str]:
-    """For `record`: the most frequent, without those that are usual."""
+    """Lines for `record`: the most frequent errnos, without usual ones."""
     counts: Counter[str] = Counter()
     for row in tables.get("errnos", []):
         if row["errno"] not in _USUAL:

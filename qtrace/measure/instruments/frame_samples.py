@@ -1,6 +1,6 @@
-"""One frame in so many with each of its hits and its first bytes: the run's table `samples`.
+"""One frame in N with each of its hits and its first bytes: the run's table `samples`.
 
-The kernel sends them through a ring buffer.
+The kernel sends the hits through a ring buffer.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from qtrace.trace.session.snapshot import Snapshot
 
 __all__ = ["COLUMNS", "FAMILY", "SHARED", "FrameSamples", "SampledHit", "instrument", "lines", "sample_rows"]
 
-_SAMPLE_BYTES = 256  # of a frame
+_SAMPLE_BYTES = 256  # bytes kept of a frame
 _MOST = 1000  # frames a second
-_OFTEN = 0.05  # seconds between two looks into the ring buffer
-_MOST_HITS = 500_000  # kept in memory
+_OFTEN = 0.05  # seconds between two reads of the ring buffer
+_MOST_HITS = 500_000  # hits kept in memory
 
 
 class Sample(ctypes.Structure):
-    """One hit. With `has_data` it is only the first `length` bytes, which follow, of the frame at the hit
-    before in this slot and thread. `group` is FRAME_GROUP's; times are in ns (CLOCK_MONOTONIC)."""
+    """One hit. With `has_data` it is not a hit but the first `length` bytes, which follow, of the frame at
+    the previous hit in this slot and thread. `group` is FRAME_GROUP's; times are in ns (CLOCK_MONOTONIC)."""
 
     _fields_ = (
         ("when", ctypes.c_uint64),
@@ -67,7 +67,7 @@ COLUMNS = (TABLES["samples"],)
 
 
 def instrument(process: QemuProcess, effort: Effort) -> FrameSamples | None:
-    """Where frames are to be sampled."""
+    """The instrument, if frames are to be sampled."""
     return FrameSamples(effort.sample) if effort.sample else None
 
 
@@ -75,8 +75,8 @@ def instrument(process: QemuProcess, effort: Effort) -> FrameSamples | None:
 class SampledHit:
     """A sampled frame at one stage. `began` (ns, CLOCK_MONOTONIC) is its first hit, `when` this one.
 
-    `frames` is 0 for a kick or an interrupt, `size` in bytes; `data` are the first bytes, empty where the
-    stage does not have the frame in its hand."""
+    `frames` is 0 for a kick or an interrupt, `size` in bytes; `data` are the first bytes, empty if the
+    stage has no access to the frame."""
 
     owner: int
     way: int
@@ -104,7 +104,7 @@ class FrameSamples:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._reader = threading.Thread(target=self._read, name="sampled frames", daemon=True)
-        self.dropped = 0  # hits beyond what is kept
+        self.dropped = 0  # hits beyond `_MOST_HITS`
 
     def open(self, tracing: Tracing) -> None:
         """Open the ring buffer and begin to read it. Raises TraceError."""
@@ -118,7 +118,7 @@ class FrameSamples:
         self._reader.start()
 
     def begin(self) -> None:
-        """Forget the window before."""
+        """Forget the last window."""
         self._consume()
         with self._lock:
             self._hits.clear()
@@ -127,13 +127,13 @@ class FrameSamples:
         self._set(self.every)
 
     def hits(self) -> list[SampledHit]:
-        """Of this window, in order of time."""
+        """The hits of this window, in order of time."""
         self._consume()
         with self._lock:
             return sorted(self._hits, key=lambda hit: (hit.began, hit.when))
 
     def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
-        """`samples` of these owners."""
+        """Table `samples` of these owners."""
         names = {tid: used.name for tid, used in snapshot.threads.items()}
         hits = [hit for hit in self.hits() if hit.owner in owners]
         probes = [stage.probe for stage in snapshot.stages]
@@ -141,7 +141,7 @@ class FrameSamples:
         return {"samples": rows, "ledger": self.ledger() if 0 in owners else []}
 
     def ledger(self) -> list[dict[str, Any]]:
-        """Frames that are not among the hits: rows of the run's ledger."""
+        """Ledger rows for frames and hits that were not kept."""
         over = int(self._module[b"sampling"][ctypes.c_int(0)].passed_over)
         rows = [
             {"kind": "sampled", "item": "frames", "count": self.every, "note": "one in so many is kept whole"}
@@ -157,11 +157,11 @@ class FrameSamples:
         return rows
 
     def conditions(self) -> dict[str, str]:
-        """How many."""
+        """The sampling rate."""
         return {"sampled frames": f"one in {self.every}, at most {self.most} a second"}
 
     def close(self) -> None:
-        """End reading. Can be called twice."""
+        """Stop reading. Can be called twice."""
         from bcc.libbcc import lib
 
         self._ended.set()
@@ -210,7 +210,7 @@ class FrameSamples:
 
 
 def lines(tables: Tables) -> Iterator[str]:
-    """Nothing: `qtrace export` shows them."""
+    """No lines: `qtrace export` shows the frames."""
     return iter(())
 
 
@@ -220,9 +220,9 @@ def sample_rows(
     owners: Iterable[Owner],
     threads: Mapping[int, str],
 ) -> list[dict[str, Any]]:
-    """Rows of the run's table `samples`; frames are numbered in order of their beginning.
+    """Rows of the run's table `samples`; frames are numbered in the order of their first hits.
 
-    `header` are bytes of `data` that come before the frame itself (struct virtio_net_hdr).
+    `header` is the number of bytes in `data` before the frame itself (struct virtio_net_hdr).
     """
     known = {owner.number: owner for owner in owners}
     numbers: dict[tuple[int, int, int], int] = {}

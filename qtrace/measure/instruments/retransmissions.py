@@ -1,6 +1,6 @@
-"""How often libslirp's TCP sends again to the guest of a `user` netdev: the run's table `retransmissions`.
+"""Retransmissions of libslirp's TCP to the guest of a `user` netdev: the run's table `retransmissions`.
 
-It does so by tcp_output (libslirp's src/tcp_output.c), called by tcp_timer.c and tcp_input.c.
+libslirp sends in tcp_output (libslirp's src/tcp_output.c), called by tcp_timer.c and tcp_input.c.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ __all__ = ["AGAIN", "COLUMNS", "FAMILY", "SHARED", "TCP_LAYOUT", "Retransmission
 
 _LIBRARY = "libslirp"
 _NETDEV = "user"
-_VERSION = re.compile(r"^\s*version\s*:\s*'([0-9.]+)'", re.MULTILINE)  # in its meson.build
+_VERSION = re.compile(r"^\s*version\s*:\s*'([0-9.]+)'", re.MULTILINE)  # in libslirp's meson.build
 _PROGRAM, _ARGUMENTS = "on_tcp_output", 1
 _SENDS = "tcp_output"
-# Functions that set a connection back before they call that; the first is where the timers have expired.
+# Functions that reset a connection's next sequence number and call tcp_output; the first runs on timeouts.
 _CALLERS = {"timers": "tcp_timers", "input": "tcp_input"}
-# Field of the BPF struct `tcp_offsets` -> what the index calls it.
+# Field of the BPF struct `tcp_offsets` -> its name in the index.
 _FIELDS = {
     "timer": "tcpcb.t_timer",
     "dupacks": "tcpcb.t_dupacks",
@@ -47,21 +47,21 @@ _FIELDS = {
     "socket": "tcpcb.t_socket",
     "slirp": "socket.slirp",
 }
-# All fields of that struct.
+# All fields of `tcp_offsets`.
 TCP_LAYOUT = {*_FIELDS, *(f"{caller}_{end}" for caller in _CALLERS for end in ("begin", "end"))}
 
 
 class Again(IntEnum):
-    """Why it sends again."""
+    """The reason of a retransmission."""
 
     TIMEOUT = 0
     FAST = 1
     PROBE = 2
 
 
-# `window probe`: the guest's window is closed, nothing was lost.
+# `window probe`: the guest's window is closed, and nothing was lost.
 _KINDS = {Again.TIMEOUT: "timeout", Again.FAST: "fast", Again.PROBE: "window probe"}
-# `retransmissions`: an array with one place for each kind of each owner.
+# `retransmissions`: an array with one element for each kind of each owner.
 AGAIN = Key("AGAIN_INDEX", owner=OWNERS, kind=len(Again))
 SHARED = Shared(enums={"AGAIN": Again}, keys=(AGAIN,))
 FAMILY = Family(
@@ -75,15 +75,15 @@ COLUMNS = (TABLES["retransmissions"],)
 
 
 def instrument(process: QemuProcess, effort: Effort) -> Retransmissions | None:
-    """At the level full."""
+    """The instrument, at the level full."""
     return Retransmissions(process) if effort.level is Level.FULL else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the library sends: the byte `offset` of the file `binary`; `callers` are the bodies of the timers
-    and of the input, as (first byte, end) in the file; `fields` are members of the BPF struct `tcp_offsets`.
-    `reason` is why it is not known, or empty."""
+    """The place where the library sends: the byte `offset` of the file `binary`; `callers` are the bodies of
+    the timers and of the input, as (first byte, end) in the file; `fields` are members of the BPF struct
+    `tcp_offsets`. `reason` is why it is unknown, or empty."""
 
     binary: str = ""
     offset: int = 0
@@ -106,7 +106,7 @@ class Retransmissions:
         self._reason = self._place.reason
 
     def open(self, tracing: Tracing) -> None:
-        """Attach, or know why not."""
+        """Attach, or keep the reason why that is impossible."""
         self._tally = Tally(tracing.module, "retransmissions")
         if self._reason:
             return
@@ -123,11 +123,11 @@ class Retransmissions:
             self._reason = str(exc)
 
     def begin(self) -> None:
-        """A window begins."""
+        """Begin a window."""
         self._tally.begin()
 
     def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
-        """`retransmissions` of these owners in the window that has ended, and `ledger` rows."""
+        """Table `retransmissions` of these owners in the last window, and `ledger` rows."""
         mine = [owner for owner in snapshot.owners if owner.number in owners and owner.driver == _NETDEV]
         if not mine:
             return {"retransmissions": [], "ledger": []}
@@ -152,22 +152,22 @@ class Retransmissions:
         return {"retransmissions": rows, "ledger": missing}
 
     def _counts(self, owners: Collection[int]) -> Mapping[tuple[int, str], int]:
-        """(owner, kind) -> how often in this window."""
+        """(owner, kind) -> number of retransmissions in this window."""
         keys = {
             AGAIN.pack(owner, number): (owner, kind) for owner in owners for number, kind in _KINDS.items()
         }
         return {keys[index]: calls for index, (calls, _) in self._tally.read(keys).items()}
 
     def conditions(self) -> dict[str, str]:
-        """None."""
+        """No conditions."""
         return {}
 
     def close(self) -> None:
-        """Nothing: the probe is the session's."""
+        """Nothing to close: the session owns the probe."""
 
 
 def lines(tables: Tables) -> Iterator[str]:
-    """For `record`: how often, by kind."""
+    """Lines for `record`: the number of retransmissions by kind."""
     again = [row for row in tables.get("retransmissions", []) if row["attached"]]
     if again:
         parts = ", ".join(f"{row['count']:,} {row['kind']}" for row in again)
@@ -203,12 +203,12 @@ def _place(process: QemuProcess) -> _Place:
 
 
 def _name_in_library(function: str) -> str:
-    """The string by which a function says that it was called (DEBUG_CALL in libslirp's src/debug.h)."""
+    """The string with which a function logs its calls (DEBUG_CALL in libslirp's src/debug.h)."""
     return f"{function}..."
 
 
 def _other_version(tree: Path, library: Path) -> str:
-    """Why the tree's structs may not be the library's, or empty."""
+    """Why the tree's structs may differ from the library's, or empty."""
     found = _VERSION.search((tree / "meson.build").read_text(errors="replace"))
     version = found.group(1) if found else ""
     if version and f"\0{version}\0".encode() in library.read_bytes():
