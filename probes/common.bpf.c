@@ -1,15 +1,15 @@
-/* What every probe shares: the target, where its hits are counted, and how a passage is timed.
+/* The part that all probes share: the target, the counters of its hits, and the time of a passage.
  *
- * Everything is aggregated here, in the kernel: one array slot a stage, one log2 histogram an edge.
+ * Everything is aggregated here, in the kernel: one array slot for each stage, one log2 histogram for each edge.
  * No event leaves the kernel for a frame, unless frames are sampled (frame_samples.bpf.c). Additions are atomic:
  * since Linux 6.x a uprobe's program can be preempted in the middle, and an exact count must not lose one.
  *
  * A process may have several NICs and queues; an owner is a pair of network clients (net/net.c), numbered from
- * 1. Whose a hit is tells the object that the function was given; where none is known, the last owner on the
- * same thread and direction, because a frame is handed from function to function. 0: nobody's that is known.
+ * 1. The owner of a hit is found by the object among the function's arguments. If the object is unknown, it is the
+ * last owner on the same thread and direction, because a frame is passed from function to function. 0: unknown.
  *
- * Declared before all C texts, from Python: from common.py here SLOTS, OWNERS, TX, RX, COUNTS_*, STAGE_INDEX,
- * EDGE_KEY and others; LOST_* from the `losses` of every file.
+ * Declarations made from Python precede all C texts: SLOTS, OWNERS, TX, RX, COUNTS_*, STAGE_INDEX, EDGE_KEY and
+ * others from common.py; LOST_* from the `losses` of every file.
  */
 #include <uapi/linux/ptrace.h>
 
@@ -20,7 +20,7 @@
 struct target {
     u32 tgid;
     u32 running; /* COUNTS_* */
-    u32 owners;  /* how many are known; 0: the process's objects are not, all hits count together */
+    u32 owners;  /* number of known owners; 0: the objects are unknown, all hits count together */
     u32 sockets; /* the owner of sockets that are no client's own descriptor, UNKNOWN where several have such */
     u16 client_info;   /* NetClientState.info */
     u16 info_type;     /* NetClientInfo.type */
@@ -44,7 +44,7 @@ struct count {
     u64 seen; /* calls while functions were counted */
 };
 
-/* Where a slot stands on its path; slots of one direction are ordered by position. */
+/* The place of a slot on its path; slots of one direction are ordered by position. */
 struct place {
     u8 direction;
     u8 position;
@@ -56,10 +56,10 @@ struct seen {
     u8 slot;
     u8 position;
     u8 owner;
-    u8 followed; /* whose frames they are: see followed_as */
+    u8 followed; /* the owner as which its frames are followed: see followed_as */
 };
 
-/* Numbers that programs add up by an index of their own. */
+/* Sums that programs count by an index of their own. */
 struct tally {
     u64 calls;
     u64 bytes;
@@ -69,14 +69,14 @@ BPF_ARRAY(targets, struct target, 1);
 BPF_ARRAY(places, struct place, SLOTS);
 BPF_PERCPU_ARRAY(counts, struct count, STAGE_INDEX_SIZE);
 BPF_PERCPU_ARRAY(way_counts, u64, WAY_INDEX_SIZE);
-BPF_HASH(giving, u32, u32, 1024); /* thread -> owner << 8 | direction of what it has just given back to the guest */
-BPF_HASH(owners, u64, u32, 4096); /* address of an object of QEMU's -> owner */
-/* owner -> whom its frames are followed as, 0 itself: behind a hub with one NIC and one back end the back end's
- * owner passes the NIC's frames on, on the same thread. */
+BPF_HASH(giving, u32, u32, 1024); /* thread -> owner << 8 | direction of its last returned buffers */
+BPF_HASH(owners, u64, u32, 4096); /* address of an object of QEMU -> owner */
+/* owner -> the owner as which its frames are followed, 0: itself. Behind a hub with one NIC and one back end, the
+ * back end's owner passes the NIC's frames on, on the same thread. */
 BPF_ARRAY(followed_as, u32, OWNERS);
-BPF_HASH(vhost_workers, u32, u32, 256); /* thread of the traced process's -> owner */
+BPF_HASH(vhost_workers, u32, u32, 256); /* vhost thread of the traced process -> owner */
 BPF_PERCPU_ARRAY(lost, u64, LOST_KINDS);
-BPF_PERCPU_ARRAY(hits, u64, 1); /* of all functions: what probing costs is worked out from it */
+BPF_PERCPU_ARRAY(hits, u64, 1); /* of all functions: the cost of probing is computed from it */
 BPF_PERCPU_HASH(edges, u32, u64, 8192); /* EDGE_KEY */
 BPF_HASH(latest, u64, struct seen, 4096);
 BPF_ARRAY(last_way, u32, OWNERS); /* owner -> direction of its last passage + 1, 0 before the first */
@@ -105,7 +105,7 @@ static __always_inline void hit(void) {
         lock_xadd(all, 1);
 }
 
-/* The same at a function of QEMU. */
+/* As above, at a function of QEMU. */
 static __always_inline struct target *traced(void) {
     struct target *target = counted(COUNTS_FUNCTIONS);
     if (target)
@@ -123,7 +123,7 @@ static __always_inline u32 log2_of(u64 value) {
     return result + (value >> 1 ? 1 : 0);
 }
 
-/* The owner of an object of QEMU's, or UNKNOWN. */
+/* The owner of an object of QEMU, or UNKNOWN. */
 static __always_inline u32 owner_of(u64 object) {
     u32 *owner = owners.lookup(&object);
     return owner ? *owner : UNKNOWN;
@@ -134,7 +134,7 @@ frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u6
 
 /* Count one hit of a stage, and the time since its owner's last stage of that direction on this thread.
  * `entry` is its slot, and from bit 8 the number of the way by which it was passed, 0 for the usual one.
- * Gives when the frame began, if it is one that is sampled, else 0. */
+ * Returns the time at which the frame began if it is sampled, else 0. */
 static __always_inline u64 passed(u32 entry, u32 owner, u64 frames, u64 bytes) {
     u32 slot = entry & 0xff, by = entry >> 8;
     struct place *place = places.lookup(&slot);
@@ -165,7 +165,7 @@ static __always_inline u64 passed(u32 entry, u32 owner, u64 frames, u64 bytes) {
     u32 zero = 0;
     struct target *target = targets.lookup(&zero);
     if (!target || !(target->running & COUNTS_FUNCTIONS))
-        return 0; /* only a part of its way is seen */
+        return 0; /* only a part of its path is seen */
     lock_xadd(&count->seen, 1);
 
     u32 *way = last_way.lookup(&owner);

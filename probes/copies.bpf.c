@@ -1,7 +1,8 @@
 /* QEMU's functions that copy a frame's bytes: one handler for all of them.
  *
- * DMA is told by the address space that it goes to: a PCI device's own lies within it. What copies between
- * vectors is given no object: it is the frame's that the thread carries, from its first stage to its last.
+ * DMA is identified by its address space: a PCI device's own one lies within the device. A function that copies
+ * between vectors has no object as an argument: the copy belongs to the frame that the thread carries, from the
+ * frame's first stage to its last.
  *
  * COPY_* are made from the instrument copies.
  */
@@ -15,7 +16,7 @@ BPF_HASH(copy_sites, u64, struct copy_site, 16);
 BPF_ARRAY(copy_space, u32, 1); /* PCIDevice.bus_master_as */
 BPF_PERCPU_ARRAY(copies, struct tally, COPY_INDEX_SIZE);
 
-/* How many of the vector's bytes lie between `offset` and `offset` + `wanted`. */
+/* The number of the vector's bytes between `offset` and `offset` + `wanted`. */
 static __always_inline u64 vector_part(u64 at, u64 number, u64 offset, u64 wanted) {
     u64 sum = 0, end = offset + wanted;
     if (end < offset)
@@ -39,7 +40,7 @@ static __always_inline u64 vector_part(u64 at, u64 number, u64 offset, u64 wante
     return sum > offset ? sum - offset : 0;
 }
 
-/* The owner of the frame that the thread carries that way, plus one; 0 where it carries none. */
+/* The owner of the frame that the thread carries in this direction, plus one; 0 if it carries none. */
 static __always_inline u32 carried(u8 way) {
     u32 thread = bpf_get_current_pid_tgid();
     u64 key = (u64)thread << 1 | way;
@@ -73,7 +74,7 @@ int on_copy(struct pt_regs *ctx) {
         return 0;
     u64 first = PT_REGS_PARM1(ctx), second = PT_REGS_PARM2(ctx), third = PT_REGS_PARM3(ctx);
     u64 fourth = PT_REGS_PARM4(ctx), fifth = PT_REGS_PARM5(ctx);
-    /* Else the compiler chooses between places in ctx, which the verifier does not follow. */
+    /* Otherwise the compiler chooses between places in ctx, which the verifier does not follow. */
     asm volatile("" : "+r"(first), "+r"(second), "+r"(third), "+r"(fourth), "+r"(fifth));
     u8 way = thread_way();
     if (site->kind == COPY_VECTOR) { /* (vector, number, offset, buffer, bytes) */

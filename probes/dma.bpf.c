@@ -1,9 +1,9 @@
-/* DMA of network cards in their descriptor rings: frames taken, given back, landed in the guest's memory.
+/* DMA of network cards in their descriptor rings: frames taken, completed, received in the guest's memory.
  *
- * QEMU's helpers of DMA are inline; what they call is not, and is given the card's own address space. Where the
- * rings are says the card itself (dma_rings, from its registers). An access is a part of a descriptor: what is
- * read in a ring of direction tx comes before a frame that is sent, what is written there says that it has been
- * sent, and what is written in one of direction rx that a frame has come.
+ * QEMU's DMA helpers are inline, but the functions that they call are not, and have the card's own address space as
+ * an argument. The card's registers have the addresses of the rings (dma_rings). An access is a part of a
+ * descriptor: a read in a ring of direction tx precedes a frame that is sent, a write there reports that a frame was
+ * sent, and a write in a ring of direction rx reports that a frame has arrived.
  *
  * RINGS, RING_INDEX and DMA_* are made from dma.py.
  */
@@ -15,12 +15,12 @@ struct ring {
     u32 direction;
 };
 
-/* What a thread has taken from a ring, and not given back. */
+/* Descriptors that a thread has taken from a ring and not completed. */
 struct taken {
-    u64 sent; /* frames that were sent and have not been given back */
+    u64 sent; /* frames that were sent and not completed */
     u32 slot; /* of dequeue, + 1 */
     u32 owner;
-    u32 early; /* slot of complete, + 1, where a descriptor was given back before its frame was sent; else 0 */
+    u32 early; /* slot of complete, + 1, if a descriptor was completed before its frame was sent; else 0 */
     u32 unused;
 };
 
@@ -28,7 +28,7 @@ BPF_ARRAY(dma_rings, struct ring, RING_INDEX_SIZE); /* RING_INDEX */
 BPF_ARRAY(dma_slots, u32, SIDE_INDEX_SIZE);         /* SIDE_INDEX of DMA_* -> slot + 1 */
 BPF_ARRAY(dma_space, u64, 1);                       /* PCIDevice.bus_master_as */
 BPF_HASH(dma_taken, u32, struct taken, 1024);       /* by thread */
-BPF_HASH(dma_delivered, u32, u32, 1024);            /* thread -> whether nothing of its last frame has landed yet */
+BPF_HASH(dma_delivered, u32, u32, 1024);            /* thread -> whether no part of its last frame was received yet */
 
 static __always_inline u32 dma_slot(u32 access, u32 direction) {
     u32 index = SIDE_INDEX(access, direction);
@@ -36,7 +36,7 @@ static __always_inline u32 dma_slot(u32 access, u32 direction) {
     return slot ? *slot : 0;
 }
 
-/* `read`, `sent`, `received` are the indexes of dequeue, complete and enqueue for the function that was called. */
+/* `read`, `sent`, `received` are the indexes of dequeue, complete and enqueue for the called function. */
 static __always_inline void
 dma(u64 space, u64 address, u32 writes, u32 read, u32 sent, u32 received) {
     u32 zero = 0, thread = bpf_get_current_pid_tgid(), found = 0;
@@ -89,7 +89,7 @@ dma(u64 space, u64 address, u32 writes, u32 read, u32 sent, u32 received) {
     u32 slot = dma_slot(received, RX);
     if (!slot)
         return;
-    /* The first access behind `deliver` is one more frame; its other descriptors are not. */
+    /* The first access behind `deliver` counts one more frame; accesses to its other descriptors do not. */
     u32 *delivered = dma_delivered.lookup(&thread);
     u64 frames = delivered && *delivered;
     if (frames)
@@ -107,7 +107,7 @@ static __always_inline void dma_deliver(void) {
         dma_delivered.update(&thread, &one);
 }
 
-/* A frame is sent: it was taken from the ring, if this thread has taken anything since the last kick. */
+/* A frame is sent: it was taken from the ring if this thread has taken a descriptor since the last kick. */
 static __always_inline void dma_sent(u32 owner, u64 frames, u64 bytes) {
     u32 thread = bpf_get_current_pid_tgid();
     struct taken *taken = dma_taken.lookup(&thread);

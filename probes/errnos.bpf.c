@@ -1,5 +1,5 @@
-/* The target's system calls that failed, by thread, name, descriptor and errno: one more program at sys_exit, which
- * ends at once where the call has not failed. ERRNO_* are made from the instrument errnos.
+/* The target's failed system calls, by thread, name, descriptor and errno: one more program at sys_exit, which
+ * returns at once for a call that succeeded. ERRNO_* are made from the instrument errnos.
  */
 
 struct failed_call {

@@ -1,7 +1,7 @@
-/* One frame in so many, with each of its hits sent to user space: when, where, and the frame's first bytes.
+/* One frame in N, with each of its hits sent to user space: time, place, and the frame's first bytes.
  *
- * Which frame a hit is of is told by (group, when the frame began); frames.bpf.c follows it. All other frames
- * cost one look at a counter. SAMPLE_BYTES and struct sample are made from the instrument frame_samples.
+ * The frame of a hit is identified by (group, time at which the frame began), which frames.bpf.c follows. All other
+ * frames cost one read of a counter. SAMPLE_BYTES and struct sample are made from the instrument frame_samples.
  */
 
 #define SAMPLE_VECTORS 8
@@ -10,14 +10,14 @@ struct sampling {
     u64 every; /* 0: none */
     u64 most;  /* frames a second */
     u64 begun;
-    u64 second; /* when this second began */
+    u64 second; /* beginning of this second */
     u64 chosen; /* in this second */
     u64 passed_over; /* beyond `most` */
 };
 
 struct sample_with_data {
     struct sample head;
-    u8 data[2 * SAMPLE_BYTES]; /* twice: what the verifier knows of an offset is only its bits */
+    u8 data[2 * SAMPLE_BYTES]; /* twice: the verifier knows only the bits of an offset */
 };
 
 BPF_ARRAY(sampling, struct sampling, 1);

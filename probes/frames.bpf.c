@@ -1,23 +1,23 @@
-/* A frame from its first stage to its last: how long it took, and how many frames can be followed.
+/* A frame from its first stage to its last: its time, and the number of frames that can be followed.
  *
- * A thread of QEMU's carries one frame of an owner's at a time through the stages of a direction, in order of
- * their position. A frame that has to wait (in a NetQueue, or in a batch of vhost's) is set aside when the next
- * one begins, or when the thread waits for events again. It goes on with a stage in the middle: if it alone
- * was waiting, or those that waited began together, that is the frame; else it cannot be told which, and it
- * counts as ambiguous. QEMU's network code holds one lock, and the vhost worker is one thread: what waits is
- * changed by one thread at a time.
+ * A thread of QEMU carries one frame of an owner at a time through the stages of a direction, in the order of
+ * their positions. A frame that has to wait (in a NetQueue, or in a batch of vhost) is set aside when the next
+ * frame begins, or when the thread waits for events again. It goes on with a stage in the middle. If no other frame
+ * was waiting, or all waiting frames began together, it is that frame; otherwise it cannot be identified and
+ * counts as ambiguous. QEMU's network code holds one lock, and the vhost worker is one thread, so only one thread
+ * at a time changes the set of waiting frames.
  *
  * PART_*, FRAME_LANE, FRAME_GROUP, FRAME_KEY and FRAME_STOP_KEY are made from frames.py.
  */
 
-/* How sure it is which frame this is. */
+/* How certain the frame's identity is. */
 enum { FRAME_KNOWN, FRAME_MIXED, FRAME_ASTRAY };
 
 struct frame {
     u64 began;
-    u64 number; /* a batch is handed over as one */
+    u64 number; /* a batch is passed on as one */
     u64 turn;   /* of the thread */
-    u64 latest; /* when it passed its last stage so far */
+    u64 latest; /* time of its last stage so far */
     u8 slot;    /* that stage's */
     u8 first;   /* slot */
     u8 position;
@@ -41,14 +41,14 @@ struct waiting {
 struct frame_count {
     u64 matched;
     u64 ambiguous;
-    u64 astray; /* ended, but did not begin while we looked */
+    u64 astray; /* ended, but did not begin in the window */
     u64 waited; /* went on after having been set aside */
 };
 
-/* Owners are kept apart, and what QEMU carries from what the kernel does: a FRAME_GROUP. */
+/* Owners are separate, and so are QEMU's frames and the kernel's: a FRAME_GROUP. */
 BPF_ARRAY(frame_parts, u8, STAGE_INDEX_SIZE);  /* STAGE_INDEX */
 BPF_HASH(frames_now, u64, struct frame, 4096); /* FRAME_KEY */
-BPF_HASH(frames_turn, u32, u64, 4096);         /* thread -> how often it has waited for events */
+BPF_HASH(frames_turn, u32, u64, 4096);         /* thread -> number of its waits for events */
 BPF_ARRAY(frames_waiting, struct waiting, FRAME_GROUP_SIZE);
 BPF_PERCPU_ARRAY(frame_counts, struct frame_count, FRAME_GROUP_SIZE);
 BPF_PERCPU_HASH(frame_times, u32, u64, 4096); /* EDGE_KEY */
@@ -56,7 +56,7 @@ BPF_PERCPU_HASH(frame_times, u32, u64, 4096); /* EDGE_KEY */
 BPF_HASH(frame_stops, u32, u64, 4096); /* FRAME_STOP_KEY -> frames that stopped there and have not gone on */
 BPF_PERCPU_HASH(frame_waits, u32, u64, 4096); /* as frame_times: from where a frame stopped to where it went on */
 
-/* One frame in so many is sampled, where frame_samples.bpf.c is among the programs. */
+/* One frame in N is sampled, if frame_samples.bpf.c is among the programs. */
 #ifdef WITH_FRAME_SAMPLES
 static __always_inline u8 sampling_on(void);
 static __always_inline u8 sample_begins(u64 now);
@@ -69,7 +69,7 @@ static __always_inline void sample_hit(u32 slot, u32 group, u64 began, u64 when,
 static __always_inline void sample_data(u32 slot, u64 began, u64 at, u64 number, u64 length) {}
 #endif
 
-/* `number` more frames wait at a stage, or with `number` negative fewer. */
+/* Count `number` more waiting frames at a stage, or fewer if `number` is negative. */
 static __always_inline void frame_stopped(u32 group, u8 slot, u64 number) {
     u32 place = FRAME_STOP_KEY(group, slot);
     u64 *frames = frame_stops.lookup(&place);
@@ -99,13 +99,13 @@ static __always_inline void frame_set_aside(u32 group, struct frame *frame, u64 
     waiting->number += number;
 }
 
-/* Takes up to `number` frames from those that wait. */
+/* Take up to `number` frames from the waiting ones. */
 static __always_inline u64 frame_taken(u32 group, struct waiting *waiting, u64 number) {
     u64 taken = number < waiting->number ? number : waiting->number;
     struct frame_count *count = frame_counts.lookup(&group);
     if (!taken)
         return 0;
-    /* A set of several stages is counted apart: which of them goes on is not known. */
+    /* Frames that wait at several stages are counted together: it is unknown which of them goes on. */
     frame_stopped(group, waiting->slot, -taken);
     waiting->number -= taken;
     if (count)
@@ -154,7 +154,7 @@ static __always_inline void frame_ends(u32 group, struct frame *frame, u64 numbe
         return;
     if (number < frame->number) {
         frame_set_aside(group, frame, frame->number - number);
-    } else if (number > frame->number) { /* what was handed over one by one ends together */
+    } else if (number > frame->number) { /* frames passed on one by one end together */
         frame_taken(group, waiting, number - frame->number);
         frame->how = FRAME_MIXED;
     }
@@ -175,14 +175,14 @@ static __always_inline void frame_ends(u32 group, struct frame *frame, u64 numbe
         lose(LOST_EDGES);
 }
 
-/* A stage without a count of frames: a kick comes before its frame, an interrupt after, a piece of a stream
- * within. Gives when the frame began that was sampled, or 0. */
+/* A stage without a count of frames: a kick precedes its frame, an interrupt follows it, a piece of a stream is
+ * within. Returns the time at which the sampled frame began, or 0. */
 static __always_inline u64 frame_notice(u32 slot, struct place *place, u32 group, struct frame *frame, u64 now) {
     if (frame->sampled && frame->position < place->position) {
         u64 began = frame->began;
         sample_hit(slot, group, began, now, 0, 0);
         if (!frame->open)
-            frame->sampled = 0; /* its interrupt; the next one is another frame's */
+            frame->sampled = 0; /* its interrupt; the next one belongs to another frame */
         return began;
     }
     frame->kicked = slot + 1;
@@ -190,7 +190,8 @@ static __always_inline u64 frame_notice(u32 slot, struct place *place, u32 group
     return 0;
 }
 
-/* `number` frames of an owner's have passed the stage in `slot`. Gives when the frame began if it is sampled. */
+/* `number` frames of an owner have passed the stage in `slot`. Returns the time at which the frame began if it is
+ * sampled. */
 static __always_inline u64
 frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u64 now) {
     u32 index = STAGE_INDEX(owner, slot), thread = bpf_get_current_pid_tgid();
@@ -242,7 +243,7 @@ frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u6
     return began;
 }
 
-/* The thread has waited for events: what it had begun and not ended is in some queue. */
+/* The thread has waited for events: its frames that began and have not ended are in a queue. */
 static __always_inline void frames_rest(void) {
     u32 thread = bpf_get_current_pid_tgid();
     u64 *turns = frames_turn.lookup(&thread), one = 1;

@@ -1,8 +1,8 @@
 /* Interrupts of network cards, by every way in which QEMU raises one: MSI-X, MSI, the PCI pin.
  *
- * Whose it is says the device. Which direction's: for MSI-X the vector, where the device's own table of vectors
- * says so; else what the thread has just given back to the guest; else the direction of the card's last frame,
- * because one pin or one vector serves both.
+ * The device determines the owner. The direction comes from the vector for MSI-X, if the device's table of vectors
+ * has it; else from the buffers that the thread has just returned to the guest; else it is the direction of the
+ * card's last frame, because one pin or one vector serves both.
  *
  * INTERRUPT_*, VECTOR_* are made from interrupts.py.
  */
@@ -18,7 +18,7 @@ static __always_inline void interrupt(u32 way, u32 owner, u32 direction) {
         passed(*slot - 1, owner, 0, 0);
 }
 
-/* For a frame in the direction that the card's owner has passed last. */
+/* Count for the direction of the last frame of the card's owner. */
 static __always_inline void interrupt_of_last(u32 way, u32 owner) {
     u32 *last = last_way.lookup(&owner);
     if (last && *last) /* else no frame has passed yet */
@@ -42,7 +42,7 @@ int on_msix_notify(struct pt_regs *ctx) {
             interrupt(INTERRUPT_MSIX, VECTOR_USE_OWNER(*known), use);
         return 0;
     }
-    if (given) { /* a virtqueue's, which has just been given something back */
+    if (given) { /* a virtqueue to which a buffer has just been returned */
         owner = *given >> 8;
         u32 direction = *given & 0xff;
         giving.delete(&thread);
@@ -63,7 +63,7 @@ int on_msi_notify(struct pt_regs *ctx) {
     return 0;
 }
 
-/* Devices set the level of their pin again and again; a change from low to high is one interrupt. */
+/* Devices set the level of their pin repeatedly; a change from low to high is one interrupt. */
 static __always_inline void pin_set(u32 way, u64 device, u32 level) {
     struct target *target = traced();
     if (!target)
@@ -91,8 +91,8 @@ int on_pci_set_irq(struct pt_regs *ctx) {
     return 0;
 }
 
-/* pci_irq_handler(device, pin, level): what qemu_set_irq calls for a line that pci_allocate_irq gave the card,
- * and pci_set_irq too, which then has set the level already. */
+/* pci_irq_handler(device, pin, level): qemu_set_irq calls it for a line that pci_allocate_irq made for the card.
+ * pci_set_irq calls it too, and has then set the level already. */
 int on_pci_irq_handler(struct pt_regs *ctx) {
     pin_set(INTERRUPT_LINE, PT_REGS_PARM1(ctx), (u32)PT_REGS_PARM3(ctx) != 0);
     return 0;

@@ -1,18 +1,18 @@
 /* QEMU's functions that a frame passes: one handler for all of them.
  *
- * Which function was hit is known from the instruction pointer, so one compiled program serves every
- * path. All packet functions of net/ have the same first arguments: (client, data, length) or
- * (client, vector, number of vectors). libslirp's callback has (data, length, opaque): RULE_PACKET.
+ * The instruction pointer identifies the function, so one compiled program serves every path. All packet
+ * functions of net/ have the same first arguments: (client, data, length) or (client, vector, number of
+ * vectors). libslirp's callback has (data, length, opaque): RULE_PACKET.
  *
  * RULE_* are made from qemu_function.py.
  */
 
 struct site {
     u8 rule;
-    u8 sender;  /* which argument is the client that sends, 0 for none: what a NIC sends is tx */
+    u8 sender;  /* number of the argument with the sending client, 0 for none: a NIC sends tx */
     u8 slot[2]; /* by direction; NO_SLOT for none */
-    u8 way;     /* of the stage, by which it is passed here; 0 for the usual one */
-    u8 ring;    /* SITE_*: what the card does with its ring before or after */
+    u8 way;     /* number of the stage's way at this function; 0 for the usual one */
+    u8 ring;    /* SITE_*: the card's use of its ring before or after */
 };
 
 BPF_HASH(sites, u64, struct site, 256);
@@ -60,7 +60,7 @@ int on_function(struct pt_regs *ctx) {
         return 0;
     u8 slot = site->slot[TX] != NO_SLOT ? site->slot[TX] : site->slot[RX];
     u64 first = PT_REGS_PARM1(ctx), second = PT_REGS_PARM2(ctx), third = PT_REGS_PARM3(ctx);
-    /* Else the compiler chooses between places in ctx, which the verifier does not follow. */
+    /* Otherwise the compiler chooses between places in ctx, which the verifier does not follow. */
     asm volatile("" : "+r"(first), "+r"(second), "+r"(third));
     u64 client = site->sender == 2 ? second : site->rule == RULE_PACKET ? third : first;
     if (site->sender) {
@@ -71,7 +71,7 @@ int on_function(struct pt_regs *ctx) {
             lose(LOST_READ);
             return 0;
         }
-        if (type == target->driver_port) /* a hub passes on what was counted when it was sent */
+        if (type == target->driver_port) /* a hub passes on a frame that was counted when it was sent */
             return 0;
         slot = type == target->driver_nic ? site->slot[TX] : site->slot[RX];
     } else if (site->rule == RULE_EITHER) {

@@ -1,16 +1,16 @@
-/* libslirp's TCP sends again: tcp_output (src/tcp_output.c), told apart by who calls it and by the connection's
- * state. Only its timers and its input set what is sent next back to what is not acknowledged.
+/* Retransmissions of libslirp's TCP: calls of tcp_output (src/tcp_output.c), distinguished by the caller and by the
+ * connection's state. Only libslirp's timers and its input reset the next sequence number to the unacknowledged one.
  *
  * AGAIN_* are made from the instrument retransmissions.
  */
 
 #define FAST_THRESHOLD 3 /* TCPREXMTTHRESH: duplicate ACKs */
 
-/* The bodies that call it, in the process; offsets are bytes into struct tcpcb and struct socket. */
+/* The bodies that call it, in the process; offsets are bytes in struct tcpcb and struct socket. */
 struct tcp_offsets {
     u64 timers_begin, timers_end;
     u64 input_begin, input_end;
-    u16 timer; /* tcpcb.t_timer, whose first one is that of retransmission */
+    u16 timer; /* tcpcb.t_timer, whose first element is the retransmission timer */
     u16 dupacks;
     u16 force;
     u16 una, nxt, max;

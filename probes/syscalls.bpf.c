@@ -1,8 +1,8 @@
 /* The target's system calls, by thread, name and kind of descriptor.
  *
- * The return alone is enough on x86-64: the kernel keeps the number in orig_ax and the arguments in
- * their registers, so one tracepoint tells number, descriptor and result. Descriptors are classed at
- * the start from /proc and here when they are made or closed (a copy by dup counts as FD_OTHER).
+ * On x86-64 the return is enough: the kernel keeps the number in orig_ax and the arguments in their registers, so
+ * one tracepoint has number, descriptor and result. Descriptors are classified at the start from /proc, and here
+ * when they are made or closed (a copy by dup counts as FD_OTHER).
  *
  * FD_* and DOES_* are made from syscalls.py.
  */
@@ -26,7 +26,7 @@ BPF_HASH(fd_owner, u32, u32, 4096);
 BPF_PERCPU_HASH(syscalls, struct syscall_key, struct syscall_count, 8192);
 BPF_ARRAY(syscall_slots, u32, SIDE_INDEX_SIZE); /* SIDE_INDEX of the class -> slot + 1 */
 
-/* Of struct pt_regs, where they lie side by side: si, di and orig_ax. */
+/* Of struct pt_regs, where they are adjacent: si, di and orig_ax. */
 struct entered {
     u64 second;
     u64 first;
@@ -61,7 +61,7 @@ static __always_inline struct entered entered_with(struct bpf_raw_tracepoint_arg
     return entered;
 }
 
-/* The class of the descriptor that a system call was given which `does` this; FD_NONE where it takes none. */
+/* The class of the descriptor argument of a system call that `does` this; FD_NONE if it has none. */
 static __always_inline u32 class_of(u32 does, u32 fd) {
     if (!(does & DOES_FD))
         return FD_NONE;
@@ -69,9 +69,9 @@ static __always_inline u32 class_of(u32 does, u32 fd) {
     return known ? *known : FD_OTHER;
 }
 
-/* Whose a descriptor of that class is. */
+/* The owner of a descriptor of that class. */
 static __always_inline u32 owner_of_descriptor(struct target *target, u32 class, u32 fd) {
-    if (class == FD_NONE || class == FD_OTHER || class == FD_EVENTFD) /* those are no network client's */
+    if (class == FD_NONE || class == FD_OTHER || class == FD_EVENTFD) /* no network client has these */
         return UNKNOWN;
     u32 *known = fd_owner.lookup(&fd);
     if (known)
@@ -97,7 +97,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     if (result >= 0) {
         u32 made = result;
         if (*does & DOES_SOCKET) {
-            u32 new = FD_OTHER; /* first is the domain: 2 and 10 are the internet's */
+            u32 new = FD_OTHER; /* the first argument is the domain: 2 and 10 are AF_INET and AF_INET6 */
             if (first == 2 || first == 10)
                 new = (second & 0xf) == 1 ? FD_STREAM : FD_DATAGRAM;
             fd_class.update(&made, &new);
@@ -135,7 +135,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx) {
     lock_xadd(&count->bytes, bytes);
     u32 side = SIDE_INDEX(class, *does & DOES_READ ? RX : TX);
     u32 *slot = syscall_slots.lookup(&side);
-    /* What is read is the first of its path: whatever was carried before on this thread was another's. */
+    /* A read is the first stage of its path: a frame carried before on this thread was another one. */
     if (owner == UNKNOWN && target->owners && *does & DOES_READ)
         owner = NOBODY;
     if (slot && *slot && result)

@@ -1,13 +1,13 @@
 /* vhost-net in the kernel: the worker threads of one QEMU (drivers/vhost/net.c, drivers/net/tun.c).
  *
- * A worker is one thread for one pair of queues, so what it gives back belongs to the direction of the work it
- * does: the last of handle_tx*, handle_rx*, tun_sendmsg and tun_recvmsg says which. Frames are passed to tun in
+ * A worker is one thread for one pair of queues, so the buffers that it returns belong to the direction of its work:
+ * the last of handle_tx*, handle_rx*, tun_sendmsg and tun_recvmsg determines it. Frames are passed to tun in
  * batches; the batch's size is in the message. VHOST_* are made from vhost.py.
  */
 #include <linux/socket.h>
 
-/* struct tun_msg_ctl of include/linux/if_tun.h, Linux 4.20 to 6.x. That header takes longer to compile than
- * all our programs; what does not look like a batch of vhost's is counted as lost. */
+/* struct tun_msg_ctl of include/linux/if_tun.h, Linux 4.20 to 6.x. That header takes longer to compile than all
+ * programs of qtrace; a message that does not look like a batch of vhost is counted as lost. */
 struct tun_batch {
     u16 type;
     u16 num;
@@ -19,7 +19,7 @@ BPF_ARRAY(vhost_slots, u32, SIDE_INDEX_SIZE); /* SIDE_INDEX of VHOST_* -> slot +
 BPF_HASH(vhost_direction, u32, u8, 64);
 BPF_HASH(vhost_received, u32, u64, 64); /* thread -> frames received and not yet given to the guest */
 
-/* The worker's owner, NULL in any other thread or where counting is off. */
+/* The worker's owner, NULL in any other thread or while counting is off. */
 static __always_inline u32 *in_worker(void) {
     u32 zero = 0, thread = bpf_get_current_pid_tgid();
     struct target *target = targets.lookup(&zero);
@@ -71,7 +71,7 @@ int on_tun_sendmsg(struct pt_regs *ctx) {
     return 0;
 }
 
-/* tun_recvmsg(socket, message, length, flags): one frame; length is what the buffers hold. */
+/* tun_recvmsg(socket, message, length, flags): one frame; length is the capacity of the buffers. */
 int on_tun_recvmsg(struct pt_regs *ctx) {
     u32 *owner = in_worker();
     if (!owner)
@@ -87,8 +87,8 @@ int on_tun_recvmsg(struct pt_regs *ctx) {
     return 0;
 }
 
-/* vhost_add_used_and_signal_n(device, vq, heads, count): sent, a head is a frame; received, a large frame
- * has several, so what counts are the frames received since the call before. */
+/* vhost_add_used_and_signal_n(device, vq, heads, count): a sent head is a frame; a received large frame has several
+ * heads, so the frames received since the call before are counted. */
 int on_vhost_used(struct pt_regs *ctx) {
     u32 thread = bpf_get_current_pid_tgid();
     u8 *direction = vhost_direction.lookup(&thread);
@@ -108,7 +108,7 @@ int on_vhost_used(struct pt_regs *ctx) {
     return 0;
 }
 
-/* eventfd_signal, eventfd_signal_mask in the worker: the guest is really interrupted. */
+/* eventfd_signal, eventfd_signal_mask in the worker: the guest is interrupted. */
 int on_vhost_signal(struct pt_regs *ctx) {
     u32 thread = bpf_get_current_pid_tgid();
     u8 *direction = vhost_direction.lookup(&thread);

@@ -1,8 +1,8 @@
-/* QEMU's virtqueues: elements taken and given back, kicks and interrupts.
+/* QEMU's virtqueues: elements taken and returned, kicks and interrupts.
  *
- * A process has virtqueues of other devices too (a serial port, a disk); only those whose device is a
- * network card (virtio id 1) count. An element with only readable buffers is a frame from the guest,
- * one with only writable buffers takes a frame for it, and one with both is a control command.
+ * A process also has virtqueues of other devices (a serial port, a disk); only those of network cards (virtio id 1)
+ * count. An element with only readable buffers is a frame from the guest, one with only writable buffers takes
+ * a frame for the guest, and one with both is a control command.
  *
  * VQ_* are made from virtqueue.py.
  */
@@ -11,7 +11,7 @@
 #define CONTROL 2
 
 BPF_ARRAY(virtqueue_slots, u32, SIDE_INDEX_SIZE); /* SIDE_INDEX of VQ_* -> slot + 1 */
-BPF_HASH(popping, u32, u64, 1024);   /* thread -> the queue that it takes from */
+BPF_HASH(popping, u32, u64, 1024);   /* thread -> the queue from which it takes */
 
 static __always_inline int is_net(struct target *target, u64 queue) {
     u64 device = 0;
@@ -102,13 +102,13 @@ int on_virtqueue_fill(struct pt_regs *ctx) {
     return 0;
 }
 
-/* A queue of a card's that carries frames: where the owners are known, its control queue is nobody's. */
+/* A queue of a card that carries frames: if the owners are known, a card's control queue has none. */
 static __always_inline int carries(struct target *target, u64 queue) {
     return target->owners ? owner_of(queue) != UNKNOWN : is_net(target, queue);
 }
 
-/* virtio_queue_notify(device, n): a doorbell that comes through the device's registers. Where the queue has its
- * notifier on, that is only set here, and counted when it is read. */
+/* virtio_queue_notify(device, n): a doorbell through the device's registers. If the queue has its notifier on, the
+ * notifier is only set here, and counted when it is read. */
 int on_virtqueue_notify(struct pt_regs *ctx) {
     struct target *target = traced();
     u64 device = PT_REGS_PARM1(ctx), queues = 0;

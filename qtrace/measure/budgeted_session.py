@@ -78,7 +78,7 @@ def regulated(
     try:
         cost = engine.calibrate()
     except TraceError as exc:
-        progress.warn(f"what a hit costs here is assumed: {exc}")
+        progress.warn(f"the cost of a hit is assumed: {exc}")
         cost = ASSUMED
     began = time.monotonic()
     with attach(engine, process, paths_of(nics), effort.level) as session:

@@ -85,7 +85,7 @@ class Instruments:
         self._asked = True
         found: Tables = {}
         for one in self._given:
-            progress.step(f"reading what was measured besides: {one.family.name.replace('_', ' ')}")
+            progress.step(f"reading the instrument: {one.family.name.replace('_', ' ')}")
             for name, rows in one.tables(snapshot, wanted).items():
                 found.setdefault(name, []).extend(rows)
         return found

@@ -23,7 +23,7 @@ def index_for(binary: Path, name: str, progress: Progress, release: str | None =
     """
     if release is None:
         release = qemu_version(binary).split()[0]
-    hint = "index the tree that it was built from: qtrace index --source TREE; then give --index"
+    hint = "index the tree from which it was built: qtrace index --source TREE; then give --index"
     if name:
         index = index_named(name, progress)
     else:

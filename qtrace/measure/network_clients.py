@@ -53,7 +53,7 @@ def _head(target: Target, program: Path) -> int:
     except BinaryError as exc:
         raise TargetError(f"process {target.pid}: {exc}") from exc
     if place is None or code is None:
-        raise TargetError(f"process {target.pid}: where QEMU keeps its network clients could not be found")
+        raise TargetError(f"process {target.pid}: QEMU's list of network clients was not found")
     return place + target.address_of(program, code.offset) - code.address
 
 

@@ -110,7 +110,7 @@ class QemuProcess:
         files = self.target.files()
         self.target.require()
         if not files:
-            raise TraceError(f"{self} shows no program of its own", hint="run it as root")
+            raise TraceError(f"{self} has no program file", hint="run it as root")
         return files
 
     @cached_property
@@ -148,7 +148,7 @@ class QemuProcess:
             found = present_nics(listed, self.clients(), self.target.descriptors())
         except TargetError as exc:
             self._progress.warn(
-                f"only the NICs of the command line are known, and their counts are not told apart: {exc}"
+                f"only the NICs of the command line are known, and their counts are not separate:  {exc}"
             )
             found = listed
         self.target.require()
@@ -167,9 +167,7 @@ class QemuProcess:
         if tracing:
             require_tracing(kernel=False)
             if reason := uprobes_refused():
-                self._progress.warn(
-                    f"{reason}: system calls and the devices' own counters are all that is counted"
-                )
+                self._progress.warn(f"{reason}: only system calls and the devices' own counters are counted")
         chosen = [nic for nic in self.nics if nic.id == netdev_id] if netdev_id else self.nics
         if not chosen:
             known = ", ".join(f"{nic.id} ({nic.nic} on {nic.netdev})" for nic in self.nics)

@@ -55,7 +55,9 @@ def record_process(
     ends before the window, TraceError, CellError.
     """
     accelerator = accelerator_of(process.command_line)
-    facts = conditions(process.program, accelerator, "unknown: not our guest", process.version_text)
+    facts = conditions(
+        process.program, accelerator, "unknown: the guest was not started by qtrace", process.version_text
+    )
     title = ", ".join(map(str, nics))
     meta = {
         "qtrace": __version__,
@@ -86,7 +88,7 @@ def record_process(
         snapshot = session.read()
         ended = [] if session.alive() else [_ended(process)]
         if ended:
-            progress.warn(f"{process} has ended: what was counted up to then is kept")
+            progress.warn(f"{process} has ended: the counts up to then are kept")
         devices = {
             name: {key: number - before[name][key] for key, number in counters.items()}
             for name, counters in after.items()
@@ -122,7 +124,7 @@ def _clock() -> dict[str, int]:
 
 
 def _ended(process: QemuProcess) -> dict[str, Any]:
-    note = "counted up to then; its threads' times and its taps' own counters ended with it"
+    note = "counted up to its end; its threads' times and its taps' own counters are lost"
     return {"kind": "ended", "item": str(process), "count": 1, "note": note}
 
 

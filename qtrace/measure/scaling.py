@@ -100,7 +100,7 @@ class Unseen:
             rows.append({"kind": "suppressed", "item": item, "count": self._regulator.pauses, "note": note})
         for left in self._regulator.left_out:
             note = (
-                f"it took {left.share:.0%} of the cost and tells no frames; its counts are of the first "
+                f"it took {left.share:.0%} of the cost and counts no frames; its counts are from the first "
                 f"{left.on:.1f} s"
             )
             rows.append({"kind": "left out", "item": left.function, "count": 1, "note": note})

@@ -66,7 +66,7 @@ def negotiated(owners: Iterable[Owner]) -> dict[str, str]:
         parts = [f"{owner.nic} on {owner.driver}"]
         if nic.features is not None:
             parts.append(f"features {_words(nic.features) or _NO_DRIVER}")
-            parts.append(f"offloads of what it receives {_words(nic.offloads or 0) or 'none'}")
+            parts.append(f"receive offloads {_words(nic.offloads or 0) or 'none'}")
             parts.append(f"MTU {nic.mtu}" if nic.mtu else "no MTU of its own")
         header = max(client.header_bytes for client in owner.clients)
         parts.append(f"{header} bytes of header before each frame at the back end" if header else "no header")

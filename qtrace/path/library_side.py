@@ -115,7 +115,7 @@ class Beyond:
         todo = [self.entry]
         for function in todo:
             for _, file, line, target in self.index.unresolved(function.id):
-                return f"nothing is known of the call through {target} ({file}:{line})"
+                return f"the target is unknown of the call through {target} ({file}:{line})"
             for edge in self.router.out(function.id):
                 if edge.callee not in seen and self.inside()(edge):
                     seen.add(edge.callee)

@@ -22,7 +22,7 @@ def about(index: Index, symbol: str) -> list[dict[str, Any]]:
 def unknown(index: Index, symbol: str) -> SourceError:
     """The error for a function that the index does not have, with similar names."""
     near = index.names(symbol)
-    hint = f"perhaps: {', '.join(near)}" if near else "see 'qtrace map' for what is indexed"
+    hint = f"perhaps: {', '.join(near)}" if near else "'qtrace map' lists what is indexed"
     return SourceError(f"the index of QEMU {index.meta['qemu']} has no function {symbol!r}", hint=hint)
 
 

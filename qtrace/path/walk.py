@@ -110,9 +110,7 @@ class Pair:
         for starts in (self.doorbells(), self.entries()):
             if trail := self.router.route(starts, named(stages.SEND), self.forward):
                 return trail
-        raise self.none(
-            "no call chain leads from what the guest can reach to qemu_send_packet*", self.nic_files
-        )
+        raise self.none("no call chain leads from an entry of the guest to qemu_send_packet*", self.nic_files)
 
     def doorbells(self) -> list[int]:
         """The functions entered by the guest's write: the virtio queue's notifier, or register writes of the

@@ -172,7 +172,7 @@ def test_what_went_on_in_a_pause_is_not_said_to_be_lost(traced: Traced) -> None:
         traced.session.resume()
 
     why = (
-        "not delivered, and in no queue at the window's end: no filter is on then, and the link is up; "
+        "not delivered, and in no queue at the window's end: no filter is active, and the link is up; "
         "or it went on while the probes were off"
     )
     assert stops(traced, act) == [("send", 2, why)]

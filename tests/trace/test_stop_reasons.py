@@ -162,7 +162,7 @@ def test_what_a_full_queue_did_not_take_is_dropped() -> None:
         (Receiver(enabled=True), None, "not its address or VLAN, or no receive buffers"),
         (Receiver(refuses=True), VIRTIO_NET_F_MRG_RXBUF, "receive filter: not its address or VLAN"),
         (Receiver(refuses=True, promiscuous=True), 0, "larger than its buffers"),
-        (Receiver(refuses=True, promiscuous=True), VIRTIO_NET_F_MRG_RXBUF, "why is not known"),
+        (Receiver(refuses=True, promiscuous=True), VIRTIO_NET_F_MRG_RXBUF, "the reason is unknown"),
         (Receiver(refuses=True, promiscuous=True), VIRTIO_NET_F_MRG_RXBUF | 1 << 61, "joined with others"),
     ],
 )

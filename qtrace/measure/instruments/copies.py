@@ -116,7 +116,7 @@ class Copies:
     def tables(self, snapshot: Snapshot, owners: Collection[int]) -> Tables:
         """Table `copies` of these owners in the last window, and `ledger` rows."""
         if not snapshot.owners:
-            row = {"kind": "unattached", "item": "copies: whose they are is not known", "count": 1}
+            row = {"kind": "unattached", "item": "copies: their owners are unknown", "count": 1}
             return {"copies": [], "ledger": [row | {"note": snapshot.unread}]}
         known = {owner.number: owner for owner in snapshot.owners if owner.number in owners}
         counts = self._counts({0, *known})
@@ -154,7 +154,7 @@ class Copies:
     def _ledger(self, lost: int) -> list[dict[str, Any]]:
         ledger = [{"kind": "not counted", "item": _INLINE, "count": 1, "note": _INLINE_NOTE}]
         if lost:
-            note = "calls in a frame that belongs to no netdev that is known"
+            note = "calls for frames of an unknown netdev"
             ledger.append({"kind": "unattributed", "item": "copies", "count": lost, "note": note})
         ledger += [
             {"kind": "unattached", "item": f"copies by {place.function}", "count": 1, "note": place.reason}
@@ -213,10 +213,10 @@ def _place(function: str, process: QemuProcess, space: int | None) -> _Place:
     rows = [row for row in process.index.function(function) if row.file and row.line]
     file, line = (rows[0].file, rows[0].line) if rows else ("", 0)
     if _COPIES[function] is Copying.DMA and space is None:
-        return _Place(function, file, line, reason=f"the source index does not say where {_SPACE} lies")
+        return _Place(function, file, line, reason=f"the source index has no offset of {_SPACE}")
     found = process.placement.locate_in_program(function, file)
     if found is None:
-        return _Place(function, file, line, reason=f"{function} could not be found again in this binary")
+        return _Place(function, file, line, reason=f"{function} was not found in this binary")
     path, symbol = found
     entry = process.placement.entry(path, symbol, _ARGUMENTS)
     return _Place(function, file, line, str(path), entry.offset)

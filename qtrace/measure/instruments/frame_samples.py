@@ -58,9 +58,9 @@ SHARED = Shared(
 )
 FAMILY = Family(
     name="frame_samples",
-    summary="one frame in so many: when it passed each stage, and its first bytes",
+    summary="one frame in N: its time at each stage, and its first bytes",
     needs=("uprobes",),
-    points=(Point("stages", (), note="no probe of its own: those of the stages tell it"),),
+    points=(Point("stages", (), note="no probe of its own: it uses the stages' probes"),),
     tables=("sampling",),
 )
 COLUMNS = (TABLES["samples"],)
@@ -144,7 +144,7 @@ class FrameSamples:
         """Ledger rows for frames and hits that were not kept."""
         over = int(self._module[b"sampling"][ctypes.c_int(0)].passed_over)
         rows = [
-            {"kind": "sampled", "item": "frames", "count": self.every, "note": "one in so many is kept whole"}
+            {"kind": "sampled", "item": "frames", "count": self.every, "note": "one frame in N is kept whole"}
         ]
         if over:
             note = f"more than {self.most} a second were chosen"

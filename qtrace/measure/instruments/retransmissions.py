@@ -66,7 +66,7 @@ AGAIN = Key("AGAIN_INDEX", owner=OWNERS, kind=len(Again))
 SHARED = Shared(enums={"AGAIN": Again}, keys=(AGAIN,))
 FAMILY = Family(
     name="retransmissions",
-    summary="libslirp's TCP sends again to the guest: timeouts, fast retransmits, at the level full",
+    summary="retransmissions of libslirp's TCP to the guest: timeouts, fast retransmits, at the level full",
     needs=("uprobes",),
     points=(Point(_SENDS, (("uprobe", _PROGRAM),), arguments=_ARGUMENTS),),
     layout=tuple(_FIELDS.values()),
@@ -171,7 +171,7 @@ def lines(tables: Tables) -> Iterator[str]:
     again = [row for row in tables.get("retransmissions", []) if row["attached"]]
     if again:
         parts = ", ".join(f"{row['count']:,} {row['kind']}" for row in again)
-        yield f"libslirp's TCP sent again to the guest: {parts}"
+        yield f"retransmissions of libslirp's TCP to the guest: {parts}"
 
 
 def _place(process: QemuProcess) -> _Place:
@@ -185,7 +185,7 @@ def _place(process: QemuProcess) -> _Place:
         offset = index.offsets(struct).get(field_name)
         if offset is None or _LIBRARY not in index.libraries:
             return _Place(
-                reason=f"the index has no source of {_LIBRARY}: 'qtrace index --libraries' makes one that has"
+                reason=f"the index has no source of {_LIBRARY}: 'qtrace index --libraries' makes one with it"
             )
         fields[member] = offset
     try:

@@ -164,7 +164,7 @@ def _code() -> Iterator[tuple[Path, int]]:
     try:
         file = os.memfd_create("qtrace-calibrate")
     except OSError as exc:
-        raise TraceError(f"no memory for code of our own: {exc.strerror}") from exc
+        raise TraceError(f"no memory for calibration code:  {exc.strerror}") from exc
     try:
         os.ftruncate(file, mmap.PAGESIZE)
         for place, code in _CODE.items():
@@ -172,7 +172,7 @@ def _code() -> Iterator[tuple[Path, int]]:
         rights = mmap.PROT_READ | mmap.PROT_EXEC
         base = libc.mmap(None, mmap.PAGESIZE, rights, mmap.MAP_PRIVATE, file, 0)
         if base in (None, ctypes.c_void_p(-1).value):
-            raise TraceError(f"code of our own may not run: {os.strerror(ctypes.get_errno())}")
+            raise TraceError(f"calibration code may not run:  {os.strerror(ctypes.get_errno())}")
         try:
             yield Path(f"/proc/{os.getpid()}/fd/{file}"), int(base)
         finally:

@@ -17,8 +17,8 @@ from qtrace.trace.qemu.owners import Owner
 __all__ = ["FrameCount", "FrameReading", "Group", "group_index"]
 
 _NOTES = {
-    "ambiguous": "several were under way, and which of them ended cannot be told",
-    "unmatched": "dropped, waiting, under way at an end of the window, or gone where no probe is",
+    "ambiguous": "several frames were under way, and it is unknown which of them ended",
+    "unmatched": "dropped, waiting, under way at an end of the window, or on a way without a probe",
 }
 
 

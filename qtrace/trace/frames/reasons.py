@@ -16,11 +16,11 @@ WAITING = "waiting in QEMU's queue"  # the beginning of every reason that is not
 _END = "at the window's end"
 _QUEUED = f"{WAITING} {_END}"
 _WHY = {
-    (Direction.RX, Role.DELIVER): "the NIC put it nowhere: no receive buffers, or not its address",
+    (Direction.RX, Role.DELIVER): "the NIC did not store it: no receive buffers, or not its address",
     (Direction.TX, Role.DELIVER): "the back end did not pass it on",
     (Direction.TX, Role.DEQUEUE): "the NIC did not send it",
     (Direction.RX, Role.HOST): "it was read and not sent on",
-    (Direction.TX, Role.HOST): "passed on, and not given back before the window ended",
+    (Direction.TX, Role.HOST): "passed on, and not completed before the window ended",
 }
 _FILTERED = "taken by a filter, or dropped before it was delivered"
 _DROPPED = "dropped by the NIC"
@@ -132,7 +132,7 @@ def _held(receiver: NetClient) -> str:
 def _not_delivered(direction: Direction, sender: NetClient, receiver: NetClient) -> str:
     if said := _lost(direction, sender, receiver):
         return said
-    return f"not delivered, and in no queue {_END}: no filter is on then, and the link is up"
+    return f"not delivered, and in no queue {_END}: no filter is active, and the link is up"
 
 
 def _lost(direction: Direction, sender: NetClient, receiver: NetClient) -> str:
@@ -171,4 +171,4 @@ def _not_taken(probe: Probe, receiver: NetClient) -> str:
         causes.append("not dropped, but joined with others for the guest")
     if causes == ["not its address or VLAN"]:
         return f"{_DROPPED}'s receive filter: {causes[0]}"
-    return f"{_DROPPED}: {', or '.join(causes) or f'why is not known, it refuses no address {_END}'}"
+    return f"{_DROPPED}: {', or '.join(causes) or f'the reason is unknown, it refuses no address {_END}'}"

@@ -64,7 +64,7 @@ class Layout:
             value = self.values.get(name)
             if value is None:
                 raise TraceError(
-                    f"the source index does not say where {name} lies",
+                    f"the source index has no offset of {name}",
                     hint="make the index again with 'qtrace index'",
                 )
             if not 0 <= value < 2**16:

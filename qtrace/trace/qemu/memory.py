@@ -40,7 +40,7 @@ class Memory:
         except (OSError, OverflowError, ValueError) as exc:
             raise TargetError(f"{self._path}: nothing can be read at {address:#x}") from exc
         if len(data) != size:
-            raise TargetError(f"{self._path}: {size} bytes at {address:#x} are not all there")
+            raise TargetError(f"{self._path}: {size} bytes at {address:#x} are not all readable")
         return data
 
     def word(self, address: int) -> int:

@@ -88,7 +88,7 @@ def read_clients(
     at = memory.word(head)
     while at:
         if at in found or len(found) >= _MOST_CLIENTS:
-            raise TargetError(f"the list of network clients at {head:#x} is none")
+            raise TargetError(f"there is no list of network clients at {head:#x}")
         found[at] = reader.client(at)
         at = reader.word(at, "NetClientState.next")
     if any(client.peer and client.peer not in found for client in found.values()):
@@ -104,7 +104,7 @@ class _Reader:
 
     def at(self, field: str) -> int:
         if field not in self.layout:
-            raise TargetError(f"the source index does not say where {field} lies")
+            raise TargetError(f"the source index has no offset of {field}")
         return self.layout[field]
 
     def word(self, address: int, field: str) -> int:

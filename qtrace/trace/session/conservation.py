@@ -23,9 +23,9 @@ _LAWS: Mapping[tuple[str, Role], tuple[tuple[Role, ...], str]] = {
     ("tx", Role.SEND): ((Role.DELIVER, Role.HOST), "frames left QEMU, and none was sent"),
     ("tx", Role.DELIVER): ((Role.HOST,), "frames left QEMU, and none was delivered"),
     ("rx", Role.SEND): ((Role.DELIVER, Role.ENQUEUE), "frames reached the NIC, and none was sent to it"),
-    ("rx", Role.DELIVER): ((Role.ENQUEUE,), "frames landed in the guest, and none was delivered"),
-    ("rx", Role.ENQUEUE): ((Role.INTERRUPT,), "the guest was told of frames, and none has landed"),
-    ("rx", Role.INTERRUPT): ((Role.ENQUEUE,), "frames landed in the guest, and it was not told"),
+    ("rx", Role.DELIVER): ((Role.ENQUEUE,), "the guest received frames, and none was delivered"),
+    ("rx", Role.ENQUEUE): ((Role.INTERRUPT,), "the guest was notified of frames, and none was received"),
+    ("rx", Role.INTERRUPT): ((Role.ENQUEUE,), "the guest received frames, and was not notified"),
 }
 
 

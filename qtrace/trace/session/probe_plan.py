@@ -85,7 +85,7 @@ def _way(path: Path, way: Way, usual: Probe, locate: Located, field_of: FieldOf)
     if not reason and usual.function in _DMA and not rings_known(path.nic):
         reason = f"where a {path.nic} has its descriptors is not known: they are not told from other DMA"
     if not reason and way.stage in _FRAMES and probe.rule not in ("buffer", "iovec", "packet"):
-        reason = f"a hit of {way.function} does not say how many frames it carries"
+        reason = f"a hit of {way.function} does not tell how many frames it carries"
     return replace(probe, way_of=usual.function), reason
 
 
@@ -114,7 +114,7 @@ def _probe(path: Path, step: Step, position: int, locate: Located, field_of: Fie
 def _why_not(step: Step) -> str:
     if step.file.endswith(".h"):
         return f"{step.function} is inline in {step.file}: it has no address of its own"
-    return f"{step.function} ({step.file}) is not exported and could not be found again in this binary"
+    return f"{step.function} ({step.file}) is not exported and was not found in this binary"
 
 
 def merge(plans: Sequence[tuple[list[Probe], list[Unplaced]]]) -> tuple[list[Probe], list[Unplaced]]:

@@ -58,7 +58,7 @@ class Session:
         lost: Sequence[Loss] = (),
     ) -> None:
         if len(probes) > SLOTS:
-            raise TraceError(f"{len(probes)} probes are asked for; {SLOTS} can be counted at once")
+            raise TraceError(f"{len(probes)} probes are requested; {SLOTS} can be counted at the same time")
         self._module = module
         self._target = target
         self._layout = layout

@@ -305,17 +305,17 @@ class Snapshot:
                 item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
                 rows.append({"kind": "unattached", "item": item, "count": 1, "note": stage.reason})
         if self.beyond:
-            note = "their hits may be counted for another queue"
-            item = f"queues beyond the {OWNERS - 1} that are told apart"
+            note = "hits of these queues may be counted for another queue"
+            item = f"queues beyond the {OWNERS - 1} that can be distinguished"
             rows.append({"kind": "shared", "item": item, "count": self.beyond, "note": note})
         for slot, stage in enumerate(self.stages):
             nobodys = self.counts.get((0, slot), Count()).calls
             if self.owners and nobodys:
                 item = f"{stage.probe.direction.value} {stage.probe.role or 'step'}: {stage.probe.function}"
-                note = "calls that belong to no netdev that is known: they are in no row"
+                note = "calls of an unknown netdev: no row has them"
                 rows.append({"kind": "unattributed", "item": item, "count": nobodys, "note": note})
         for owner in self.came:
-            note = "it came in the window: frames of it that passed before it was noticed are in others' rows"
+            note = "it was added in the window: earlier frames of it are in the rows of others"
             rows.append({"kind": "plugged in", "item": str(owner), "count": 1, "note": note})
         for loss, count in self.lost.items():
             if count:
