@@ -283,5 +283,9 @@ class Cell:
     @property
     def id(self) -> str:
         """A name that is unique in its plan and safe as a file name."""
-        way = self.direction.value if self.direction else "both"
-        return "+".join((self.nic, self.netdev, self.datapath, way, self.workload))
+        return "+".join((self.nic, self.netdev, self.datapath, self.way, self.workload))
+
+    @property
+    def way(self) -> str:
+        """The payload's direction: `tx`, `rx` or `both`."""
+        return self.direction.value if self.direction else "both"

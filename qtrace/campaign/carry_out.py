@@ -14,10 +14,11 @@ from pathlib import Path
 
 from qtrace import __version__
 from qtrace.cache import cache_dir
+from qtrace.campaign.assignment import Assignment
 from qtrace.campaign.brief import Brief, make_brief
 from qtrace.campaign.guest_stand import open_stand
 from qtrace.campaign.jobs import Outcome, Stand, run_campaign
-from qtrace.campaign.plan import Job, Plan, load_plan
+from qtrace.campaign.plan import Plan
 from qtrace.conditions import conditions
 from qtrace.errors import LabError, StoreError
 from qtrace.lab.guest.accel import choose_accelerator
@@ -34,7 +35,7 @@ from qtrace.model import Cell
 from qtrace.model import Path as WalkedPath
 from qtrace.progress import Progress
 from qtrace.store.index import Index, open_index
-from qtrace.store.run import RunReader, RunWriter, close_dead, require_free
+from qtrace.store.run import RunReader, close_dead
 from qtrace.trace.bpf.prerequisites import ensure_headers, require_tracing
 from qtrace.trace.session.engine import open_engine
 from qtrace.trace.session.session import Session
@@ -66,17 +67,17 @@ def prepare_brief(
 
 
 def record_here(
-    plan: Plan,
-    jobs: Sequence[Job],
-    folder: Path,
+    assignment: Assignment,
     venue: str,
     brief: Brief,
     progress: Progress,
 ) -> Outcome:
-    """Measure every job on this machine. The recorded part stays readable after an interruption.
+    """Measure every job of the assignment on this machine.
 
-    Raises MissingPrerequisite before anything is measured, KeyboardInterrupt after cleaning up.
+    The recorded part stays readable after an interruption. Raises MissingPrerequisite before anything is
+    measured, KeyboardInterrupt after cleaning up.
     """
+    plan, jobs = assignment.plan, assignment.jobs
     require_tracing()
     for what in remove_leftovers():
         progress.warn(f"removed what a dead run had left: {what}")
@@ -97,9 +98,9 @@ def record_here(
         "venue_reason": brief.reason,
         "conditions": facts,
         "plan": plan.to_json(),
-        "paths": [path.to_json() for path in brief.paths(job.cell for job in jobs)],
+        "paths": [path.to_json() for path in brief.paths(job.cell for job in plan.jobs(assignment.blocks))],
     }
-    with RunWriter.create(folder, meta) as writer, ExitStack() as tools:
+    with assignment.open(meta) as writer, ExitStack() as tools:
         attacher: Attacher | None = None
 
         def compile_probes() -> None:
@@ -114,32 +115,31 @@ def record_here(
             return stack.enter_context(open_stand(cell, attach, brief, kernel, accelerator, programs))
 
         outcome = run_campaign(plan, jobs, start, writer, progress, meanwhile=compile_probes)
-        writer.finish("partial" if outcome.failed else "complete")
+        writer.finish("partial" if outcome.failed or assignment.failed else "complete")
     return outcome
 
 
 def record_in_machine(
-    plan: str,
-    folder: Path,
+    assignment: Assignment,
     brief: Brief,
-    shard: str,
     progress: Progress,
     on_output: Callable[[str, bytes], None],
 ) -> int:
-    """Boot the lab machine and measure in it, into `folder` on this host; returns its exit status.
+    """Boot the lab machine and measure in it, into a folder on this host; returns its exit status.
 
     The output of the command line in the machine goes to `on_output`, as (`stdout` or `stderr`, bytes).
 
     Downloads and files that are made once are made on this host before, where there is a network and the
     processor is not emulated.
     """
+    folder = assignment.folder
     kernel = ensure_kernel(progress)
-    ensure_image(kernel, progress, programs=clients(cell.workload for cell in load_plan(plan).cells))
+    ensure_image(kernel, progress, programs=clients(cell.workload for cell in assignment.plan.cells))
     ensure_headers(progress, kernel.release)
-    require_free(folder)
+    assignment.require_folder()
     folder.mkdir(parents=True, exist_ok=True)
     # In the cache, which the machine mounts; it may not mount the folder for temporary files.
-    argv = [sys.executable, "-m", "qtrace", "bench", plan, "-o", str(folder), "--shard", shard]
+    argv = [sys.executable, "-m", "qtrace", "bench", *assignment.words]
     with tempfile.NamedTemporaryFile(prefix="brief-", dir=cache_dir("briefs")) as note:
         try:
             with LabMachine(share=[folder], progress=progress, kernel=kernel) as machine:

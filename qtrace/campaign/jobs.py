@@ -131,7 +131,7 @@ def run_campaign(
     try:
         _bring_up(stands, _one_a_stand(jobs), meanwhile, progress)
         for job in jobs:
-            _take(plan, job, stands, writer, outcome, progress, len(jobs))
+            _take(plan, job, stands, writer, outcome, progress, jobs[-1].order + 1)
     finally:
         stands.close()
         outcome.seconds = time.monotonic() - began

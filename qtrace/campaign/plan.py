@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import tomllib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,7 +19,7 @@ from qtrace.errors import QtraceError
 from qtrace.lab.workload.workload import workloads
 from qtrace.model import Cell, Direction
 
-__all__ = ["Job", "Plan", "PlanError", "load_plan", "plan_names"]
+__all__ = ["Block", "Job", "Plan", "PlanError", "load_plan", "plan_names", "stored_plan"]
 
 DATAPATHS = ("qemu", "vhost-net")
 _MOST_REPETITIONS = 1000
@@ -43,6 +43,18 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """The cells that are compared with each other: all back ends of one NIC, direction and workload.
+
+    One machine measures a block whole, because a ratio holds only within one machine. `id` is
+    NIC+DIRECTION+WORKLOAD.
+    """
+
+    id: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A plan as read. `seconds` maps each workload to the seconds of traffic in one measurement."""
 
@@ -54,15 +66,21 @@ class Plan:
     baseline: Mapping[str, str]
     cells: tuple[Cell, ...]
 
-    def jobs(self, shard: tuple[int, int] = (1, 1)) -> tuple[Job, ...]:
-        """Every measurement in the order in which it is taken.
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every block, in the order of the plan; each cell is in one of them."""
+        found: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            found.setdefault(_block_of(cell), []).append(cell)
+        return tuple(Block(name, tuple(cells)) for name, cells in found.items())
+
+    def jobs(self, blocks: Collection[str] = ()) -> tuple[Job, ...]:
+        """Every measurement of these blocks, or of all, in the order in which it is taken.
 
         Repetitions are rounds: within a round the cells are shuffled, and each is measured without and with
         probes, in alternating order, so that a drift of the machine affects all alike.
-        `shard` (k, n) selects each n-th cell starting with the k-th.
         """
-        k, n = shard
-        mine = self.cells[k - 1 :: n]
+        mine = [cell for cell in self.cells if not blocks or _block_of(cell) in blocks]
         shuffler = random.Random(self.seed)
         jobs: list[Job] = []
         for rep in range(1, self.repetitions + 1):
@@ -82,7 +100,12 @@ class Plan:
             "seconds": dict(self.seconds),
             "baseline": dict(self.baseline),
             "cells": [cell.id for cell in self.cells],
+            "blocks": [block.id for block in self.blocks],
         }
+
+
+def _block_of(cell: Cell) -> str:
+    return "+".join((cell.nic, cell.way, cell.workload))
 
 
 def plan_names() -> list[str]:
@@ -111,6 +134,20 @@ def load_plan(name_or_path: str) -> Plan:
     except tomllib.TOMLDecodeError as exc:
         raise PlanError(f"{where} is not TOML: {exc}") from exc
     return _Reader(where, data).plan()
+
+
+def stored_plan(data: Mapping[str, Any], where: str) -> Plan:
+    """The plan that `Plan.to_json` wrote into the file `where`. Raises PlanError."""
+    entries = []
+    for name in data.get("cells") or ():
+        parts = str(name).split("+")
+        if len(parts) != 5:
+            raise PlanError(f"{where}: {name!r} is no cell")
+        entry = dict(zip(("nic", "netdev", "datapath"), parts, strict=False)) | {"workloads": parts[4:]}
+        entries.append(entry | ({} if parts[3] == "both" else {"directions": parts[3:4]}))
+    return _Reader(
+        where, {key: value for key, value in data.items() if key != "blocks"} | {"cells": entries}
+    ).plan()
 
 
 class _Reader:

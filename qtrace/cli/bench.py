@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,19 +13,10 @@ from qtrace.cli._help import Verb, completing
 from qtrace.cli._options import index_option
 
 if TYPE_CHECKING:
+    from qtrace.campaign.assignment import Assignment
     from qtrace.campaign.brief import Brief
-    from qtrace.campaign.plan import Job, Plan
 
 __all__ = ["command"]
-
-
-def _shard(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", value)
-    if match:
-        k, n = int(match[1]), int(match[2])
-        if 1 <= k <= n:
-            return k, n
-    raise click.BadParameter("give k/n, for instance 2/8: the second of eight parts")
 
 
 def _plans() -> list[str]:
@@ -42,9 +31,11 @@ def _plans() -> list[str]:
     examples=(
         ("qtrace bench quick", "compare user, tap and vhost, with and without probes"),
         ("qtrace bench MY-PLAN.toml --report FOLDER", "a plan of your own, and its report"),
+        ("qtrace bench --resume RUN", "go on with a run that was interrupted"),
+        ("qtrace bench quick --blocks", "the parts of a plan that machines can share"),
     ),
 )
-@click.argument("plan", shell_complete=completing(_plans, files=True))
+@click.argument("plan", required=False, shell_complete=completing(_plans, files=True))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The run's folder [default: runs/PLAN-TIME]."
 )
@@ -56,22 +47,23 @@ def _plans() -> list[str]:
     help="host: on this machine; vm: in the lab machine; auto: on this machine if it can.",
 )
 @click.option("--report", type=click.Path(path_type=Path), help="Render the report into this folder as well.")
+@click.option("--blocks", "list_blocks", is_flag=True, help="List the plan's blocks and measure nothing.")
 @click.option(
-    "--shard",
-    callback=_shard,
-    default="1/1",
-    show_default=True,
-    metavar="K/N",
-    help="Measure only part K of N of the plan.",
+    "--block", "blocks", multiple=True, metavar="ID", help="Measure only this block; may be repeated."
+)
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Measure the rest of an interrupted run."
 )
 @index_option
 @click.option("--brief", type=click.Path(path_type=Path), hidden=True)
 def command(
-    plan: str,
+    plan: str | None,
     output: Path | None,
     venue: str,
     report: Path | None,
-    shard: tuple[int, int],
+    list_blocks: bool,
+    blocks: tuple[str, ...],
+    resume: Path | None,
     index_name: str,
     brief: Path | None,
 ) -> None:
@@ -79,74 +71,88 @@ def command(
 
     PLAN is the name of a plan that comes with qtrace (quick), or a TOML file. Where this machine lacks root,
     KVM, vhost-net or kernel probes, the plan is carried out in the lab machine.
-    """
-    from qtrace.campaign.carry_out import new_run_folder
-    from qtrace.campaign.plan import load_plan
 
-    chosen = load_plan(plan)
-    if not chosen.jobs(shard):
-        raise click.BadParameter(
-            f"the plan has {len(chosen.cells)} cells, so no part {shard[0]} of {shard[1]}"
-        )
+    A block is the part of a plan that one machine measures whole: all back ends of one NIC, direction and
+    workload. 'qtrace merge' joins the runs of blocks.
+    """
+    if (plan is None) == (resume is None):
+        raise click.UsageError("give a plan, or --resume RUN")
+    if resume and (blocks or output):
+        raise click.UsageError("--resume goes on with the run as it is: --block and --output do not fit")
+    if list_blocks:
+        _list_blocks(plan or "")
+        return
+    assignment = _assignment(plan, output, blocks, resume)
     progress = ConsoleProgress()
     try:
         if brief is not None:  # inside the lab machine: the preparation was done on the host
-            assert output is not None
-            sys.exit(_here(chosen, chosen.jobs(shard), output, brief, progress))
-        folder = (output or new_run_folder(chosen, Path("runs"))).absolute()
-        failed = _bench(plan, chosen, venue, folder, shard, index_name, progress)
-        progress.done(f"run: {folder}")
+            sys.exit(_here(assignment, brief, progress))
+        failed = _bench(assignment, venue, index_name, progress)
+        progress.done(f"run: {assignment.folder}")
         if report:
-            _render(folder, report, progress)
+            _render(assignment.folder, report, progress)
     finally:
         progress.close()
     sys.exit(failed)
 
 
-def _bench(
-    name: str,
-    plan: Plan,
-    venue: str,
-    folder: Path,
-    shard: tuple[int, int],
-    index_name: str,
-    progress: ConsoleProgress,
-) -> int:
+def _list_blocks(plan: str) -> None:
+    """One id a line, alone on stdout."""
+    from qtrace.campaign.plan import load_plan
+
+    for block in load_plan(plan).blocks:
+        click.echo(block.id)
+
+
+def _assignment(
+    plan: str | None, output: Path | None, blocks: tuple[str, ...], resume: Path | None
+) -> Assignment:
+    from qtrace.campaign.assignment import assigned, resumed
+    from qtrace.campaign.carry_out import new_run_folder
+    from qtrace.campaign.plan import load_plan
+
+    if resume:
+        return resumed(resume.absolute())
+    assert plan is not None
+    folder = (output or new_run_folder(load_plan(plan), Path("runs"))).absolute()
+    try:
+        return assigned(plan, folder, blocks)
+    except KeyError as exc:
+        raise click.BadParameter(
+            f"the plan has no block {exc.args[0]!r} (qtrace bench {plan} --blocks lists them)",
+            param_hint="'--block'",
+        ) from exc
+
+
+def _bench(assignment: Assignment, venue: str, index_name: str, progress: ConsoleProgress) -> int:
     """Choose the venue, prepare, measure; 1 if a cell failed."""
     from qtrace.cache import exclusive
     from qtrace.campaign.carry_out import prepare_brief, record_in_machine
     from qtrace.lab.guest.guest import find_qemu
     from qtrace.lab.machine.venue import choose_venue
     from qtrace.measure.matching import index_for
-    from qtrace.store.run import require_free
 
-    require_free(folder)
-    place = choose_venue(venue)
+    assignment.require_folder()
+    # A resumed run stays in its venue: numbers of two are never mixed.
+    place = choose_venue(assignment.run.meta["venue"] if assignment.run else venue)
     progress.done(f"venue: {place.name} ({place.reason})")
     index = index_for(find_qemu(), index_name, progress)
-    brief = prepare_brief(plan, index, place, sys.argv[1:], progress)
+    brief = prepare_brief(assignment.plan, index, place, sys.argv[1:], progress)
     wait = "another campaign is measuring on this machine: waiting for its end"
     # Two campaigns at the same time would disturb each other's measurements.
     with exclusive("measuring", lambda: progress.warn(wait)):
         if place.name == "host":
-            return _here(plan, plan.jobs(shard), folder, brief, progress)
-        part = f"{shard[0]}/{shard[1]}"
-        return record_in_machine(name, folder, brief, part, progress, on_output=pass_on)
+            return _here(assignment, brief, progress)
+        return record_in_machine(assignment, brief, progress, on_output=pass_on)
 
 
-def _here(
-    plan: Plan,
-    jobs: Sequence[Job],
-    folder: Path,
-    brief: Brief | Path,
-    progress: ConsoleProgress,
-) -> int:
+def _here(assignment: Assignment, brief: Brief | Path, progress: ConsoleProgress) -> int:
     from qtrace.campaign.brief import Brief
     from qtrace.campaign.carry_out import record_here
     from qtrace.lab.machine.venue import inside_machine
 
     loaded = Brief.load(brief) if isinstance(brief, Path) else brief
-    outcome = record_here(plan, jobs, folder, "vm" if inside_machine() else "host", loaded, progress)
+    outcome = record_here(assignment, "vm" if inside_machine() else "host", loaded, progress)
     done = f"{outcome.measured} measurements in {outcome.seconds:.0f} s"
     progress.done(f"{done}, {len(outcome.failed)} failed")
     return int(bool(outcome.failed))

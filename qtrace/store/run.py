@@ -6,6 +6,7 @@ writer is killed. All data is checked when read: a run may come from anywhere.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,6 +42,7 @@ class RunWriter:
         self.path = path
         self._meta = meta
         self._schemas = {**SCHEMAS, **{table.name: table.schema for table in more}}
+        self._lock: BinaryIO | None = None
 
     @classmethod
     def create(cls, path: Path, meta: Mapping[str, Any], more: Iterable[TableSchema] = ()) -> RunWriter:
@@ -56,6 +58,20 @@ class RunWriter:
         writer = cls(path, {**head, **meta}, more)
         writer._save()
         writer._reserve()
+        return writer
+
+    @classmethod
+    def resume(cls, run: RunReader, more: Iterable[TableSchema] = ()) -> RunWriter:
+        """Go on with a run whose writer was interrupted or killed.
+
+        Raises StoreError for a run that went through its plan, that still runs, or that is of another format.
+        """
+        if run.meta["status"] not in ("interrupted", "running"):
+            raise StoreError(f"{run.path} went through its plan: there is nothing to resume")
+        writer = cls(run.path, {**run.meta, "status": "running", "finished": None}, more)
+        writer._require_format()
+        writer._reserve()
+        writer._save()
         return writer
 
     def __enter__(self) -> RunWriter:
@@ -77,8 +93,7 @@ class RunWriter:
 
         Raises StoreError, also if the run is of an older format: its files would then differ in meaning.
         """
-        if (written := self._meta.get("format")) != FORMAT:
-            raise StoreError(f"{self.path} is of format {written!r}: nothing can be added to it")
+        self._require_format()
         measurement = f"{_safe(cell)}.{rep}.{'probed' if probed else 'plain'}"
         for name, document in (raw or {}).items():
             folder = self.path / "raw" / measurement
@@ -105,13 +120,23 @@ class RunWriter:
         if status not in STATUSES:
             raise ValueError(status)
         (self.path / _RESERVE).unlink(missing_ok=True)
+        if self._lock:
+            self._lock.close()
         self.update(status=status, finished=datetime.now(UTC).isoformat(timespec="seconds"))
 
+    def _require_format(self) -> None:
+        if (written := self._meta.get("format")) != FORMAT:
+            raise StoreError(f"{self.path} is of format {written!r}: nothing can be added to it")
+
     def _reserve(self) -> None:
-        """Reserve disk space for the last version of run.json: a run that fills its disk can still be
-        closed."""
+        """Room for the last writing of run.json: a run that fills its disk can still be closed. The file is
+        locked as long as the writer lives."""
+        file = self.path / _RESERVE
+        if file.exists():
+            self._lock = _locked(file)
         size = (self.path / "run.json").stat().st_size
-        _write(self.path / _RESERVE, bytes(2 * size + 4096))
+        _write(file, bytes(2 * size + 4096))
+        self._lock = _locked(file)
 
     def _save(self) -> None:
         _write(self.path / "run.json", json.dumps(self._meta, indent=1, ensure_ascii=False).encode())
@@ -212,6 +237,17 @@ def close_dead(path: Path) -> None:
         meta = RunReader.open(path).meta
         if meta["status"] == "running":
             RunWriter(path, meta).finish("interrupted")
+
+
+def _locked(file: Path) -> BinaryIO:
+    """The file, open and locked. Raises StoreError where another process has it."""
+    handle = file.open("rb")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        handle.close()
+        raise StoreError(f"{file.parent} is being written by another process") from exc
+    return handle
 
 
 def _inside(file: Path, folder: Path) -> None:

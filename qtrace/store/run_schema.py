@@ -370,7 +370,9 @@ META = (
     ("venue", "str", "`host`, or `vm` for the lab machine; venues are never mixed"),
     ("venue_reason", "str", "why there"),
     ("conditions", "dict", "name -> text in the order of display: accelerator, CPU, kernel, QEMU, …"),
-    ("plan", "dict", "the plan as data"),
+    ("plan", "dict", "the plan as data; `blocks` are the ids of its blocks"),
+    ("blocks", "list", "the ids of the measured blocks, where they are not all"),
+    ("hosts", "list", "of a merged run: `blocks` and `conditions` of each machine"),
     ("paths", "list", "the walked paths, each `Path.to_json()`"),
     ("clock", "dict", "with sampled frames: `monotonic_ns` and `unix_ns` of one moment"),
 )

@@ -1,11 +1,13 @@
-"""A small campaign on this machine under whatever accelerator it has, as a process to be disturbed."""
+"""A small campaign on this machine under whatever accelerator it has, as a process to be disturbed.
+
+A run that is there already is resumed."""
 
 import sys
 from pathlib import Path
 
+from qtrace.campaign.assignment import assigned, resumed
 from qtrace.campaign.brief import make_brief
 from qtrace.campaign.carry_out import record_here
-from qtrace.campaign.plan import load_plan
 from qtrace.index.build import ensure_index
 
 
@@ -23,10 +25,11 @@ class Steps:
 
 
 def main() -> None:
-    plan = load_plan(sys.argv[1])
+    run = Path(sys.argv[2])
+    assignment = resumed(run) if run.exists() else assigned(sys.argv[1], run)
     index, _ = ensure_index()
-    brief = make_brief(plan.cells, index, "a test", ())
-    outcome = record_here(plan, plan.jobs(), Path(sys.argv[2]), "host", brief, Steps())
+    brief = make_brief(assignment.plan.cells, index, "a test", ())
+    outcome = record_here(assignment, "host", brief, Steps())
     sys.exit(int(bool(outcome.failed)))
 
 

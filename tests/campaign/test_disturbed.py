@@ -179,3 +179,25 @@ def test_a_killed_qtrace_takes_its_guests_along_and_the_next_one_sweeps(campaign
     assert remove_leftovers()
     assert not campaign.left_behind()
     assert RunReader.open(campaign.run).meta["status"] == "running"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_is_resumed_without_measuring_anything_twice(
+    how: signal.Signals, tmp_path: Path, campaign: Campaign
+) -> None:
+    campaign.until("[3/4]")
+    campaign.process.send_signal(how)
+    campaign.end()
+    kept = {file: file.stat().st_mtime_ns for file in campaign.run.rglob("*.parquet")}
+    remove_leftovers()
+    rest = Campaign(tmp_path)
+    assert rest.end() == 0, "".join(rest.said)
+    said = [line for line in rest.said if line.startswith("step [")]
+    assert [line.partition("]")[0] for line in said] == ["step [3/4", "step [4/4"]
+    assert {order: status for order, (status, _) in results(campaign.run).items()} == dict.fromkeys(
+        range(4), "ok"
+    )
+    assert all(file.stat().st_mtime_ns == before for file, before in kept.items())
+    reader = RunReader.open(campaign.run)
+    assert reader.meta["status"] == "complete" and not reader.damaged
+    assert not rest.left_behind() and not (campaign.run / ".reserve").exists()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from qtrace.campaign.plan import PlanError, load_plan, plan_names
+from qtrace.campaign.plan import PlanError, load_plan, plan_names, stored_plan
 from qtrace.model import Direction
 
 MINIMAL = 'name = "x"\n[[cells]]\nnic = "e1000"\nnetdev = "tap"\n'
@@ -42,11 +43,29 @@ def test_jobs_are_shuffled_the_same_way_every_time_and_paired() -> None:
     assert [job.cell for job in jobs[::2]][: len(plan.cells)] != list(plan.cells)
 
 
-def test_shards_share_the_cells_out() -> None:
+def test_blocks_share_the_cells_out_and_each_has_its_baseline() -> None:
     plan = load_plan("quick")
-    parts = [{job.cell for job in plan.jobs((k, 4))} for k in (1, 2, 3, 4)]
-    assert sum(len(part) for part in parts) == len(plan.cells)
-    assert set.union(*parts) == set(plan.cells)
+    assert [block.id for block in plan.blocks] == [
+        *("virtio-net-pci+tx+tcp", "virtio-net-pci+rx+tcp", "virtio-net-pci+both+rr"),
+        *("e1000+tx+tcp", "e1000+rx+tcp", "e1000+both+rr"),
+    ]
+    assert [len(block.cells) for block in plan.blocks] == [3, 3, 3, 2, 2, 2]
+    assert sorted(cell.id for block in plan.blocks for cell in block.cells) == sorted(
+        cell.id for cell in plan.cells
+    )
+    baseline = (plan.baseline["netdev"], plan.baseline["datapath"])
+    for block in plan.blocks:
+        assert baseline in {(cell.netdev, cell.datapath) for cell in block.cells}
+        assert {job.cell for job in plan.jobs([block.id])} == set(block.cells)
+
+
+@pytest.mark.parametrize("text", [MINIMAL, MINIMAL + 'directions = ["rx"]\nworkloads = ["tcp", "crr"]\n'])
+def test_a_plan_comes_back_from_the_run_that_stores_it(text: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(text)
+    plan = load_plan(str(tmp_path / "plan.toml"))
+    assert stored_plan(json.loads(json.dumps(plan.to_json())), "run.json") == plan
+    with pytest.raises(PlanError, match="'nonsense' is no cell"):
+        stored_plan(plan.to_json() | {"cells": ["nonsense"]}, "run.json")
 
 
 @pytest.mark.parametrize(

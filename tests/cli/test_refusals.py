@@ -162,9 +162,22 @@ def test_a_folder_with_a_run_in_it_is_refused_and_left_as_it_is(
     assert not (tmp_path / "report").exists()
 
 
-def test_a_shard_without_cells_is_wrong_usage() -> None:
-    said = run([*QTRACE, "bench", "quick", "--shard", "99/99"])
-    assert said.returncode == 2 and "no part 99 of 99" in said.stderr
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["quick", "--block", "warp+tx+tcp"], "no block 'warp+tx+tcp'"),
+        ([], "give a plan, or --resume RUN"),
+        (["quick", "--resume", "/nowhere"], "give a plan, or --resume RUN"),
+        (["--resume", "/nowhere", "-o", "/elsewhere"], "do not fit"),
+    ],
+)
+def test_a_part_of_a_plan_that_is_not_there_is_wrong_usage(words: list[str], message: str) -> None:
+    said = run([*QTRACE, "bench", *words])
+    assert said.returncode == 2 and message in said.stderr
+
+
+def test_only_a_run_can_be_resumed(tmp_path: Path) -> None:
+    refused(run([*QTRACE, "bench", "--resume", str(tmp_path)]), "is not a run", "give the folder")
 
 
 def test_wrong_usage_is_status_2() -> None:

@@ -1,0 +1,135 @@
+"""Runs of a plan's blocks, measured by several machines, become one run."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qtrace.errors import StoreError
+from qtrace.store.run import RunReader, RunWriter, require_free
+from qtrace.store.run_schema import FORMAT
+
+__all__ = ["merge_runs"]
+
+_DONE = ("complete", "partial")
+# What differs between two runs of one machine under the same conditions.
+_NOT_KEPT = frozenset({"date"})
+
+
+def merge_runs(parts: Sequence[RunReader], folder: Path, command: Sequence[str]) -> RunReader:
+    """Join the parts into a new run in `folder`: every block of their plan stands in exactly one of them.
+
+    `conditions` of the new run are those that all machines share; `hosts` has each machine's own. Raises
+    StoreError where a part has another plan, venue or format or was not measured to its end, and where a
+    block is missing or was measured twice; then nothing is written.
+    """
+    require_free(folder)
+    measured = {part.path: _blocks(part) for part in parts}
+    _require_alike(parts)
+    _require_each_once([str(block) for block in parts[0].meta["plan"]["blocks"]], measured)
+    hosts = _hosts(parts, measured)
+    first = parts[0].meta
+    with RunWriter.create(
+        folder,
+        {
+            "qtrace": first["qtrace"],
+            "command": list(command),
+            "venue": first["venue"],
+            "venue_reason": first.get("venue_reason", ""),
+            "conditions": _shared(hosts),
+            "hosts": hosts,
+            "plan": first["plan"],
+            "paths": _paths(parts),
+        },
+    ) as writer:
+        for part in parts:
+            _copy(part, folder)
+        whole = all(part.meta["status"] == "complete" for part in parts)
+        writer.update(created=min(part.meta["created"] for part in parts))
+        writer.finish("complete" if whole else "partial")
+    return RunReader.open(folder)
+
+
+def _blocks(part: RunReader) -> list[str]:
+    """The blocks that a part holds. Raises StoreError for a part that cannot be joined with others."""
+    meta = part.meta
+    if meta["format"] != FORMAT:
+        raise StoreError(f"{part.path} is of format {meta['format']}: only format {FORMAT} is merged")
+    if meta["status"] not in _DONE:
+        raise StoreError(
+            f"{part.path} was not measured to its end ({meta['status']})",
+            hint=f"qtrace bench --resume {part.path}",
+        )
+    plan = meta.get("plan")
+    blocks = meta.get("blocks") or (plan.get("blocks") if isinstance(plan, dict) else None)
+    if not isinstance(blocks, list) or not blocks:
+        raise StoreError(f"{part.path} does not say which blocks it holds: it is no run of 'qtrace bench'")
+    return [str(block) for block in blocks]
+
+
+def _require_alike(parts: Sequence[RunReader]) -> None:
+    first = parts[0]
+    for part in parts[1:]:
+        if part.meta["venue"] != first.meta["venue"]:
+            venues = f"{first.meta['venue']} and {part.meta['venue']}"
+            raise StoreError(f"{first.path} and {part.path} were measured in different venues: {venues}")
+        if part.meta["plan"] != first.meta["plan"]:
+            raise StoreError(f"{first.path} and {part.path} are runs of different plans")
+
+
+def _require_each_once(wanted: Sequence[str], measured: Mapping[Path, Sequence[str]]) -> None:
+    times = Counter(block for blocks in measured.values() for block in blocks)
+    for block, number in times.items():
+        if number > 1:
+            where = ", ".join(str(path) for path, blocks in measured.items() if block in blocks)
+            raise StoreError(f"block {block} was measured {number} times: {where}")
+    if missing := [block for block in wanted if block not in times]:
+        listed = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise StoreError(
+            f"{len(missing)} of {len(wanted)} blocks were not measured: {listed}",
+            hint=f"qtrace bench PLAN --block {missing[0]} -o FOLDER",
+        )
+
+
+def _hosts(parts: Sequence[RunReader], measured: Mapping[Path, Sequence[str]]) -> list[dict[str, Any]]:
+    """One entry for all parts with the same conditions: as far as can be told, one machine."""
+    found: list[dict[str, Any]] = []
+    for part in parts:
+        kept = {name: text for name, text in part.meta["conditions"].items() if name not in _NOT_KEPT}
+        same = next((host for host in found if host["conditions"] == kept), None)
+        if same is None:
+            same = {"blocks": [], "conditions": kept}
+            found.append(same)
+        same["blocks"] += measured[part.path]
+    return found
+
+
+def _shared(hosts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    first, *others = [host["conditions"] for host in hosts]
+    return {name: text for name, text in first.items() if all(other.get(name) == text for other in others)}
+
+
+def _paths(parts: Sequence[RunReader]) -> list[Any]:
+    found: list[Any] = []
+    for part in parts:
+        found += [path for path in part.meta["paths"] if path not in found]
+    return found
+
+
+def _copy(part: RunReader, folder: Path) -> None:
+    """Every measurement's files. No two parts have a cell in common, so no two files have one name."""
+    for name in ("data", "raw"):
+        for file in sorted((part.path / name).rglob("*")):
+            # A name with a dot in front is a file that its writer did not finish.
+            outside = not file.resolve().is_relative_to(part.path.resolve())
+            if outside or not file.is_file() or file.name.startswith("."):
+                continue
+            target = folder / file.relative_to(part.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(file, target)
+            except OSError as exc:
+                raise StoreError(f"cannot copy {file} to {target}: {exc.strerror}") from exc
