@@ -28,16 +28,19 @@ from qtrace.distribution.identity import distribution
 from qtrace.distribution.system_bcc import find_bcc
 from qtrace.errors import MissingPrerequisite
 from qtrace.index.build import ensure_index, release_tree
+from qtrace.lab.guest.guest import find_qemu
 from qtrace.store.index import Index
 
 # A busy machine makes no law wrong.
 settings.register_profile("laws", deadline=None)
 settings.load_profile("laws")
 _OF_A_GUEST = {"root", "bcc", "tun", "qemu-system-x86_64"}
-_LONG = {"newer", "newer_program", "side_cache"}  # fixtures that fetch a release, or index a tree
-NEXT = "trixie"  # the next Debian, whose QEMU is read
-NEWEST = "sid"  # the one after, of which the newest that can be had is
-_BUILT = "bookworm-backports"  # the same series, as a program that runs here
+# Fixtures that fetch a release, or index a tree.
+_LONG = {"earlier", "newer", "newest", "newer_program", "side_cache"}
+# Whose QEMU is read, whichever this machine runs: what a test knows of a release it asks that release.
+EARLIER, NEXT = "bookworm", "trixie"
+NEWEST = "sid"  # of which the newest that can be had is
+_BUILT = "bookworm-backports"  # NEXT's series, as a program that runs on EARLIER
 _PARTS = ("x86", "common", "gui", "modules-opengl", "modules-spice")
 
 
@@ -134,9 +137,20 @@ def _index_of(suite: str, folder: Path) -> Index:
         return ensure_index(source=tree)[0]
 
 
+def series(index: Index) -> list[str]:
+    """A release's first two numbers."""
+    return index.meta["qemu"].split(".")[:2]
+
+
+@pytest.fixture(scope="session")
+def earlier(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """The index of Debian 12's QEMU: the installed one's where that is it."""
+    return index if series(index) == ["7", "2"] else _index_of(EARLIER, tmp_path_factory.mktemp("earlier"))
+
+
 @pytest.fixture(scope="session")
 def newer(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
-    """The index of the next Debian's QEMU, fetched by the project; not left in the user's cache."""
+    """The index of Debian 13's QEMU, fetched by the project; not left in the user's cache."""
     return _index_of(NEXT, tmp_path_factory.mktemp("newer"))
 
 
@@ -147,8 +161,12 @@ def newest(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
 
 
 @pytest.fixture(scope="session")
-def newer_program() -> Iterator[Program]:
-    """A QEMU of the newer series, built for this release and unpacked only, where anybody may run it."""
+def newer_program(index: Index, newer: Index) -> Iterator[Program]:
+    """A QEMU of the newer series: the installed one where that is it, else one that was built for this
+    release, unpacked only, where anybody may run it."""
+    if series(index) == series(newer):
+        yield Program(str(find_qemu()))
+        return
     with tempfile.TemporaryDirectory(prefix="qtrace-qemu-") as name:
         folder = Path(name)
         with _side_cache(folder):

@@ -47,14 +47,16 @@ def inputs(root: Path = ROOT) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def marked(page: str, text: str, root: Path = ROOT) -> str:
-    """The page's text with the line that names the commit of this tree, below its title."""
-    commit = _git(root, "rev-parse", f"--short={_LENGTH}", "HEAD").strip()
+def marked(page: str, text: str, root: Path = ROOT, commit: str = "") -> str:
+    """The page's text with the line that names its commit below its title: the one given, whatever stands in
+    this tree, or this tree's."""
+    changed = ""
     if not commit:
-        return text
-    changed = (
-        " with changes that were not committed" if _uncommitted(root, inputs(root).get(page, ())) else ""
-    )
+        commit = _git(root, "rev-parse", f"--short={_LENGTH}", "HEAD").strip()
+        if not commit:
+            return text
+        if _uncommitted(root, inputs(root).get(page, ())):
+            changed = " with changes that were not committed"
     title, _, rest = _LINE.sub("", text).partition("\n\n")
     return f"{title}\n\nMade from commit {commit}{changed}.\n\n{rest}"
 

@@ -27,10 +27,10 @@ def newer_reader(newer: Index) -> Reader:
 
 @pytest.fixture(scope="session", params=["installed", "newer"])
 def release(request: pytest.FixtureRequest, reader: Reader) -> Release:
-    """The installed QEMU; and the next Debian's, of which a program of the same series is unpacked."""
+    """The installed QEMU; and Debian 13's, of which a program of the same series is unpacked."""
     if request.param == "installed":
-        return Release("installed", reader, INSTALLED)
-    return Release("newer", request.getfixturevalue("newer_reader"), request.getfixturevalue("newer_program"))
+        return Release(reader, INSTALLED)
+    return Release(request.getfixturevalue("newer_reader"), request.getfixturevalue("newer_program"))
 
 
 @pytest.fixture(scope="session")

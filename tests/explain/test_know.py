@@ -16,9 +16,9 @@ from qtrace.explain.reach_claims import claims, reach_rows
 from qtrace.store.index import Index
 
 
-def test_every_claim_is_in_a_tree_of_qemus(index: Index, newer: Index) -> None:
+def test_every_claim_is_in_a_tree_of_qemus(earlier: Index, newer: Index) -> None:
     for claim in claims():
-        roots = [Path(found.meta["root"]) for found in (newer, index)]
+        roots = [Path(found.meta["root"]) for found in (newer, earlier)]
         texts = [(root / claim["file"]).read_text(errors="replace") for root in roots]
         assert claim["at"] in texts[0], claim
         assert claim["at"] in texts[1] or claim["netdev"] == "af-xdp", claim

@@ -93,12 +93,12 @@ def test_a_new_rule_is_one_file(index: Index, tmp_path: Path, monkeypatch: pytes
     assert "A NIC that is an e1000." in run(index, "--rules").output
 
 
-def test_what_a_vhost_that_is_not_there_brings(reader: Reader, newer: Index, tmp_path: Path) -> None:
+def test_what_a_vhost_that_is_not_there_brings(earlier: Index, newer: Index, tmp_path: Path) -> None:
     """The one release aborts and the next refuses: read out of their own functions (tried: test_faults)."""
     line = ["qemu-system-x86_64", "-netdev", "tap,id=t,vhost=on", "-device", "virtio-net-pci,netdev=t"]
     said = [
         next(row for row in Reader(index, Host(tmp_path)).explain(line)["warnings"] if row["kind"] == kind)
-        for index, kind in ((reader.index, "vhost-missing"), (newer, "vhost-missing"))
+        for index, kind in ((earlier, "vhost-missing"), (newer, "vhost-missing"))
     ]
     assert "failed assertion (net_client_init1)" in said[0]["text"] and "refuses" in said[1]["text"]
 

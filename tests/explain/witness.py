@@ -41,9 +41,13 @@ _GENERATED = re.compile(r"#net(\d+)\d\d\b")
 class Release:
     """How explain reads a release, and a program of it."""
 
-    name: str
     reader: Reader
     program: Program
+
+    @property
+    def name(self) -> str:
+        """`earlier` (Debian 12's) or `newer`: which lines it takes."""
+        return "earlier" if int(self.reader.index.meta["qemu"].split(".")[0]) < 8 else "newer"
 
 
 @dataclass

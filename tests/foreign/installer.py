@@ -7,6 +7,7 @@ What it says of itself (/proc/net/dev, /proc/interrupts) is the truth that the c
 from __future__ import annotations
 
 import contextlib
+import platform
 import re
 import select
 import socket
@@ -54,7 +55,8 @@ class Machine:
 
 def release_files(release: str) -> tuple[Path, Path]:
     """(kernel, initramfs) of the release's installer for a text console. Raises MissingPrerequisite."""
-    folder = distribution().fetch_package(_PACKAGES[release], suite="" if release == "bookworm" else release)
+    own = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    folder = distribution().fetch_package(_PACKAGES[release], suite="" if release == own else release)
     found = next(folder.glob("usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64"))
     return found / "linux", found / "initrd.gz"
 

@@ -46,11 +46,12 @@ def contained(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[Network]:
         yield network
 
 
-def test_it_is_another_program_at_the_same_path(contained: Network) -> None:
+def test_it_is_another_program_at_the_same_path(contained: Network, index: Index, newer: Index) -> None:
     pid = contained.guest.pid
     assert Path(f"/proc/{pid}/exe").readlink() == Path("/usr/bin", PROGRAM)
     assert Path(f"/proc/{pid}/ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink()
-    assert build_id(QemuProcess(pid).program) != build_id(Path("/usr/bin", PROGRAM))
+    same = index.meta["qemu"] == newer.meta["qemu"]  # where this machine runs that release itself
+    assert (build_id(QemuProcess(pid).program) == build_id(Path("/usr/bin", PROGRAM))) is same
 
 
 # Back ends: the receive callback and what watches the descriptor. NICs: the receive callback and what sends,

@@ -114,20 +114,20 @@ def test_a_tool_of_qemu_s_is_no_system_emulator(tmp_path: Path) -> None:
             process.kill()
 
 
-def test_explain_says_both_releases(index: Index, newer_program: Program) -> None:
+def test_explain_says_both_releases(earlier: Index, newer_program: Program) -> None:
     """Of a process that is of another release than the index that is asked."""
     argv = [newer_program.path, *PAUSED]
     with subprocess.Popen(argv, env=os.environ | newer_program.environment) as process:
         try:
             release, _ = QemuProcess(process.pid).version
-            name = str(index.path)
+            name = str(earlier.path)
             text = run("explain", "--pid", str(process.pid), "--index", name)
             told = json.loads(
                 run("explain", "--pid", str(process.pid), "--index", name, "--format", "json").output
             )
         finally:
             process.kill()
-    indexed = index.meta["qemu"]
+    indexed = earlier.meta["qemu"]
     assert release != indexed and text.exit_code == 0
     assert text.output.startswith(f"QEMU {release}, explained as {indexed}, ")
     assert told["process"] == {"pid": process.pid, "qemu": release} and told["qemu"] == indexed

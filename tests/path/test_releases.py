@@ -17,8 +17,8 @@ from qtrace.path.walk import walk
 from qtrace.store.index import Index
 
 
-def test_it_is_another_release(index: Index, newer: Index) -> None:
-    assert newer.meta["qemu"] != index.meta["qemu"]
+def test_it_is_another_release(earlier: Index, newer: Index) -> None:
+    assert newer.meta["qemu"] != earlier.meta["qemu"]
 
 
 def test_every_nic_has_a_path_on_tap(newer: Index) -> None:
@@ -60,8 +60,8 @@ def test_the_map_has_what_a_second_qemu_offers(newer: Index, newer_program: Prog
     assert {"tap", "user"} <= netdevs <= {entry["name"] for entry in known["backends"]}
 
 
-def test_what_changed_between_the_two(index: Index, newer: Index) -> None:
-    changed = difference(map_tree(index), map_tree(newer))
+def test_what_changed_between_the_two(earlier: Index, newer: Index) -> None:
+    changed = difference(map_tree(earlier), map_tree(newer))
     assert "af-xdp" in changed["backends"]["added"] and "igb" in changed["nics"]["added"]
     assert not changed["backends"]["removed"]
 

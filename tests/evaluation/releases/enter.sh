@@ -5,13 +5,15 @@
 set -e
 lower=$1 work=$2 folders=$3
 shift 3
-mkdir -p "$work/upper" "$work/work" "$work/root"
+mkdir -p "$work/upper" "$work/work" "$work/root" "$work/tmp"
+chmod 1777 "$work/tmp"
 mount -t overlay -o "lowerdir=$lower,upperdir=$work/upper,workdir=$work/work" overlay "$work/root"
 cd "$work/root"
 mount --rbind /dev dev
 mount --rbind /sys sys
 mount -t proc proc proc
 mount -t tmpfs -o mode=755 tmpfs run
+mount --bind "$work/tmp" tmp  # a layer cannot lie on a layer: who makes one in /tmp finds a plain folder
 [ -d sys/kernel/tracing/events ] || mount -t tracefs tracefs sys/kernel/tracing
 printf '%s\n' "$folders" | while read -r folder; do
     [ -n "$folder" ] || continue

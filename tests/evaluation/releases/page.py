@@ -1,20 +1,23 @@
 """Writes docs/releases.md: `make releases`, as root; or page.py SUITE... for some columns.
 
 Each release's root is made in the cache and left as it was; a fresh clone of this repository's HEAD is tried
-in it, step by step. A column that is not tried anew stays as it stands in the page. With --check nothing is
-written, with --whole `make report` and `make test` are tried too (two hours a release); without it, what they
-said last stays. Exit status 1 if a step failed and nothing stood in for it.
+in it, step by step. What is not tried anew stays as it stands in the page, with the commit that it was tried
+with. With --whole it is `make report` and `make test` that are tried, each in a fresh root, and nothing else
+(two hours a release). What each step says can be read below build/releases meanwhile. With --check nothing is
+written. Exit status 1 if a step failed and nothing stood in for it.
 """
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 
 from pages import marked
@@ -36,6 +39,8 @@ INPUTS = {
 }
 SUITES = ("bookworm", "trixie", "sid")
 CLONE = "/root/qtrace"
+LOGS = ROOT / "build" / "releases"
+_SUMMARY = re.compile(r"=+ .*\b(passed|failed|errors?)\b.* in [\d.]+s.* =+$")
 _DATA = re.compile(r"<!-- data (.*) -->")
 # Which mirror the machine has is nobody else's business.
 _HOST = re.compile(r"https?://[^/\s]+(?:/debian)?")
@@ -44,7 +49,7 @@ _HOST = re.compile(r"https?://[^/\s]+(?:/debian)?")
 @dataclass(frozen=True, slots=True)
 class Step:
     """What is done: `argv` in the clone, or a step of inside.py; after `seconds` it is given up. One that is
-    `instead` is taken only where the step before it failed, one that is `whole` only with --whole."""
+    `instead` is taken only where the step before it failed, those that are `whole` with --whole."""
 
     name: str
     argv: tuple[str, ...] = ()
@@ -75,51 +80,62 @@ STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`said` is what the step found, or the end of what it said where it failed."""
+    """`said` is what the step found, or the end of what it said where it failed; `tried` is the day, and the
+    commit that was cloned."""
 
     ok: bool
     seconds: float
     said: str
+    tried: str
 
 
-def try_release(suite: str) -> dict[str, Outcome]:
-    """Every step in the release's root; one that fails does not keep the others from being tried."""
+def try_release(suite: str, steps: Sequence[Step]) -> dict[str, Outcome]:
+    """The steps in the release's root; one that fails does not keep the others from being tried."""
     found: dict[str, Outcome] = {}
+    commit = _git("rev-parse", "--short=10", "HEAD")
     with open_root(suite, [ROOT]) as root:
         status, output, _ = root.run(
             ["git", "-c", f"safe.directory={ROOT}/.git", "clone", "-q", str(ROOT), CLONE], 300
         )
         if status != 0:
             raise QtraceError(f"the clone in {suite} failed: {output}")
-        outcome = Outcome(True, 0, "")
-        for step in STEPS:
-            if (step.instead and outcome.ok) or (step.whole and "--whole" not in sys.argv):
+        before = True
+        for step in steps:
+            if step.instead and before:
                 continue
-            found[step.name] = outcome = _take(root, step)
-            print(f"{suite}: {step.name}: {'ok' if outcome.ok else 'FAILED'}", file=sys.stderr)
-            print(f"    {outcome.seconds:.0f} s: {outcome.said}", file=sys.stderr)
+            ok, seconds, said = _take(root, step)
+            found[step.name] = Outcome(ok, seconds, said, f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}")
+            before = ok
+            print(
+                f"{suite}: {step.name}: {'ok' if ok else 'FAILED'}\n    {seconds:.0f} s: {said}",
+                file=sys.stderr,
+            )
     return found
 
 
-def _take(root: ReleaseRoot, step: Step) -> Outcome:
+def _take(root: ReleaseRoot, step: Step) -> tuple[bool, float, str]:
+    """Whether a step did what it should, its seconds, and what it said of it."""
     argv = (
         [".venv/bin/python", "tests/evaluation/releases/inside.py", step.inside]
         if step.inside
         else [word.replace("{suite}", root.suite) for word in step.argv]
     )
-    status, output, seconds = root.run(argv, step.seconds, CLONE, {"PYTHONPATH": "tests"})
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log = LOGS / f"{root.suite}-{'-'.join(re.findall('[a-z]+', step.name))}.txt"
+    status, output, seconds = root.run(argv, step.seconds, CLONE, {"PYTHONPATH": "tests"}, log)
     lines = [line for line in output.splitlines() if line.strip()]
-    said = lines[-1] if lines else ""
+    summaries = [line.strip("= ") for line in lines if _SUMMARY.match(line)]
+    said = ", then ".join(summaries) if summaries else lines[-1] if lines else ""
     if status == 124:
         said = f"not ended after {step.seconds:.0f} s: {said}"
-    elif status != 0:
+    elif status != 0 and not summaries:
         # qtrace's own message, if there is one, without what it said on the way.
         last = max((n for n, line in enumerate(lines) if "qtrace: " in line), default=max(len(lines) - 4, 0))
         said = " / ".join(line.strip() for line in lines[last:])[-700:]
-    return Outcome(status == 0, seconds, _HOST.sub("MIRROR", said))
+    return status == 0, seconds, _HOST.sub("MIRROR", said)
 
 
-def page(columns: dict[str, dict[str, Outcome]], made: dict[str, str]) -> str:
+def page(columns: dict[str, dict[str, Outcome]]) -> str:
     """The page's text; the data that it was made from stands in a comment, for the next time."""
     suites = [suite for suite in SUITES if suite in columns]
     head = ["# Releases", ""]
@@ -135,14 +151,15 @@ def page(columns: dict[str, dict[str, Outcome]], made: dict[str, str]) -> str:
         cells = [_cell(columns[suite].get(step.name)) for suite in suites]
         head.append(f"| {step.name} | " + " | ".join(cells) + " |")
     for suite in suites:
-        head += ["", f"## {suite}", "", f"{made.get(suite, '')}", ""]
+        head += ["", f"## {suite}"]
+        tried = ""
         for name, outcome in columns[suite].items():
+            if outcome.tried != tried:
+                tried = outcome.tried
+                head += ["", f"Tried {tried}.", ""]
             words = outcome.said.replace("|", "\\|").replace("<", "&lt;")
             head.append(f"- {name}: {'' if outcome.ok else 'failed: '}{words}")
-    data = {
-        suite: {"made": made[suite], "steps": {name: asdict(one) for name, one in columns[suite].items()}}
-        for suite in suites
-    }
+    data = {suite: {name: asdict(one) for name, one in columns[suite].items()} for suite in suites}
     return "\n".join(head) + f"\n\n<!-- data {json.dumps(data)} -->\n"
 
 
@@ -155,32 +172,51 @@ def _cell(outcome: Outcome | None) -> str:
 def _failures(column: dict[str, Outcome]) -> list[str]:
     """The steps that failed, but for those that another one stood in for."""
     good = {name for name, one in column.items() if one.ok}
-    good |= {before.name for before, step in pairwise(STEPS) if step.instead and step.name in good}
+    good |= {before.name for before, step in itertools.pairwise(STEPS) if step.instead and step.name in good}
     return [name for name in column if name not in good]
 
 
-def main() -> int:
-    columns: dict[str, dict[str, Outcome]] = {}
-    made: dict[str, str] = {}
-    failed: list[str] = []
+def _kept() -> dict[str, dict[str, Outcome]]:
+    """The columns of the page as it stands."""
     kept = _DATA.search(PAGE.read_text()) if PAGE.exists() else None
-    for suite, column in (json.loads(kept[1]) if kept else {}).items():
-        columns[suite] = {name: Outcome(**one) for name, one in column["steps"].items()}
-        made[suite] = column["made"]
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True
-    )
-    for suite in [word for word in sys.argv[1:] if not word.startswith("--")] or SUITES:
+    columns = json.loads(kept[1]) if kept else {}
+    return {
+        suite: {name: Outcome(**one) for name, one in column.items()} for suite, column in columns.items()
+    }
+
+
+def _oldest(columns: dict[str, dict[str, Outcome]]) -> str:
+    """The oldest commit that anything in the page was made from."""
+    commits = {one.tried.split()[-1] for column in columns.values() for one in column.values()}
+    return max(sorted(commits), key=lambda commit: int(_git("rev-list", "--count", f"{commit}..HEAD") or 0))
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout.strip()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("suites", nargs="*", default=SUITES)
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--only", default="", help="steps that have this in their name")
+    parser.add_argument("--check", action="store_true")
+    asked = parser.parse_args()
+    steps = [step for step in STEPS if step.whole is asked.whole and asked.only in step.name]
+    trips = [[step] for step in steps] if asked.whole else [steps]
+    columns, failed = _kept(), []
+    for suite, trip in itertools.product(asked.suites, trips):
         try:
-            old = {step.name: columns.get(suite, {}).get(step.name) for step in STEPS if step.whole}
-            columns[suite] = {name: one for name, one in old.items() if one} | try_release(suite)
+            tried = try_release(suite, trip)
         except QtraceError as exc:
             print(f"{suite}: {exc} {exc.hint}", file=sys.stderr)
             return 1
-        made[suite] = f"Tried {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}."
-        if "--check" not in sys.argv:
-            PAGE.write_text(marked("docs/releases.md", page(columns, made)))
-        failed += _failures(columns[suite])
+        names = {step.name for step in trip}
+        known = {name: one for name, one in columns.get(suite, {}).items() if name not in names} | tried
+        columns[suite] = {step.name: known[step.name] for step in STEPS if step.name in known}
+        if not asked.check:
+            PAGE.write_text(marked("docs/releases.md", page(columns), commit=_oldest(columns)))
+        failed += _failures(tried)
     return 1 if failed else 0
 
 

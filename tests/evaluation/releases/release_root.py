@@ -45,9 +45,15 @@ class ReleaseRoot:
     folders: tuple[Path, ...]
 
     def run(
-        self, argv: Sequence[str], timeout: float, cwd: str = "/", env: Mapping[str, str] = {}
+        self,
+        argv: Sequence[str],
+        timeout: float,
+        cwd: str = "/",
+        env: Mapping[str, str] = {},
+        log: Path | None = None,
     ) -> tuple[int, str, float]:
-        """A command's exit status, what it wrote to both streams, and its seconds; status 124 out of time."""
+        """A command's exit status, what it wrote to both streams, and its seconds; status 124 out of time.
+        What it writes can be read in `log` meanwhile, and stays there."""
         passed = {key: value for key, value in os.environ.items() if _PASSED.fullmatch(key)}
         inside = {
             "HOME": "/root",
@@ -65,20 +71,23 @@ class ReleaseRoot:
             *("env", "-i", *words, "sh", "-c", f"cd {shlex.quote(cwd)} && exec {shlex.join(argv)}"),
         ]
         began = time.monotonic()
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
+        with (
+            (log or self.work / "said").open("w+", errors="replace") as output,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            ) as process,
+        ):
             try:
-                output, _ = process.communicate(timeout=timeout)
-                status = process.returncode
+                status = process.wait(timeout)
             except subprocess.TimeoutExpired:
                 process.terminate()
-                output, status = process.communicate()[0], 124
-            except BaseException:
+                status = 124
+            finally:
                 process.terminate()
                 process.wait()
-                raise
-        return status, output, time.monotonic() - began
+            seconds = time.monotonic() - began
+            output.seek(0)
+            return status, output.read(), seconds
 
 
 @contextlib.contextmanager
