@@ -101,7 +101,7 @@ def _counted(network: Network, direction: Direction) -> str:
         assert sent == FRAMES, sent
         network.settle()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=900)
         assert process.returncode == 0, err
     rows = [row for row in json.loads(out)["stages"] if row["direction"] == direction]
     frames = {row["stage"]: row["frames"] for row in rows if row["frames"] is not None}
@@ -117,6 +117,40 @@ def symbols() -> str:
     return f"{len(placed)} of {len(rows)} functions of the networking code are placed"
 
 
+def symbols_of_another(program: str = "/usr/bin/qemu-system-x86_64") -> str:
+    """With the index of another release than the program's: refused, both versions named; with --force no
+    place is two functions'."""
+    index = open_index()
+    words = ("symbols", program, "--index", str(index.path), "--format", "json")
+    refused = subprocess.run([*QTRACE, *words], capture_output=True, text=True)
+    told = refused.stderr.rpartition("qtrace: ")[2].splitlines()[0]
+    assert refused.returncode == 1 and index.meta["qemu"] in told, refused
+    rows = json.loads(said(*words, "--all", "--force"))["functions"]
+    placed = {(row["name"], row["file"]): row["address"] for row in rows if row["address"] is not None}
+    twice = [name for name, count in Counter(placed.values()).items() if count > 1]
+    assert not twice, twice
+    functions = {found for table in index.client_tables() for found, _ in table.callbacks.values()}
+    callbacks = {(found.name, found.file) for found in functions}
+    return (
+        f"{told}; with --force {len(placed)} of {len(rows)} functions are placed, no two at one place, "
+        f"{len(callbacks & set(placed))} of {len(callbacks)} callbacks of network clients among them"
+    )
+
+
+def plan() -> str:
+    """A plan of two cells, and its report, which compares them."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, report = Path(folder, "run"), Path(folder, "report")
+        said(
+            "bench", str(Path(__file__).with_name("two_cells.toml")), "-o", str(run), "--report", str(report)
+        )
+        met = json.loads((run / "run.json").read_text())
+        text = (report / "report.md").read_text()
+    (line,) = [line for line in text.splitlines() if "median round trip: " in line]
+    assert "tap " in line and "user " in line and "× tap" in line, line
+    return f"venue {met['venue']}: {line.removeprefix('- ')}"
+
+
 def doctor() -> str:
     done = subprocess.run([*QTRACE, "doctor", "--format", "json"], capture_output=True, text=True)
     findings = {item["name"]: item for item in json.loads(done.stdout)}
@@ -128,7 +162,7 @@ def doctor() -> str:
 
 
 STEPS: dict[str, Callable[[], str]] = {
-    step.__name__: step for step in (maps, walks, doctor, labs, record, symbols)
+    step.__name__: step for step in (maps, walks, doctor, labs, record, symbols, symbols_of_another, plan)
 }
 
 if __name__ == "__main__":

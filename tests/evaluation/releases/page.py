@@ -18,14 +18,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pages import marked
-from release_root import ReleaseRoot, open_root
+from release_root import open_root
+from trial import ROOT, STEPS, Step, clone, take
 
 from qtrace.errors import QtraceError
 
-ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "releases.md"
 INPUTS = {
     "docs/releases.md": (
@@ -38,44 +37,7 @@ INPUTS = {
     )
 }
 SUITES = ("bookworm", "trixie", "sid")
-CLONE = "/root/qtrace"
-LOGS = ROOT / "build" / "releases"
-_SUMMARY = re.compile(r"=+ .*\b(passed|failed|errors?)\b.* in [\d.]+s.* =+$")
 _DATA = re.compile(r"<!-- data (.*) -->")
-# Which mirror the machine has is nobody else's business.
-_HOST = re.compile(r"https?://[^/\s]+(?:/debian)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What is done: `argv` in the clone, or a step of inside.py; after `seconds` it is given up. One that is
-    `instead` is taken only where the step before it failed, those that are `whole` with --whole."""
-
-    name: str
-    argv: tuple[str, ...] = ()
-    inside: str = ""
-    instead: bool = False
-    whole: bool = False
-    seconds: float = 900
-
-
-STEPS = (
-    Step("set-up: `make setup`", ("make", "setup"), seconds=1500),
-    Step("source fetched and indexed: `qtrace index`", (".venv/bin/qtrace", "index")),
-    Step(
-        "where that fails: `qtrace index --debian`",
-        (".venv/bin/qtrace", "index", "--debian", "{suite}"),
-        instead=True,
-    ),
-    Step("`qtrace map`", inside="maps"),
-    Step("`qtrace walk`, every pair", inside="walks", seconds=1800),
-    Step("`qtrace doctor`", inside="doctor"),
-    Step("`qtrace lab up` of five modes", inside="labs", seconds=1200),
-    Step("`qtrace record`, exact counts", inside="record", seconds=1800),
-    Step("`qtrace symbols`", inside="symbols"),
-    Step("`make report`", ("make", "report"), seconds=5400, whole=True),
-    Step("`make test`", ("make", "test"), seconds=10800, whole=True),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,47 +54,18 @@ class Outcome:
 def try_release(suite: str, steps: Sequence[Step]) -> dict[str, Outcome]:
     """The steps in the release's root; one that fails does not keep the others from being tried."""
     found: dict[str, Outcome] = {}
-    commit = _git("rev-parse", "--short=10", "HEAD")
+    tried = f"{datetime.now(UTC):%Y-%m-%d}, commit {_git('rev-parse', '--short=10', 'HEAD')}"
     with open_root(suite, [ROOT]) as root:
-        status, output, _ = root.run(
-            ["git", "-c", f"safe.directory={ROOT}/.git", "clone", "-q", str(ROOT), CLONE], 300
-        )
-        if status != 0:
-            raise QtraceError(f"the clone in {suite} failed: {output}")
+        clone(root)
         before = True
         for step in steps:
             if step.instead and before:
                 continue
-            ok, seconds, said = _take(root, step)
-            found[step.name] = Outcome(ok, seconds, said, f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}")
-            before = ok
-            print(
-                f"{suite}: {step.name}: {'ok' if ok else 'FAILED'}\n    {seconds:.0f} s: {said}",
-                file=sys.stderr,
-            )
+            before, seconds, said = take(root, step)
+            found[step.name] = Outcome(before, seconds, said, tried)
+            print(f"{suite}: {step.name}: {'ok' if before else 'FAILED'}", file=sys.stderr)
+            print(f"    {seconds:.0f} s: {said}", file=sys.stderr)
     return found
-
-
-def _take(root: ReleaseRoot, step: Step) -> tuple[bool, float, str]:
-    """Whether a step did what it should, its seconds, and what it said of it."""
-    argv = (
-        [".venv/bin/python", "tests/evaluation/releases/inside.py", step.inside]
-        if step.inside
-        else [word.replace("{suite}", root.suite) for word in step.argv]
-    )
-    LOGS.mkdir(parents=True, exist_ok=True)
-    log = LOGS / f"{root.suite}-{'-'.join(re.findall('[a-z]+', step.name))}.txt"
-    status, output, seconds = root.run(argv, step.seconds, CLONE, {"PYTHONPATH": "tests"}, log)
-    lines = [line for line in output.splitlines() if line.strip()]
-    summaries = [line.strip("= ") for line in lines if _SUMMARY.match(line)]
-    said = ", then ".join(summaries) if summaries else lines[-1] if lines else ""
-    if status == 124:
-        said = f"not ended after {step.seconds:.0f} s: {said}"
-    elif status != 0 and not summaries:
-        # qtrace's own message, if there is one, without what it said on the way.
-        last = max((n for n, line in enumerate(lines) if "qtrace: " in line), default=max(len(lines) - 4, 0))
-        said = " / ".join(line.strip() for line in lines[last:])[-700:]
-    return status == 0, seconds, _HOST.sub("MIRROR", said)
 
 
 def page(columns: dict[str, dict[str, Outcome]]) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtrace.cache import atomic_dir, cache_dir, locked, need_space
+from qtrace.cache import cache_dir, locked, need_space
 from qtrace.distribution.apt_sources import Archive, archives
 from qtrace.distribution.debian import Debian
 from qtrace.distribution.identity import distribution
@@ -98,11 +98,18 @@ def open_root(suite: str, folders: Sequence[Path] = (), progress: Progress = SIL
         raise MissingPrerequisite("a release's root needs root", hint="run it with sudo")
     remove_leftovers()
     pristine = build_root(suite, progress)
+    with _work_folder(suite) as work:
+        yield ReleaseRoot(suite, pristine, work, (*folders, *_folders_of_pip()))
+
+
+@contextlib.contextmanager
+def _work_folder(suite: str) -> Iterator[Path]:
+    """A folder beside the roots; gone when the block ends, or at the next start if we are killed."""
     work = cache_dir("roots", "work") / f"qtrace-{suite}-{os.getpid()}"
     with own("dir", str(work)):
         work.mkdir()
         try:
-            yield ReleaseRoot(suite, pristine, work, (*folders, *_folders_of_pip()))
+            yield work
         finally:
             shutil.rmtree(work)
 
@@ -110,46 +117,39 @@ def open_root(suite: str, folders: Sequence[Path] = (), progress: Progress = SIL
 def build_root(suite: str, progress: Progress = SILENT) -> Path:
     """The pristine root of a release, made once: debootstrap's minbase with make and git, and apt and pip
     configured as they are here. Raises MissingPrerequisite, LabError."""
-    here = distribution()
-    if not isinstance(here, Debian) or not _KEYRING.exists():
-        raise MissingPrerequisite(
-            "a Debian root is made with Debian's keyring and archive",
-            hint="run it on Debian (debian-archive-keyring)",
-        )
     target = cache_dir("roots") / suite
     with locked(f"root-{suite}"):
         if target.exists():
             return target
-        need_space(target.parent, 2000, f"the root of {suite}")
-        package = here.fetch_package("debootstrap", progress)
+        here = distribution()
+        if not isinstance(here, Debian) or not _KEYRING.exists():
+            raise MissingPrerequisite(
+                "a Debian root is made with Debian's keyring and archive",
+                hint="run it on Debian (debian-archive-keyring)",
+            )
         own_archives = [one for one in archives(here.etc) if here.own(one) and "security" not in one.uris]
         if not own_archives:
             raise MissingPrerequisite(here.fetch_refused())
         archive = own_archives[0]
+        need_space(target.parent, 2000, f"the root of {suite}")
+        package = here.fetch_package("debootstrap", progress)
         progress.step(f"building a root of {suite} from {archive.uris}")
-        with atomic_dir(target) as work:
-            argv = ["sh", str(package / "usr/sbin/debootstrap"), "--variant=minbase", f"--include={_TOOLS}"]
-            argv += [f"--keyring={_KEYRING}", suite, str(work), archive.uris.split()[0]]
-            env = {**os.environ, "DEBOOTSTRAP_DIR": str(package / "usr/share/debootstrap")}
+        with _work_folder(suite) as work:
+            root = work / "root"
+            words = ["sh", str(package / "usr/sbin/debootstrap"), "--variant=minbase", f"--include={_TOOLS}"]
+            words += [f"--keyring={_KEYRING}", suite, str(root), archive.uris.split()[0]]
+            alone = ["setpriv", "--pdeathsig=KILL", "--", "unshare", "--mount", "--propagation", "private"]
             done = subprocess.run(
-                [
-                    "setpriv",
-                    "--pdeathsig=KILL",
-                    "--",
-                    "unshare",
-                    "--mount",
-                    "--propagation",
-                    "private",
-                    *argv,
-                ],
-                env=env,
+                [*alone, *words],
+                env={**os.environ, "DEBOOTSTRAP_DIR": str(package / "usr/share/debootstrap")},
                 capture_output=True,
                 text=True,
                 stdin=subprocess.DEVNULL,
             )
             if done.returncode != 0:
                 raise LabError(f"debootstrap {suite} failed: {(done.stdout + done.stderr).strip()[-600:]}")
-            _configure(work, archive, suite)
+            _configure(root, archive, suite)
+            root.rename(target)
         progress.done(f"root of {suite}: in the cache")
     return target
 

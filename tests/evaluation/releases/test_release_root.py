@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from release_root import ReleaseRoot
+from release_root import ReleaseRoot, open_root
 
 pytestmark = pytest.mark.needs("root", "busybox", "unshare", "setpriv", "pivot_root")
 HERE = Path(__file__).parent
@@ -108,3 +108,35 @@ def test_nothing_outlives_whoever_started_it(root: ReleaseRoot, number: signal.S
             process.kill()
     wait_for(mark, 0)
     assert mounts() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_layer_is_gone_at_the_latest_when_the_next_trial_begins(
+    root: ReleaseRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    mark = f"98765.4{number.value}"
+    code = (
+        f"import sys; sys.path.insert(0, {str(HERE)!r}); from release_root import open_root\n"
+        "with open_root('busybox') as root:\n"
+        f"    root.run(['sh', '-c', 'echo > /made; setsid sleep {mark} & sleep {mark}'], 600)\n"
+    )
+    roots = tmp_path / "cache" / "roots"
+    roots.mkdir(parents=True)
+    root.pristine.rename(roots / "busybox")
+    monkeypatch.setenv("QTRACE_CACHE", str(tmp_path / "cache"))
+    before = mounts()
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(mark, 2)
+            process.send_signal(number)
+            assert process.wait(60) != 0
+        finally:
+            process.kill()
+    wait_for(mark, 0)
+    left = [folder.name for folder in (roots / "work").iterdir()]
+    assert left == ([f"qtrace-busybox-{process.pid}"] if number == signal.SIGKILL else [])
+    with open_root("busybox") as mine:
+        assert list((roots / "work").iterdir()) == [mine.work]
+        status, seen, _ = mine.run(["ls", "/"], 60)
+        assert status == 0 and "bin" in seen.split() and "made" not in seen.split()
+    assert list((roots / "work").iterdir()) == [] and mounts() == before
