@@ -67,6 +67,17 @@ def test_one_side_counts_every_frame_and_the_other_none(
     assert {"deliver"} <= {row["stage"] for row in carried[False]}
 
 
+def test_the_guest_s_interrupts_are_counted(answer: dict[str, Any]) -> None:
+    """Whatever this kernel calls the function that sends them; one may stand for many frames."""
+    for way in ("tx", "rx"):
+        (row,) = [
+            row
+            for row in answer["vhost-net"]["windows"][way]["stages"]
+            if (row["direction"], row["stage"], row["how"]) == (way, "interrupt", "kprobe")
+        ]
+        assert 0 < row["calls"] <= FRAMES, row
+
+
 def test_the_worker_is_there_exactly_with_vhost(answer: dict[str, Any]) -> None:
     assert answer["vhost-net"]["worker"] and answer["qemu"]["worker"] is None
     threads = [row["thread"] for row in answer["vhost-net"]["windows"]["tx"]["threads"]]

@@ -38,7 +38,7 @@ def main() -> None:
     with open_full_engine() as engine:
         load_all(engine)
         answer["instead"] = [
-            refusal(engine, "qtrace_has_none", ("qtrace_has_none_either", "eventfd_signal")),
+            refusal(engine, "qtrace_has_none", ("qtrace_has_none_either", "tun_sendmsg")),
             refusal(engine, "qtrace_has_none"),
         ]
         attacher = Attacher(engine, open_index(brief.index))

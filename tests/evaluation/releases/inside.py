@@ -16,11 +16,14 @@ from frames import frames_to_guest, frames_to_host
 
 from qtrace.errors import NoPath
 from qtrace.lab.guest.accel import choose_accelerator
+from qtrace.lab.guest.kernel import ensure_kernel
 from qtrace.lab.link.connection import Network, open_network
+from qtrace.lab.machine.machine import LabMachine
 from qtrace.model import Direction
 from qtrace.path.catalogue import map_tree
 from qtrace.path.walk import walk
 from qtrace.store.index import open_index
+from qtrace.trace.bpf.prerequisites import ensure_headers
 
 QTRACE = (sys.executable, "-m", "qtrace")
 FRAMES = 1009
@@ -110,6 +113,25 @@ def _counted(network: Network, direction: Direction) -> str:
     return f"{FRAMES} at {', '.join(exact)}"
 
 
+def programs() -> str:
+    """In the release's lab machine every eBPF program is compiled and loaded."""
+    kernel = ensure_kernel()
+    ensure_headers(release=kernel.release)
+    here = Path(__file__).resolve()
+    tests = here.parents[2]
+    heard = {"stdout": b"", "stderr": b""}
+
+    def hear(stream: str, data: bytes) -> None:
+        heard[stream] += data
+
+    with LabMachine(kernel=kernel) as machine:
+        words = ["env", f"PYTHONPATH={tests}:{tests / 'measure'}", sys.executable]
+        status = machine.run([*words, str(here.with_name("loaded.py"))], on_output=hear, timeout=1200)
+    if status != 0:
+        sys.exit(heard["stderr"].decode(errors="replace").strip())
+    return heard["stdout"].decode().strip()
+
+
 def symbols() -> str:
     program = Path("/usr/bin/qemu-system-x86_64")
     rows = json.loads(said("symbols", str(program), "--format", "json"))["functions"]
@@ -162,7 +184,8 @@ def doctor() -> str:
 
 
 STEPS: dict[str, Callable[[], str]] = {
-    step.__name__: step for step in (maps, walks, doctor, labs, record, symbols, symbols_of_another, plan)
+    step.__name__: step
+    for step in (maps, walks, doctor, labs, programs, record, symbols, symbols_of_another, plan)
 }
 
 if __name__ == "__main__":

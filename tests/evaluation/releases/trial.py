@@ -50,6 +50,7 @@ STEPS = (
     ),
     Step("`qtrace doctor`", inside="doctor"),
     Step("`qtrace lab up` of five modes", inside="labs", seconds=1200),
+    Step("every program in the lab machine", inside="programs", seconds=1800),
     Step("`qtrace record`, exact counts", inside="record", seconds=1800),
     Step("`qtrace symbols`", inside="symbols"),
     Step("where that fails: with another release's index", inside="symbols_of_another", instead=True),
