@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import signal
 import tempfile
@@ -36,9 +37,11 @@ settings.register_profile("laws", deadline=None)
 settings.load_profile("laws")
 _OF_A_GUEST = {"root", "bcc", "tun", "qemu-system-x86_64"}
 # Fixtures that fetch a release, or index a tree.
-_LONG = {"earlier", "newer", "newest", "newer_program", "side_cache"}
+_LONG = {"newer", "newest", "newer_program", "side_cache"}
 # Whose QEMU is read, whichever this machine runs: what a test knows of a release it asks that release.
 EARLIER, NEXT = "bookworm", "trixie"
+if platform.freedesktop_os_release().get("VERSION_CODENAME") != EARLIER:
+    _LONG |= {"earlier", "earlier_file"}
 NEWEST = "sid"  # of which the newest that can be had is
 _BUILT = "bookworm-backports"  # NEXT's series, as a program that runs on EARLIER
 _PARTS = ("x86", "common", "gui", "modules-opengl", "modules-spice")
@@ -121,11 +124,17 @@ def side_cache(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def index(request: pytest.FixtureRequest) -> Index:
+def installed(request: pytest.FixtureRequest) -> Index:
     """The index of the installed QEMU's own source, made once and kept in the cache."""
     if request.config.getoption("part") == "quick" and not any(cache_dir("indexes").glob("qemu-*.sqlite")):
         skip_or_fail("needs the index of the installed QEMU in the cache: run 'qtrace index' first")
     return ensure_index()[0]
+
+
+@pytest.fixture(scope="session")
+def index(installed: Index) -> Index:
+    """The installed QEMU's; a module that knows one release by heart has that release's under this name."""
+    return installed
 
 
 def _index_of(suite: str, folder: Path) -> Index:
@@ -142,29 +151,44 @@ def series(index: Index) -> list[str]:
     return index.meta["qemu"].split(".")[:2]
 
 
+def _is_earlier(index: Index) -> bool:
+    return series(index) == ["7", "2"]
+
+
 @pytest.fixture(scope="session")
-def earlier(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
+def earlier(installed: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """The index of Debian 12's QEMU: the installed one's where that is it."""
-    return index if series(index) == ["7", "2"] else _index_of(EARLIER, tmp_path_factory.mktemp("earlier"))
+    return installed if _is_earlier(installed) else _index_of(EARLIER, tmp_path_factory.mktemp("earlier"))
 
 
 @pytest.fixture(scope="session")
-def newer(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
+def earlier_file(installed: Index) -> Path:
+    """Debian 12's qemu-system-x86_64, to be read: the installed one, or unpacked only."""
+    if _is_earlier(installed):
+        return find_qemu()
+    try:
+        return distribution().fetch_package("qemu-system-x86", suite=EARLIER) / "usr/bin/qemu-system-x86_64"
+    except MissingPrerequisite as exc:
+        skip_or_fail(f"the QEMU of Debian {EARLIER} is not to be had: {exc}")
+
+
+@pytest.fixture(scope="session")
+def newer(installed: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """The index of Debian 13's QEMU, fetched by the project; not left in the user's cache."""
     return _index_of(NEXT, tmp_path_factory.mktemp("newer"))
 
 
 @pytest.fixture(scope="session")
-def newest(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
+def newest(installed: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """The index of the newest QEMU whose source can be had."""
     return _index_of(NEWEST, tmp_path_factory.mktemp("newest"))
 
 
 @pytest.fixture(scope="session")
-def newer_program(index: Index, newer: Index) -> Iterator[Program]:
+def newer_program(installed: Index, newer: Index) -> Iterator[Program]:
     """A QEMU of the newer series: the installed one where that is it, else one that was built for this
     release, unpacked only, where anybody may run it."""
-    if series(index) == series(newer):
+    if series(installed) == series(newer):
         yield Program(str(find_qemu()))
         return
     with tempfile.TemporaryDirectory(prefix="qtrace-qemu-") as name:

@@ -18,12 +18,16 @@ from qtrace.index.definitions import defined_functions, tcg_helper_names
 from qtrace.store.index import Index
 
 pytestmark = pytest.mark.needs("qemu-system-x86_64")
-QEMU = Path("/usr/bin/qemu-system-x86_64")
+
+
+@pytest.fixture(scope="module", name="index")
+def _index(earlier: Index) -> Index:
+    return earlier
 
 
 @pytest.fixture(scope="module")
-def elf() -> Elf:
-    return Elf(QEMU)
+def elf(earlier_file: Path) -> Elf:
+    return Elf(earlier_file)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +77,9 @@ def test_helpers_of_generated_code_are_named_by_the_table_of_them(elf: Elf, inde
 
 
 def test_a_place_without_a_name_has_its_neighbours_and_its_file(
-    elf: Elf, index: Index, defined: Mapping[str, frozenset[str]]
+    elf: Elf, earlier_file: Path, index: Index, defined: Mapping[str, frozenset[str]]
 ) -> None:
-    names = FunctionNames(QEMU, index, defined, tcg_helper_names(Path(index.meta["root"])))
+    names = FunctionNames(earlier_file, index, defined, tcg_helper_names(Path(index.meta["root"])))
     begin, end = (elf.exports[name] for name in ("curr_cflags", "cpu_exec_step_atomic"))
     inside = [start for start in function_ends(elf) if begin < start < end]
     assert inside

@@ -15,16 +15,21 @@ from click.testing import CliRunner
 
 from qtrace.binary.symbols.symbol_cache import KnownSymbols
 from qtrace.cli.symbols import command
+from qtrace.lab.guest.guest import find_qemu
 from qtrace.model import Symbol
 from qtrace.store.index import Index
 
 pytestmark = pytest.mark.needs("qemu-system-x86_64")
-QEMU = Path("/usr/bin/qemu-system-x86_64")
+
+
+@pytest.fixture(scope="module", name="index")
+def _index(earlier: Index) -> Index:
+    return earlier
 
 
 @pytest.fixture(scope="module")
-def found(index: Index) -> dict[tuple[str, str], Symbol]:
-    known = KnownSymbols(QEMU, index)
+def found(index: Index, earlier_file: Path) -> dict[tuple[str, str], Symbol]:
+    known = KnownSymbols(earlier_file, index)
     everything = known.everything()
     known.save()
     return {(item.name, item.file): item for item in everything}
@@ -109,9 +114,11 @@ def test_what_has_no_address_says_why(found: dict[tuple[str, str], Symbol]) -> N
     assert {item.confidence for item in nowhere} == {"none"}
 
 
-def test_a_second_time_it_comes_from_the_cache(index: Index, found: dict[tuple[str, str], Symbol]) -> None:
+def test_a_second_time_it_comes_from_the_cache(
+    index: Index, earlier_file: Path, found: dict[tuple[str, str], Symbol]
+) -> None:
     began = time.monotonic()
-    known = KnownSymbols(QEMU, index)
+    known = KnownSymbols(earlier_file, index)
     assert len(known.everything()) == len(found)
     assert known.locate("tap_send", "net/tap.c") == found["tap_send", "net/tap.c"]
     assert known.locate("start_xmit", "hw/net/e1000.c") is None
@@ -122,7 +129,7 @@ def test_a_second_time_it_comes_from_the_cache(index: Index, found: dict[tuple[s
 def replaced(tmp_path: Path) -> Iterator[int]:
     """A QEMU that runs from a file that is there no more."""
     program = tmp_path / "qemu"
-    shutil.copy(QEMU, program)
+    shutil.copy(find_qemu(), program)
     argv = [program, "-M", "none", "-S", "-display", "none", "-nodefaults", "-monitor", "none"]
     modules = {"QEMU_MODULE_DIR": "/usr/lib/x86_64-linux-gnu/qemu"}
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=os.environ | modules)
@@ -140,15 +147,13 @@ def replaced(tmp_path: Path) -> Iterator[int]:
 
 
 @pytest.mark.needs("root")
-def test_a_process_whose_program_was_replaced(
-    replaced: int, index: Index, found: dict[tuple[str, str], Symbol]
-) -> None:
+def test_a_process_whose_program_was_replaced(replaced: int, installed: Index) -> None:
     said = CliRunner().invoke(
-        command, [str(replaced), "--format", "json", "--index", str(index.path)], catch_exceptions=False
+        command, [str(replaced), "--format", "json", "--index", str(installed.path)], catch_exceptions=False
     )
     assert said.exit_code == 0, said.output
     answer = json.loads(said.stdout)
     places = {(item["name"], item["file"]): item["address"] for item in answer["functions"]}
-    key = "tap_receive_iov", "net/tap.c"
-    assert places[key] == found[key].address
-    assert answer["build_id"] and answer["qemu"] == index.meta["qemu"]
+    place = KnownSymbols(find_qemu(), installed).locate("tap_receive_iov", "net/tap.c")
+    assert place and places["tap_receive_iov", "net/tap.c"] == place.address
+    assert answer["build_id"] and answer["qemu"] == installed.meta["qemu"]

@@ -49,6 +49,11 @@ STAGES = {
 }
 
 
+@pytest.fixture(scope="module", name="index")
+def _index(earlier: Index) -> Index:
+    return earlier
+
+
 @pytest.mark.parametrize(("nic", "netdev", "way"), STAGES)
 def test_stages_of_every_pair(index: Index, nic: str, netdev: str, way: str) -> None:
     path = walk(index, nic, netdev, direction=Direction(way))

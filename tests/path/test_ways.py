@@ -77,6 +77,11 @@ def walked(index: Index, nic: str, way: str) -> Walk:
     return with_ways(index, walk(index, nic, "tap", direction=Direction(way)))
 
 
+@pytest.fixture(scope="module", name="index")
+def _index(earlier: Index) -> Index:
+    return earlier
+
+
 @pytest.mark.parametrize(("nic", "way"), WAYS)
 def test_the_ways_of_every_stage(index: Index, nic: str, way: str) -> None:
     path = walked(index, nic, way)
