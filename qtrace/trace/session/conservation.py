@@ -1,7 +1,7 @@
 """Laws of conservation between the stages of one direction, which hold for any traffic.
 
-If a stage counts nothing although frames have passed the stages around it, they took a way without a probe,
-or could not be seen: its zero is not a count.
+A stage that counts nothing although frames have passed around it was passed by a way that is not probed, or
+could not be seen: its zero is no count. Nor is it where a way is known that is not probed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from qtrace.model import Role
 
-__all__ = ["NOT_SEEN", "broken_laws"]
+__all__ = ["NOT_SEEN", "broken_laws", "unprobed_ways"]
 
 NOT_SEEN = "not seen here"
 _KERNEL = ("kprobe", "kretprobe")
@@ -47,6 +47,26 @@ def broken_laws(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
         seen = any(other["calls"] for other in mine if other["stage"] == row["stage"])
         if passed >= _FEW and not seen:
             found[number] = f"{NOT_SEEN}: {why} ({passed:,} passed)"
+    return found
+
+
+def unprobed_ways(rows: Sequence[Mapping[str, Any]], unprobed: Mapping[int, Sequence[str]]) -> dict[int, str]:
+    """The same for a zero that breaks no law, while frames of its direction have passed elsewhere.
+
+    `unprobed`: number of a row -> the functions by which its stage is passed too, and which have no probe.
+    """
+    found: dict[int, str] = {}
+    for number, functions in unprobed.items():
+        row = rows[number]
+        mine = [other for other in rows if other["stage"] == row["stage"]]
+        if row["stage"] != Role.INTERRUPT:
+            mine = [other for other in mine if _kin(row, other)]
+        if not row["attached"] or any(other["calls"] for other in mine):
+            continue
+        passed = max((_passed(other) for other in rows if _kin(row, other)), default=0)
+        if passed >= _FEW:
+            why = f"{', '.join(functions)} may have been called instead, without a probe"
+            found[number] = f"{NOT_SEEN}: {why} ({passed:,} passed elsewhere)"
     return found
 
 

@@ -132,7 +132,7 @@ class Session:
                 continue
             self._ways[number - 1] = replace(way, number=number, slot=slot)
             if stage.reason:
-                self._stages[slot] = Stage(stage.probe, way.probe.kind, note)
+                self._stages[slot] = Stage(stage.probe, way.probe.kind, note, unplaced=stage.reason)
 
     def close(self) -> None:
         """Detach everything. `Engine.attach` calls it."""

@@ -12,7 +12,7 @@ from qtrace.probes.shared import Loss
 from qtrace.trace.frames.followed import FrameReading
 from qtrace.trace.qemu.owners import Owner, through_hubs
 from qtrace.trace.qemu.target import ThreadTimes
-from qtrace.trace.session.conservation import NOT_SEEN, broken_laws
+from qtrace.trace.session.conservation import NOT_SEEN, broken_laws, unprobed_ways
 
 __all__ = ["Count", "Snapshot", "Stage"]
 
@@ -46,12 +46,14 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A planned stage in its slot; `reason` is why it could not be attached, or empty."""
+    """A stage that was asked for, in its slot; `reason` is why it could not be attached, or empty. `unplaced`
+    is why its usual way could not, where another one is."""
 
     probe: Probe
     how: str
     note: str = ""
     reason: str = ""
+    unplaced: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class Snapshot:
         whose |= {number: owner for number, owner in joined.items() if owner.number == number}
         followed = self.frames.tables([stage.probe for stage in self.stages], whose)
         stages = [self._stage(slot) for slot in range(len(self.stages))]
-        unseen = broken_laws(stages)
+        unseen = unprobed_ways(stages, self._unprobed()) | broken_laws(stages)
         for slot, why in unseen.items():
             stages[slot] |= {"attached": False, "note": why}
         return {
@@ -209,7 +211,7 @@ class Snapshot:
             others = [way for way in self.ways if self._is_of(way, stage.probe)]
             hits = {way.number: self._hits(way.number) for way in others if way.number}
             usual = self.total(slot).calls - sum(hits.values())
-            counts = [(stage.probe.function, stage.reason, usual)] if others else []
+            counts = [(stage.probe.function, stage.reason or stage.unplaced, usual)] if others else []
             counts += [(way.probe.function, way.reason, hits.get(way.number, 0)) for way in others]
             rows += [
                 {
@@ -224,6 +226,15 @@ class Snapshot:
                 for function, reason, calls in counts
             ]
         return rows
+
+    def _unprobed(self) -> dict[int, list[str]]:
+        """Slot -> the other ways of its stage that are not attached."""
+        found: dict[int, list[str]] = {}
+        for slot, stage in enumerate(self.stages):
+            for way in self.ways:
+                if way.reason and self._is_of(way, stage.probe):
+                    found.setdefault(slot, []).append(way.probe.function)
+        return found
 
     def _is_of(self, way: OtherWay, probe: Probe) -> bool:
         """Whether it is another way of the stage whose usual way `probe` measures."""
