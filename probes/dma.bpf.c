@@ -13,6 +13,7 @@ struct ring {
     u64 end; /* 0: no more rings */
     u32 owner;
     u32 direction;
+    u64 at[2]; /* where the device keeps the numbers that `first` and `end` are counted from; 0: none */
 };
 
 /* Descriptors that a thread has taken from a ring and not completed. */
@@ -36,7 +37,15 @@ static __always_inline u32 dma_slot(u32 access, u32 direction) {
     return slot ? *slot : 0;
 }
 
-/* `read`, `sent`, `received` are the indexes of dequeue, complete and enqueue for the called function. */
+/* What is at an address of QEMU's, 0 without one. */
+static __always_inline u32 kept_at(u64 at) {
+    u32 value = 0;
+    if (at && bpf_probe_read_user(&value, sizeof(value), (void *)at))
+        lose(LOST_READ);
+    return value;
+}
+
+/* `read`, `sent`, `received` are the indexes of dequeue, complete and enqueue for the function that was called. */
 static __always_inline void
 dma(u64 space, u64 address, u32 writes, u32 read, u32 sent, u32 received) {
     u32 zero = 0, thread = bpf_get_current_pid_tgid(), found = 0;
@@ -52,7 +61,9 @@ dma(u64 space, u64 address, u32 writes, u32 read, u32 sent, u32 received) {
         struct ring *at = dma_rings.lookup(&index);
         if (!at || !at->end)
             return;
-        if (address >= at->first && address < at->end && (writes || at->direction == TX)) {
+        u64 from = at->at[0] ? (u32)(kept_at(at->at[0]) + kept_at(at->at[1])) : 0;
+        u64 place = address - from;
+        if (place >= at->first && place < at->end && (writes || at->direction == TX)) {
             ring = *at;
             found = 1;
             break;

@@ -8,7 +8,7 @@
  */
 
 BPF_ARRAY(interrupt_slots, u32, SIDE_INDEX_SIZE); /* SIDE_INDEX of INTERRUPT_* -> slot + 1 */
-BPF_HASH(irq_level, u64, u32, 1024); /* device -> level of its pin */
+BPF_HASH(irq_level, u64, u32, 1024); /* device, or line -> level */
 BPF_HASH(vectors, u32, u32, 4096);   /* VECTOR_KEY -> VECTOR_USE */
 
 static __always_inline void interrupt(u32 way, u32 owner, u32 direction) {
@@ -63,11 +63,8 @@ int on_msi_notify(struct pt_regs *ctx) {
     return 0;
 }
 
-/* Devices set the level of their pin repeatedly; a change from low to high is one interrupt. */
-static __always_inline void pin_set(u32 way, u64 device, u32 level) {
-    struct target *target = traced();
-    if (!target)
-        return;
+/* Devices set the level of their pin again and again; a change from low to high is one interrupt. */
+static __always_inline void pin_set(struct target *target, u32 way, u64 device, u32 level) {
     u32 *before = irq_level.lookup(&device);
     u32 rises = level && (!before || !*before);
     irq_level.update(&device, &level);
@@ -87,13 +84,26 @@ static __always_inline void pin_set(u32 way, u64 device, u32 level) {
 
 /* pci_set_irq(device, level) */
 int on_pci_set_irq(struct pt_regs *ctx) {
-    pin_set(INTERRUPT_PIN, PT_REGS_PARM1(ctx), (u32)PT_REGS_PARM2(ctx) != 0);
+    struct target *target = traced();
+    if (target)
+        pin_set(target, INTERRUPT_PIN, PT_REGS_PARM1(ctx), (u32)PT_REGS_PARM2(ctx) != 0);
     return 0;
 }
 
 /* pci_irq_handler(device, pin, level): qemu_set_irq calls it for a line that pci_allocate_irq made for the card.
  * pci_set_irq calls it too, and has then set the level already. */
 int on_pci_irq_handler(struct pt_regs *ctx) {
-    pin_set(INTERRUPT_LINE, PT_REGS_PARM1(ctx), (u32)PT_REGS_PARM3(ctx) != 0);
+    struct target *target = traced();
+    if (target)
+        pin_set(target, INTERRUPT_LINE, PT_REGS_PARM1(ctx), (u32)PT_REGS_PARM3(ctx) != 0);
+    return 0;
+}
+
+/* qemu_set_irq(line, level): every device's. Only a line that is known to be a card's own is looked at. */
+int on_qemu_set_irq(struct pt_regs *ctx) {
+    struct target *target = traced();
+    u64 line = PT_REGS_PARM1(ctx);
+    if (target && owner_of(line) != UNKNOWN)
+        pin_set(target, INTERRUPT_WIRE, line, (u32)PT_REGS_PARM2(ctx) != 0);
     return 0;
 }

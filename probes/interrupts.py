@@ -21,6 +21,7 @@ class _How(IntEnum):
     MSI = 1
     PIN = 2
     LINE = 3
+    WIRE = 4
 
 
 class Use(IntEnum):
@@ -39,7 +40,7 @@ SHARED = Shared(enums={"INTERRUPT": _How, "VECTOR": Use}, keys=(VECTOR, VECTOR_U
 
 FAMILY = Family(
     name="interrupts",
-    summary="interrupts of network cards: MSI-X by vector, MSI, rising levels of the PCI pin",
+    summary="interrupts of network cards: MSI-X by vector, MSI, rising levels of the PCI pin or of a line",
     needs=("uprobes",),
     points=(
         Point(
@@ -73,6 +74,14 @@ FAMILY = Family(
             _How.LINE,
             note="rising levels of the card's own line; each counts for the direction of the last frame",
             arguments=3,
+        ),
+        Point(
+            "qemu_set_irq",
+            (("uprobe", "on_qemu_set_irq"),),
+            _TABLE,
+            _How.WIRE,
+            note="rising levels of the card's own line; each belongs to the direction of the last frame",
+            arguments=2,
         ),
     ),
     tables=(_TABLE, "irq_level", "vectors"),

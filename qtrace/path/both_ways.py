@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from qtrace.errors import CellError, NoPath
 from qtrace.model import Direction, Path, Way
-from qtrace.path.deeper_ways import deeper_ways
+from qtrace.path.deeper_ways import deeper_ways, is_inline
 from qtrace.path.walk import walk
 from qtrace.path.ways import ways_of
 from qtrace.store.index import Index
@@ -28,11 +28,12 @@ def both_ways(index: Index, nic: str, netdev: str, datapath: str) -> tuple[Path,
 
 
 def _with_ways(index: Index, path: Path) -> Path:
-    """The path with all ways that can be counted separately: of two ways in a row, the first counts the
-    frame."""
+    """All that can be told apart: where one way leads to another, the frame is counted there, and where one
+    is inline, at what it calls in the end."""
     if path.datapath != "qemu":
         return path
-    ways = (*ways_of(index, path), *deeper_ways(index, path))
+    found = ways_of(index, path)
+    ways = (*(way for way in found if way.usual or not is_inline(way)), *deeper_ways(index, path, found))
     return replace(path, ways=tuple(way for way in ways if way.usual or not _leads_on(index, way, ways)))
 
 

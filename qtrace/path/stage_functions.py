@@ -45,11 +45,15 @@ SEND = frozenset(
 VIRTIO_KICK = "virtio_queue_host_notifier_read"
 # A transport (PCI, MMIO, CCW) passes on a doorbell without an eventfd (ioeventfd=off) through these.
 VIRTIO_DOORBELL = "virtio_queue_notify"
-# Functions that read a frame or its descriptor from guest memory, and functions that write one.
-DEQUEUE = ("virtqueue_pop", "pci_dma_read")
-GUEST_WRITE = ("virtqueue_push", "pci_dma_write")
-ENQUEUE = ("virtqueue_fill", "pci_dma_write")
-# Functions that raise a device's interrupt, the usual first: hw/pci/msix.h, hw/pci/pci.h, hw/irq.h.
+# include/hw/pci/pci.h: descriptors word by word, as hw/net/tulip.c and hw/net/eepro100.c do.
+_ORDERS = ("le", "be")
+_LOADS = tuple(f"ld{size}_{order}_pci_dma" for order in _ORDERS for size in ("uw", "l", "q"))
+_STORES = tuple(f"st{size}_{order}_pci_dma" for order in _ORDERS for size in ("w", "l", "q"))
+# What takes a frame or its descriptor out of guest memory, and what puts one there; the usual first.
+DEQUEUE = ("virtqueue_pop", "pci_dma_read", *_LOADS)
+GUEST_WRITE = ("virtqueue_push", "pci_dma_write", *_STORES)
+ENQUEUE = ("virtqueue_fill", "pci_dma_write", *_STORES)
+# How a device raises its interrupt, the usual first: hw/pci/msix.h, hw/pci/pci.h, hw/irq.h.
 INTERRUPT = ("msix_notify", "pci_set_irq", "qemu_set_irq")
 # All such functions: hw/pci/msi.h, and an eventfd that another process waits for (hw/virtio/virtio.c, a guest
 # notifier).

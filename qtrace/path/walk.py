@@ -89,9 +89,11 @@ class Pair:
         return self.path(Direction.RX, steps, boundary)
 
     def into_guest(self, receive: FunctionRow) -> Trail:
-        """From the NIC's receive callback into guest memory; only `receive` if no route is known."""
-        found = self.router.route([receive.id], named(stages.ENQUEUE), self.within_nic)
-        return found or [Hop(None, receive)]
+        """From the NIC's receive callback into guest memory; `receive` alone where no way is known."""
+        for names in (stages.ENQUEUE[:2], stages.ENQUEUE):
+            if found := self.router.route([receive.id], named(names), self.within_nic):
+                return found
+        return [Hop(None, receive)]
 
     def path(self, direction: Direction, steps: Steps, boundary: Boundary) -> Path:
         noted = tuple(self.noted(step) for step in steps.steps)

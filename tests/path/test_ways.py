@@ -1,5 +1,5 @@
 """All ways of a path's stages, read by hand in QEMU 7.2's source (pcnet.c, rtl8139.c, e1000.c, e1000e_core.c,
-vmxnet3.c, virtio-net.c, virtio-pci.c, net.c, tap.c), and the conditions that choose them."""
+vmxnet3.c, tulip.c, virtio-net.c, virtio-pci.c, net.c, tap.c), and the conditions that choose them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from qtrace.model import STAGE_ORDER, Direction, Role, path_from_json
 from qtrace.model import Path as Walk
+from qtrace.path.both_ways import both_ways
 from qtrace.path.walk import walk
 from qtrace.path.ways import ways_of, with_ways
 from qtrace.store.index import Index
@@ -56,6 +57,21 @@ WAYS: dict[tuple[str, str], dict[str, list[str]]] = {
     | DMA_TX
     | {"kick": ["pcnet_ioport_write"], "send": ["qemu_send_packet"], "interrupt": ["qemu_set_irq"]},
     ("pcnet", "rx"): FROM_TAP | DMA_RX | {"deliver": ["pcnet_receive"], "interrupt": ["qemu_set_irq"]},
+    # Descriptors word by word: a frame alone goes by pci_dma_read and pci_dma_write.
+    ("tulip", "tx"): INTO_TAP
+    | {
+        "kick": ["tulip_write"],
+        "dequeue": ["pci_dma_read", "ldl_le_pci_dma", "ldl_be_pci_dma"],
+        "send": ["qemu_send_packet"],
+        "complete": ["stl_le_pci_dma", "stl_be_pci_dma"],
+        "interrupt": ["qemu_set_irq"],
+    },
+    ("tulip", "rx"): FROM_TAP
+    | {
+        "deliver": ["tulip_receive_nc"],
+        "enqueue": ["pci_dma_write", "stl_le_pci_dma", "stl_be_pci_dma"],
+        "interrupt": ["qemu_set_irq"],
+    },
 }
 # (NIC, direction, function) -> words that its condition has.
 CHOSEN_BY = {
@@ -157,3 +173,16 @@ def test_the_kernel_s_stages_are_their_own_only_ways(index: Index) -> None:
     ways = ways_of(index, path)
     assert [item.function for item in ways] == [step.function for step in path.stages]
     assert all(item.usual and not item.condition for item in ways)
+
+
+@pytest.mark.parametrize("way", list(Direction))
+def test_what_a_virtio_device_is_on_may_tell_the_guest_by_a_line(index: Index, way: Direction) -> None:
+    """virtio-net-device names no transport: virtio-mmio has a line (hw/virtio/virtio-mmio.c)."""
+
+    def tells(nic: str) -> set[str]:
+        paths = {path.direction: path for path in both_ways(index, nic, "tap", "qemu")}
+        return {other.function for other in paths[way].ways_of(Role.INTERRUPT)}
+
+    assert tells("virtio-net-pci") == {"msix_notify", "pci_set_irq"}
+    assert tells("virtio-net-device") == {"msix_notify", "pci_set_irq", "qemu_set_irq"}
+    assert tells("tulip") == {"qemu_set_irq", "pci_irq_handler"}

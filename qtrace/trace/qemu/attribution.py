@@ -33,7 +33,7 @@ class Attribution:
         self._written: dict[str, dict[int, int]] = {}
         self.owners = Owners()
         self.unread = ""
-        self._rings: dict[int, tuple[int, int, int, int]] = {}
+        self._rings: dict[int, tuple[int, int, int, int, tuple[int, ...]]] = {}
 
     @property
     def numbers(self) -> list[int]:
@@ -80,17 +80,19 @@ class Attribution:
         return found
 
     def _write_rings(self) -> None:
-        wanted: dict[int, tuple[int, int, int, int]] = {}
+        wanted: dict[int, tuple[int, int, int, int, tuple[int, ...]]] = {}
         for first, queues in self._cards():
             rings = first.clients[0].rings[: RING.fields["ring"] - 1]
             for number, ring in enumerate(rings):
                 owner = queues.get(ring.queue, first.number)
                 direction = DIRECTIONS.index(ring.direction)
-                wanted[RING.pack(first.number, number)] = (ring.first, ring.end, owner, direction)
+                place = (ring.first, ring.end, owner, direction, (*ring.at, 0, 0)[:2])
+                wanted[RING.pack(first.number, number)] = place
         table = self._module[b"dma_rings"]
         for index in self._rings.keys() | wanted.keys():
             if wanted.get(index) != self._rings.get(index):
-                table[ctypes.c_int(index)] = table.Leaf(*wanted.get(index, (0, 0, 0, 0)))
+                *numbers, at = wanted.get(index, (0, 0, 0, 0, (0, 0)))
+                table[ctypes.c_int(index)] = table.Leaf(*numbers, (ctypes.c_uint64 * 2)(*at))
         self._rings = wanted
 
     def _cards(self) -> Iterator[tuple[Owner, dict[int, int]]]:

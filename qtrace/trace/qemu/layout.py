@@ -38,7 +38,7 @@ CLIENTS = (
     *("NICState.opaque", "NICState.reentrancy_guard", "DeviceState.mem_reentrancy_guard"),
     *("DeviceState.parent_bus", "BusState.parent", "VirtIODevice.guest_features"),
     *("VirtIONet.vqs", "VirtIONet.curr_guest_offloads", "VirtIONet.vhost_started"),
-    *("VirtIONet.net_conf", "virtio_net_conf.mtu"),
+    *("VirtIONet.net_conf", "virtio_net_conf.mtu", "VirtIOMMIOProxy.irq"),
     *("VirtIONetQueue.rx_vq", "VirtIONetQueue.tx_vq"),
     *("TAPState.fd", "TAPState.vhost_net", "NetL2TPV3State.fd", "NetSocketState.fd", "NetDgramState.fd"),
     *("NetStreamState.ioc", "NetPasstState.ioc", "QIOChannelSocket.fd"),

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from qtrace.errors import TargetError
 from qtrace.trace.qemu.memory import Memory
+from qtrace.trace.qemu.object_type import type_name
 from qtrace.trace.qemu.receiver import Filter, Receiver, read_filters, read_receiver
 from qtrace.trace.qemu.rings import Ring, Vector, read_rings, read_vectors
 
-__all__ = ["NetClient", "read_clients"]
+__all__ = ["NetClient", "line_known", "read_clients"]
 
 _MOST_CLIENTS = 4096
 _VIRTIO = "virtio-net"
@@ -30,6 +31,9 @@ _CHANNELS = {"stream": "NetStreamState.ioc", "passt": "NetPasstState.ioc"}
 _CHANNEL = "QIOChannelSocket.fd"
 # Driver -> the pointer to the library's object that is passed in calls of the library.
 _LIBRARIES = {"user": "SlirpState.slirp", "vde": "VDEState.vde"}
+# A virtio device's transport -> the line by which it interrupts (include/hw/virtio/virtio-mmio.h).
+_LINES = {"virtio-mmio": "VirtIOMMIOProxy.irq"}
+_ANY_TRANSPORT = "virtio-net-device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,10 @@ class NetClient:
     """One `NetClientState`.
 
     `driver` is `nic` or the back end's (`tap`, `user`, …), `model` the device's type for a NIC; `queue` is
-    its number within the device. `objects` are the addresses that stand for it in arguments of QEMU's
-    functions: its own, its library's and, for queue 0, its device's. `queued` frames wait in its NetQueue, at
-    most `most_queued` (0: unknown); `filters` are its active filters, `receiver` the state of a NIC's
-    receiver.
+    its number within the device. `objects` are the addresses that stand for it in the arguments of QEMU's
+    functions: its own, its library's and, for queue 0, its device's and its line's. `queued` frames wait in
+    its NetQueue, of `most_queued` (0: not known); `filters` are those on it that are on, `receiver` how a NIC
+    stands.
 
     `virtqueues` (received, sent), the `features` and `offloads` that the guest's driver has accepted, and the
     `mtu` that it was told (0: none) are None for a device that is not virtio. `vhost`: the kernel carries the
@@ -72,6 +76,11 @@ class NetClient:
     receiver: Receiver | None = None
     rings: tuple[Ring, ...] = ()
     vectors: tuple[Vector, ...] = ()
+
+
+def line_known(model: str) -> bool:
+    """Whether the line by which a NIC of this type interrupts is among its `objects`."""
+    return model == _ANY_TRANSPORT
 
 
 def read_clients(
@@ -165,7 +174,9 @@ class _Reader:
         pair = self.word(card, "VirtIONet.vqs") + client.queue * self.at("sizeof(VirtIONetQueue)")
         # The proxy, an argument of msix_notify: the device whose bus the virtio device is on.
         if bus := self.word(card, "DeviceState.parent_bus"):
-            objects.append(self.word(bus, "BusState.parent"))
+            proxy = self.word(bus, "BusState.parent")
+            field = _LINES.get(type_name(self.memory, proxy, self.layout), "")
+            objects += [proxy, *([self.word(proxy, field)] if field in self.layout else [])]
         return replace(
             _with(client, [*(objects if client.queue == 0 else []), pair]),
             virtqueues=(self.word(pair, "VirtIONetQueue.rx_vq"), self.word(pair, "VirtIONetQueue.tx_vq")),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from qtrace.errors import TargetError
 from qtrace.model import Direction
 from qtrace.trace.qemu.memory import Memory
+from qtrace.trace.qemu.object_type import type_name
 
 __all__ = ["Filter", "Receiver", "read_filters", "read_receiver"]
 
@@ -103,16 +104,6 @@ def _filters(memory: Memory, client: int, layout: Mapping[str, int]) -> Iterator
             return
         ways = _FILTERED.get(memory.number(at + layout["NetFilterState.direction"]))
         if ways and memory.number(at + layout["NetFilterState.on"], 1):
-            yield Filter(_kind(memory, at, layout), ways)
+            kind = type_name(memory, at, layout)
+            yield Filter(kind if kind.startswith("filter-") else "", ways)
         at = memory.word(at + layout["NetFilterState.next"])
-
-
-def _kind(memory: Memory, item: int, layout: Mapping[str, int]) -> str:
-    """The type's name. A type begins with a pointer to it; the struct is private to QOM, so the text is
-    checked."""
-    try:
-        kind = memory.word(memory.word(item + layout["Object.class"]) + layout["ObjectClass.type"])
-        name = memory.text(memory.word(kind))
-    except (KeyError, TargetError):
-        return ""
-    return name if name.isascii() and name.startswith("filter-") else ""

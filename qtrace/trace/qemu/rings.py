@@ -6,8 +6,10 @@ manuals define the registers; the source index has their offsets in QEMU's struc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from qtrace.model import Direction
 from qtrace.trace.qemu.memory import Memory
@@ -22,6 +24,7 @@ _LAYOUT = {
     "IGBState": ("core",),
     "IGBCore": ("mac",),
     "RTL8139State": ("TxAddr", "RxRingAddrLO", "RxRingAddrHI", "RxBuf", "RxBufferSize", "cplus_enabled"),
+    "EEPRO100State": ("cb_address", "ru_base", "ru_offset"),
     "PCNetState": ("tdra", "rdra", "csr"),
     "TULIPState": ("csr",),
     "VMXNET3State": ("txq_descr", "rxq_descr", "txq_num", "rxq_num"),
@@ -40,14 +43,17 @@ _MOST_QUEUES = 16
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """The guest's memory from `first` up to `end`, in bytes. In a ring of direction tx, the device reads
-    descriptors of frames to send and writes that they are sent; in one of direction rx, it writes that a
-    frame has arrived."""
+    """The guest's memory from `first` up to `end`, in bytes. What the device reads in one of direction tx are
+    descriptors of frames to be sent; what it writes there says that they have been; what it writes in one of
+    direction rx says that a frame has come. Where descriptors are linked, both are counted from the sum of
+    the 32-bit numbers that the device keeps in QEMU's memory at the addresses `at`: from the one that it is
+    at."""
 
     direction: Direction
     queue: int
     first: int
     end: int
+    at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +86,21 @@ class _Card:
 
 
 def read_rings(memory: Memory, model: str, card: int, layout: Mapping[str, int]) -> tuple[Ring, ...]:
-    """The rings of the NIC of this type at `card` (its NICState's opaque) that the driver has set up. Empty
-    for an unknown type. Raises TargetError if the memory cannot be read."""
-    reader = next((reader for name, reader in _RINGS.items() if _is(model, name)), None)
+    """Of the NIC of this type at `card` (its NICState's opaque): those that the driver has set up. Empty
+    where none are known. Raises TargetError where the memory cannot be read."""
+    reader = _reader(_RINGS, model)
     if reader is None:
         return ()
     try:
         found = tuple(reader(_Card(memory, card, layout)))
     except KeyError:  # the index lacks a field
         return ()
-    return tuple(ring for ring in found if 0 < ring.first < ring.end)
+    return tuple(ring for ring in found if (ring.at or ring.first) and ring.first < ring.end)
 
 
 def read_vectors(memory: Memory, model: str, card: int, layout: Mapping[str, int]) -> tuple[Vector, ...]:
-    """The vectors for frames, and those for no frames; arguments as in `read_rings`. Empty if unknown."""
-    reader = next((reader for name, reader in _VECTORS.items() if _is(model, name)), None)
+    """As `read_rings`: the vectors that are for frames, and those that are not. Empty where not known."""
+    reader = _reader(_VECTORS, model)
     if reader is None:
         return ()
     try:
@@ -104,12 +110,17 @@ def read_vectors(memory: Memory, model: str, card: int, layout: Mapping[str, int
 
 
 def rings_known(model: str) -> bool:
-    """Whether the ring addresses of a card of this type can be read."""
-    return any(_is(model, name) for name in _RINGS)
+    """Whether a card of this type says where its rings are."""
+    return _reader(_RINGS, model) is not None
 
 
-def _is(model: str, name: str) -> bool:
-    return model == name or model.startswith(f"{name}-")
+Found = TypeVar("Found", Ring, Vector)
+
+
+def _reader(
+    readers: Mapping[str, Callable[[_Card], Iterator[Found]]], model: str
+) -> Callable[[_Card], Iterator[Found]] | None:
+    return next((reader for name, reader in readers.items() if re.fullmatch(name, model)), None)
 
 
 def _intel(register: Callable[[int], int], base: int, direction: Direction, queue: int) -> Ring:
@@ -196,6 +207,14 @@ def _pcnet(card: _Card) -> Iterator[Ring]:
         yield Ring(direction, 0, first, first + 16 * card.number("PCNetState.csr", 2, length))
 
 
+def _eepro100(card: _Card) -> Iterator[Ring]:
+    """Intel 8255x: command blocks and receive frame descriptors are linked, and the device knows the one that
+    it is at. Of both the first 16 bytes are no data (Intel 8255x developer's manual, 6.4)."""
+    yield Ring(TX, 0, 0, 16, (card.at("EEPRO100State.cb_address"),))
+    received = card.at("EEPRO100State.ru_base"), card.at("EEPRO100State.ru_offset")
+    yield Ring(RX, 0, 0, 16, received)
+
+
 def _tulip(card: _Card) -> Iterator[Ring]:
     """DEC 21143: CSR3 and CSR4 are the beginnings of the lists. No register has their lengths: a list ends
     where the other begins, or after 4 KiB."""
@@ -253,8 +272,10 @@ def _merged(entries: Iterable[tuple[int, int, Direction | None]]) -> list[Vector
     return list(found.values())
 
 
+# By what a type's name matches: of e1000 and of eepro100 there are several.
 _RINGS: Mapping[str, Callable[[_Card], Iterator[Ring]]] = {
-    "e1000": _e1000,
+    "e1000(-.+)?": _e1000,
+    r"i82[58]\w+": _eepro100,
     "e1000e": _e1000e,
     "igb": _igb,
     "rtl8139": _rtl8139,

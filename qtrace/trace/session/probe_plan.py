@@ -12,6 +12,7 @@ from qtrace.model import Direction, Path, Probe, Role, Step, Symbol, Way
 from qtrace.probes import point_for
 from qtrace.probes.family import ANY
 from qtrace.probes.qemu_function import SENDERS
+from qtrace.trace.qemu.net_clients import line_known
 from qtrace.trace.qemu.rings import rings_known
 from qtrace.trace.session.level import Level
 
@@ -41,7 +42,7 @@ _RULES_BY_NAME = {
     "slirp_input": "buffer",
     "vde_send": "buffer",
 }
-# hw/core/irq.c: clocks and serial ports also raise their lines by it.
+# hw/core/irq.c: clocks and serial ports raise their lines by it too, so the card's own must be known.
 _EVERYBODY_S = ("qemu_set_irq",)
 _TAP_NETDEVS = ("tap", "bridge")
 # include/hw/pci/pci.h
@@ -99,7 +100,7 @@ def _probe(path: Path, step: Step, position: int, locate: Located, field_of: Fie
     if step.stage is Role.HOST and (path.boundary.kind, path.boundary.name) == ("syscall", step.function):
         rule = "tap" if path.netdev in _TAP_NETDEVS else "socket"
         return replace(wanted, kind="tracepoint", rule=rule), ""
-    if step.function in _EVERYBODY_S:
+    if step.function in _EVERYBODY_S and not line_known(path.nic):
         return wanted, f"{step.function} is called by every device: no probe tells this card's calls apart"
     found = locate(step.function, step.file)
     if found is None:
