@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 QTRACE := $(BIN)/qtrace
 PLAN ?= quick
 
-.PHONY: help setup report test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks reliability releases clean
+.PHONY: help setup report test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks foreign reliability releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench-overhead  what probing costs a guest at each level, beside bpftrace and bcc'
 	@echo 'make reach    try who reaches whom in every connection mode, write docs/reachability.md'
 	@echo 'make walks    walk every NIC on every back end in three releases of QEMU, write docs/walks.md'
+	@echo 'make foreign  count the frames of guests that nobody here built, write docs/foreign.md'
 	@echo 'make reliability  do to QEMU, tracer and host what may happen to them, write docs/reliability.md'
 	@echo 'make releases  try a fresh clone in a root of each Debian release, write docs/releases.md'
 	@echo 'make setup    only what the others need'
@@ -79,6 +80,10 @@ bench-overhead: setup
 # The sources of the next two Debian releases' QEMU are fetched; nothing is built or installed.
 walks: setup
 	@$(BIN)/python tests/evaluation/walks/page.py
+
+# An hour; needs root and Debian's archive. Rows alone: python tests/evaluation/foreign/page.py e1000e
+foreign: setup
+	@PYTHONPATH=tests/evaluation:tests/foreign:tests/measure $(BIN)/python tests/evaluation/foreign/page.py
 
 # Half an hour.
 reliability: setup

@@ -14,43 +14,33 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from machines import Machine
+
 from qtrace.distribution.identity import distribution
-from qtrace.lab.guest.guest import QEMU_UID, find_qemu, unprivileged
+from qtrace.lab.guest.guest import QEMU_UID, unprivileged
 from qtrace.lab.host.netns import Namespace, open_namespace
 from qtrace.lab.host.owned import private_dir
 from qtrace.lab.link.link import MAC, Link, open_link
+from qtrace.lab.link.tap import open_queues, set_up
 
-__all__ = ["Installer", "Machine", "open_installer", "release_files"]
+__all__ = ["Installer", "Undriven", "open_installer", "release_files"]
 
-_BOOT = 120.0  # seconds until the shell answers, on a busy machine
+_BOOT = 240.0  # seconds until the shell answers, on a busy machine
 _LINK = 60.0  # seconds until the first ping is answered: some drivers wait for their link
 _PACKAGES = {"bookworm": "debian-installer-12-netboot-amd64", "trixie": "debian-installer-13-netboot-amd64"}
 _ROW = re.compile(r"^\s*(\S+):((?:\s+\d+)+)\s+(.*)$", re.MULTILINE)
+_HOST, _GUEST = "192.168.76.1", "192.168.76.2"  # of a tap with several queues
+# Bytes of echo requests: a small frame and a large one. One that takes several frames would have the card
+# interrupt more than once before the guest looks, and of one vector two that wait are one to its processor.
+_SIZES = (56, 1400)
+_REFUSED = "use 8139cp"  # 8139too does not drive the chip with C+ mode, which QEMU's is
+_NO_ROM = ("virtio-net-device", "usb-net")  # no PCI device
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What to start: `nic` is the argument of -device without netdev= and mac=, `driver` the module with its
-    parameters, `settings` what is done before the link is brought up."""
-
-    nic: str
-    netdev: str = "tap"
-    machine: str = "pc"
-    driver: str = ""
-    release: str = "bookworm"
-    settings: tuple[str, ...] = ()
-
-    @property
-    def model(self) -> str:
-        """The type, without its properties."""
-        return self.nic.partition(",")[0]
-
-    def __str__(self) -> str:
-        words = (self.nic, self.driver, self.machine, self.netdev, self.release)
-        return "-".join(re.sub(r"[^A-Za-z0-9_.=]+", "-", word) for word in words if word)
+class Undriven(Exception):
+    """The guest's driver does not take the card; the message is what its kernel says."""
 
 
 def release_files(release: str) -> tuple[Path, Path]:
@@ -64,10 +54,9 @@ def release_files(release: str) -> tuple[Path, Path]:
 class Installer:
     """A running one, its NIC up and answered to."""
 
-    def __init__(
-        self, machine: Machine, space: Namespace, link: Link, process: subprocess.Popen[bytes]
-    ) -> None:
-        self.machine, self.space, self.link = machine, space, link
+    def __init__(self, machine: Machine, link: Link, process: subprocess.Popen[bytes]) -> None:
+        self.machine, self.link = machine, link
+        self.interface = "eth0"
         self._process = process
         self._line = socket.socket(socket.AF_UNIX)
         self._said = b""
@@ -119,58 +108,86 @@ class Installer:
         return text.decode(errors="replace")
 
     def bring_up(self) -> None:
-        """Load the driver, address the NIC, wait until the host answers."""
-        machine, link = self.machine, self.link
-        if machine.model.startswith("virtio"):
-            self.sh("modprobe virtio_pci; modprobe virtio_net")
-        if machine.driver:
-            self.sh(f"modprobe {machine.driver}")
+        """Load the driver, address the NIC, wait until the host answers. Raises Undriven."""
+        for module in self.machine.driver.split("; "):
+            self.sh(f"modprobe {module}; true")
         until = time.monotonic() + _LINK
-        while "eth0" not in self.sh("ls /sys/class/net"):
-            assert time.monotonic() < until, self.sh("dmesg | tail -n 5")
-        for setting in machine.settings:
-            self.sh(setting)
-        self.sh("echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6; true")
-        self.sh(f"ip link set eth0 up; ip addr add {link.guest_addr}/24 dev eth0")
-        while "1 packets received" not in self.sh(f"ping -c 1 -W 1 {link.host_addr}; true"):
+        while not (found := re.findall(r"(?:eth|usb)\d+", self.sh("ls /sys/class/net"))):
+            kernel = [line.partition("] ")[2] for line in self.sh("dmesg | tail -n 5").splitlines()]
+            refused = [line for line in kernel if _REFUSED in line]
+            if refused or time.monotonic() > until:
+                raise Undriven(" / ".join(refused or kernel))
+            time.sleep(0.2)
+        self.interface = found[0]
+        self.sh(f"echo 1 > /proc/sys/net/ipv6/conf/{self.interface}/disable_ipv6; true")
+        address = f"ip addr add {self.link.guest_addr}/24 dev {self.interface}"
+        self.sh(f"ip link set {self.interface} up; {address}")
+        while "1 packets received" not in self.sh(f"ping -c 1 -W 1 {self.link.host_addr}; true"):
             assert time.monotonic() < until, "the host does not answer the guest"
 
-    def ping(self, count: int) -> None:
-        """Exactly so many echo requests, all answered."""
-        said = self.sh(f"ping -c {count} {self.link.host_addr}")
-        assert f"{count} packets transmitted, {count} packets received" in said, said
+    def ping(self, each: int) -> int:
+        """So many echo requests of each size, one after the other, all answered; gives how many."""
+        numbers = " ".join(map(str, range(each)))
+        once = f"ping -c 1 -W 5 -s $size {self.link.host_addr} >/dev/null && all=$((all + 1))"
+        sizes = " ".join(map(str, _SIZES))
+        said = self.sh(f"all=0; for n in {numbers}; do for size in {sizes}; do {once}; done; done; echo $all")
+        assert said.split()[-1] == str(each * len(_SIZES)), said  # the console breaks long lines
+        return each * len(_SIZES)
+
+    def remarks(self) -> list[str]:
+        """What the guest's kernel says of interrupts that do not work as its driver was told."""
+        said = self.sh("dmesg | grep -i 'interrupt test failed'; true")
+        return [
+            line.partition("] ")[2] for line in said.splitlines() if "test failed" in line and "] " in line
+        ]
 
     def frames(self) -> tuple[int, int]:
         """(sent, received) by the guest's own account."""
-        row = next(row for row in self.sh("cat /proc/net/dev").splitlines() if "eth0:" in row)
+        rows = self.sh("cat /proc/net/dev").splitlines()
+        row = next(row for row in rows if f"{self.interface}:" in row)
         numbers = [int(number) for number in row.partition(":")[2].split()]
         return numbers[9], numbers[1]
 
     def interrupts(self) -> dict[str, int]:
-        """Line of /proc/interrupts -> how often: those named after the interface, or the virtio device."""
-        names = re.compile(r"eth0|virtio0|virtio\d+-(input|output)")
+        """Line of /proc/interrupts -> how often: those named after the interface, or the virtio device; those
+        of a USB card's host controller."""
+        names = re.compile(rf"\b{self.interface}\b|virtio\d+\b|virtio\d+-|xhci")
         found = {}
         for line, counts, name in _ROW.findall(self.sh("cat /proc/interrupts")):
             if names.search(name):
-                found[f"{line} {name}"] = sum(map(int, counts.split()))
+                found[f"{line} {' '.join(name.split())}"] = sum(map(int, counts.split()))
         return found
 
 
 @contextlib.contextmanager
-def open_installer(machine: Machine) -> Iterator[Installer]:
-    """Boot it in a namespace of its own; gone when the block ends."""
+def _open_link(space: Namespace, machine: Machine) -> Iterator[Link]:
+    if machine.queues == 1:
+        with open_link(space, machine.netdev) as link:
+            yield link
+        return
+    with open_queues(space, "tap0", machine.queues) as queues:
+        set_up(space, "tap0", f"{_HOST}/24", _GUEST, MAC)
+        option = f"tap,id=net0,fds={':'.join(map(str, queues))}"
+        yield Link(option, _HOST, _GUEST, "", (_GUEST, 9), "tap0", tuple(queues))
+
+
+@contextlib.contextmanager
+def open_installer(machine: Machine, program: Path) -> Iterator[Installer]:
+    """Boot it in a namespace of its own, in the QEMU `program`; gone when the block ends. Raises Undriven."""
     kernel, initrd = release_files(machine.release)
-    with open_namespace() as space, open_link(space, machine.netdev) as link, private_dir(QEMU_UID) as home:
+    with open_namespace() as space, _open_link(space, machine) as link, private_dir(QEMU_UID) as home:
         with kernel.open("rb") as image, initrd.open("rb") as root, (home / "stderr").open("wb") as log:
+            rom = "" if machine.model in _NO_ROM else ",romfile="
             argv = [
-                *(str(find_qemu()), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+                *(str(program), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
                 *("-machine", machine.machine, "-accel", "tcg", "-cpu", "max", "-m", "512M"),
+                *("-smp", str(machine.queues)),
                 *("-kernel", f"/proc/self/fd/{image.fileno()}", "-initrd", f"/proc/self/fd/{root.fileno()}"),
                 *("-append", "console=ttyS0 quiet loglevel=1 rdinit=/bin/sh no_timer_check"),
                 *("-chardev", f"socket,id=serial,path={home}/serial,server=on,wait=off"),
                 *("-serial", "chardev:serial", "-netdev", link.option, *link.more),
-                *(("-device", "qemu-xhci") if machine.nic.startswith("usb-") else ()),
-                *("-device", f"{machine.nic},netdev=net0,mac={MAC}"),
+                *(("-device", "qemu-xhci") if machine.usb else ()),
+                *("-device", f"{machine.nic},netdev=net0,mac={MAC}{rom}"),
             ]
             process = subprocess.Popen(
                 space.argv(unprivileged(argv, "tcg")),
@@ -181,7 +198,7 @@ def open_installer(machine: Machine) -> Iterator[Installer]:
                 process_group=0,
             )
         try:
-            guest = Installer(machine, space, link, process)
+            guest = Installer(machine, link, process)
             guest.connect(home)
             guest.bring_up()
             yield guest

@@ -2,106 +2,67 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import pytest
-from installer import Installer, Machine, open_installer
+from accounts import EACH_FRAME, Account, record
+from installer import open_installer
+from machines import EACH_WAY, NEXT, Machine
+from programs import open_program
 
+from qtrace.errors import MissingPrerequisite
 from qtrace.store.index import Index
 
-pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64", "setpriv")
+pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64", "setpriv", "unshare", "pivot_root")
 
-PINGS = 8
-# What a NIC's path has of these counts each frame.
-EACH_FRAME = ("dequeue", "send", "deliver", "host", "complete", "enqueue")
-MACHINES = (
-    Machine("e1000e", machine="q35", driver="e1000e"),
-    Machine("e1000e", driver="e1000e IntMode=0"),
-    Machine("vmxnet3", driver="vmxnet3"),
-    Machine("pcnet", driver="pcnet32"),
-    Machine("virtio-net-pci,vectors=0"),
-    Machine("virtio-net-pci,ioeventfd=off"),
-)
-
-
-@dataclass(frozen=True)
-class Counted:
-    """What was recorded, and what the guest says of the same time: frames that it sent and received,
-    interrupts by line."""
-
-    tables: dict[str, list[dict[str, Any]]]
-    sent: int
-    received: int
-    interrupts: dict[str, int]
-
-    def calls(self, stage: str) -> int:
-        """Of both directions."""
-        return sum(row["calls"] for row in self.tables["stages"] if row["stage"] == stage)
-
-    def way(self, function: str) -> int:
-        return sum(row["calls"] for row in self.tables["ways"] if row["function"] == function)
+# The one way that each takes to be told of frames, and to tell of them.
+WAYS = {
+    "e1000e-e1000e": ("e1000e_mmio_write", "msix_notify"),
+    "e1000e-e1000e-IntMode=1": ("e1000e_mmio_write", "msi_notify"),
+    "vmxnet3-vmxnet3": ("vmxnet3_io_bar0_write", "msix_notify"),
+    "i82559er-e100": ("eepro100_write", "pci_set_irq"),
+    "virtio-net-pci-vectors=0-virtio_net": ("virtio_queue_host_notifier_read", "pci_set_irq"),
+    "virtio-net-pci-ioeventfd=off-virtio_net": ("virtio_queue_notify", "msix_notify"),
+    "virtio-net-device-virtio_net": ("virtio_queue_notify", "qemu_set_irq"),
+    "igb-igb": ("igb_mmio_write", "msix_notify"),
+}
 
 
-def record(guest: Installer, folder: Path) -> Counted:
-    """Record it while it pings."""
-    argv = [sys.executable, "-m", "qtrace", "record", str(guest.pid), "--duration", "300", "--format", "json"]
-    argv += ["--max-overhead", "none", "--cpu-hertz", "0", "-o", str(folder)]
-    with subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as tracer:
-        assert tracer.stdout and tracer.stderr
+@pytest.fixture(scope="module", params=EACH_WAY, ids=str)
+def account(
+    request: pytest.FixtureRequest,
+    index: Index,
+    tmp_path_factory: pytest.TempPathFactory,
+    skip_or_fail: Callable[[str], NoReturn],
+) -> Iterator[Account]:
+    machine: Machine = request.param
+    path = str(request.getfixturevalue("newer").path) if machine.qemu == NEXT else ""
+    with contextlib.ExitStack() as stack:
         try:
-            said = ""
-            while "counting in process" not in said:
-                said = tracer.stderr.readline()
-                assert said, "the tracer has ended"
-            before, frames = guest.interrupts(), guest.frames()
-            guest.ping(PINGS)
-            after, now = guest.interrupts(), guest.frames()
-            tracer.send_signal(signal.SIGINT)
-            answer = json.loads(tracer.stdout.read())
-        finally:
-            tracer.kill()
-    interrupts = {line: number - before[line] for line, number in after.items()}
-    return Counted(answer, now[0] - frames[0], now[1] - frames[1], interrupts)
+            program = stack.enter_context(open_program(machine.qemu))
+            guest = stack.enter_context(open_installer(machine, program))
+        except MissingPrerequisite as exc:
+            skip_or_fail(f"the guest or its QEMU is not to be had: {exc}")
+        yield record(guest, tmp_path_factory.mktemp("run") / "run", path)
 
 
-@pytest.fixture(scope="module", params=MACHINES, ids=str)
-def counted(request: pytest.FixtureRequest, index: Index, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with open_installer(request.param) as guest:
-        yield request.param, record(guest, tmp_path_factory.mktemp("run") / "run")
+def test_what_is_counted_is_what_the_guest_says(account: Account) -> None:
+    assert account.wrong() == []
+    assert min(account.sent, account.received) >= account.pings  # those that take three frames besides
 
 
-def test_each_stage_counts_every_frame(counted: tuple[Machine, Counted]) -> None:
-    _, found = counted
-    assert found.sent >= PINGS and found.received >= PINGS  # ARP besides
-    for row in found.tables["stages"]:
-        if row["stage"] in EACH_FRAME:
-            wanted = found.sent if row["direction"] == "tx" else found.received
-            assert (row["attached"], row["frames"]) == (True, wanted), row
+def test_every_stage_of_the_path_is_measured(account: Account) -> None:
+    assert account.unmeasured() == {}
+    held = {(verdict.direction, verdict.stage) for verdict in account.verdicts()}
+    assert {("tx", "kick"), ("", "interrupt")} <= held
+    assert {(way, stage) for way in ("tx", "rx") for stage in ("send", "deliver", "host")} <= held
+    assert {("tx", "dequeue"), ("rx", "enqueue")} <= held
+    assert {stage for _, stage in held} <= {"kick", "interrupt", *EACH_FRAME}
 
 
-def test_interrupts_are_those_that_the_guest_took(counted: tuple[Machine, Counted]) -> None:
-    _, found = counted
-    taken = sum(number for line, number in found.interrupts.items() if "config" not in line)
-    assert taken >= PINGS
-    assert found.calls("interrupt") == taken
-
-
-def test_sends_are_announced(counted: tuple[Machine, Counted]) -> None:
-    machine, found = counted
-    assert found.calls("kick") >= PINGS
-    if machine.nic == "virtio-net-pci,ioeventfd=off":
-        assert found.way("virtio_queue_notify") >= PINGS
-        assert found.way("virtio_queue_host_notifier_read") == 0
-
-
-def test_no_stage_is_unseen(counted: tuple[Machine, Counted]) -> None:
-    _, found = counted
-    assert [row for row in found.tables["ledger"] if row["kind"] in ("not seen here", "unattached")] == []
+def test_it_is_told_and_tells_by_its_own_way(account: Account) -> None:
+    kick, interrupt = WAYS[account.machine.kind]
+    taken = {(stage, function) for _, stage, function in account.ways if stage in ("kick", "interrupt")}
+    assert taken == {("kick", kick), ("interrupt", interrupt)}

@@ -1,0 +1,166 @@
+"""What qtrace counts of a stranger's guest while it pings, held against the guest's own account."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from installer import Installer
+from machines import Machine
+
+__all__ = ["Account", "Verdict", "record"]
+
+_EACH = 6  # echo requests of each size
+# What a path has of these counts each frame.
+EACH_FRAME = ("dequeue", "send", "deliver", "host", "complete", "enqueue")
+# Lines that are for no frames: virtio's configuration, vmxnet3's events. (e1000e and igb have one of the
+# interface's own name beside those of its queues.)
+_NOT_FRAMES = ("-config", "-event-")
+# Drivers with a timer that has the card interrupt every two seconds, to be sure that no frame is forgotten.
+_TIMED = {"e1000e": "e1000e_watchdog_task", "igb": "igb_watchdog_task"}
+
+# Cards whose pin rises more often than the guest is interrupted: at most once more each time.
+_PULSES = {
+    "rtl8139": "rtl8139_IntrStatus_write lets the pin fall and rise again where the guest acknowledges one "
+    "cause and another waits"
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one stage: what was counted and what the guest says, or `why` these are not compared. `margin`: so
+    many more may have been counted than the guest says, for the reason in `why`."""
+
+    direction: str
+    stage: str
+    counted: int = 0
+    wanted: int | None = None
+    least: bool = False  # `wanted` is the least that it must be
+    margin: int = 0
+    why: str = ""
+
+    @property
+    def right(self) -> bool:
+        if self.wanted is None:
+            return bool(self.why)
+        if self.least:
+            return self.counted >= self.wanted
+        return self.wanted <= self.counted <= self.wanted + self.margin
+
+    @property
+    def exact(self) -> bool:
+        return self.counted == self.wanted
+
+    def __str__(self) -> str:
+        said = f"{self.direction} {self.stage}".strip()
+        if self.wanted is not None:
+            said += f" {self.counted} of {'at least ' * self.least}{self.wanted}"
+        return f"{said} ({self.why})" if self.why else said
+
+
+@dataclass(frozen=True)
+class Account:
+    """What was recorded, and what the guest says of the same time: echo requests, frames that it sent and
+    received, interrupts by line, and what its kernel remarked before."""
+
+    machine: Machine
+    tables: dict[str, list[dict[str, Any]]]
+    pings: int
+    sent: int
+    received: int
+    lines: dict[str, int]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def interrupts(self) -> dict[str, int]:
+        """By line: those for frames."""
+        apart = any(f"{name}-" in line for line in self.lines for name in ("eth0", "usb0"))
+        return {
+            line: number
+            for line, number in self.lines.items()
+            if not any(word in line for word in _NOT_FRAMES)
+            and not (apart and line.endswith((" eth0", " usb0")))
+        }
+
+    @property
+    def ways(self) -> dict[tuple[str, str, str], int]:
+        """(direction, stage, function) -> how often it was passed so; of a stage with one way too."""
+        found = {
+            (row["direction"], row["stage"], row["function"]): row["calls"]
+            for row in self.tables["stages"]
+            if row["attached"]
+        }
+        found |= {
+            (row["direction"], row["stage"], row["function"]): row["calls"] for row in self.tables["ways"]
+        }
+        return {key: calls for key, calls in found.items() if calls}
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Of every stage that the paths have, in their order; the interrupts of both directions as one."""
+        for row in self.tables["stages"]:
+            way, stage = row["direction"], row["stage"]
+            if not row["attached"]:
+                yield Verdict(way, stage, why=f"not measured: {row['note']}")
+            elif stage == "kick":
+                yield Verdict(way, stage, row["calls"], self.pings, least=True)
+            elif stage in EACH_FRAME:
+                yield Verdict(way, stage, row["frames"], self.sent if way == "tx" else self.received)
+        rows = [row for row in self.tables["stages"] if row["stage"] == "interrupt" and row["attached"]]
+        if rows:
+            yield self._interrupt(sum(row["calls"] for row in rows))
+
+    def _interrupt(self, counted: int) -> Verdict:
+        taken = sum(self.interrupts.values())
+        if driver := _TIMED.get(self.machine.driver.partition(" ")[0], ""):
+            why = f"{driver} has the card interrupt every two seconds, maybe outside of the two readings"
+            return Verdict("", "interrupt", counted, taken, margin=len(self.interrupts), why=why)
+        if why := _PULSES.get(self.machine.model, ""):
+            return Verdict("", "interrupt", counted, taken, margin=taken, why=why)
+        return Verdict("", "interrupt", counted, taken)
+
+    def unmeasured(self) -> dict[tuple[str, str], str]:
+        """(direction, stage) -> why it could not be measured."""
+        return {(v.direction, v.stage): v.why for v in self.verdicts() if v.wanted is None}
+
+    def wrong(self) -> list[str]:
+        """What does not hold: verdicts, laws of conservation, losses."""
+        found = [str(verdict) for verdict in self.verdicts() if not verdict.right]
+        found += [f"{row['kind']}: {row['item']}" for row in self.tables["ledger"] if row["kind"] in _BROKEN]
+        if min(self.sent, self.received) < self.pings:
+            found.append(f"the guest says {self.sent} sent, {self.received} received of {self.pings} pings")
+        return found
+
+
+_BROKEN = ("not seen here", "lost", "missed")
+
+
+def record(guest: Installer, folder: Path, index: str = "") -> Account:
+    """Record it while it pings; `index` is the path of its QEMU's, where that is not the installed one."""
+    argv = [sys.executable, "-m", "qtrace", "record", str(guest.pid), "--duration", "300", "--format", "json"]
+    argv += ["--max-overhead", "none", "--cpu-hertz", "0", "-o", str(folder)]
+    argv += ["--index", index] if index else []
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as tracer:
+        assert tracer.stdout and tracer.stderr
+        try:
+            said, heard = "", ""
+            while "counting in process" not in said:
+                heard, said = heard + said, tracer.stderr.readline()
+                assert said, f"the tracer has ended: {heard}"
+            before, frames = guest.interrupts(), guest.frames()
+            pings = guest.ping(_EACH)
+            now, after = guest.frames(), guest.interrupts()
+            tracer.send_signal(signal.SIGINT)
+            answer = json.loads(tracer.stdout.read())
+        finally:
+            tracer.kill()
+    taken = {line: number - before[line] for line, number in after.items()}
+    sent, received = (last - first for first, last in zip(frames, now, strict=True))
+    return Account(guest.machine, answer, pings, sent, received, taken, tuple(guest.remarks()))
