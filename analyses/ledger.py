@@ -5,17 +5,20 @@ from __future__ import annotations
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.plain_and_probed import compared
+from qtrace.analyses.methods.traffic_change import CHANGED, changes, is_only_a_cost
 
 __all__ = ["COLUMNS", "QUESTION", "SERIOUS", "analyse"]
 
 QUESTION = "What was lost, missed, sampled, or failed?"
 COLUMNS = ("kind", "item", "count", "measurements", "cells", "note")
-# Kinds that make numbers wrong or absent; the other kinds limit what a number covers.
-SERIOUS = ("lost", "failed")
+# Kinds that make numbers wrong or absent; the others say what a number covers.
+SERIOUS = ("lost", "failed", CHANGED)
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """Entries with a count above zero, summed over measurements; the serious kinds first."""
+    """Entries with a count above zero, summed over measurements, and how probing changed a cell's traffic;
+    the serious kinds first."""
     frame = data.table("ledger")
     frame = frame[frame["count"] > 0].copy()
     frame["note"] = frame["note"].fillna("")
@@ -29,5 +32,13 @@ def analyse(data: Data) -> pd.DataFrame:
             "cells": ", ".join(cells) if len(cells) < 4 else f"{len(cells)} cells",
         }
         rows.append(row)
+    for key, measures in compared(data).items():
+        found = changes(measures)
+        if not is_only_a_cost(found):
+            about = {"count": 1, "measurements": 1, "cells": " ".join(key)}
+            rows += [
+                {"kind": CHANGED, "item": str(change), "note": f"plain -> probed, {change.interval}"} | about
+                for change in found
+            ]
     rows.sort(key=lambda row: (row["kind"] not in SERIOUS, row["kind"]))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -5,16 +5,26 @@ from __future__ import annotations
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.plain_and_probed import compared
 from qtrace.analyses.methods.stats import estimate, ratio
+from qtrace.analyses.methods.traffic_change import changes, is_only_a_cost
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
 
 QUESTION = "What do the probes cost?"
-COLUMNS = (*CELL, "metric", "n", "plain", "probed", "ratio", "ratio_low", "ratio_high")
+COLUMNS = (*CELL, "metric", "n", "plain", "probed", "ratio", "ratio_low", "ratio_high", "changed")
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """Ratios of probed to plain: below 1 for throughput, or above 1 for round-trip times, means a cost."""
+    """Probed over plain: below 1 for throughput, above 1 for round-trip times, means a cost.
+
+    Where probing changed the traffic there is no ratio: `changed` says how, and is empty elsewhere.
+    """
+    changed = {
+        key: "; ".join(map(str, found))
+        for key, measures in compared(data).items()
+        if not is_only_a_cost(found := changes(measures))
+    }
     rows = []
     for metric in ("throughput", "rtt_p50"):
         plain, probed = data.metric(metric, probed=False), data.metric(metric, probed=True)
@@ -26,6 +36,8 @@ def analyse(data: Data) -> pd.DataFrame:
             row: dict[str, object] = dict(zip(CELL, key, strict=True))
             row |= {"metric": metric, "n": cost.n, "plain": estimate(without).mean}
             row |= {"probed": estimate(with_probes).mean, "ratio": cost.mean}
-            row |= {"ratio_low": cost.low, "ratio_high": cost.high}
+            row |= {"ratio_low": cost.low, "ratio_high": cost.high, "changed": ""}
+            if why := changed.get(tuple(map(str, key))):
+                row |= {"ratio": None, "ratio_low": None, "ratio_high": None, "changed": why}
             rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -16,7 +16,7 @@ from qtrace.lab.workload.workload import Workload, workloads
 from qtrace.model import Cell, Path
 from qtrace.store.run import Tables
 from qtrace.trace.bpf.prerequisites import kprobes_available
-from qtrace.trace.qemu.target import Target, ThreadTimes
+from qtrace.trace.qemu.target import Target
 from qtrace.trace.session.session import Session
 
 __all__ = ["Attach", "LabStand", "open_stand"]
@@ -60,7 +60,8 @@ class LabStand:
             began = target.threads(workers)
             metrics, raw = workload.run(self._network, cell.direction, seconds)
             after = self._network.device_counters()
-            tables = {"threads": _thread_rows(began, target.threads(workers))}
+            ended = target.threads(workers)
+            tables = {"threads": [now.since(began.get(tid)).row(tid) for tid, now in ended.items()]}
         tables["results"] = [
             {"metric": metric, "value": value, "unit": unit} for metric, value, unit in metrics
         ]
@@ -101,19 +102,3 @@ def open_stand(
         ExitStack() as stack,
     ):
         yield LabStand(network, attach, brief, stack)
-
-
-def _thread_rows(before: dict[int, ThreadTimes], after: dict[int, ThreadTimes]) -> list[dict[str, Any]]:
-    rows = []
-    for tid, now in after.items():
-        old = before.get(tid)
-        rows.append(
-            {
-                "thread": now.name,
-                "tid": tid,
-                "seconds": now.seconds - (old.seconds if old else 0.0),
-                "voluntary": now.voluntary - (old.voluntary if old else 0),
-                "involuntary": now.involuntary - (old.involuntary if old else 0),
-            }
-        )
-    return rows

@@ -85,10 +85,13 @@ def command(
     assignment = _assignment(plan, output, blocks, resume)
     progress = ConsoleProgress()
     try:
-        if brief is not None:  # inside the lab machine: the preparation was done on the host
-            sys.exit(_here(assignment, brief, progress))
-        failed = _bench(assignment, venue, index_name, progress)
-        progress.done(f"run: {assignment.folder}")
+        if brief is not None:  # inside the lab machine: everything else was done outside
+            assert output is not None
+            sys.exit(_here(chosen, chosen.jobs(shard), output, brief, progress))
+        folder = (output or new_run_folder(chosen, Path("runs"))).absolute()
+        failed = _bench(plan, chosen, venue, folder, shard, index_name, progress)
+        _warn_of_changes(folder, progress)
+        progress.done(f"run: {folder}")
         if report:
             _render(assignment.folder, report, progress)
     finally:
@@ -146,7 +149,26 @@ def _bench(assignment: Assignment, venue: str, index_name: str, progress: Consol
         return record_in_machine(assignment, brief, progress, on_output=pass_on)
 
 
-def _here(assignment: Assignment, brief: Brief | Path, progress: ConsoleProgress) -> int:
+def _warn_of_changes(folder: Path, progress: ConsoleProgress) -> None:
+    """Say in which cells the probed measurements were of another traffic than the plain ones."""
+    from qtrace.analyses.methods.traffic_change import CHANGED
+    from qtrace.cli._console import plain
+    from qtrace.report.answers import Answers
+    from qtrace.store.run import RunReader
+
+    for row in Answers(RunReader.open(folder)).ask("probe_effect"):
+        if not row["is_cost"]:
+            cell = " ".join(str(row[part]) for part in ("nic", "netdev", "datapath", "way", "workload"))
+            progress.warn(plain(f"{CHANGED}: {row['change']} ({cell})"))
+
+
+def _here(
+    plan: Plan,
+    jobs: Sequence[Job],
+    folder: Path,
+    brief: Brief | Path,
+    progress: ConsoleProgress,
+) -> int:
     from qtrace.campaign.brief import Brief
     from qtrace.campaign.carry_out import record_here
     from qtrace.lab.machine.venue import inside_machine

@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
+from qtrace.analyses.methods.traffic_change import CHANGED
 from qtrace.cli._console import ConsoleProgress, echo_json, plain
 from qtrace.cli._help import Verb
 from qtrace.cli._options import budget_option, effort_of, index_option, level_option
 
 __all__ = ["command"]
 
-_FIRST = ("not seen here", "suppressed", "left out")
+_FIRST = ("not seen here", CHANGED, "suppressed", "left out")
 
 
 @click.command(

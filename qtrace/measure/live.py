@@ -141,7 +141,10 @@ def _lap(seen: Snapshot, unseen: Unseen, nics: Sequence[MeasuredNic], drops: tup
         dict(sorted(calls.items(), key=lambda item: -item[1][0])),
         threads,
         tuple(_lost(seen.tables()["ledger"])),
-        tuple(str(row["item"]) for row in unseen.ledger()),
+        (
+            *(f"{row['kind']}: {row['item']}" for one in nics for row in unseen.changes(one.name)),
+            *(str(row["item"]) for row in unseen.ledger()),
+        ),
         drops,
     )
 

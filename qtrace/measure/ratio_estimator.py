@@ -28,11 +28,11 @@ def exposure_of(seconds: float, counted: Snapshot) -> Exposure:
     other counts are proportional to them: a much better measure than time, because traffic comes in
     bursts."""
     return {
-        way.value: float(exact.calls) if exact else seconds for way, exact in _exact_stages(counted).items()
+        way.value: float(exact.calls) if exact else seconds for way, exact in exact_stages(counted).items()
     }
 
 
-def _exact_stages(counted: Snapshot) -> dict[Direction, Count | None]:
+def exact_stages(counted: Snapshot) -> dict[Direction, Count | None]:
     found: dict[Direction, Count | None] = dict.fromkeys(Direction)
     for slot, stage in enumerate(counted.stages):
         if not stage.reason and stage.how not in FUNCTIONS:
@@ -64,7 +64,7 @@ class Spread:
         kernel counts these hits, which are unseen exposure.
         """
         exposure = {way.value: seconds for way in Direction}
-        for direction, exact in _exact_stages(counted).items():
+        for direction, exact in exact_stages(counted).items():
             if exact:
                 exposure[direction.value] = float(exact.seen)
                 self._ways[direction.value].unseen += exact.calls - exact.seen

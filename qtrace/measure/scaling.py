@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtrace.measure.measured_nic import MeasuredNic
+from qtrace.measure.observer_effect import ObserverEffect
 from qtrace.measure.ratio_estimator import Spread, Three, exposure_of, key_of, values
 from qtrace.trace.budget.decision import FUNCTIONS
 from qtrace.trace.budget.regulator import Regulator, Window
@@ -40,8 +41,9 @@ class Unseen:
         seconds: float,
         off: float,
         lap: Mapping[str, Snapshot] | None = None,
+        effects: Mapping[str, ObserverEffect] | None = None,
     ) -> None:
-        self._regulator, self._spreads = regulator, spreads
+        self._regulator, self._spreads, self._effects = regulator, spreads, effects or {}
         self._seconds, self._off, self._lap = seconds, min(off, seconds), lap
 
     @property
@@ -87,7 +89,11 @@ class Unseen:
             row |= dict(zip(_NUMBERS, values(found.count), strict=True))
             if found.errors:
                 row |= {f"{name}_error": half for name, half in zip(_NUMBERS, found.errors, strict=True)}
-        tables["ledger"] += self.ledger()
+        tables["ledger"] += [*self.changes(nic), *self.ledger()]
+
+    def changes(self, nic: str) -> list[dict[str, Any]]:
+        """How probing changed this NIC's traffic, as rows of the ledger."""
+        return self._effects[nic].ledger() if nic in self._effects else []
 
     def ledger(self) -> list[dict[str, Any]]:
         """Ledger rows for the suppressed measurements."""
@@ -113,23 +119,25 @@ class Suppression:
     def __init__(self, nics: Sequence[MeasuredNic]) -> None:
         self._nics = nics
         self._spreads = {one.name: Spread() for one in nics}
+        self._effects = {one.name: ObserverEffect() for one in nics}
         self._before = 0.0  # seconds off before this lap
 
     def keep(self, window: Window) -> None:
         """Add a window, or a pause, that has ended."""
         for one in self._nics:
-            spread = self._spreads[one.name]
-            (spread.add if window.on else spread.skip)(window.seconds, one.of(window.counted))
+            spread, mine = self._spreads[one.name], one.of(window.counted)
+            (spread.add if window.on else spread.skip)(window.seconds, mine)
+            self._effects[one.name].add(window, mine)
 
     def whole(self, regulator: Regulator, seconds: float) -> Unseen:
-        """The observed part of a whole session that took `seconds`."""
-        return Unseen(regulator, self._spreads, seconds, regulator.off)
+        """Of a session that has ended and took so many seconds."""
+        return Unseen(regulator, self._spreads, seconds, regulator.off, effects=self._effects)
 
     def lap(self, regulator: Regulator, seen: Snapshot, off: float) -> Unseen:
         """The observed part of a lap; `off` is the regulator's value when the lap was read."""
         lap, self._before = off - self._before, off
         mine = {one.name: one.of(seen) for one in self._nics}
-        return Unseen(regulator, self._spreads, seen.seconds, lap, mine)
+        return Unseen(regulator, self._spreads, seen.seconds, lap, mine, self._effects)
 
 
 def _share(queue: dict[str, Any], counted: Count, whole: Count) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qtrace.analyses.methods.data import CELL
+from qtrace.analyses.methods.traffic_change import CHANGED
 from qtrace.errors import StoreError
 from qtrace.model import Path, Step
 from qtrace.report.answers import Answers, Row
@@ -18,9 +19,9 @@ from qtrace.store.run import RunReader
 
 __all__ = ["Measured", "StageMeasured", "measured"]
 
-_CALLS = ("kick", "interrupt")  # one call may stand for many frames
-# Ledger entries by which a count includes other paths, or misses a part of its own.
-_SERIOUS = ("lost", "failed", "missed", "shared", "suppressed", "left out")
+_CALLS = ("kick", "interrupt")  # one of them may stand for many frames
+# What makes a count not the path's own, or not all of it.
+_SERIOUS = ("lost", "failed", "missed", "shared", CHANGED, "suppressed", "left out")
 _MOST_CALLS = 4  # system calls that are shown
 
 

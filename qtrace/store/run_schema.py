@@ -285,8 +285,15 @@ _ALL = (
             _THREAD,
             _TID,
             Column("seconds", _REAL, "CPU time, user and system", "s"),
-            Column("voluntary", _COUNT, "context switches because the thread waited", "switches"),
-            Column("involuntary", _COUNT, "context switches because another thread was due", "switches"),
+            Column("voluntary", _COUNT, "context switches because it waited", "switches"),
+            Column("involuntary", _COUNT, "context switches because another thread had its turn", "switches"),
+            Column(
+                "transfers",
+                _COUNT,
+                "read and write system calls, as the kernel counts them; null where it does not",
+                "calls",
+                later=True,
+            ),
         ),
     ),
     TableSchema(

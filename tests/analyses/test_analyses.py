@@ -271,3 +271,45 @@ def test_where_frames_waited_and_stopped() -> None:
     (wait,), (stop,) = ask("waiting", given), ask("stopped", given)
     assert wait["count"] == 4 and wait["p50_low_ns"] == 2**20
     assert (stop["stage"], stop["frames"], stop["why"]) == ("send", 4, "x")
+
+
+def effect(plain: tuple[int, int], probed: tuple[int, int], throughput: float) -> Data:
+    """Four repetitions, each (frames, read and write calls) plain and probed; a throughput ratio."""
+    results, devices, threads = [], [], []
+    for rep in range(1, 5):
+        for with_probes, (frames, calls) in ((False, plain), (True, probed)):
+            much = rep if rep < 3 else 1
+            key = {"cell": TAP, "rep": rep, "probed": with_probes}
+            speed = 1e8 * much * (throughput if with_probes else 1)
+            results += [result(TAP, rep, speed, probed=with_probes)]
+            results += [result(TAP, rep, 1e6 * much, "bytes", probed=with_probes)]
+            devices.append(key | {"side": "guest", "rx_packets": 0, "tx_packets": frames * much})
+            use = key | {"tid": 1, "seconds": 1.0, "involuntary": 0}
+            threads.append(use | {"thread": "main", "voluntary": 10 * much, "transfers": calls * much})
+            threads.append(use | {"thread": "CPU 0/TCG", "voluntary": 999 * rep, "transfers": 0})
+    return data(results=results, devices=devices, threads=threads)
+
+
+def test_a_slower_traffic_of_the_same_kind_is_a_cost() -> None:
+    given = effect((1000, 2000), (1000, 2000), 0.7)
+    assert [row["change"] for row in ask("probe_effect", given) if not row["is_cost"]] == []
+    (row,) = ask("probe_cost", given)
+    assert row["ratio"] == pytest.approx(0.7) and row["changed"] == ""
+
+
+def test_no_cost_is_computed_from_another_traffic() -> None:
+    given = effect((1000, 2000), (1000, 300), 2.1)
+    changes = {row["measure"]: row for row in ask("probe_effect", given)}
+    assert changes["read and write calls a frame"]["change"] == "read and write calls a frame 2.0 -> 0.3"
+    assert not any(row["is_cost"] for row in changes.values())
+    (row,) = ask("probe_cost", given)
+    assert pd.isna(row["ratio"]) and "read and write calls a frame 2.0 -> 0.3" in row["changed"]
+    told = [row for row in ask("ledger", given) if row["kind"] == "probing changed the traffic"]
+    assert {row["item"] for row in told} >= {"read and write calls a frame 2.0 -> 0.3"}
+    assert told[0]["cells"] == "e1000 tap qemu tx tcp"
+
+
+def test_a_run_from_before_the_kernel_s_own_counts_tells_what_it_can() -> None:
+    given = effect((1000, 2000), (1000, 300), 1.0)
+    given.tables["threads"]["transfers"] = None
+    assert ask("probe_effect", given) == []

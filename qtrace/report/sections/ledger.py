@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qtrace.analyses.methods.traffic_change import CHANGED
 from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.section import ReportSection
@@ -31,8 +32,11 @@ def write(answers: Answers) -> Section:
 
 
 def alerts(answers: Answers) -> Iterator[str]:
-    """One alert for each loss."""
+    """What was lost, and where probing changed what was to be measured."""
     for row in answers.ask("ledger"):
+        if row["kind"] == CHANGED:
+            about = f"{clean(row['cells'])}; {clean(row['note'])}"
+            yield f"{CHANGED.capitalize()}: {clean(row['item'])} ({about})."
         if row["kind"] == "lost":
             yield f"Lost: {clean(row['item'])}: {row['count']:,} ({clean(row['note'])})."
 

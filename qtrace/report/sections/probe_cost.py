@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from qtrace.analyses.methods.traffic_change import CHANGED
 from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import who
 from qtrace.report.section import ReportSection
-from qtrace.report.text import bits, microseconds, span, times
+from qtrace.report.text import MISSING, bits, clean, microseconds, span, times
 
 __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """Ratios of measurements with probes to measurements without."""
+    """Probed over plain, or why there is no such ratio."""
     names = {"throughput": ("throughput", bits), "rtt_p50": ("round trip p50", microseconds)}
     lines = []
     for row in answers.ask("probe_cost"):
@@ -25,20 +26,24 @@ def write(answers: Answers) -> Section:
                 name,
                 form(row["plain"]),
                 form(row["probed"]),
-                times(row["ratio"]),
-                ends,
+                MISSING if row["changed"] else times(row["ratio"]),
+                MISSING if row["changed"] else ends,
                 row["n"],
+                f"no cost: {CHANGED}: {clean(row['changed'])}" if row["changed"] else "",
             )
         )
     return Section(
         "cost",
-        "The cost of the probes",
-        "The ratio of a cell with probes to the same cell without, paired by repetition: a throughput of "
-        "0.80 × means that the probes took a fifth; a round trip above 1 × means that the probes made it "
-        "longer. In all sections, counts are from measurements with probes, and speeds from those without.",
+        "What the probes cost",
+        "The same cell with probes over without them, paired by repetition: a throughput of 0.80 × means "
+        "that the probes took a fifth; a round trip above 1 × means that they made it longer. Counts are "
+        "of probed measurements, speeds in the other sections of unprobed ones. Where frames, waits or calls "
+        "go together otherwise with probes than without, it was another traffic: no cost is computed.",
         (
             Table.of(
-                "", "NIC|back end|direction|metric|#without|#with|#with / without|#95 % interval|#n", lines
+                "",
+                "NIC|back end|direction|metric|#without|#with|#with / without|#95 % interval|#n|note",
+                lines,
             ),
         ),
     )

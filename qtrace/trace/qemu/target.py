@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qtrace.errors import TargetError
 from qtrace.probes.syscalls import Descriptor
@@ -22,12 +23,38 @@ _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
 @dataclass(frozen=True, slots=True)
 class ThreadTimes:
-    """CPU seconds and context switches of a thread since its start."""
+    """What a thread has used since it began: CPU seconds, context switches, and its `transfers`: read and
+    write system calls as the kernel counts them for every thread, None where it does not tell."""
 
     name: str
     seconds: float
     voluntary: int
     involuntary: int
+    transfers: int | None = None
+
+    def since(self, before: ThreadTimes | None) -> ThreadTimes:
+        """What it has used after `before`; all of it where that is None."""
+        if before is None:
+            return self
+        known = self.transfers is not None and before.transfers is not None
+        return ThreadTimes(
+            self.name,
+            self.seconds - before.seconds,
+            self.voluntary - before.voluntary,
+            self.involuntary - before.involuntary,
+            (self.transfers or 0) - (before.transfers or 0) if known else None,
+        )
+
+    def row(self, tid: int) -> dict[str, Any]:
+        """As a row of a run's table `threads`."""
+        return {
+            "thread": self.name,
+            "tid": tid,
+            "seconds": self.seconds,
+            "voluntary": self.voluntary,
+            "involuntary": self.involuntary,
+            "transfers": self.transfers,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +198,7 @@ class Target:
                     int((entry / "schedstat").read_text().split()[0]) / 1e9,
                     int(switches["voluntary_ctxt_switches"]),
                     int(switches["nonvoluntary_ctxt_switches"]),
+                    _transfers(entry),
                 )
         return found
 
@@ -200,6 +228,16 @@ class Target:
             lines = (self._proc / "net" / "unix").read_text().splitlines()[1:]
             return {field[6] for line in lines if (field := line.split())[4] == _UNIX_DATAGRAM}
         return set()
+
+
+def _transfers(thread: Path) -> int | None:
+    """read, write and their like (proc(5): syscr and syscw); None where the kernel was built without, or says
+    it to others only."""
+    try:
+        told = dict(line.split(": ") for line in (thread / "io").read_text().splitlines())
+        return int(told["syscr"]) + int(told["syscw"])
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def _class_of(link: str, streams: set[str], datagrams: set[str]) -> Descriptor:

@@ -258,7 +258,7 @@ class Session:
             edges=counted.edges,
             syscalls=counted.syscalls,
             errors=counted.errors,
-            threads={tid: _since(after, self._threads.get(tid)) for tid, after in threads.items()},
+            threads={tid: after.since(self._threads.get(tid)) for tid, after in threads.items()},
             lost=counted.lost,
             missed=counted.missed,
             frames=counted.frames,
@@ -389,17 +389,6 @@ class Session:
         return Reading.of(
             self._module, self._lost, slots, numbers, names, CLASSES, missed, *followed, until, ways
         )
-
-
-def _since(after: ThreadTimes, before: ThreadTimes | None) -> ThreadTimes:
-    if before is None:
-        return after
-    return ThreadTimes(
-        after.name,
-        after.seconds - before.seconds,
-        after.voluntary - before.voluntary,
-        after.involuntary - before.involuntary,
-    )
 
 
 def _key(probe: Probe, function: str) -> tuple[Direction, Role | None, str]:

@@ -164,16 +164,7 @@ class Snapshot:
             "queues": self._queues(),
             "edges": self._edges(),
             "syscalls": self._syscalls(),
-            "threads": [
-                {
-                    "thread": used.name,
-                    "tid": tid,
-                    "seconds": used.seconds,
-                    "voluntary": used.voluntary,
-                    "involuntary": used.involuntary,
-                }
-                for tid, used in sorted(self.threads.items())
-            ],
+            "threads": [used.row(tid) for tid, used in sorted(self.threads.items())],
             "ledger": [*self._unseen(unseen), *self._ledger(), *self.frames.ledger(followed)],
         }
 
