@@ -85,13 +85,11 @@ def command(
     assignment = _assignment(plan, output, blocks, resume)
     progress = ConsoleProgress()
     try:
-        if brief is not None:  # inside the lab machine: everything else was done outside
-            assert output is not None
-            sys.exit(_here(chosen, chosen.jobs(shard), output, brief, progress))
-        folder = (output or new_run_folder(chosen, Path("runs"))).absolute()
-        failed = _bench(plan, chosen, venue, folder, shard, index_name, progress)
-        _warn_of_changes(folder, progress)
-        progress.done(f"run: {folder}")
+        if brief is not None:  # inside the lab machine: everything else is done outside
+            sys.exit(_here(assignment, brief, progress))
+        failed = _bench(assignment, venue, index_name, progress)
+        _warn_of_changes(assignment.folder, progress)
+        progress.done(f"run: {assignment.folder}")
         if report:
             _render(assignment.folder, report, progress)
     finally:
@@ -162,13 +160,7 @@ def _warn_of_changes(folder: Path, progress: ConsoleProgress) -> None:
             progress.warn(plain(f"{CHANGED}: {row['change']} ({cell})"))
 
 
-def _here(
-    plan: Plan,
-    jobs: Sequence[Job],
-    folder: Path,
-    brief: Brief | Path,
-    progress: ConsoleProgress,
-) -> int:
+def _here(assignment: Assignment, brief: Brief | Path, progress: ConsoleProgress) -> int:
     from qtrace.campaign.brief import Brief
     from qtrace.campaign.carry_out import record_here
     from qtrace.lab.machine.venue import inside_machine
