@@ -16,9 +16,9 @@ COLUMNS = (*CELL, "metric", "n", "plain", "probed", "ratio", "ratio_low", "ratio
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """Probed over plain: below 1 for throughput, above 1 for round-trip times, means a cost.
+    """Ratios of probed to plain: below 1 for throughput, or above 1 for round-trip times, means a cost.
 
-    Where probing changed the traffic there is no ratio: `changed` says how, and is empty elsewhere.
+    Where probing changed the traffic there is no ratio: `changed` describes the change, and is empty elsewhere.
     """
     changed = {
         key: "; ".join(map(str, found))

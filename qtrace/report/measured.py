@@ -19,8 +19,8 @@ from qtrace.store.run import RunReader
 
 __all__ = ["Measured", "StageMeasured", "measured"]
 
-_CALLS = ("kick", "interrupt")  # one of them may stand for many frames
-# What makes a count not the path's own, or not all of it.
+_CALLS = ("kick", "interrupt")  # one call may stand for many frames
+# Ledger entries by which a count includes other paths, or misses a part of its own.
 _SERIOUS = ("lost", "failed", "missed", "shared", CHANGED, "suppressed", "left out")
 _MOST_CALLS = 4  # system calls that are shown
 

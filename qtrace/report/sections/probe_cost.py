@@ -13,7 +13,7 @@ __all__ = ["SECTION"]
 
 
 def write(answers: Answers) -> Section:
-    """Probed over plain, or why there is no such ratio."""
+    """Ratios of measurements with probes to measurements without, or the reason for there being none."""
     names = {"throughput": ("throughput", bits), "rtt_p50": ("round trip p50", microseconds)}
     lines = []
     for row in answers.ask("probe_cost"):
@@ -34,11 +34,11 @@ def write(answers: Answers) -> Section:
         )
     return Section(
         "cost",
-        "What the probes cost",
-        "The same cell with probes over without them, paired by repetition: a throughput of 0.80 × means "
-        "that the probes took a fifth; a round trip above 1 × means that they made it longer. Counts are "
-        "of probed measurements, speeds in the other sections of unprobed ones. Where frames, waits or calls "
-        "go together otherwise with probes than without, it was another traffic: no cost is computed.",
+        "The cost of the probes",
+        "The ratio of a cell with probes to the same cell without, paired by repetition: a throughput of "
+        "0.80 × means that the probes took a fifth; a round trip above 1 × means that the probes made it "
+        "longer. In all sections, counts are from measurements with probes, and speeds from those without. "
+        "Where the probes changed the batches, it was another traffic: no cost is computed.",
         (
             Table.of(
                 "",
