@@ -18,7 +18,7 @@ COLUMNS = (*CELL, "metric", "n", "plain", "probed", "ratio", "ratio_low", "ratio
 def analyse(data: Data) -> pd.DataFrame:
     """Ratios of probed to plain: below 1 for throughput, or above 1 for round-trip times, means a cost.
 
-    Where probing changed the traffic there is no ratio: `changed` describes the change, and is empty elsewhere.
+    Where probing changed the traffic there is no ratio: `changed` describes the change, else it is empty.
     """
     changed = {
         key: "; ".join(map(str, found))
