@@ -14,6 +14,8 @@ from qtrace.report.walk_formats import walk_formats, write_walk
 
 if TYPE_CHECKING:
     from qtrace.report.measured import Measured
+    from qtrace.report.walked import Walked
+    from qtrace.store.index import Index
 
 __all__ = ["command"]
 
@@ -96,14 +98,14 @@ def command(
     NIC is a model or type (e1000, virtio-net-pci), NETDEV a back end (user, tap). --format html writes a
     page to stdout that shows each step's source, read from the indexed tree.
 
-    A stage may have several ways to pass it. The walk takes the usual one and lists the others below it.
+    A stage may be passed in more ways than the one that is walked: the others stand below it. On vhost-user
+    and vhost-vdpa no frame passes QEMU: the walk shows how QEMU hands over its queue.
 
     With --run each stage shows its calls, frames and bytes, and the time of a frame to the next stage.
     """
     from qtrace.path.calls_between import between
-    from qtrace.path.walk import walk
-    from qtrace.path.ways import with_ways
-    from qtrace.report.walked import walked_between, walked_path
+    from qtrace.path.handed_queues import CARRIERS
+    from qtrace.report.walked import walked_between
 
     if first or last:
         if not (first and last) or nic or netdev or direction or vhost or unfolded or run:
@@ -115,18 +117,55 @@ def command(
     else:
         if not (nic and netdev and direction):
             raise click.UsageError("give NIC, NETDEV and --direction, or --from and --to")
-        name, _, option = netdev.partition(",")
-        if option not in ("", "vhost=on", "vhost=off"):
-            raise click.UsageError(f"NETDEV {netdev!r}: only 'vhost=on' can follow the name")
-        if vhost and option == "vhost=off":
-            raise click.UsageError(f"--vhost contradicts NETDEV {netdev!r}")
+        name, datapath = _datapath(netdev, vhost)
         index = named_index(index_name)
-        datapath = "vhost-net" if vhost or option == "vhost=on" else "qemu"
-        path = with_ways(index, walk(index, nic, name, datapath, direction=Direction(direction)))
-        figures = _figures(run, path, workload) if run else None
-        walked = walked_path(path, index, figures, unfolded=unfolded)
+        if name in CARRIERS:
+            if datapath != "qemu" or name != netdev or run or unfolded:
+                raise click.UsageError(f"no frame passes QEMU on {name}: without --vhost, --ways and --run")
+            walked = _handed(index, nic, name, Direction(direction))
+        else:
+            walked = _of_frame(index, nic, name, datapath, Direction(direction), unfolded, run, workload)
     flag_errors(index, [step.file for step in walked.steps if step.file])
     click.echo(write_walk(walked, form), nl=False)
+
+
+def _datapath(netdev: str, vhost: bool) -> tuple[str, str]:
+    """`tap,vhost=on` -> the netdev's name and the datapath."""
+    name, _, option = netdev.partition(",")
+    if option not in ("", "vhost=on", "vhost=off"):
+        raise click.UsageError(f"NETDEV {netdev!r}: only 'vhost=on' can follow the name")
+    if vhost and option == "vhost=off":
+        raise click.UsageError(f"--vhost contradicts NETDEV {netdev!r}")
+    return name, "vhost-net" if vhost or option == "vhost=on" else "qemu"
+
+
+def _of_frame(
+    index: Index,
+    nic: str,
+    netdev: str,
+    datapath: str,
+    direction: Direction,
+    unfolded: bool,
+    run: FilePath | None,
+    workload: str,
+) -> Walked:
+    """The walk of a frame, with what a run measured on it."""
+    from qtrace.path.walk import walk
+    from qtrace.path.ways import with_ways
+    from qtrace.report.walked import walked_path
+
+    path = with_ways(index, walk(index, nic, netdev, datapath, direction=direction))
+    figures = _figures(run, path, workload) if run else None
+    return walked_path(path, index, figures, unfolded=unfolded)
+
+
+def _handed(index: Index, nic: str, netdev: str, direction: Direction) -> Walked:
+    """The walk of a queue that QEMU hands over: no frame passes QEMU."""
+    from qtrace.path.handed_queues import hand_over
+    from qtrace.report.walked import Walked
+
+    handed = hand_over(index, nic, netdev, direction)
+    return Walked(handed.title, handed.end, handed.steps, handed.to_json(), index)
 
 
 def _figures(run: FilePath, path: Path, workload: str) -> Measured:

@@ -20,6 +20,7 @@ from qtrace.model import STAGE_ORDER, Direction, Role
 from qtrace.model import Path as Walk
 from qtrace.path.catalogue import map_tree, nics
 from qtrace.path.difference import difference
+from qtrace.path.handed_queues import CARRIERS, hand_over
 from qtrace.path.netdevs import netdev_names
 from qtrace.path.walk import walk
 from qtrace.path.ways import ways_of
@@ -38,6 +39,12 @@ newest were read by hand (`tests/path/test_newest.py`)."""
 ABOUT_STAGES = f"""How many NICs have a stage on their walk on {ON}, and by how many functions it may be
 passed, those of all NICs together (`qtrace walk --ways`). A NIC whose DMA does not go through PCI's functions
 lacks dequeue, enqueue and complete; one without a line of its own lacks the interrupt.
+"""
+
+HANDED = "virtio-net-pci"
+ABOUT_HANDED = f"""Where another process or a device carries the frames, QEMU sets up the queues. What it
+does for the frames of {HANDED} to the host, and the function where each part ends; all calls that lead there
+are in `qtrace walk {HANDED} vhost-user --direction tx`.
 """
 
 Key = tuple[str, str, Direction]  # NIC, netdev, direction
@@ -86,6 +93,7 @@ def page(releases: list[Release]) -> Iterator[str]:
     yield ABOUT
     yield from per_back_end(releases)
     yield from per_stage(releases)
+    yield from handed_over(releases)
     for before, after in itertools.pairwise(releases):
         yield from changed(before, after)
 
@@ -128,6 +136,23 @@ def per_stage(releases: list[Release]) -> Iterator[str]:
                 f"{have[direction, role]} NICs, {ways[direction, role]} functions" for have, ways in counted
             ]
             yield f"| {direction} | {role} | {' | '.join(cells)} |"
+
+
+def handed_over(releases: list[Release]) -> Iterator[str]:
+    """Where each part of a hand-over ends, of the guest's frames."""
+    yield "\n## Queues that QEMU hands over\n"
+    yield ABOUT_HANDED
+    for netdev in CARRIERS:
+        yield f"| {netdev} | {' | '.join(f'QEMU {release.name}' for release in releases)} |"
+        yield f"| --- |{' --- |' * len(releases)}"
+        found = [hand_over(release.index, HANDED, netdev, Direction.TX) for release in releases]
+        for what in dict.fromkeys(part.what for handed in found for part in handed.parts):
+            cells = []
+            for handed in found:
+                last = next((part.steps[-1] for part in handed.parts if part.what == what), None)
+                cells.append(f"`{last.function}` ({last.file}:{last.line})" if last else "-")
+            yield f"| {what} | {' | '.join(cells)} |"
+        yield ""
 
 
 Counts = dict[tuple[Direction, Role], int]
