@@ -1,0 +1,189 @@
+"""Of the observed calls that cross a stage, the share that some way of that stage covers.
+
+A crossing is a call to a function that hands a frame, a descriptor or a notice over, whoever walks: the
+functions are QEMU's interfaces themselves (MemoryRegionOps, NetClientInfo, net/net.h, hw/virtio/virtio.h,
+hw/irq.h, hw/pci), not what a walk has found. The ways are those that the tracer attaches to
+(qtrace/path/both_ways.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from observe import Call, Function
+from observed import Observed
+
+from qtrace.model import STAGE_ORDER, Direction, Role
+from qtrace.path import stage_functions as stages
+from qtrace.path.both_ways import both_ways
+from qtrace.path.catalogue import core_files, find_nic, nic_runs
+from qtrace.path.netdevs import find_netdev
+from qtrace.store.index import Index
+
+__all__ = ["Crossed", "crossings", "section"]
+
+Stage = tuple[Direction, Role]
+_RECEIVE = ("receive", "receive_iov", "receive_raw")
+_MEMORY = {
+    (Direction.TX, Role.DEQUEUE): frozenset(stages.DEQUEUE),
+    (Direction.TX, Role.COMPLETE): frozenset(stages.GUEST_WRITE),
+    (Direction.RX, Role.ENQUEUE): frozenset(stages.ENQUEUE),
+}
+
+
+@dataclass
+class Crossed:
+    """Calls that cross one stage: `covered` and, by call, those that no way covers."""
+
+    covered: int = 0
+    missed: Counter[Call] = field(default_factory=Counter)
+
+    @property
+    def all(self) -> int:
+        """How many there were."""
+        return self.covered + self.missed.total()
+
+
+class _Pair:
+    """One NIC on one netdev: what of the observed calls is whose."""
+
+    def __init__(self, index: Index, nic: str, netdev: str, calls: Mapping[Call, int]) -> None:
+        self._index, self._calls = index, calls
+        model = find_nic(index, nic)
+        self._nic_files = set(core_files(index, model, nic_runs(index, model)))
+        names = ("socket", "socket-stream") if netdev == "socket" else (netdev,)
+        self._netdev_files = {file for name in names for file in find_netdev(index, name).files}
+        self.ways: dict[Stage, set[str]] = {}
+        for name in names:
+            for path in both_ways(index, nic, name, "qemu"):
+                for way in path.ways:
+                    self.ways.setdefault((path.direction, way.stage), set()).add(way.function)
+
+    def crossing(self) -> Iterator[tuple[Stage, Call, int]]:
+        """Each call that crosses a stage. A function of both directions is told by who calls, or by what has
+        been called from there."""
+        for call, number in self._calls.items():
+            (_, from_file), (name, file) = call
+            ours = from_file in self._nic_files
+            if call[0] in self._doorbells and call[1] in self._sending:
+                yield (Direction.TX, Role.KICK), call, number
+            if name in stages.SEND and ours:
+                yield (Direction.TX, Role.SEND), call, number
+            elif name in stages.SEND and from_file in self._netdev_files:
+                yield (Direction.RX, Role.SEND), call, number
+            if call[1] in self._receivers and file in self._netdev_files | self._nic_files:
+                way = Direction.TX if file in self._netdev_files else Direction.RX
+                yield (way, Role.DELIVER), call, number
+            for stage, names in _MEMORY.items():
+                if name in names and ours and self._carries(stage[0], call[0]):
+                    yield stage, call, number
+            if name in stages.INTERRUPTS and ours and name != stages.GUEST_NOTIFIER:
+                yield (Direction.RX, Role.INTERRUPT), call, number
+
+    def _carries(self, way: Direction, function: Function) -> bool:
+        return function in (self._sending if way is Direction.TX else self._received)
+
+    @cached_property
+    def _doorbells(self) -> set[Function]:
+        found = {(name, row.file) for name in _VIRTIO for row in self._index.function(name)}
+        for _, _, _, what, value, file, _ in self._index.tables(
+            "MemoryRegionOps", ("write", "write_with_attrs")
+        ):
+            if what == "function" and file in self._nic_files:
+                row = self._index.function_by_id(int(value))
+                found.add((row.name, row.file))
+        return found
+
+    @cached_property
+    def _receivers(self) -> set[Function]:
+        return {
+            (function.name, function.file)
+            for table in self._index.client_tables()
+            for field, (function, _) in table.callbacks.items()
+            if field in _RECEIVE
+        }
+
+    @cached_property
+    def _sending(self) -> set[Function]:
+        """From which a send has been seen to be reached, within the NIC."""
+        sends = {callee for (_, callee) in self._calls if callee[0] in stages.SEND}
+        return self._close(sends, backwards=True)
+
+    @cached_property
+    def _received(self) -> set[Function]:
+        """What has been seen to be reached from the NIC's receive callbacks, within the NIC."""
+        return self._close({one for one in self._receivers if one[1] in self._nic_files}, backwards=False)
+
+    def _close(self, found: set[Function], *, backwards: bool) -> set[Function]:
+        found = set(found)
+        while True:
+            more = set()
+            for caller, callee in self._calls:
+                here, there = (callee, caller) if backwards else (caller, callee)
+                if here in found and there not in found and there[1] in self._nic_files:
+                    more.add(there)
+            if not more:
+                return found
+            found |= more
+
+
+_VIRTIO = (stages.VIRTIO_KICK, stages.VIRTIO_DOORBELL)
+
+
+def crossings(index: Index, nic: str, netdev: str, calls: Mapping[Call, int]) -> dict[Stage, Crossed]:
+    """By stage. An interrupt is of no direction: it is under rx, and a way of either covers it."""
+    pair = _Pair(index, nic, netdev, calls)
+    found: dict[Stage, Crossed] = {}
+    for (way, role), call, number in pair.crossing():
+        one = found.setdefault((way, role), Crossed())
+        directions = Direction if role is Role.INTERRUPT else (way,)
+        known = set().union(*(pair.ways.get((direction, role), set()) for direction in directions))
+        # Who calls a register's write is not indexed: it is seen by what it calls.
+        crossing = call[0] if role is Role.KICK else call[1]
+        if crossing[0] in known:
+            one.covered += number
+        else:
+            one.missed[call] += number
+    return found
+
+
+def section(index: Index, observed: Observed) -> str:
+    """The table of docs/accuracy.md."""
+    total: dict[Stage, Crossed] = {}
+    where: dict[tuple[Stage, Call], list[str]] = {}
+    for name, seen in observed.runs.items():
+        nic, _, netdev = name.partition(" on ")
+        for stage, crossed in crossings(index, nic, netdev, seen.calls).items():
+            one = total.setdefault(stage, Crossed())
+            one.covered += crossed.covered
+            one.missed += crossed.missed
+            for call in crossed.missed:
+                where.setdefault((stage, call), []).append(name)
+    lines = [
+        "## Ways of a stage",
+        "",
+        "Of the observed calls that cross a stage, those that some way of that stage covers (`qtrace walk "
+        "--ways`): calls to the functions by which QEMU's parts hand something over, from the NIC's and the "
+        "netdev's own files. A register's write is a kick by each call of it from which a send was seen to "
+        "follow. The host's system calls are no functions of QEMU; an interrupt is of both directions.",
+        "",
+        "| direction | stage | calls | covered | share |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for way in Direction:
+        for role in STAGE_ORDER[way]:
+            if found := total.get((way, role)):
+                share = f"{int(10000 * found.covered / found.all) / 100:g}%"
+                lines.append(f"| {way} | {role} | {found.all:,} | {found.covered:,} | {share} |")
+    missed = [(stage, call, number) for stage, one in total.items() for call, number in one.missed.items()]
+    lines += ["", "Missed:" if missed else "None was missed.", ""]
+    for stage, (caller, callee), number in sorted(missed, key=lambda item: -item[2]):
+        runs = ", ".join(where[stage, (caller, callee)])
+        lines.append(
+            f"- {stage[0]} {stage[1]}: `{caller[0]}` ({caller[1]}) to `{callee[0]}` ({callee[1]}): "
+            f"{number:,} calls, with {runs}"
+        )
+    return "\n".join(lines).rstrip() + "\n"
