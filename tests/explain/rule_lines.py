@@ -17,7 +17,8 @@ _MEMORY = "-object memory-backend-file,id=m,size=1G,mem-path=/x"
 
 @dataclass(frozen=True)
 class Lines:
-    """`host`: files of the host under test, path -> content; `newer`: of the next release."""
+    """`host`: files of the host under test, path -> content; `release`: the one that is meant,
+    `earlier` or `newer`, where another says something else."""
 
     wrong: str
     words: str
@@ -25,7 +26,7 @@ class Lines:
     mended: str = ""
     host: dict[str, str] = field(default_factory=dict)
     program: str = "qemu-system-x86_64"
-    newer: bool = False
+    release: str = ""
 
 
 _HOST = {"dev/vhost-net": "", "sys/class/net/tap0/mtu": "1500", "sys/class/net/tap0/flags": "0x1003"}
@@ -109,7 +110,7 @@ LINES: dict[str, list[Lines]] = {
     "passthrough": [
         Lines("-device vfio-pci,host=01:00.0 -nic none", "hands a device", "-device virtio-rng-pci -nic none")
     ],
-    "built": [Lines("-nic af-xdp,ifname=lo", "built with it", "-nic user", newer=True)],
+    "built": [Lines("-nic af-xdp,ifname=lo", "built with it", "-nic user", release="newer")],
     "deprecated": [
         Lines("-nic user,restrict", "restrict=on", "-nic user,restrict=on"),
         Lines("-nic user,ip=10.0.2.0", "ip=", "-nic user,net=10.0.2.0/24"),
@@ -242,6 +243,7 @@ LINES: dict[str, list[Lines]] = {
             _SWITCH.replace("vhost-user,id=t,chardev=c", "user,id=t") + ",tx_queue_size=1024",
             "here it is 256",
             _SWITCH + ",tx_queue_size=1024",
+            release="earlier",
         )
     ],
     "link-speed": [

@@ -39,8 +39,8 @@ def findings(reader: Reader, lines: Lines, text: str, folder: Path) -> list[dict
 def test_a_rule_finds_its_wrong_line_only(
     request: pytest.FixtureRequest, reader: Reader, name: str, lines: Lines, tmp_path: Path
 ) -> None:
-    if lines.newer:
-        reader = Reader(request.getfixturevalue("newer"))
+    if lines.release:
+        reader = Reader(request.getfixturevalue(lines.release))
     found = [row for row in findings(reader, lines, lines.wrong, tmp_path) if row["kind"] == name]
     assert [row for row in found if lines.words in row["text"]], found
     right = [row for row in findings(reader, lines, lines.right, tmp_path) if row["kind"] == name]

@@ -49,9 +49,9 @@ def end_all(deadline: float) -> None:
 
 def main() -> int:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # in the background of a shell it is ignored, by children too
+    for number in (signal.SIGINT, signal.SIGHUP):
+        # In the background of a shell, or below nohup, it is ignored, and would be by all children.
+        signal.signal(number, signal.SIG_DFL)
     process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, process_group=0)
 
     def stop(number: int, _frame: object) -> None:

@@ -74,14 +74,15 @@ def test_what_a_command_leaves_running_is_ended(root: ReleaseRoot) -> None:
     assert status == 0 and running("98765.1") == []
 
 
-def test_a_command_can_be_interrupted_where_we_cannot(root: ReleaseRoot) -> None:
-    """As in the background of a shell, where SIGINT is ignored."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_command_can_be_ended_where_we_cannot(root: ReleaseRoot, number: signal.Signals) -> None:
+    """As in the background of a shell, where SIGINT is ignored, and below nohup."""
+    before = signal.signal(number, signal.SIG_IGN)
     try:
-        status, output, _ = root.run(["sh", "-c", "kill -INT $$; ls /"], 60)
+        status, output, _ = root.run(["sh", "-c", f"kill -{number.value} $$; ls /"], 60)
     finally:
-        signal.signal(signal.SIGINT, before)
-    assert status == 128 + signal.SIGINT and output == ""
+        signal.signal(number, before)
+    assert status == 128 + number and output == ""
 
 
 def test_a_command_that_takes_too_long_is_ended(root: ReleaseRoot) -> None:
