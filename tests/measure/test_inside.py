@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from exact import Kind, Traced, pass_frames, settle
 from frames import frames_to_host
 
 from qtrace.binary.symbols.named_bodies import bodies_named
-from qtrace.errors import BinaryError
+from qtrace.errors import BinaryError, MissingPrerequisite
 from qtrace.index.build import ensure_index
 from qtrace.index.libraries import fetch_libraries
 from qtrace.lab.guest.accel import choose_accelerator
@@ -48,9 +48,13 @@ PATIENCE = 20.0  # seconds
 
 
 @pytest.fixture(scope="module")
-def wide(index: Index) -> Index:
-    """The index with libslirp's source; the plain one stays the current one."""
-    made, _ = ensure_index(libraries=fetch_libraries(SILENT)[0])
+def wide(index: Index, skip_or_fail: Callable[[str], NoReturn]) -> Index:
+    """The index with the source of the very libslirp that runs; the plain one stays the current one."""
+    try:
+        libraries, _ = fetch_libraries(SILENT)
+    except MissingPrerequisite as exc:
+        skip_or_fail(str(exc))
+    made, _ = ensure_index(libraries=libraries)
     ensure_index()
     return made
 
