@@ -78,7 +78,9 @@ def take(root: ReleaseRoot, step: Step) -> tuple[bool, float, str]:
     )
     _LOGS.mkdir(parents=True, exist_ok=True)
     log = _LOGS / f"{root.suite}-{'-'.join(re.findall('[a-z]+', step.name))}.txt"
-    status, output, seconds = root.run(argv, step.seconds, _CLONE, {"PYTHONPATH": "tests"}, log)
+    # pytest cuts a reason off where a line of the terminal ends.
+    env = {"PYTHONPATH": "tests", "COLUMNS": "500"}
+    status, output, seconds = root.run(argv, step.seconds, _CLONE, env, log)
     said = _found(output) if status == 0 else _failure(output)
     if status == 124:
         said = f"not ended after {step.seconds:.0f} s: {said}"
