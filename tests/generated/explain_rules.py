@@ -15,5 +15,5 @@ def text() -> str:
         f"{rule.word.path if isinstance(rule.word, Page) else rule.word.file} |"
         for rule in rules()
     ]
-    head = ["| finding | how bad | looks for | on whose word |", "| --- | --- | --- | --- |"]
+    head = ["| finding | severity | looks for | source |", "| --- | --- | --- | --- |"]
     return between(PAGE, "<!-- rules -->", "\n".join([*head, *rows]))
