@@ -15,10 +15,10 @@ _VCPU = "CPU "  # how the names of the threads begin that run the guest
 
 
 def compared(data: Data) -> dict[tuple[str, ...], list[Compared]]:
-    """Cell (`CELL`) -> its measures: one window a repetition.
+    """Cell (`CELL`) -> its measures: one window for each repetition.
 
-    Frames are those that the guest's own device counted, both ways; a measure of which a measurement lacks a
-    part is left out.
+    Frames are counted by the guest's own device, in both directions; a measure that lacks a part in one
+    measurement is left out.
     """
     found: dict[tuple[str, ...], dict[str, Compared]] = {}
     for key, probed, measured in _measurements(data):

@@ -1,7 +1,7 @@
-"""Whether probing changed the traffic: what is counted all the time, with functions probed and without.
+"""Whether probing changed the traffic: counts that need no function probe, compared with and without probes.
 
-Probes take time, and that is a cost. But a slower QEMU may also take more frames at each turn, and then the
-traffic runs in another regime: what was measured is not what was there, and no cost can be read from it.
+Probes take time, and that is a cost. But a slower QEMU may also take more frames at each turn. The measured
+traffic is then not the traffic without probes, and no cost can be derived from it.
 """
 
 from __future__ import annotations
@@ -100,10 +100,10 @@ class Change:
 
 
 def changes(compared: Sequence[Compared]) -> list[Change]:
-    """Those measures of one traffic that differ, the most changed first.
+    """The measures of one traffic that differ, the most changed first.
 
-    The interval of each is so wide that all of them together are wrong in 5 % of the runs whose traffic is
-    the same (Bonferroni's correction).
+    Each interval is so wide that in runs with unchanged traffic all intervals together are wrong in 5 %
+    (Bonferroni's correction).
     """
     known = [one for one in compared if min(one.without.windows, one.probed.windows) >= _FEWEST]
     found = []

@@ -1,7 +1,7 @@
-"""The observer's own effect: what is counted all the time, in windows with functions probed and in pauses.
+"""The observer's own effect: counts that need no probe in QEMU, compared between probed windows and pauses.
 
-Frames are those of the host's system calls, which are counted without a probe in QEMU, as are the eventfd
-reads by which QEMU learns of kicks and the turns of its loops.
+These counts are the frames of the host's system calls, the eventfd reads by which QEMU learns of kicks, and
+the turns of QEMU's loops.
 """
 
 from __future__ import annotations

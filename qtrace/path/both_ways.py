@@ -28,8 +28,8 @@ def both_ways(index: Index, nic: str, netdev: str, datapath: str) -> tuple[Path,
 
 
 def _with_ways(index: Index, path: Path) -> Path:
-    """All that can be told apart: where one way leads to another, the frame is counted there, and where one
-    is inline, at what it calls in the end."""
+    """The path with all ways that can be counted separately. If one way leads to another, the frame is
+    counted at the second; an inline way is counted at the last function that it calls."""
     if path.datapath != "qemu":
         return path
     found = ways_of(index, path)

@@ -1,8 +1,9 @@
 """Ways of a stage whose own function has no address: behind an inline helper, or behind an interrupt line.
 
-`pci_dma_read` is inline (include/hw/pci/pci.h): what it calls in the end is not. `qemu_set_irq` is called by
-every device (hw/core/irq.c): a PCI card's line is one that `pci_allocate_irq` made, with its own handler. A
-virtio device that names no transport may be on one with a line, as virtio-net-device on virtio-mmio is.
+`pci_dma_read` is inline (include/hw/pci/pci.h), but the last function that it calls is not. Every device
+calls `qemu_set_irq` (hw/core/irq.c), but a PCI card's line was made by `pci_allocate_irq`, with its own
+handler.
+A virtio device without a named transport may be on one with a line, as virtio-net-device is on virtio-mmio.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ VIRTIO_DOORBELL = "virtio_queue_notify"
 _ORDERS = ("le", "be")
 _LOADS = tuple(f"ld{size}_{order}_pci_dma" for order in _ORDERS for size in ("uw", "l", "q"))
 _STORES = tuple(f"st{size}_{order}_pci_dma" for order in _ORDERS for size in ("w", "l", "q"))
-# What takes a frame or its descriptor out of guest memory, and what puts one there; the usual first.
+# Functions that read a frame or descriptor from guest memory, and functions that write one; the usual first.
 DEQUEUE = ("virtqueue_pop", "pci_dma_read", *_LOADS)
 GUEST_WRITE = ("virtqueue_push", "pci_dma_write", *_STORES)
 ENQUEUE = ("virtqueue_fill", "pci_dma_write", *_STORES)

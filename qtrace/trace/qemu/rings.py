@@ -43,11 +43,10 @@ _MOST_QUEUES = 16
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """The guest's memory from `first` up to `end`, in bytes. What the device reads in one of direction tx are
-    descriptors of frames to be sent; what it writes there says that they have been; what it writes in one of
-    direction rx says that a frame has come. Where descriptors are linked, both are counted from the sum of
-    the 32-bit numbers that the device keeps in QEMU's memory at the addresses `at`: from the one that it is
-    at."""
+    """The guest's memory from `first` up to `end`, in bytes. In a ring of direction tx, the device reads
+    descriptors of frames to send and writes that they are sent; in one of direction rx, it writes that a
+    frame has arrived. For linked descriptors, `first` and `end` are offsets from the present descriptor,
+    whose address is the sum of the 32-bit numbers in QEMU's memory at the addresses `at`."""
 
     direction: Direction
     queue: int
@@ -86,8 +85,8 @@ class _Card:
 
 
 def read_rings(memory: Memory, model: str, card: int, layout: Mapping[str, int]) -> tuple[Ring, ...]:
-    """Of the NIC of this type at `card` (its NICState's opaque): those that the driver has set up. Empty
-    where none are known. Raises TargetError where the memory cannot be read."""
+    """The rings of the NIC of this type at `card` (its NICState's opaque) that the driver has set up. Empty
+    for an unknown type. Raises TargetError if the memory cannot be read."""
     reader = _reader(_RINGS, model)
     if reader is None:
         return ()

@@ -23,8 +23,8 @@ _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
 @dataclass(frozen=True, slots=True)
 class ThreadTimes:
-    """What a thread has used since it began: CPU seconds, context switches, and its `transfers`: read and
-    write system calls as the kernel counts them for every thread, None where it does not tell."""
+    """CPU seconds, context switches and `transfers` of a thread since its start. Transfers are the read and
+    write system calls that the kernel counts for every thread, None if the count cannot be read."""
 
     name: str
     seconds: float
@@ -33,7 +33,7 @@ class ThreadTimes:
     transfers: int | None = None
 
     def since(self, before: ThreadTimes | None) -> ThreadTimes:
-        """What it has used after `before`; all of it where that is None."""
+        """The differences from `before`; the totals if that is None."""
         if before is None:
             return self
         known = self.transfers is not None and before.transfers is not None
