@@ -113,14 +113,22 @@ static __always_inline struct target *traced(void) {
     return target;
 }
 
+/* 1 where any bit is set, else 0. Without a branch: the verifier would follow both sides of each, and in a loop
+ * it would give up. */
+static __always_inline u64 any_bit(u64 value) {
+    u64 negative = -value;
+    asm volatile("" : "+r"(negative));
+    return (value | negative) >> 63;
+}
+
 static __always_inline u32 log2_of(u64 value) {
-    u32 result = 0;
-    if (value >> 32) { value >>= 32; result += 32; }
-    if (value >> 16) { value >>= 16; result += 16; }
-    if (value >> 8) { value >>= 8; result += 8; }
-    if (value >> 4) { value >>= 4; result += 4; }
-    if (value >> 2) { value >>= 2; result += 2; }
-    return result + (value >> 1 ? 1 : 0);
+    u64 result = any_bit(value >> 32) << 5, step;
+    value >>= result;
+    step = any_bit(value >> 16) << 4, value >>= step, result |= step;
+    step = any_bit(value >> 8) << 3, value >>= step, result |= step;
+    step = any_bit(value >> 4) << 2, value >>= step, result |= step;
+    step = any_bit(value >> 2) << 1, value >>= step, result |= step;
+    return result | any_bit(value >> 1);
 }
 
 /* The owner of an object of QEMU, or UNKNOWN. */

@@ -1,11 +1,11 @@
 /* A frame from its first stage to its last: its time, and the number of frames that can be followed.
  *
  * A thread of QEMU carries one frame of an owner at a time through the stages of a direction, in the order of
- * their positions. A frame that has to wait (in a NetQueue, or in a batch of vhost) is set aside when the next
- * frame begins, or when the thread waits for events again. It goes on with a stage in the middle. If no other frame
- * was waiting, or all waiting frames began together, it is that frame; otherwise it cannot be identified and
- * counts as ambiguous. QEMU's network code holds one lock, and the vhost worker is one thread, so only one thread
- * at a time changes the set of waiting frames.
+ * their positions. A frame that has to wait in a NetQueue is set aside when the next frame begins, or when the
+ * thread waits for events again. It goes on with a stage in the middle. If no other frame was waiting, or all
+ * waiting frames began together, it is that frame; otherwise it cannot be identified and counts as ambiguous.
+ * QEMU's network code holds one lock, so only one thread at a time changes the set of waiting frames. A vhost
+ * worker carries batches, which vhost.bpf.c follows.
  *
  * PART_*, FRAME_LANE, FRAME_GROUP, FRAME_KEY and FRAME_STOP_KEY are made from frames.py.
  */
@@ -146,6 +146,16 @@ static __always_inline void frame_goes_on(u32 group, struct frame *frame, u64 nu
     }
 }
 
+/* `number` matched frames took that many ns from the stage in slot `first` to the one in `last`. */
+static __always_inline void frame_took(u32 group, u8 first, u32 last, u64 took, u64 number) {
+    u32 time = EDGE_KEY(FRAME_GROUP_OWNER(group), first, last, log2_of(took));
+    u64 *times = frame_times.lookup(&time);
+    if (times)
+        lock_xadd(times, number);
+    else if (frame_times.update(&time, &number))
+        lose(LOST_EDGES);
+}
+
 static __always_inline void frame_ends(u32 group, struct frame *frame, u64 number, u32 slot, u64 now) {
     struct frame_count *count = frame_counts.lookup(&group);
     struct waiting *waiting = frames_waiting.lookup(&group);
@@ -167,12 +177,7 @@ static __always_inline void frame_ends(u32 group, struct frame *frame, u64 numbe
         return;
     }
     lock_xadd(&count->matched, number);
-    u32 time = EDGE_KEY(FRAME_GROUP_OWNER(group), frame->first, slot, log2_of(now - frame->began));
-    u64 *times = frame_times.lookup(&time);
-    if (times)
-        lock_xadd(times, number);
-    else if (frame_times.update(&time, &number))
-        lose(LOST_EDGES);
+    frame_took(group, frame->first, slot, now - frame->began, number);
 }
 
 /* A stage without a count of frames: a kick precedes its frame, an interrupt follows it, a piece of a stream is
@@ -190,26 +195,32 @@ static __always_inline u64 frame_notice(u32 slot, struct place *place, u32 group
     return 0;
 }
 
-/* `number` frames of an owner have passed the stage in `slot`. Returns the time at which the frame began if it is
- * sampled. */
-static __always_inline u64
-frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u64 now) {
-    u32 index = STAGE_INDEX(owner, slot), thread = bpf_get_current_pid_tgid();
-    u32 group = FRAME_GROUP(owner, FRAME_LANE(place->kernel, place->direction));
-    u64 key = FRAME_KEY(thread, group);
-    u8 *part = frame_parts.lookup(&index);
-    if (!part || (number ? !*part : !sampling_on()))
-        return 0;
+/* The frame of this group that this thread carries, NULL if the map is full. */
+static __always_inline struct frame *frame_of(u32 group) {
+    u64 key = FRAME_KEY((u32)bpf_get_current_pid_tgid(), group);
     struct frame *frame = frames_now.lookup(&key);
     if (!frame) {
         struct frame none = {};
         frames_now.update(&key, &none);
         frame = frames_now.lookup(&key);
-        if (!frame) {
+        if (!frame)
             lose(LOST_THREADS);
-            return 0;
-        }
     }
+    return frame;
+}
+
+/* `number` frames of an owner have passed the stage in `slot`. Returns the time at which the frame began if it is
+ * sampled. */
+static __always_inline u64
+frame_passed(u32 slot, struct place *place, u32 owner, u64 number, u64 bytes, u64 now) {
+    u32 index = STAGE_INDEX(owner, slot), thread = bpf_get_current_pid_tgid();
+    u32 group = FRAME_GROUP(owner, FRAME_LANE(0, place->direction));
+    u8 *part = frame_parts.lookup(&index);
+    if (place->kernel || !part || (number ? !*part : !sampling_on()))
+        return 0;
+    struct frame *frame = frame_of(group);
+    if (!frame)
+        return 0;
     if (!number)
         return frame_notice(slot, place, group, frame, now);
     u64 *turns = frames_turn.lookup(&thread), turn = turns ? *turns : 0;
