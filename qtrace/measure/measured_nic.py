@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from qtrace.explain.attached import Attached
-from qtrace.model import Cell
+from qtrace.model import Cell, Direction, Role
 from qtrace.model import Path as WalkedPath
 from qtrace.path.both_ways import both_ways
 from qtrace.store.index import Index
 from qtrace.trace.qemu.owners import Owner
+from qtrace.trace.session.shared_ways import SharedWay, with_shared_ways
 from qtrace.trace.session.snapshot import Snapshot
 
 __all__ = ["MeasuredNic", "labelled", "paths_of"]
@@ -51,6 +52,18 @@ class MeasuredNic:
             for step in (*path.steps, *path.stages)
         }
 
+    @cached_property
+    def other_ways(self) -> tuple[SharedWay, ...]:
+        """The ways across its stages besides the usual ones."""
+        found: dict[tuple[Direction, Role, str], SharedWay] = {}
+        for path in self.paths:
+            for step in path.stages:
+                for way in path.ways_of(step.stage) if step.stage else ():
+                    if way.function != step.function:
+                        one = SharedWay(path.direction, way.stage, way.function, step.function)
+                        found.setdefault((path.direction, way.stage, way.function), one)
+        return tuple(found.values())
+
     def owns(self, owner: Owner) -> bool:
         """Whether the counts of `owner` belong to this NIC."""
         if not self.nic.hub:
@@ -66,7 +79,8 @@ class MeasuredNic:
 
     def of(self, seen: Snapshot) -> Snapshot:
         """This NIC's part of a snapshot of the whole process."""
-        return seen.only([owner.number for owner in seen.owners if self.owns(owner)], self.stages)
+        part = seen.only([owner.number for owner in seen.owners if self.owns(owner)], self.stages)
+        return with_shared_ways(seen, part, self.other_ways)
 
     def __str__(self) -> str:
         vhost = " with vhost" if self.nic.vhost else ""

@@ -85,6 +85,7 @@ class Unseen:
             for queue in tables.get("queues", []):
                 if key_of(queue) == key_of(row):
                     _share(queue, counted, found.count)
+            _share_ways([way for way in tables.get("ways", []) if _is_way_of(way, row)], found.count)
             row |= {"observed": found.observed, "windowed": True}
             row |= dict(zip(_NUMBERS, values(found.count), strict=True))
             if found.errors:
@@ -138,6 +139,22 @@ class Suppression:
         lap, self._before = off - self._before, off
         mine = {one.name: one.of(seen) for one in self._nics}
         return Unseen(regulator, self._spreads, seen.seconds, lap, mine, self._effects)
+
+
+def _is_way_of(way: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether a row of the table `ways` is of the stage of this row."""
+    return all(way[name] == row[name] for name in ("direction", "position", "stage"))
+
+
+def _share_ways(ways: Sequence[dict[str, Any]], whole: Count) -> None:
+    """Scale the ways of a stage as the stage: their calls are then its calls again, to the last one."""
+    counted = sum(way["calls"] for way in ways)
+    before = after = 0
+    for way in ways if counted else ():
+        before += way["calls"]
+        share = whole.calls * before // counted - after
+        after += share
+        way["calls"] = share
 
 
 def _share(queue: dict[str, Any], counted: Count, whole: Count) -> None:

@@ -129,3 +129,24 @@ def test_more_is_not_off_than_there_was() -> None:
     found = Unseen(Suppressed(), {NIC: spread([(10, 10), (10, 10)], 5)}, 2.0, 3.0)
     told = found.scaled(NIC, row(1, Count(20)), Count(20))
     assert told is not None and told.observed == 0
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=5), steady, st.integers(0, 10**6))
+def test_the_ways_of_a_stage_are_scaled_as_the_stage(
+    taken: list[int], frames: list[int], paused: int
+) -> None:
+    """Their calls are the stage's calls, and each keeps its part of them."""
+    unseen = Unseen(Suppressed(), {NIC: spread([(n, n) for n in frames], paused)}, len(frames) + 1.0, 1.0)
+    counted = Count(sum(taken), sum(taken), 0)
+    of_stage = {"position": 0, "observed": 1.0, "windowed": False} | row(1, counted)
+    other = {"direction": "tx", "position": 5, "stage": "host", "function": "writev", "calls": 7}
+    ways = [
+        {"direction": "tx", "position": 0, "stage": of_stage["stage"], "function": f"way_{at}", "calls": hits}
+        for at, hits in enumerate(taken)
+    ]
+    unseen.apply(NIC, {"stages": [of_stage], "ways": [*ways, other], "ledger": []})
+    assert other["calls"] == 7
+    if sum(taken):
+        assert sum(way["calls"] for way in ways) == of_stage["calls"]
+        for way, hits in zip(ways, taken, strict=True):
+            assert abs(way["calls"] - of_stage["calls"] * hits / sum(taken)) <= 1
