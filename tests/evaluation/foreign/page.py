@@ -130,23 +130,32 @@ def page(rows: Mapping[str, Row], commit: str) -> Iterator[str]:
     yield ABOUT.format(pings=pings)
     good = sum(not row.get("wrong") and "undriven" not in row for _, row in made)
     refused = sum("undriven" in row for _, row in made)
-    yield f"Of {len(made)} machines {good} hold, {refused} have no driver for their NIC, "
-    yield f"{len(made) - good - refused} do not hold (**bold**).\n"
+    rest = len(made) - good - refused
+    yield f"Of {len(made)} machines {good} hold, {rest} do not; the drivers of {refused} refuse their card.\n"
     yield f"| {' | '.join(COLUMNS)} |"
     yield "| --- |" + " --- |" * (len(COLUMNS) - 1)
     for machine, row in made:
-        yield "| " + " | ".join(_cells(machine, row, commit)) + " |"
+        yield "| " + " | ".join(_cells(machine, row)) + " |"
+    yield from _commits(made, commit)
     yield f"\n<!-- data {json.dumps(rows)} -->"
 
 
-def _cells(machine: Machine, row: Row, commit: str) -> list[str]:
+def _commits(made: Iterable[tuple[Machine, Row]], commit: str) -> Iterator[str]:
+    """Which rows are of another commit than the page."""
+    others: dict[str, list[str]] = {}
+    for machine, row in made:
+        if row["commit"] != commit:
+            others.setdefault(row["commit"], []).append(str(machine))
+    for other, names in others.items():
+        yield f"\nMade from commit {other}, not the page's: {', '.join(names)}."
+
+
+def _cells(machine: Machine, row: Row) -> list[str]:
     driver = machine.driver.rpartition("; ")[2]
     back_end = machine.netdev + (f", {machine.queues} queues" if machine.queues > 1 else "")
     guest = f"Debian {_RELEASES[machine.release]}"
     cells = [f"`{machine.nic}`", f"`{driver}`", machine.machine, back_end, guest, row.get("qemu", "")]
     notes = [f"**{text}**" for text in row.get("wrong", ())]
-    if row.get("commit", commit) != commit:
-        notes.append(f"made from commit {row['commit']}")
     if "exact" not in row:
         notes.insert(0, f"its driver says: {row['undriven']}" if "undriven" in row else "not measured")
         return [*cells, "", "", "", "", "", "", _joined(notes)]
@@ -155,7 +164,7 @@ def _cells(machine: Machine, row: Row, commit: str) -> list[str]:
     taken = " + ".join(f"{number} `{line}`" for line, number in row["taken"].items())
     frames = f"{row['sent']}, {row['received']}"
     said = [f"the guest's kernel says: {text}" for text in row["remarks"]]
-    stages = [", ".join(row["exact"][way]) for way in ("tx", "rx")]
+    stages = [", ".join(stage for stage in row["exact"][way] if stage != "kick") for way in ("tx", "rx")]
     return [*cells, frames, *stages, kicks, raised, taken, _joined([*notes, *row["otherwise"], *said])]
 
 
@@ -181,10 +190,15 @@ def main() -> int:
         print(f"{machine}: {_outcome(row)}", file=sys.stderr, flush=True)
         failed |= bool(row.get("wrong"))
         rows[str(machine)] = row | {"commit": commit}
-        text = "\n".join(page(rows, named)) + "\n"
-        text = marked("docs/foreign.md", text) if named == commit else with_line_of(before, text)
-        PAGE.write_text(text)
+        _write(rows, named, before)
     return int(failed)
+
+
+def _write(rows: Mapping[str, Row], named: str, before: str) -> None:
+    """The page, as of the commit `named`: this tree's, or that of the page before."""
+    text = "\n".join(page(rows, named)) + "\n"
+    whole = named != made_from(before)
+    PAGE.write_text(marked("docs/foreign.md", text) if whole else with_line_of(before, text))
 
 
 def _made(chosen: Iterable[Machine]) -> Iterator[tuple[Machine, Row]]:
