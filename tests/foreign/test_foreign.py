@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64", "setp
 # The one way that each takes to be told of frames, and to tell of them.
 WAYS = {
     "e1000e-e1000e": ("e1000e_mmio_write", "msix_notify"),
-    "e1000e-e1000e-IntMode=1": ("e1000e_mmio_write", "msi_notify"),
+    "tulip-tulip": ("tulip_write", "pci_irq_handler"),
     "vmxnet3-vmxnet3": ("vmxnet3_io_bar0_write", "msix_notify"),
     "i82559er-e100": ("eepro100_write", "pci_set_irq"),
     "virtio-net-pci-vectors=0-virtio_net": ("virtio_queue_host_notifier_read", "pci_set_irq"),

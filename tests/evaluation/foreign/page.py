@@ -52,7 +52,8 @@ other, every second of them of 1400 bytes. The truth is the guest's: /proc/net/d
 - *tx*, *rx*: the stages that counted every frame that the guest says it sent or received, and no other.
 - *kicks*: how often the guest told the NIC, by which of QEMU's functions; at least once for each request.
 - *interrupts*: how many were counted, and by which way; *taken*: how many the guest says it has taken, by the
-  name of their line.
+  name of their line. One that is raised again before the guest takes the first is one to it, so where these
+  differ it is recorded again, at most three times; the last stands here.
 - *otherwise*: the stages of the path that are not held against the guest's account, and why. A stage that is
   in no column is not on this NIC's path ([walks.md](walks.md)).
 
@@ -95,9 +96,10 @@ def row_of(account: Account) -> Row:
         "exact": exact,
         "kicks": {f: n for (_, stage, f), n in account.ways.items() if stage == "kick"},
         "raised": _by_function(account),
-        "taken": account.interrupts if any(v.stage == "interrupt" for v in verdicts if v.right) else {},
-        "otherwise": [str(v) for v in verdicts if v.why and not (v.exact and v.wanted is not None)],
+        "taken": account.interrupts if any(v.stage == "interrupt" for v in verdicts) else {},
+        "otherwise": [str(v) for v in verdicts if v.why and v.right and not v.exact],
         "remarks": list(account.remarks),
+        "recordings": account.recordings,
         "wrong": account.wrong(),
     }
 
@@ -164,6 +166,8 @@ def _cells(machine: Machine, row: Row) -> list[str]:
     taken = " + ".join(f"{number} `{line}`" for line, number in row["taken"].items())
     frames = f"{row['sent']}, {row['received']}"
     said = [f"the guest's kernel says: {text}" for text in row["remarks"]]
+    if row.get("recordings", 1) > 1:
+        said.append(f"recorded {row['recordings']} times")
     stages = [", ".join(stage for stage in row["exact"][way] if stage != "kick") for way in ("tx", "rx")]
     return [*cells, frames, *stages, kicks, raised, taken, _joined([*notes, *row["otherwise"], *said])]
 
