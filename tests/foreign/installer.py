@@ -43,7 +43,7 @@ _NO_ROM = ("virtio-net-device", "usb-net")  # no PCI device
 
 
 class Undriven(Exception):
-    """The guest's driver does not take the card; the message is what its kernel says."""
+    """The guest has no use of the card, before anything is traced; the message says why."""
 
 
 def release_files(release: str) -> tuple[Path, Path]:
@@ -119,14 +119,15 @@ class Installer:
             kernel = [line.partition("] ")[2] for line in self.sh("dmesg | tail -n 5").splitlines()]
             refused = [line for line in kernel if _REFUSED in line]
             if refused or time.monotonic() > until:
-                raise Undriven(" / ".join(refused or kernel))
+                raise Undriven(f"its driver says: {' / '.join(refused or kernel)}")
             time.sleep(0.2)
         self.interface = found[0]
         self.sh(f"echo 1 > /proc/sys/net/ipv6/conf/{self.interface}/disable_ipv6; true")
         address = f"ip addr add {self.link.guest_addr}/24 dev {self.interface}"
         self.sh(f"ip link set {self.interface} up; {address}")
         while "1 packets received" not in self.sh(f"ping -c 1 -W 1 {self.link.host_addr}; true"):
-            assert time.monotonic() < until, "the host does not answer the guest"
+            if time.monotonic() > until:
+                raise Undriven("no frame of its passes, traced or not: the host does not answer")
 
     def ping(self, each: int) -> int:
         """So many echo requests of each size, one after the other, all answered; gives how many."""

@@ -133,7 +133,7 @@ def page(rows: Mapping[str, Row], commit: str) -> Iterator[str]:
     good = sum(not row.get("wrong") and "undriven" not in row for _, row in made)
     refused = sum("undriven" in row for _, row in made)
     rest = len(made) - good - refused
-    yield f"Of {len(made)} machines {good} hold, {rest} do not; the drivers of {refused} refuse their card.\n"
+    yield f"Of {len(made)} machines {good} hold, {rest} do not; {refused} have no use of their card.\n"
     yield f"| {' | '.join(COLUMNS)} |"
     yield "| --- |" + " --- |" * (len(COLUMNS) - 1)
     for machine, row in made:
@@ -159,7 +159,7 @@ def _cells(machine: Machine, row: Row) -> list[str]:
     cells = [f"`{machine.nic}`", f"`{driver}`", machine.machine, back_end, guest, row.get("qemu", "")]
     notes = [f"**{text}**" for text in row.get("wrong", ())]
     if "exact" not in row:
-        notes.insert(0, f"its driver says: {row['undriven']}" if "undriven" in row else "not measured")
+        notes.insert(0, row.get("undriven", "not measured"))
         return [*cells, "", "", "", "", "", "", _joined(notes)]
     kicks = ", ".join(f"{number} {name}" for name, number in row["kicks"].items())
     raised = " + ".join(f"{number} {name}" for name, number in row["raised"].items())
@@ -222,7 +222,7 @@ def _made(chosen: Iterable[Machine]) -> Iterator[tuple[Machine, Row]]:
 def _outcome(row: Row) -> str:
     if row.get("wrong"):
         return "; ".join(row["wrong"])
-    return f"no driver: {row['undriven']}" if "undriven" in row else "holds"
+    return row.get("undriven", "holds")
 
 
 if __name__ == "__main__":
