@@ -11,8 +11,8 @@ struct site {
     u8 rule;
     u8 sender;  /* number of the argument with the sending client, 0 for none: a NIC sends tx */
     u8 slot[2]; /* by direction; NO_SLOT for none */
-    u8 way;     /* number of the stage's way at this function; 0 for the usual one */
-    u8 ring;    /* SITE_*: the card's use of its ring before or after */
+    u8 way[2];  /* of the stage, by which it is passed here, by direction; 0 for the usual one */
+    u8 ring;    /* SITE_*: what the card does with its ring before or after */
 };
 
 BPF_HASH(sites, u64, struct site, 256);
@@ -92,7 +92,8 @@ int on_function(struct pt_regs *ctx) {
     } else {
         frames = 0;
     }
-    u64 sampled = passed(slot | (u32)site->way << 8, owner, frames, length);
+    u8 way = slot == site->slot[TX] ? site->way[TX] : site->way[RX];
+    u64 sampled = passed(slot | (u32)way << 8, owner, frames, length);
     if (site->ring == SITE_SENDS && slot == site->slot[TX])
         dma_sent(owner, frames, length);
     else if (site->ring == SITE_DELIVERS && slot == site->slot[RX])

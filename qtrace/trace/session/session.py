@@ -345,9 +345,10 @@ class Session:
         site = sites[address] if address in sites else sites.Leaf(slot=(NO_SLOT, NO_SLOT))
         site.rule = RULES[probe.rule]
         site.sender = SENDERS.get(probe.function, 0)
-        site.slot[DIRECTIONS.index(probe.direction)] = slot
-        site.way = way
-        site.ring = _RING.get((probe.stage, probe.direction), Site.NOTHING)
+        direction = DIRECTIONS.index(probe.direction)
+        site.slot[direction], site.way[direction] = slot, way
+        # With libslirp one function sends both ways: what it is to a card's ring in one stands.
+        site.ring = site.ring or _RING.get((probe.stage, probe.direction), Site.NOTHING)
         sites[address] = site
 
     def _prepare_syscalls(self) -> None:
