@@ -35,6 +35,7 @@ class Apt:
 
     def __init__(self, name: str, archives: Sequence[Archive], suite: str = "") -> None:
         self.name, self.suite = name, suite
+        self.where = f"release {suite}" if suite else name
         self.archives = list(archives)
         if suite:
             of_suite = [replace(one, suites=suite) for one in archives if "security" not in one.uris]
@@ -78,7 +79,7 @@ class Apt:
                 hint="add it there, or give the tree with 'qtrace index --source TREE'",
             )
         need_space(self.root, 300, "package lists")
-        progress.step(f"reading the package lists of {self.name} (the project's own copy)")
+        progress.step(f"reading the package lists of {self.where} (the project's own copy)")
         self._stamp.write_text("\n".join(archive.stanza() for archive in self.archives))
         try:
             # Without this option apt uses old lists if the mirror is unreachable, and reports success.
@@ -121,8 +122,8 @@ class Apt:
                 hint="give the needed files by hand (see 'qtrace index --help')",
             ) from exc
         if done.returncode != 0:
-            where = f"{self.name} {self.suite}".strip()
-            raise read_failure(f"{tool} {' '.join(rest)}", done.stderr.strip() or done.stdout.strip(), where)
+            said = done.stderr.strip() or done.stdout.strip()
+            raise read_failure(f"{tool} {' '.join(rest)}", said, self.where)
         return done.stdout
 
 
