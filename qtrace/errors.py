@@ -12,6 +12,7 @@ __all__ = [
     "MissingPrerequisite",
     "NoPath",
     "OldIndex",
+    "PostError",
     "QtraceError",
     "RefusedLine",
     "SourceError",
@@ -79,3 +80,8 @@ class MachineGone(LabError):
 
 class CellError(QtraceError):
     """One cell of a plan failed; the others go on."""
+
+
+class PostError(QtraceError):
+    """A post cannot be written: a template, a site's profile, or the material of a lab is not as it has to
+    be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,6 +26,12 @@ def _modes() -> list[str]:
     from qtrace.lab.mode.mode import load_modes
 
     return [mode.name for mode in load_modes()]
+
+
+def _scripts() -> list[str]:
+    from qtrace.lab.experiment.lab_script import script_names
+
+    return script_names()
 
 
 def _machines() -> list[str]:
@@ -140,9 +147,7 @@ def _show(lab: Lab) -> None:
 @command.command(examples=(("qtrace lab status", "the labs that run, with their guests"),))
 @_format
 def status(form: str) -> None:
-    """List the running labs of all users."""
-    from pathlib import Path
-
+    """List the labs that run, whoever started them."""
     from qtrace.lab.mode.running_labs import labs
 
     rows = []
@@ -227,3 +232,97 @@ def shell(machine: str, words: tuple[str, ...], timeout: float) -> None:
     done, text = run_in_guest(entry, name, words, timeout)
     click.echo(plain(text) if sys.stdout.isatty() else text, nl=False)
     sys.exit(done)
+
+
+@command.command(
+    examples=(
+        ("qtrace lab capture tap-nat -o FOLDER", "one packet at every place that it passes, decoded"),
+        (
+            "qtrace lab capture user --run 'ping -c 1 10.0.2.2' --marker abcdefgh -o FOLDER",
+            "a command of your own",
+        ),
+    )
+)
+@click.argument("mode", shell_complete=completing(_modes))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The captures' folder.",
+)
+@click.option("--nic", default="", help="The guests' NIC model [default: the mode's, mostly virtio-net-pci].")
+@click.option(
+    "--run", "line", default="", metavar="COMMAND", help="Run COMMAND in vm1 [default: ask port 7]."
+)
+@click.option(
+    "--marker",
+    default="",
+    metavar="TEXT",
+    help="With --run: what the packet that is looked for has in its payload.",
+)
+def capture(mode: str, output: Path, nic: str, line: str, marker: str) -> None:
+    """Capture a packet of MODE in the guest, at the netdev and on the host, and show it at each place.
+
+    Every place has a pcap file, which Wireshark opens too; capture.json and capture.txt have the packet at
+    each place, decoded by tcpdump. Then ten echo requests are sent and counted at every place.
+    """
+    from qtrace.lab.experiment.experiment import capture_mode
+
+    if bool(line) != bool(marker):
+        raise click.UsageError("--run and --marker go together")
+    progress = ConsoleProgress()
+    try:
+        counts = capture_mode(mode, output, nic, (line, marker), progress)
+        progress.done(f"captured: {output}")
+    finally:
+        progress.close()
+    click.echo(plain((output / "capture.txt").read_text()))
+    sent = counts.pop("sent")
+    for place, number in counts.items():
+        click.echo(f"{plain(place):<20} {number} of {sent} echo requests")
+
+
+@command.command(
+    "record-transcript",
+    examples=(
+        ("qtrace lab record-transcript user -o FOLDER", "the commands of an experiment, with their output"),
+    ),
+)
+@click.argument("script", shell_complete=completing(_scripts, files=True))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The transcript's folder.",
+)
+@click.option("--nic", default="", help="The guests' NIC model [default: the mode's, mostly virtio-net-pci].")
+def transcribe(script: str, output: Path, nic: str) -> None:
+    """Carry out SCRIPT in a lab of its own, and keep every command with what it printed.
+
+    SCRIPT is the name of a script that comes with qtrace (user, tap, socket, virtio) or a TOML file. The
+    transcript is written as transcript.json and transcript.txt.
+    """
+    from qtrace.lab.experiment.experiment import record_transcript
+    from qtrace.lab.experiment.lab_script import load_script
+
+    progress = ConsoleProgress()
+    try:
+        record_transcript(load_script(script), output, nic, progress)
+        progress.done(f"the transcript: {output / 'transcript.json'}")
+    finally:
+        progress.close()
+    click.echo(plain((output / "transcript.txt").read_text()))
+
+
+@command.command(examples=(("qtrace lab monitor vm1 -- info network", "what QEMU says of its network"),))
+@click.argument("guest", shell_complete=completing(_machines))
+@click.argument("words", nargs=-1, required=True)
+def monitor(guest: str, words: tuple[str, ...]) -> None:
+    """Give one command to the monitor of the QEMU that runs GUEST, and print its answer."""
+    from qtrace.lab.mode.login import ask_monitor
+    from qtrace.lab.mode.running_labs import find_machine
+
+    entry, name = find_machine(guest)
+    click.echo(plain(ask_monitor(entry, name, " ".join(words))), nl=False)

@@ -31,7 +31,7 @@ class _Verbs(VerbGroup):
         "A command line": ("explain",),
         "A running QEMU": ("symbols", "probes", "trace", "record", "export"),
         "Guests that qtrace starts": ("lab", "reach", "bench"),
-        "Results": ("report", "merge", "compare", "analyses"),
+        "Results": ("report", "post", "analyses"),
         "This machine": ("doctor", "completion"),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -29,8 +30,11 @@ def require_nic(nic: str) -> None:
         raise LabError(f"the lab's guests have no driver for the NIC {nic!r}", hint=f"they have: {known}")
 
 
-def ensure_lab_image(kernel: Kernel, nic: str, progress: Progress = SILENT) -> Path:
-    """The initramfs for a lab's guest with this NIC: busybox, perl, and only that NIC's modules.
+def ensure_lab_image(
+    kernel: Kernel, nic: str, progress: Progress = SILENT, programs: Sequence[str] = ()
+) -> Path:
+    """The initramfs for a lab's guest with this NIC: busybox, perl, `programs`, and the modules of that
+    NIC alone.
 
     Raises LabError for a NIC that Debian's kernel does not support.
     """
@@ -39,8 +43,11 @@ def ensure_lab_image(kernel: Kernel, nic: str, progress: Progress = SILENT) -> P
     files |= module_files(kernel, ["virtio_pci", "virtio_console", *NIC_MODULES[nic]])
     for name, script in {"udhcpc": "udhcpc.sh", "responder.pl": "responder.pl"}.items():
         files[name] = ((_HERE / script).read_bytes(), 0o755)
-    perl = which("perl")
-    files["bin/perl"] = (perl, 0o755)
-    for library in shared_libraries(perl):
-        files[str(library).lstrip("/")] = (library, 0o755)
+    if programs:  # tcpdump asks for the user that it is to run as
+        files["etc/passwd"] = (b"root:x:0:0:root:/:/bin/sh\n", 0o644)
+    for name in ("perl", *programs):
+        path = which(name)
+        files[f"bin/{name}"] = (path, 0o755)
+        for library in shared_libraries(path):
+            files[str(library).lstrip("/")] = (library, 0o755)
     return store_image(f"lab-{nic}", files, progress)

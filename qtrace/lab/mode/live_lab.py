@@ -8,7 +8,7 @@ import select
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,10 +127,12 @@ def open_lab(
     progress: Progress = SILENT,
     *,
     try_first: bool = False,
+    programs: Sequence[str] = (),
 ) -> Iterator[Lab]:
     """Build `mode` and start its guests (see `Lab.wait_until_up`); all is removed when the block ends.
 
-    `try_first`: see `Recorder`. Raises LabError or MissingPrerequisite.
+    `try_first`: see Recorder. `programs` are in the guests besides busybox. Raises LabError or
+    MissingPrerequisite.
     """
     nic = nic or mode.nic
     require_nic(nic)
@@ -139,7 +141,7 @@ def open_lab(
     require_rights()
     _require(mode)
     kernel = ensure_kernel(progress)
-    image = ensure_lab_image(kernel, nic, progress)
+    image = ensure_lab_image(kernel, nic, progress, programs)
     with contextlib.ExitStack() as stack:
         name, home = stack.enter_context(claim(mode.name))
         fill = _fill(name, home)

@@ -16,12 +16,15 @@ import tty
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from qemu.qmp import QMPError
+from qemu.qmp.legacy import QEMUMonitorProtocol
+
 from qtrace.errors import LabError
 from qtrace.lab.guest.agent import Agent
 from qtrace.lab.host.netns import Namespace
 from qtrace.lab.mode.running_labs import Entry
 
-__all__ = ["LEAVE", "open_console", "run_in_guest", "run_in_space"]
+__all__ = ["LEAVE", "ask_monitor", "open_console", "run_in_guest", "run_in_space"]
 
 LEAVE = b"\x1d"  # Ctrl-]
 
@@ -44,6 +47,26 @@ def run_in_guest(entry: Entry, guest: str, command: Sequence[str], timeout: floa
                 return agent.interrupt(10)
         finally:
             agent.close()
+
+
+def ask_monitor(entry: Entry, guest: str, line: str) -> str:
+    """What the monitor of a guest's QEMU answers to one line. Raises LabError."""
+    if guest not in entry.guests:
+        raise LabError(
+            f"{guest} is no guest of the lab {entry.name}", hint=f"its guests: {', '.join(entry.guests)}"
+        )
+    with _alone(entry.home / guest):
+        monitor = QEMUMonitorProtocol(str(entry.home / guest / "qmp"))
+        try:
+            monitor.connect()
+            monitor.settimeout(20)
+            return str(monitor.cmd("human-monitor-command", **{"command-line": line}))
+        except (QMPError, OSError, EOFError) as exc:
+            gone = _gone(entry, guest)
+            raise LabError(gone or f"the monitor of {guest} did not answer: {exc}") from exc
+        finally:
+            with contextlib.suppress(QMPError, OSError, EOFError):
+                monitor.close()
 
 
 def run_in_space(entry: Entry, space: str, command: Sequence[str]) -> int:

@@ -1,0 +1,144 @@
+"""Packets at every place that they pass: in the guest, at the netdev, at each device of the lab's namespaces.
+
+In the guest and in the namespaces tcpdump listens, at the netdev QEMU's own filter-dump (net/dump.c).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qtrace.errors import LabError
+from qtrace.lab.guest.guest import Guest
+from qtrace.lab.guest.guest_image import which
+from qtrace.lab.host.helper import start_helper
+from qtrace.lab.host.netns import Namespace
+from qtrace.lab.mode.live_lab import Lab
+
+__all__ = ["SIDES", "Capture", "Place", "open_capture", "places_of"]
+
+# In the order in which a packet that a guest sends passes them.
+SIDES = ("guest", "netdev", "host", "world")
+_LONGEST = 262144  # bytes of a packet that are kept: all of them
+_REST = 0.4  # seconds for the last packets to be written
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where packets are seen: `side` is one of `SIDES`, `machine` a guest or a namespace, `device` there.
+
+    At the netdev the device is its id.
+    """
+
+    side: str
+    machine: str
+    device: str
+
+    @property
+    def name(self) -> str:
+        """Of its file, and of the place in what is printed."""
+        return f"{self.machine}-{self.device}"
+
+
+@dataclass(slots=True)
+class Capture:
+    """`files` has the pcap of each place once `open_capture` has ended."""
+
+    folder: Path
+    places: tuple[Place, ...]
+    files: dict[Place, Path] = field(default_factory=dict)
+
+
+def places_of(lab: Lab) -> tuple[Place, ...]:
+    """Every place of a lab that is up, in the order of `SIDES`."""
+    found = []
+    for name in lab.guests:
+        found += [Place("guest", name, "eth0"), Place("netdev", name, "net0")]
+    for device in _devices(lab.spaces["host"]):
+        found.append(Place("host", "host", device))
+    found += [Place("world", space, "eth0") for space in ("lan", "internet")]
+    return tuple(sorted(found, key=lambda place: SIDES.index(place.side)))
+
+
+def _devices(space: Namespace) -> list[str]:
+    lines = space.ip("-o", "link").splitlines()
+    return [line.split(": ")[1].partition("@")[0] for line in lines]
+
+
+@contextlib.contextmanager
+def open_capture(lab: Lab, folder: Path, places: Sequence[Place] | None = None) -> Iterator[Capture]:
+    """Listen at `places` (all, by default) until the block ends; then their files are in `folder`.
+
+    Entered once every place listens. Raises LabError, MissingPrerequisite.
+    """
+    capture = Capture(folder, tuple(places_of(lab) if places is None else places))
+    with contextlib.ExitStack() as stack:
+        for place in capture.places:
+            target = folder / f"{place.name}.pcap"
+            capture.files[place] = target
+            if place.side == "guest":
+                stack.enter_context(_in_guest(lab.guests[place.machine], place.device, target))
+            elif place.side == "netdev":
+                stack.enter_context(_at_netdev(lab, place, target))
+            else:
+                stack.enter_context(_in_space(lab.spaces[place.machine], place, target))
+        yield capture
+        time.sleep(_REST)
+
+
+@contextlib.contextmanager
+def _in_guest(guest: Guest, device: str, target: Path) -> Iterator[None]:
+    """tcpdump in the guest, whose file is brought out afterwards."""
+    kept = f"/tmp/{device}.pcap"
+    listens = f"tcpdump -n -U --immediate-mode -s {_LONGEST} -Z root -i {device} -w {kept}"
+    guest.sh(
+        f"{listens} >/tmp/tcpdump.log 2>&1 </dev/null & echo $! >/tmp/tcpdump.pid; "
+        "for n in $(seq 200); do grep -q listening /tmp/tcpdump.log && exit 0; usleep 50000; done; "
+        "cat /tmp/tcpdump.log; exit 1"
+    )
+    yield
+    # An orphan that has ended stays in /proc, without a command line, until init reaps it.
+    guest.sh(
+        "read -r pid </tmp/tcpdump.pid; kill -TERM $pid; "
+        "while grep -q . /proc/$pid/cmdline 2>/dev/null; do usleep 20000; done"
+    )
+    target.write_bytes(base64.b64decode(guest.sh(f"base64 -w 0 {kept}")))
+
+
+@contextlib.contextmanager
+def _at_netdev(lab: Lab, place: Place, target: Path) -> Iterator[None]:
+    """QEMU's filter-dump; the monitor attaches it to a netdev that runs."""
+    guest, kept = lab.guests[place.machine], lab.home / place.machine / f"{place.device}.pcap"
+    name = f"dump-{place.device}"
+    guest.qmp(
+        "object-add",
+        **{"qom-type": "filter-dump", "id": name, "netdev": place.device, "file": str(kept)},
+    )
+    try:
+        yield
+    finally:
+        with contextlib.suppress(LabError):  # it has ended
+            guest.qmp("object-del", id=name)
+    target.write_bytes(kept.read_bytes())
+    kept.unlink()
+
+
+@contextlib.contextmanager
+def _in_space(space: Namespace, place: Place, target: Path) -> Iterator[None]:
+    argv = [str(which("tcpdump")), "-n", "-U", "--immediate-mode", "-s", str(_LONGEST), "-Z", "root"]
+    argv += ["-i", place.device, "-w", str(target)]
+    with start_helper(space, "tcpdump", argv, lambda _: _begun(target), f"listen at {place.name}"):
+        yield
+        time.sleep(_REST)
+
+
+def _begun(file: Path) -> bool:
+    """tcpdump writes the file's head once it listens."""
+    try:
+        return file.stat().st_size >= 24
+    except OSError:
+        return False

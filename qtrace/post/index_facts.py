@@ -1,0 +1,112 @@
+"""What the index says of a post: the frame's path with public places, the command line's forms, what
+changed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qtrace.errors import QtraceError
+from qtrace.explain.explanation import Reader
+from qtrace.model import Direction, Path, Step
+from qtrace.path.catalogue import map_tree
+from qtrace.path.difference import difference
+from qtrace.path.walk import walk
+from qtrace.post.fact_book import FactBook
+from qtrace.post.source_links import Link, SourceLinks
+from qtrace.store.index import Index
+
+__all__ = ["Change", "IndexFacts"]
+
+_RELEASE = re.compile(r"^\d+\.\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One callback that is another one in the newer of two indexed releases; empty where it came or went."""
+
+    what: str
+    before: str
+    after: str
+
+
+class IndexFacts:
+    """Answers of one index; each place that a post names becomes a fact of `book`."""
+
+    def __init__(self, index: Index, book: FactBook, kernel: str) -> None:
+        self.index, self.book = index, book
+        release = _RELEASE.match(kernel)
+        self._links = SourceLinks(index, release[0] if release else "")
+        self.version = str(index.meta["qemu"])
+        book.add("qemu", self.version, "index", "meta qemu")
+
+    def path(self, nic: str, netdev: str, direction: Direction, datapath: str = "qemu") -> Path:
+        """The frame's path. Raises NoPath."""
+        return walk(self.index, nic, netdev, datapath, direction=direction)
+
+    def link(self, function: str, file: str = "") -> Link:
+        """The public place of a function's definition. Raises PostError."""
+        return self._used(self._links.function(function, file))
+
+    def step(self, step: Step) -> Link | None:
+        """The public place of a step; None for what is outside of the index."""
+        if not step.file:
+            return None
+        return self._used(self._links.place(step.function, step.file, step.line))
+
+    def evidence(self, function: str, file: str, line: int) -> Link:
+        """The public place where a pointer to `function` is set or called."""
+        return self._used(self._links.place(function, file, line), "evidence")
+
+    def _used(self, link: Link, what: str = "definition") -> Link:
+        name = f"{what} {link.function} {link.file}"
+        at = f"{what} of {link.function}, in the tree of {self.version}" + (
+            "" if link.line else ", moved by a patch"
+        )
+        if not self.book.has(f"{name}:{link.line}"):
+            self.book.add(f"{name}:{link.line}", link.place, "index", at)
+        self.book.use(f"{name}:{link.line}")
+        return link
+
+    def forms(self, line: Sequence[str]) -> list[tuple[str, str]]:
+        """(form, command line) of a network: as given, and in the other forms that explain knows."""
+        data: dict[str, Any] = Reader(self.index).explain(list(line))
+        found = [("-netdev -device", shlex.join(line))]
+        for item in data["rewrites"]:
+            found.append((str(item["form"]), shlex.join(item["argv"])))
+        for form, text in found:
+            self.book.record(f"form {form}", text, "explain", f"the same network in the form {form}")
+        return found
+
+    def changes(self, other: Index, netdevs: Sequence[str], nics: Sequence[str]) -> list[Change]:
+        """The callbacks of these back ends and NICs that differ between this index and `other`."""
+        try:
+            data = difference(map_tree(self.index), map_tree(other))
+        except QtraceError:
+            return []
+        wanted = {"backends": set(netdevs), "nics": set(nics)}
+        found = []
+        for kind, names in wanted.items():
+            for item in data[kind]["changed"]:
+                if item["name"] in names:
+                    found.append(
+                        Change(
+                            f"{item['name']} {item['what']}", _named(item["before"]), _named(item["after"])
+                        )
+                    )
+        version = str(other.meta["qemu"])
+        self.book.record("qemu.newer", version, "index", f"meta qemu of the index of {version}")
+        for change in found:
+            self.book.record(
+                f"change {change.what}", f"{change.before} → {change.after}", "index", f"map --diff {version}"
+            )
+        return found
+
+
+def _named(place: Any) -> str:
+    if isinstance(place, dict):
+        return f"{place['function']} ({place['file']})"
+    return str(place or "")

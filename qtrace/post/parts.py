@@ -1,0 +1,186 @@
+"""What a template may put into a post besides facts: pictures, tables of the run, walks, packets, command
+lines."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from qtrace.model import Direction, Path, Step
+from qtrace.post.article import Grid, Listing
+from qtrace.post.compose import Composer, PostKind
+from qtrace.post.fact_book import FactBook
+from qtrace.post.index_facts import IndexFacts
+from qtrace.post.language import Language
+from qtrace.post.material import Material
+from qtrace.post.run_facts import NAMES, RunFacts
+from qtrace.post.sequence import draw_sequence, messages_of
+from qtrace.post.topology_drawing import draw_topology, graph_of
+from qtrace.store.index import Index
+
+__all__ = ["Parts"]
+
+_WIDE = 96  # characters of a decoded packet's line
+_MISSING = "–"
+_BACK_ENDS = {"vhost": "tap + vhost"}
+
+
+class Parts:
+    """The functions for one post in one language. Without a `run`, what needs one is empty: a template
+    asks `measured`."""
+
+    def __init__(
+        self,
+        kind: PostKind,
+        language: Language,
+        book: FactBook,
+        material: Material,
+        index: IndexFacts,
+        run: RunFacts | None,
+        newer: Index | None,
+    ) -> None:
+        self._kind, self._language, self._book = kind, language, book
+        self._material, self._index, self._run, self._newer = material, index, run, newer
+        self.composer = Composer(kind, language, book, self._functions())
+
+    def _functions(self) -> dict[str, Any]:
+        return {
+            "measured": self._run is not None,
+            "topology": self.topology,
+            "sequence": self.sequence,
+            "walk": self.walk,
+            "link": self.link,
+            "forms": self.forms,
+            "hops": self.hops,
+            "relation": lambda place: self._book.use(f"hop.{place}.relation") if self.seen(place) else "",
+            "seen": self.seen,
+            "reach": self.reach,
+            "table": self.table,
+            "verdict": self._run.verdict if self._run else lambda _: "open",
+            "times": self.times,
+            "changed": self.changes,
+            "put_sh": lambda text: self.composer.put(Listing(text, "sh")),
+            "back_ends": {name: _BACK_ENDS.get(name, name) for name in NAMES.values()},
+            "reading": self._language.reading,
+            "slirp": "libslirp" in self._index.index.libraries,
+        }
+
+    def seen(self, place: str) -> bool:
+        """Whether the packet was captured at a place."""
+        return self._book.has(f"hop.{place}.relation")
+
+    def topology(self, words: str) -> str:
+        """The mode's picture."""
+        graph = graph_of(
+            self._material.mode, self._kind.guests, self._material.head["guests"], self._language
+        )
+        for node in graph.nodes.values():
+            for line in node.lines:
+                self._book.record(
+                    f"drawn {node.name} {line}", line, "mode", f"{self._material.mode.name}: {node.name}"
+                )
+        return self.composer.put(draw_topology(graph, words, self._language).picture)
+
+    def _path(self, direction: str, netdev: str = "") -> Path:
+        return self._index.path(self._kind.nic, netdev or self._kind.netdev, Direction(direction))
+
+    def sequence(self, direction: str, words: str, netdev: str = "") -> str:
+        """A frame's way with the run's times on its arrows."""
+        path = self._path(direction, netdev)
+
+        def time_of(step: Step) -> str:
+            return self._run.time_of(path, netdev or self._kind.netdev, step) if self._run else ""
+
+        messages = messages_of(path, time_of)
+        name = f"sequence-{direction}"
+        return self.composer.put(draw_sequence(name, words, messages, self._language, self._kind.nic))
+
+    def walk(self, direction: str, heads: Sequence[str], netdev: str = "") -> str:
+        """The path's steps with their public places."""
+        rows = []
+        for step in self._path(direction, netdev).steps:
+            link = self._index.step(step)
+            rows.append((str(step.stage or ""), Composer.linked(link, step.function), self._reached(step)))
+        return self.composer.put(Grid(tuple(heads), tuple(rows)))
+
+    def _reached(self, step: Step) -> str:
+        if step.call is None:
+            return self._language.word("hardware")
+        said = self._language.word(step.call.kind)
+        if step.call.kind != "direct" and step.call.evidence:
+            one = step.call.evidence[0]
+            link = self._index.evidence(step.function, one.file, one.line)
+            said += f", {self._language.word('set')} [{link.place}]({link.url})"
+        return said
+
+    def link(self, function: str, file: str = "") -> str:
+        """A function's name with its place as a link."""
+        return Composer.linked(self._index.link(function, file))
+
+    def forms(self) -> str:
+        """The network's command line in every form."""
+        lines = [text for _, text in self._index.forms(self._kind.line)]
+        return self.composer.put(Listing("\n".join(lines), "sh"))
+
+    def hops(self, *sides: str) -> str:
+        """The packet at every place of these sides (all, by default), one beneath the other."""
+        parts = []
+        for hop in self._material.hops:
+            if sides and hop.side not in sides:
+                continue
+            stem = f"hop.{hop.place.name}"
+            text = self._book.use(f"{stem}.text")
+            lines = textwrap.wrap(
+                text, _WIDE, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+            )
+            parts.append("\n".join([f"{hop.machine} {hop.device}", *lines]))
+        return self.composer.put(Listing("\n\n".join(parts), "text"))
+
+    def reach(self, heads: Sequence[str], names: dict[str, str]) -> str:
+        """Who reached whom by what; `names` are the cells in the order of the rows."""
+        rows = []
+        for cell, words in names.items():
+            found = [self._book.use(f"reach.{cell}.{key}") for key in ("arp", "icmp", "tcp", "udp")]
+            rows.append((words, *(self._language.word("yes" if item == "True" else "no") for item in found)))
+        return self.composer.put(Grid(tuple(heads), tuple(rows)))
+
+    def table(self, heads: Sequence[str], names: dict[str, str], columns: Sequence[str]) -> str:
+        """Facts of the run, a row for each back end of `names`; a column is a fact's name with `*` for the
+        back end."""
+        rows = []
+        for name, words in names.items():
+            cells = [self._cell(column.replace("*", name)) for column in columns]
+            if any(cell != _MISSING for cell in cells):
+                rows.append((words, *cells))
+        numbers = frozenset(range(1, len(columns) + 1))
+        return self.composer.put(Grid(tuple(heads), tuple(rows), numbers)) if rows else ""
+
+    def _cell(self, name: str) -> str:
+        return self._book.use(name) if self._book.has(name) else _MISSING
+
+    def times(self, direction: str, heads: Sequence[str], netdev: str = "") -> str:
+        """The time from each stage to the next, median and 99th percentile."""
+        name = netdev or self._kind.netdev
+        rows = []
+        for step in self._path(direction, netdev).stages:
+            stem = f"time.{name}.{direction}.{step.stage}"
+            if self._book.has(f"{stem}.p50"):
+                parts = (self._book.use(f"{stem}.p50"), self._cell(f"{stem}.p99"))
+                rows.append((str(step.stage), f"`{step.function}`", *parts))
+        return self.composer.put(Grid(tuple(heads), tuple(rows), frozenset({2, 3}))) if rows else ""
+
+    def changes(self, heads: Sequence[str]) -> str:
+        """What is another callback in the newest release that is indexed besides; empty where nothing is."""
+        if self._newer is None:
+            return ""
+        netdevs = (self._kind.netdev, *self._kind.others)
+        found = self._index.changes(
+            self._newer, netdevs, (self._kind.nic, self._kind.nic.removesuffix("-pci"))
+        )
+        rows = [(f"`{item.what}`", _named(item.before), _named(item.after)) for item in found]
+        return self.composer.put(Grid(tuple(heads), tuple(rows))) if rows else ""
+
+
+def _named(text: str) -> str:
+    return f"`{text}`" if text else _MISSING

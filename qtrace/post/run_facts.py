@@ -1,0 +1,170 @@
+"""A run's numbers as facts: speed, round trips, cost of a frame, times between stages; and what may be
+claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qtrace.model import Path, Step
+from qtrace.post.fact_book import FactBook
+from qtrace.report.answers import Answers, Row
+from qtrace.report.text import bits, count, duration, microseconds, plain_number, present, span, times
+from qtrace.store.run import RunReader
+
+__all__ = ["NAMES", "RunFacts"]
+
+# (netdev, datapath) -> how the posts call it.
+NAMES = {
+    ("user", "qemu"): "user",
+    ("tap", "qemu"): "tap",
+    ("tap", "vhost-net"): "vhost",
+    ("socket", "qemu"): "socket",
+}
+_NIC = "virtio-net-pci"
+_CONDITIONS = ("QEMU", "kernel", "accelerator", "CPU", "repetitions")
+
+
+class RunFacts:
+    """Puts a run's numbers into `book`; `names` are the back ends that the run has."""
+
+    def __init__(self, run: RunReader, book: FactBook) -> None:
+        self.book, self.answers = book, Answers(run)
+        self._where = str(run.meta["id"])
+        self._ratios: dict[str, tuple[float, float]] = {}
+        self._add_conditions(run.meta)
+        self._add_speed()
+        self._add_round_trips()
+        self._add_notifications()
+        self._add_calls()
+        self._add_copies()
+        self._add_processor()
+        self._add_times()
+        self._add_proof()
+
+    def rows(self, analysis: str) -> list[tuple[str, Row]]:
+        """(name of the back end, row) of an analysis, of the posts' NIC."""
+        found = []
+        for row in self.answers.ask(analysis):
+            name = NAMES.get((row["netdev"], row["datapath"]))
+            if name and row["nic"] == _NIC:
+                found.append((name, row))
+        return found
+
+    def names(self, stem: str) -> list[str]:
+        """The back ends for which the run has facts that begin with `stem`."""
+        return [name for name in NAMES.values() if self.book.has(f"{stem}.{name}")]
+
+    def verdict(self, name: str) -> str:
+        """`less` or `more` than the baseline where the whole interval of the ratio says so, else `open`."""
+        low, high = self._ratios.get(name, (0.0, float("inf")))
+        return "less" if high < 1 else "more" if low > 1 else "open"
+
+    def time_of(self, path: Path, name: str, step: Step) -> str:
+        """The median time that a frame took from the stage before to this one; nothing where it was not
+        measured."""
+        fact = f"time.{name}.{path.direction}.{step.stage}.p50"
+        return self.book.use(fact) if step.stage and self.book.has(fact) else ""
+
+    def _add(self, name: str, value: str, analysis: str, row: Mapping[str, Any]) -> None:
+        keys = (
+            "netdev",
+            "datapath",
+            "workload",
+            "way",
+            "direction",
+            "metric",
+            "from_stage",
+            "to_stage",
+            "thread",
+        )
+        which = ", ".join(f"{key}={row[key]}" for key in keys if row.get(key) not in (None, ""))
+        self.book.add(name, value, "run", f"{self._where}: {analysis}: {which}")
+
+    def _add_conditions(self, meta: Mapping[str, Any]) -> None:
+        where = f"{self._where}: run.json conditions"
+        for key in _CONDITIONS:
+            if key in meta["conditions"]:
+                self.book.add(f"run.{key.lower()}", meta["conditions"][key], "run", where)
+        self.book.add("run.venue", meta["venue"], "run", where)
+        self.book.add("run.confidence", "95%", "run", "analyses/methods: the confidence of every interval")
+        self.book.add("run.n", self.answers.repetitions, "run", f"{self._where}: results")
+
+    def _compared(self, stem: str, analysis: str, row: Row, form: Any) -> None:
+        self._add(stem, form(row["mean"]), analysis, row)
+        self._add(f"{stem}.interval", span(form(row["low"]), form(row["high"])), analysis, row)
+        low, high = present(row["ratio_low"]), present(row["ratio_high"])
+        if present(row["ratio"]) is not None and low is not None and high is not None:
+            self._add(f"{stem}.ratio", times(row["ratio"]), analysis, row)
+            self._add(f"{stem}.ratio_interval", span(times(low), times(high)), analysis, row)
+            self._ratios[stem] = (low, high)
+
+    def _add_speed(self) -> None:
+        for name, row in self.rows("throughput"):
+            self._compared(f"speed.{row['way']}.{name}", "throughput", row, bits)
+
+    def _add_round_trips(self) -> None:
+        for name, row in self.rows("latency"):
+            if row["metric"] == "rtt_p50":
+                self._compared(f"rtt.{name}", "latency", row, microseconds)
+            if row["metric"] == "rtt_p99":
+                self._add(f"rtt_p99.{name}", microseconds(row["mean"]), "latency", row)
+
+    def _add_notifications(self) -> None:
+        for name, row in self.rows("notifications"):
+            if row["direction"] != row["way"]:
+                continue
+            self._add(f"frames.{row['direction']}.{name}", count(row["frames"]), "notifications", row)
+            for what in ("kicks", "interrupts"):
+                if present(row[f"{what}_per_frame"]) is not None:
+                    value = plain_number(row[f"{what}_per_frame"])
+                    self._add(f"{what}.{row['direction']}.{name}", value, "notifications", row)
+
+    def _add_calls(self) -> None:
+        for name, row in self.rows("batching"):
+            if row["direction"] == row["way"] and row["frames"]:
+                value = plain_number(row["all_calls"] / row["frames"])
+                self._add(f"calls.{row['direction']}.{name}", value, "batching", row)
+
+    def _add_copies(self) -> None:
+        sums: dict[tuple[str, str], float] = {}
+        for name, row in self.rows("copies"):
+            known = present(row["bytes_per_byte"])
+            if row["direction"] == row["way"] and row["attached"] and known is not None:
+                sums[name, row["direction"]] = sums.get((name, row["direction"]), 0.0) + known
+        for (name, direction), value in sums.items():
+            row = {"netdev": name, "direction": direction}
+            self._add(f"copies.{direction}.{name}", plain_number(value), "copies, the functions' sum", row)
+
+    def _add_processor(self) -> None:
+        for name, row in self.rows("cpu"):
+            thread = {"qemu-system-x86": "main", "vhost worker": "vhost"}.get(str(row["thread"]))
+            if thread and row["way"] in ("tx", "rx"):
+                self._add(f"cpu_{thread}.{row['way']}.{name}", plain_number(row["s_per_gb"]), "cpu", row)
+
+    def _add_times(self) -> None:
+        for name, row in self._payload("stage_latency"):
+            if row["to_stage"]:
+                for part in ("p50", "p99"):
+                    fact = f"time.{name}.{row['direction']}.{row['to_stage']}.{part}"
+                    if present(row[f"{part}_ns"]) is not None and not self.book.has(fact):
+                        self._add(fact, duration(row[f"{part}_ns"]), "stage_latency", row)
+        for name, row in self._payload("frame_latency"):
+            for part in ("p50", "p99"):
+                fact = f"whole_{part}.{row['direction']}.{name}"
+                if present(row[f"{part}_ns"]) is not None and not self.book.has(fact):
+                    self._add(fact, duration(row[f"{part}_ns"]), "frame_latency", row)
+
+    def _add_proof(self) -> None:
+        """Frames that QEMU and the kernel's vhost counted while vhost was on."""
+        rows = [row for name, row in self.rows("vhost_proof") if name == "vhost"]
+        known = [row for row in rows if row["qemu_frames"] is not None and row["kernel_frames"] is not None]
+        if known:
+            for key in ("qemu", "kernel"):
+                total = sum(int(row[f"{key}_frames"]) for row in known)
+                at = f"{self._where}: vhost_proof: all rows with vhost-net, {key}_frames"
+                self.book.add(f"proof.{key}", count(total), "run", at)
+
+    def _payload(self, analysis: str) -> Sequence[tuple[str, Row]]:
+        rows = [(name, row) for name, row in self.rows(analysis) if row["direction"] == row["way"]]
+        return sorted(rows, key=lambda item: -int(item[1].get("count") or item[1].get("matched") or 0))
