@@ -23,7 +23,7 @@ from qtrace.post.source_links import Link
 
 __all__ = ["Composer", "PostKind", "load_post", "post_names"]
 
-_MARK = re.compile("^\x1e(\\d+)\x1e$")
+_MARK = re.compile("^\ue000(\\d+)\ue000$")
 _SPECIAL = re.compile(r"([\\`*_<>|\[\]])")
 
 
@@ -116,7 +116,7 @@ class Composer:
     def put(self, block: Block) -> str:
         """A block on a line of its own."""
         self._blocks.append(block)
-        return f"\n\n\x1e{len(self._blocks) - 1}\x1e\n\n"
+        return f"\n\n\ue000{len(self._blocks) - 1}\ue000\n\n"
 
     @staticmethod
     def linked(link: Link | None, name: str = "") -> str:
@@ -164,7 +164,7 @@ class Composer:
                 found.append(Chapter(title, tuple(blocks)))
             blocks.clear()
 
-        for line in rendered.splitlines():
+        for line in rendered.split("\n"):
             if line.startswith("## "):
                 end()
                 title = line[3:].strip()

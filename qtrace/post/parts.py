@@ -111,7 +111,7 @@ class Parts:
         if step.call.kind != "direct" and step.call.evidence:
             one = step.call.evidence[0]
             link = self._index.evidence(step.function, one.file, one.line)
-            said += f", {self._language.word('set')} [{link.place}]({link.url})"
+            said += f"{self._language.word('set')} [{link.place}]({link.url})"
         return said
 
     def link(self, function: str, file: str = "") -> str:
@@ -148,13 +148,17 @@ class Parts:
     def table(self, heads: Sequence[str], names: dict[str, str], columns: Sequence[str]) -> str:
         """Facts of the run, a row for each back end of `names`; a column is a fact's name with `*` for the
         back end."""
+        shown = [at for at, column in enumerate(columns) if any(self._has(column, name) for name in names)]
         rows = []
         for name, words in names.items():
-            cells = [self._cell(column.replace("*", name)) for column in columns]
+            cells = [self._cell(columns[at].replace("*", name)) for at in shown]
             if any(cell != _MISSING for cell in cells):
                 rows.append((words, *cells))
-        numbers = frozenset(range(1, len(columns) + 1))
-        return self.composer.put(Grid(tuple(heads), tuple(rows), numbers)) if rows else ""
+        titles = (heads[0], *(heads[at + 1] for at in shown))
+        return self.composer.put(Grid(titles, tuple(rows), frozenset(range(1, len(titles))))) if rows else ""
+
+    def _has(self, column: str, name: str) -> bool:
+        return self._book.has(column.replace("*", name))
 
     def _cell(self, name: str) -> str:
         return self._book.use(name) if self._book.has(name) else _MISSING

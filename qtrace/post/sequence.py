@@ -31,7 +31,7 @@ _ENDS: dict[Direction, dict[Role, tuple[str, str]]] = {
         Role.INTERRUPT: ("nic", "guest"),
     },
 }
-_WIDTH, _HEIGHT = 176.0, 46.0
+_WIDTH, _HEIGHT = 224.0, 46.0
 
 
 @dataclass(frozen=True, slots=True)

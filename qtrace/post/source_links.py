@@ -111,7 +111,9 @@ def _own_patches(tree: Path) -> dict[str, tuple[PatchedFile, ...]]:
         except (OSError, UnidiffParseError) as exc:
             raise PostError(f"{tree}/debian/patches/{patch} cannot be read: {exc}") from exc
         for patched in changes:
-            found.setdefault(patched.path, []).append(patched)
+            # As 'patch -p1' reads it: the first folder is a/, b/, or a tree's own name.
+            name = patched.target_file.partition("/")[2]
+            found.setdefault(name, []).append(patched)
     return {file: tuple(changes) for file, changes in found.items()}
 
 

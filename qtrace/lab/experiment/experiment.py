@@ -129,5 +129,4 @@ def head_of(lab: Lab, script: str) -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "kernel": next(iter(lab.guests.values())).release,
         "netdev": [lab.fill(item, 1) for item in lab.mode.seat(1).netdev],
-        "commands": list(lab.recorder.lines),
     }
