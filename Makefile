@@ -6,8 +6,9 @@ VENV ?= $(CURDIR)/.venv
 BIN := $(VENV)/bin
 QTRACE := $(BIN)/qtrace
 PLAN ?= quick
+RUN ?= build/posts/run
 
-.PHONY: help setup report test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks foreign reliability releases clean
+.PHONY: help setup report posts posts-check test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks reliability releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -25,6 +26,8 @@ help:
 	@echo 'make foreign  count the frames of guests that nobody here built, write docs/foreign.md'
 	@echo 'make reliability  do to QEMU, tracer and host what may happen to them, write docs/reliability.md'
 	@echo 'make releases  try a fresh clone in a root of each Debian release, write docs/releases.md'
+	@echo 'make posts    write the posts of the series in every language, reports/posts: 20 minutes'
+	@echo 'make posts-check  type every command of every post anew, and build the posts with jekyll and hugo'
 	@echo 'make setup    only what the others need'
 
 setup:
@@ -92,6 +95,21 @@ reliability: setup
 # vhost-user needs DPDK's testpmd besides (.ci/setup dpdk-testpmd).
 reach: setup
 	@$(BIN)/python tests/evaluation/reachability/page.py
+
+# A run that is there is used again: make posts RUN=FOLDER. Labs are started for commands and packets.
+posts: setup
+	@$(QTRACE) index --libraries
+	@[ -e $(RUN)/run.json ] || $(QTRACE) bench posts -o $(RUN)
+	@for post in user tap socket virtio; do \
+	    rm -rf build/posts/$$post; \
+	    $(QTRACE) post $$post --lang zh --lang en --run $(RUN) --material build/posts/$$post -o reports/posts || exit 1; \
+	    install -D -m 644 -t reports/posts/material/$$post build/posts/$$post/*.json || exit 1; \
+	done
+
+# Four minutes; needs root. The committed posts are what the labs are held against.
+posts-check: setup
+	@VENV="$(VENV)" .ci/setup jekyll hugo
+	@QTRACE_POSTS=all QTRACE_NO_SKIP=1 $(BIN)/python -m pytest tests/post tests/lab/test_experiment.py
 
 # An hour; needs root and Debian's archive. Columns alone: python tests/evaluation/releases/page.py trixie
 releases: setup

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measure": {"analyses", "conditions", "explain", "path", "index", "binary", "probes", "trace", "store"},
     "campaign": {"measure", "conditions", "lab", "trace", "path", "store"},
     "report": {"analyses", "store"},
-    "post": {"report", "explain", "path", "index", "lab", "analyses", "store"},
+    "post": {"report", "explain", "path", "index", "lab", "analyses", "distribution", "store"},
     "doctor": {"distribution", "lab", "trace", "binary", "index", "store"},
     "cli": {
         *("doctor", "post", "report", "campaign", "measure", "lab", "analyses", "trace", "probes", "binary"),

@@ -16,6 +16,7 @@ def add_lab_facts(material: Material, book: FactBook) -> None:
     """Put everything of a lab into the book. Raises PostError for a name that is given twice."""
     for name, address in material.head["guests"].items():
         book.add(f"lab.{name}", address, "mode", f"{material.mode.name}: the guest's own address")
+    book.add("lab.guests", len(material.head["guests"]), "transcript", "head: guests")
     for device in world()[0]:
         if device.name == "eth0":
             book.add(f"lab.{device.space}", device.address.partition("/")[0], "world", f"{device.space} eth0")

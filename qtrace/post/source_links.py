@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import functools
 import re
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 
-from unidiff.errors import UnidiffParseError
-from unidiff.patch import PatchedFile, PatchSet
-
-from qtrace.errors import PostError
+from qtrace.distribution.identity import distribution
+from qtrace.errors import MissingPrerequisite, PostError
 from qtrace.store.index import Index
 
 __all__ = ["Link", "SourceLinks", "line_at_tag"]
@@ -23,6 +24,7 @@ __all__ = ["Link", "SourceLinks", "line_at_tag"]
 _QEMU = "https://gitlab.com/qemu-project/qemu/-/blob"
 _SLIRP = "https://gitlab.freedesktop.org/slirp/libslirp/-/blob"
 _LINUX = "https://github.com/torvalds/linux/blob"
+_HEAD = re.compile(r"^\+\+\+ ([^\t\n]+)", re.MULTILINE)
 _VERSION = re.compile(r"version\s*:\s*'([0-9.]+)'")
 
 
@@ -76,56 +78,58 @@ class SourceLinks:
 def line_at_tag(tree: Path, file: str, line: int) -> int | None:
     """The line of `file` in the release's own tree; None for a line that the distribution put in.
 
-    `line` counts in the patched tree.
+    `line` counts in the patched tree. Raises MissingPrerequisite where patch(1) is missing.
     """
-    for patched in reversed(_own_patches(tree).get(file, ())):
-        before = _before(patched, line)
-        if before is None:
-            return None
-        line = before
-    return line
-
-
-def _before(patched: PatchedFile, line: int) -> int | None:
-    """Where a line stood before one patch."""
-    moved = 0
-    for hunk in patched:
-        if line < hunk.target_start:
-            break
-        if line < hunk.target_start + hunk.target_length:
-            for one in hunk:
-                if one.target_line_no == line:
-                    return int(one.source_line_no) if one.source_line_no else None
-        moved = (hunk.source_start + hunk.source_length) - (hunk.target_start + hunk.target_length)
-    return line + moved
+    patches = [patch for patch in _own_patches(tree) if file in _files_of(patch)]
+    return _line_map(tree, file, tuple(patches)).get(line) if patches else line
 
 
 @functools.cache
-def _own_patches(tree: Path) -> dict[str, tuple[PatchedFile, ...]]:
-    """File -> the distribution's own patches of it, in the order in which they are applied."""
-    found: dict[str, list[PatchedFile]] = {}
-    for patch in _own_names(tree):
-        try:
-            text = (tree / "debian/patches" / patch).read_text(errors="replace")
-            changes = PatchSet(text)
-        except (OSError, UnidiffParseError) as exc:
-            raise PostError(f"{tree}/debian/patches/{patch} cannot be read: {exc}") from exc
-        for patched in changes:
-            # As 'patch -p1' reads it: the first folder is a/, b/, or a tree's own name.
-            name = patched.target_file.partition("/")[2]
-            found.setdefault(name, []).append(patched)
-    return {file: tuple(changes) for file, changes in found.items()}
+def _line_map(tree: Path, file: str, patches: tuple[Path, ...]) -> dict[int, int]:
+    """Line -> line of the release, of all that both have."""
+    after = _lines(tree / file)
+    before = _taken_off(tree / file, file, patches)
+    found = {}
+    for block in SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks():
+        for step in range(block.size):
+            found[block.b + step + 1] = block.a + step + 1
+    return found
 
 
-def _own_names(tree: Path) -> Sequence[str]:
+def _taken_off(path: Path, file: str, patches: Sequence[Path]) -> list[str]:
+    """The file without these patches. patch(1) finds a hunk that applies elsewhere than its head says."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+        for patch in reversed(patches):
+            # The patch's other files are not here: --force passes over them.
+            argv = ["patch", "-R", "-p1", "--force", "--silent", "-d", folder, "-i", str(patch)]
+            try:
+                subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            except FileNotFoundError as exc:
+                hint = distribution().hint("patch")
+                raise MissingPrerequisite("the program patch is missing", hint=hint) from exc
+        return _lines(copy) if copy.exists() else []
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(errors="replace").split("\n")
+
+
+def _files_of(patch: Path) -> frozenset[str]:
+    """The files that a patch changes, as 'patch -p1' reads their names: without the first folder."""
+    heads = _HEAD.findall(patch.read_text(errors="replace"))
+    return frozenset(head.partition("/")[2] for head in heads)
+
+
+@functools.cache
+def _own_patches(tree: Path) -> tuple[Path, ...]:
+    """The distribution's own patches in the order in which they are applied."""
     series = tree / "debian/patches/series"
     if not series.is_file():
-        return []
-    lines = (line.split("#")[0].split() for line in series.read_text().splitlines())
-    names = [words[0] for words in lines if words]
-    releases = [at for at, name in enumerate(names) if _changes_version(tree / "debian/patches" / name)]
-    return names[max(releases) + 1 :] if releases else names
-
-
-def _changes_version(patch: Path) -> bool:
-    return "\n+++ b/VERSION" in patch.read_text(errors="replace")
+        return ()
+    words = [line.split("#")[0].split() for line in series.read_text().splitlines()]
+    patches = [tree / "debian/patches" / found[0] for found in words if found]
+    releases = [at for at, patch in enumerate(patches) if "VERSION" in _files_of(patch)]
+    return tuple(patches[max(releases) + 1 :] if releases else patches)
