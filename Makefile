@@ -100,9 +100,10 @@ reach: setup
 posts: setup
 	@$(QTRACE) index --libraries
 	@[ -e $(RUN)/run.json ] || $(QTRACE) bench posts -o $(RUN)
-	@for post in user tap socket virtio; do \
+	@newer=$$($(QTRACE) index --debian trixie --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["qemu"])'); \
+	for post in user tap socket virtio; do \
 	    rm -rf build/posts/$$post; \
-	    $(QTRACE) post $$post --lang zh --lang en --run $(RUN) --material build/posts/$$post -o reports/posts || exit 1; \
+	    $(QTRACE) post $$post --lang zh --lang en --run $(RUN) --newer "$$newer" --material build/posts/$$post -o reports/posts || exit 1; \
 	    install -D -m 644 -t reports/posts/material/$$post build/posts/$$post/*.json || exit 1; \
 	done
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -43,7 +43,6 @@ class PostKind:
     description: dict[str, str]
     tags: tuple[str, ...]
     guests: int = 1
-    others: tuple[str, ...] = field(default=())
 
 
 def post_names() -> list[str]:
@@ -59,8 +58,8 @@ def load_post(name: str) -> PostKind:
     if not place.is_file():
         raise PostError(f"there is no post {name!r}", hint=f"the posts are: {', '.join(post_names())}")
     raw: dict[str, Any] = tomllib.loads(place.read_text())
-    for key in ("line", "tags", "others"):
-        raw[key] = tuple(raw.get(key, ()))
+    for key in ("line", "tags"):
+        raw[key] = tuple(raw[key])
     try:
         return PostKind(name, **raw)
     except TypeError as exc:

@@ -9,11 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qtrace.errors import QtraceError
 from qtrace.explain.explanation import Reader
 from qtrace.model import Direction, Path, Step
-from qtrace.path.catalogue import map_tree
-from qtrace.path.difference import difference
 from qtrace.path.walk import walk
 from qtrace.post.fact_book import FactBook
 from qtrace.post.source_links import Link, SourceLinks
@@ -26,11 +23,12 @@ _RELEASE = re.compile(r"^\d+\.\d+")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One callback that is another one in the newer of two indexed releases; empty where it came or went."""
+    """The functions of a path that the newer of two indexed releases has not, and those that it has
+    besides."""
 
-    what: str
-    before: str
-    after: str
+    direction: str
+    gone: tuple[str, ...]
+    come: tuple[str, ...]
 
 
 class IndexFacts:
@@ -81,32 +79,22 @@ class IndexFacts:
             self.book.record(f"form {form}", text, "explain", f"the same network in the form {form}")
         return found
 
-    def changes(self, other: Index, netdevs: Sequence[str], nics: Sequence[str]) -> list[Change]:
-        """The callbacks of these back ends and NICs that differ between this index and `other`."""
-        try:
-            data = difference(map_tree(self.index), map_tree(other))
-        except QtraceError:
-            return []
-        wanted = {"backends": set(netdevs), "nics": set(nics)}
-        found = []
-        for kind, names in wanted.items():
-            for item in data[kind]["changed"]:
-                if item["name"] in names:
-                    found.append(
-                        Change(
-                            f"{item['name']} {item['what']}", _named(item["before"]), _named(item["after"])
-                        )
-                    )
+    def changes(self, other: Index, nic: str, netdev: str) -> list[Change]:
+        """The functions on a frame's path that `other` has not, or has besides, by direction.
+
+        None where the path is the same function by function. Raises NoPath.
+        """
         version = str(other.meta["qemu"])
         self.book.record("qemu.newer", version, "index", f"meta qemu of the index of {version}")
-        for change in found:
-            self.book.record(
-                f"change {change.what}", f"{change.before} → {change.after}", "index", f"map --diff {version}"
-            )
+        found = []
+        for direction in Direction:
+            before = [step.function for step in walk(self.index, nic, netdev, direction=direction).steps]
+            after = [step.function for step in walk(other, nic, netdev, direction=direction).steps]
+            gone = [name for name in before if name not in after]
+            come = [name for name in after if name not in before]
+            for name in (*gone, *come):
+                where = self.version if name in gone else version
+                self.book.record(f"changed {direction} {name}", name, "index", f"the walk in {where}")
+            if gone or come:
+                found.append(Change(direction.value, tuple(gone), tuple(come)))
         return found
-
-
-def _named(place: Any) -> str:
-    if isinstance(place, dict):
-        return f"{place['function']} ({place['file']})"
-    return str(place or "")

@@ -60,6 +60,7 @@ class Parts:
             "verdict": self._run.verdict if self._run else lambda _: "open",
             "times": self.times,
             "changed": self.changes,
+            "compared": self._newer is not None,
             "put_sh": lambda text: self.composer.put(Listing(text, "sh")),
             "back_ends": {name: _BACK_ENDS.get(name, name) for name in NAMES.values()},
             "reading": self._language.reading,
@@ -175,16 +176,13 @@ class Parts:
         return self.composer.put(Grid(tuple(heads), tuple(rows), frozenset({2, 3}))) if rows else ""
 
     def changes(self, heads: Sequence[str]) -> str:
-        """What is another callback in the newest release that is indexed besides; empty where nothing is."""
+        """What the path is in the other release that is indexed; empty where nothing is another."""
         if self._newer is None:
             return ""
-        netdevs = (self._kind.netdev, *self._kind.others)
-        found = self._index.changes(
-            self._newer, netdevs, (self._kind.nic, self._kind.nic.removesuffix("-pci"))
-        )
-        rows = [(f"`{item.what}`", _named(item.before), _named(item.after)) for item in found]
+        found = self._index.changes(self._newer, self._kind.nic, self._kind.netdev)
+        rows = [(item.direction, _names(item.gone), _names(item.come)) for item in found]
         return self.composer.put(Grid(tuple(heads), tuple(rows))) if rows else ""
 
 
-def _named(text: str) -> str:
-    return f"`{text}`" if text else _MISSING
+def _names(functions: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in functions) or _MISSING
