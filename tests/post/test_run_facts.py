@@ -1,0 +1,71 @@
+"""A run's facts are the run's: each is computed again from its tables."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from qtrace.errors import PostError
+from qtrace.post.fact_book import FactBook
+from qtrace.post.run_facts import NAMES, RunFacts
+from qtrace.report.text import bits, count
+from qtrace.store.run import RunReader
+
+RUN = Path(__file__).parent.parent / "store" / "runs" / "format-2" / "measured"
+
+
+@pytest.fixture(scope="module")
+def run() -> RunReader:
+    return RunReader.open(RUN)
+
+
+def test_speed_is_the_mean_of_the_repetitions(run: RunReader) -> None:
+    book = FactBook()
+    RunFacts(run, book)
+    results = run.table("results").to_pandas()
+    plain = results[(results["metric"] == "throughput") & ~results["probed"].astype(bool)]
+    plain = plain[(plain["status"] == "ok") & (plain["nic"] == "virtio-net-pci")]
+    seen = 0
+    for (netdev, datapath, way), part in plain.groupby(["netdev", "datapath", "direction"]):
+        name = f"speed.{way}.{NAMES[netdev, datapath]}"
+        assert book.use(name) == bits(float(part["value"].mean()))
+        seen += 1
+    assert seen and len([fact for fact in book.used if fact.kind == "run"]) == seen
+
+
+def test_frames_are_the_sums_of_the_stage_where_they_are_delivered(run: RunReader) -> None:
+    book = FactBook()
+    RunFacts(run, book)
+    stages = run.table("stages").to_pandas()
+    mine = stages[stages["cell"] == "virtio-net-pci+tap+qemu+tx+tcp"]
+    mine = mine[(mine["stage"] == "deliver") & (mine["direction"] == "tx") & mine["attached"].astype(bool)]
+    assert len(mine) and book.use("frames.tx.tap") == count(int(mine["frames"].sum()))
+
+
+def test_a_claim_needs_the_whole_interval(run: RunReader) -> None:
+    book = FactBook()
+    facts = RunFacts(run, book)
+    assert facts.verdict("speed.tx.nobody") == "open"
+    for low, high, said in (
+        (0.2, 0.9, "less"),
+        (1.1, 1.4, "more"),
+        (0.9, 1.1, "open"),
+        (0.5, math.inf, "open"),
+    ):
+        facts._ratios["x"] = (low, high)
+        assert facts.verdict("x") == said
+
+
+def test_the_book_says_what_it_has_and_takes_no_second_value() -> None:
+    book = FactBook()
+    book.add("a.b", 7, "run", "here")
+    with pytest.raises(PostError, match=r"a\.c") as caught:
+        book.use("a.c")
+    assert "a.b" in caught.value.hint
+    with pytest.raises(PostError, match="given twice"):
+        book.add("a.b", 8, "run", "here")
+    with pytest.raises(PostError, match="unknown"):
+        book.add("a.d", 8, "hearsay", "here")
+    assert book.used == [] and book.number("a.b") == 7 and len(book.used) == 1
