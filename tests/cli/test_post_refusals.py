@@ -1,4 +1,4 @@
-"""`qtrace post` refuses what it cannot write before a lab is started: one message, what there is, status 1."""
+"""`qtrace post` refuses what it cannot write before a lab is started: one message, what there is, status 1"""
 
 from __future__ import annotations
 
