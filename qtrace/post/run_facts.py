@@ -155,6 +155,20 @@ class RunFacts:
             if thread and row["way"] in ("tx", "rx"):
                 self._add(f"cpu_{thread}.{row['way']}.{name}", plain_number(row["s_per_gb"]), "cpu", row)
 
+        self._compare_processor()
+
+    def _compare_processor(self) -> None:
+        """How much of the main thread's time is left with vhost, by the ends of both intervals."""
+        rows = {
+            (name, row["way"]): row for name, row in self.rows("cpu") if row["thread"] == "qemu-system-x86"
+        }
+        for way in ("tx", "rx"):
+            with_vhost, without = rows.get(("vhost", way)), rows.get(("tap", way))
+            if with_vhost and without:
+                ends = [present(row[end]) for row in (with_vhost, without) for end in ("low", "high")]
+                if all(end is not None and end > 0 for end in ends[1:]):
+                    self._ratios[f"cpu.{way}"] = ((ends[0] or 0.0) / ends[3], ends[1] / ends[2])  # type: ignore[operator]
+
     def _add_times(self) -> None:
         for name, row in self._payload("stage_latency"):
             if row["to_stage"]:

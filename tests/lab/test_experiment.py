@@ -95,6 +95,7 @@ def test_a_packet_is_followed_by_its_bytes(tmp_path: Path) -> None:
         Place("host", "host", "eth0"): (udp(MARKER, "10.20.0.2"),),
         Place("world", "lan", "eth0"): (udp(b"nothing"),),
         Place("netdev", "vm2", "net0"): (summed,),
+        Place("netdev", "vm3", "net0"): (bytes(12) + udp(b"other"), bytes(12) + sent),
     }
     files = {place: pcap(tmp_path / f"{place.name}.pcap", *frames) for place, frames in places.items()}
     hops = find_hops(Capture(tmp_path, tuple(files), files), "vm1", MARKER)
@@ -104,9 +105,11 @@ def test_a_packet_is_followed_by_its_bytes(tmp_path: Path) -> None:
         ("host-lo", "inside", 3, 46),
         ("host-eth0", "payload", 1, 42),
         ("vm2-net0", "checksum", 1, 0),
+        ("vm3-net0", "header", 2, 12),
     ]
     assert "10.0.0.1.4000 > 10.0.0.2.7: UDP, length 14" in hops[0].text
     assert hops[0].data == sent.hex() and hops[0].of == 2
+    assert hops[-1].text == hops[0].text and hops[-1].data == (bytes(12) + sent).hex()
     assert len(packets(files[Place("host", "host", "lo")])) == 3
     assert count_matching(files[Place("host", "host", "lo")], "udp and src host 127.0.0.1") == 1
 

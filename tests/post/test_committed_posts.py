@@ -99,6 +99,8 @@ def test_a_hop_s_relation_is_that_of_its_bytes(name: str) -> None:
         elif hop["relation"] == "inside":
             assert data[hop["offset"] : hop["offset"] + len(sent)] == sent
             assert int.from_bytes(data[hop["offset"] - 4 : hop["offset"]], "big") == len(sent)  # net/socket.c
+        elif hop["relation"] == "header":
+            assert data[hop["offset"] :] == sent
         elif hop["relation"] == "payload":
             assert sent not in data and b"hello-from-vm1" in data
         else:

@@ -11,7 +11,7 @@ from typing import Any
 
 from qtrace.errors import LabError
 from qtrace.lab.experiment.capture import Place, open_capture, places_of
-from qtrace.lab.experiment.hops import Hop, count_matching, find_hops, write_hops
+from qtrace.lab.experiment.hops import Hop, count_matching, find_hops, without_header, write_hops
 from qtrace.lab.experiment.lab_script import Probe, Script
 from qtrace.lab.experiment.transcript import Entry, run_steps, write_transcript
 from qtrace.lab.mode.live_lab import Lab, open_lab
@@ -98,11 +98,13 @@ def capture_packet(
         target = _neighbour(lab, probe.on)
         sender.sh(f"ping -q -c {_COUNTED} -i 0.1 -W 2 {target}", 60)
         time.sleep(0.2)
+    hops = find_hops(capture, probe.on, probe.marker.encode())
+    sent = bytes.fromhex(hops[0].data)
     counts = {"sent": _COUNTED}
-    for place, file in capture.files.items():
+    for place, kept in capture.files.items():
+        file, _ = without_header(place, kept, sent)
         expression = f"icmp[icmptype] == icmp-echo and src host {lab.addresses[probe.on]}"
         counts[place.name] = count_matching(file, expression)
-    hops = find_hops(capture, probe.on, probe.marker.encode())
     head = head_of(lab, lab.mode.name) | {"probe": command, "said": said.strip(), "counts": counts}
     write_hops(folder, head, hops)
     return hops, counts

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -15,9 +16,19 @@ from qtrace.errors import LabError, StoreError
 from qtrace.lab.experiment.capture import Capture, Place
 from qtrace.lab.guest.guest_image import which
 
-__all__ = ["Hop", "Packet", "count_matching", "find_hops", "packets", "read_hops", "write_hops"]
+__all__ = [
+    "Hop",
+    "Packet",
+    "count_matching",
+    "find_hops",
+    "packets",
+    "read_hops",
+    "without_header",
+    "write_hops",
+]
 
 _HEX = re.compile(r"^\t0x[0-9a-f]+:\s+((?:[0-9a-f]{2,4} ?)+)")
+_HEADERS = (10, 12, 20)  # lengths of virtio's header: legacy, with merged buffers, with a hash (virtio_net.h)
 _CHECKSUMS = {24, 25, 40, 41, 50, 51}  # of IPv4's header, of UDP and of TCP, behind 14 bytes of Ethernet
 
 
@@ -36,9 +47,9 @@ class Packet:
 class Hop:
     """The packet at one place. `relation` to the frame that the guest sent:
 
-    `first` it is that frame, `same` byte for byte; `checksum` but for checksums; `inside` the whole frame
-    is in it, behind `offset` bytes; `payload` only what the program sent is in it. `number` and `of` say
-    which packet of its file it is.
+    `header` it is that frame behind `offset` bytes of virtio's header; `first` it is that frame, `same`
+    byte for byte; `checksum` but for checksums; `inside` the whole frame is in it, behind `offset` bytes;
+    `payload` only what the program sent is in it. `number` and `of` say which packet of its file it is.
     """
 
     side: str
@@ -98,20 +109,47 @@ def _tcpdump(file: Path, *words: str) -> str:
 
 def find_hops(capture: Capture, sender: str, marker: bytes) -> list[Hop]:
     """The first packet with `marker` in it at every place where there is one. Raises LabError."""
-    seen: dict[Place, list[Packet]] = {place: packets(file) for place, file in capture.files.items()}
-    start = next(place for place in seen if place.side == "guest" and place.machine == sender)
-    first = _first(seen[start], marker)
+    start = next(place for place in capture.files if place.side == "guest" and place.machine == sender)
+    first = _first(packets(capture.files[start]), marker)
     if first is None:
         raise LabError(f"the packet with {marker!r} was not seen in {sender}, which sent it")
     hops = []
-    for place in sorted(seen, key=lambda place: _distance(place, sender)):
-        found = seen[place]
+    for place in sorted(capture.files, key=lambda place: _distance(place, sender)):
+        file, header = without_header(place, capture.files[place], first.data)
+        found = packets(file)
         packet = _first(found, marker)
         if packet is not None:
-            relation, offset = _relation(first.data, packet.data, marker) if place != start else ("first", 0)
-            where = (place.side, place.machine, place.device, packet.number, len(found), len(packet.data))
-            hops.append(Hop(*where, offset, relation, packet.text, packet.data.hex()))
+            relation, offset = ("first", 0) if place == start else _relation(first.data, packet.data, marker)
+            if header:
+                relation, offset = "header", header
+            size = len(packet.data) + header
+            where = (place.side, place.machine, place.device, packet.number, len(found), size)
+            data = packets(capture.files[place])[packet.number - 1].data if header else packet.data
+            hops.append(Hop(*where, offset, relation, packet.text, data.hex()))
     return hops
+
+
+def without_header(place: Place, file: Path, sent: bytes) -> tuple[Path, int]:
+    """A file in which frames begin where tcpdump takes them to begin, and how many bytes stood before them.
+
+    With vnet_hdr, QEMU's filter-dump (net/dump.c) of some releases writes virtio's header before each frame.
+    """
+    if place.side != "netdev":
+        return file, 0
+    header = next((at for packet in packets(file) if (at := packet.data.find(sent)) in _HEADERS), 0)
+    if not header:
+        return file, 0
+    target = file.with_suffix(".frames.pcap")
+    data = file.read_bytes()
+    order = "<" if data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
+    parts, at = [data[:24]], 24
+    while at + 16 <= len(data):
+        seconds, fraction, kept, length = struct.unpack_from(f"{order}IIII", data, at)
+        frame = data[at + 16 + header : at + 16 + kept]
+        parts += [struct.pack(f"{order}IIII", seconds, fraction, len(frame), length - header), frame]
+        at += 16 + kept
+    target.write_bytes(b"".join(parts))
+    return target, header
 
 
 def _distance(place: Place, sender: str) -> int:
