@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qtrace.errors import RefusedLine, TargetError
 from qtrace.explain.clients import Client, Network
-from qtrace.explain.explanation import Reader, carried_by_kernel
+from qtrace.explain.explanation import Reader, carried_by_kernel, vhost_asked
 
 __all__ = ["Attached", "accelerator_of", "attached_nics"]
 
@@ -17,6 +17,7 @@ class Attached:
     """A NIC and its back end. `id` is the back end's, or the hub's if a hub stands between.
 
     `netdev` is the name for `walk`: `socket-stream` for a socket that is known to carry a stream.
+    `vhost_asked`: its line asks for vhost, whether or not the kernel can carry this NIC's frames.
     """
 
     nic: str
@@ -24,6 +25,7 @@ class Attached:
     id: str
     vhost: bool = False
     hub: bool = False
+    vhost_asked: bool = False
 
     @property
     def driver(self) -> str:
@@ -56,10 +58,11 @@ def _of(network: Network, nic: Client) -> list[Attached]:
         return []
     if peer.kind == "netdev":
         name = "" if peer.generated else peer.name
-        return [Attached(nic.type, peer.type, name, carried_by_kernel(nic, peer))]
+        vhost = carried_by_kernel(nic, peer)
+        return [Attached(nic.type, peer.type, name, vhost, vhost_asked=vhost_asked(peer))]
     others = [port.peer for port in network.hubs[peer.hub or 0] if port.peer is not None]
     return [
-        Attached(nic.type, other.type, f"hub{peer.hub}", hub=True)
+        Attached(nic.type, other.type, f"hub{peer.hub}", hub=True, vhost_asked=vhost_asked(other))
         for other in others
         if other.kind == "netdev"
     ]

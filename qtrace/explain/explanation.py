@@ -31,7 +31,7 @@ from qtrace.index.platforms import other_platform
 from qtrace.path.catalogue import backend_name
 from qtrace.store.index import Index
 
-__all__ = ["Reader", "carried_by_kernel"]
+__all__ = ["Reader", "carried_by_kernel", "vhost_asked"]
 
 # The remark on an unknown machine, by whether its own NIC is known.
 _KNOWN = {
@@ -259,13 +259,18 @@ class Reader:
 
 
 def carried_by_kernel(nic: Client, other: Client) -> bool:
-    """Whether vhost-net carries the frames of this pair (net/tap.c: net_init_tap_one)."""
+    """Whether vhost-net carries the frames of this pair."""
+    return nic.type.startswith("virtio-net") and vhost_asked(other)
+
+
+def vhost_asked(other: Client) -> bool:
+    """Whether a back end is to have vhost-net (net/tap.c: net_init_tap_one)."""
 
     def on(name: str) -> bool:
         value = other.values.get(name)
         return value is True or (isinstance(value, str) and truth(value) is True)
 
-    if other.type != "tap" or not nic.type.startswith("virtio-net"):
+    if other.type != "tap":
         return False
     if "vhost" in other.values:
         return on("vhost")

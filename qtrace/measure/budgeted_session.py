@@ -14,6 +14,7 @@ from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.scaling import Suppression, Unseen
 from qtrace.progress import Progress
 from qtrace.trace.bpf.calibrate import ASSUMED, Cost
+from qtrace.trace.budget.overhead_budget import cost_of
 from qtrace.trace.budget.regulator import Regulator
 from qtrace.trace.session.engine import Engine
 from qtrace.trace.session.session import Session
@@ -53,6 +54,11 @@ class Regulated:
         """Stop all counts at the same moment."""
         self.session.stop()
         self.regulator.end()
+
+    def share(self, seen: Snapshot) -> float:
+        """What looking has taken of one processor, by hits and what a hit costs, while this was counted."""
+        seconds = max(seen.seconds, 1e-9)
+        return sum(cost_of(seen, self.cost, seconds - self.regulator.off, seconds)) / seconds
 
     def detach(self) -> dict[str, str]:
         """Detach everything; returns the conditions of the measurement, name -> text."""

@@ -15,10 +15,11 @@ class Effort:
     """The level of measuring, and the share of a processor that it may take.
 
     The threads are sampled `cpu_hertz` times a second, and one frame in `sample` is kept whole; 0 disables
-    either.
+    either. `also` has the names of instruments that are wanted below their level.
     """
 
     level: Level = Level.STAGES
     budget: Budget = UNLIMITED
     cpu_hertz: int = 0
     sample: int = 0
+    also: frozenset[str] = frozenset()

@@ -53,7 +53,7 @@ def _present(listed: Sequence[Attached], present: Iterable[Owner]) -> list[Attac
         # A generated name is on no command line: NICs with generated names are matched by their order.
         known = next((nic for nic in left if not nic.hub and nic.id in (owner.netdev, "")), None)
         if known is None or known.nic != owner.nic:
-            known = Attached(owner.nic, owner.driver, owner.netdev, owner.vhost)
+            known = Attached(owner.nic, owner.driver, owner.netdev, owner.vhost, vhost_asked=owner.vhost)
         else:
             left.remove(known)
         found.append(replace(known, id=owner.netdev))

@@ -14,6 +14,7 @@ from qtrace.measure.budgeted_session import Regulated, regulated
 from qtrace.measure.effort import Effort
 from qtrace.measure.instrument_registry import Instruments, instrument_tables, open_full_engine
 from qtrace.measure.measured_nic import MeasuredNic, paths_of
+from qtrace.measure.process_state import process_state
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.measure.virtio_features import negotiated
 from qtrace.proc import Counters
@@ -76,6 +77,7 @@ def record_process(
         session = traced.session
         besides = Instruments(session, process, effort)
         before, taps = process.tap_counters(), process.tap_names()
+        state: dict[str, Any] = {"begin": process_state(process, nics)}
         traced.start()
         progress.step(f"counting in {process} for {seconds:g} s (Ctrl-C ends it early)")
         interrupted = False
@@ -85,6 +87,7 @@ def record_process(
             interrupted = True
         traced.stop()
         after = process.tap_counters()
+        state["end"] = process_state(process, nics)
         snapshot = session.read()
         ended = [] if session.alive() else [_ended(process)]
         if ended:
@@ -105,7 +108,9 @@ def record_process(
                 found.setdefault(name, []).extend(rows)
             writer.add(one.cell.id, 1, True, found)
         said = facts | besides.conditions() | negotiated(snapshot.owners)
-        writer.update(conditions=said | traced.detach(), clock=_clock())
+        state["seconds"] = snapshot.seconds
+        state["end"]["tracing"] = {"share": traced.share(snapshot)}
+        writer.update(conditions=said | traced.detach(), clock=_clock(), state=state)
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
 

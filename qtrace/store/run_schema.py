@@ -381,6 +381,12 @@ META = (
     ("blocks", "list", "the ids of the measured blocks, where they are not all"),
     ("hosts", "list", "of a merged run: `blocks` and `conditions` of each machine"),
     ("paths", "list", "the walked paths, each `Path.to_json()`"),
+    (
+        "state",
+        "dict",
+        "of a run of `record`: how process, NICs and taps stood at its window's `begin` and `end`, and the "
+        "window's `seconds`",
+    ),
     ("clock", "dict", "with sampled frames: `monotonic_ns` and `unix_ns` of one moment"),
 )
 

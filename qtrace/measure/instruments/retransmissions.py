@@ -75,8 +75,9 @@ COLUMNS = (TABLES["retransmissions"],)
 
 
 def instrument(process: QemuProcess, effort: Effort) -> Retransmissions | None:
-    """The instrument, at the level full."""
-    return Retransmissions(process) if effort.level is Level.FULL else None
+    """The instrument, at the level full, or if `effort` names it."""
+    wanted = effort.level is Level.FULL or FAMILY.name in effort.also
+    return Retransmissions(process) if wanted else None
 
 
 @dataclass(frozen=True, slots=True)

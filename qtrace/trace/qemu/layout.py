@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qtrace.errors import TraceError
 from qtrace.trace.qemu.rings import LAYOUT as RINGS
+from qtrace.trace.qemu.virtio_queues import LAYOUT as VIRTIO
 
 __all__ = ["CLIENTS", "FIELDS", "Layout"]
 
@@ -50,6 +51,7 @@ CLIENTS = (
     *("E1000State.mac_reg", "RTL8139State.bChipCmdState", "RTL8139State.RxConfig"),
     *("sizeof(NetClientState)", "sizeof(VirtIONetQueue)"),
     *RINGS,
+    *VIRTIO,
 )
 
 

@@ -14,6 +14,7 @@ from qtrace.trace.qemu.memory import Memory
 from qtrace.trace.qemu.object_type import type_name
 from qtrace.trace.qemu.receiver import Filter, Receiver, read_filters, read_receiver
 from qtrace.trace.qemu.rings import Ring, Vector, read_rings, read_vectors
+from qtrace.trace.qemu.virtio_queues import VirtioQueues, read_virtio_queues
 
 __all__ = ["NetClient", "line_known", "read_clients"]
 
@@ -50,7 +51,7 @@ class NetClient:
     `mtu` that it was told (0: none) are None for a device that is not virtio. `vhost`: the kernel carries the
     frames (for a NIC), or could (for a back end). `descriptor` is -1 without one, `hub` is -1 except for a
     hub's port. `header_bytes` precede each frame. `rings` and `vectors` are those of the whole card, on queue
-    0.
+    0; `virtio` is the set-up of a virtio card's queues, None if it is unknown.
     """
 
     address: int
@@ -76,6 +77,7 @@ class NetClient:
     receiver: Receiver | None = None
     rings: tuple[Ring, ...] = ()
     vectors: tuple[Vector, ...] = ()
+    virtio: VirtioQueues | None = None
 
 
 def line_known(model: str) -> bool:
@@ -177,9 +179,11 @@ class _Reader:
             proxy = self.word(bus, "BusState.parent")
             field = _LINES.get(type_name(self.memory, proxy, self.layout), "")
             objects += [proxy, *([self.word(proxy, field)] if field in self.layout else [])]
+        virtqueues = self.word(pair, "VirtIONetQueue.rx_vq"), self.word(pair, "VirtIONetQueue.tx_vq")
         return replace(
             _with(client, [*(objects if client.queue == 0 else []), pair]),
-            virtqueues=(self.word(pair, "VirtIONetQueue.rx_vq"), self.word(pair, "VirtIONetQueue.tx_vq")),
+            virtqueues=virtqueues,
+            virtio=read_virtio_queues(self.memory, card, virtqueues, self.layout),
             features=self.memory.word(card + self.at("VirtIODevice.guest_features")),
             offloads=self.memory.word(card + self.at("VirtIONet.curr_guest_offloads")),
             mtu=self.number(card + self.at("VirtIONet.net_conf"), "virtio_net_conf.mtu", 2),

@@ -1,0 +1,80 @@
+"""Taps as the kernel describes them, in the network namespace of the process that holds them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qtrace.lab.host.netns import Namespace, open_namespace
+from qtrace.lab.link.tap import open_queues, open_tap
+from qtrace.trace.qemu.taps import read_taps
+
+pytestmark = pytest.mark.needs("root", "tun")
+
+
+@pytest.fixture
+def space() -> Iterator[Namespace]:
+    with open_namespace() as space:
+        yield space
+
+
+def holder(space: Namespace, *descriptors: int) -> subprocess.Popen[bytes]:
+    """A process in the namespace that holds the descriptors."""
+    process = subprocess.Popen(space.argv(["sleep", "60"]), pass_fds=descriptors)
+    until = time.monotonic() + 20
+    while not Path(f"/proc/{process.pid}/ns/net").samefile(space.path):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return process
+
+
+def test_a_tap_as_it_is_made_and_as_it_is_set(space: Namespace) -> None:
+    with open_tap(space, "plain", header=False) as tap:
+        process = holder(space, tap.fd)
+        try:
+            (made,) = read_taps(process.pid)
+            for words in (("mtu", "1400"), ("txqueuelen", "7"), ("gso_max_segs", "2"), ("up",)):
+                space.ip("link", "set", "dev", "plain", *words)
+            space.ip("address", "add", "192.0.2.1/24", "dev", "plain")
+            (now,) = read_taps(process.pid)
+        finally:
+            process.kill()
+            process.wait()
+    assert (made.name, made.descriptors, made.unread) == ("plain", (tap.fd,), "")
+    assert (made.header, made.queues, made.up) == (False, False, False)
+    assert (made.mtu, made.queue_length) == (1500, 1000)
+    assert (made.master, made.addressed, made.cut_at) == ("", False, 65536)
+    assert (now.up, now.mtu, now.queue_length, now.addressed, now.cut_at) == (True, 1400, 7, True, 2800)
+
+
+def test_several_queues_in_a_bridge(space: Namespace) -> None:
+    with open_queues(space, "queued", 2) as queues:
+        space.ip("link", "add", "br0", "type", "bridge")
+        space.ip("link", "set", "dev", "queued", "master", "br0")
+        process = holder(space, *queues)
+        try:
+            (tap,) = read_taps(process.pid)
+        finally:
+            process.kill()
+            process.wait()
+    assert (tap.header, tap.queues, tap.master) == (True, True, "br0")
+    assert tap.descriptors == tuple(sorted(queues))
+
+
+def test_a_tap_of_another_namespace_is_said_to_be_there(space: Namespace) -> None:
+    """This process holds the descriptor, and its own namespace does not have the device."""
+    with open_tap(space, "elsewhere"):
+        (tap,) = (tap for tap in read_taps(os.getpid()) if tap.name == "elsewhere")
+    assert tap.header is None and tap.up is None
+    assert tap.unread == "its device is in another network namespace"
+
+
+def test_a_process_that_is_gone_has_none() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert read_taps(gone.pid) == ()
