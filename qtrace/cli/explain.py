@@ -32,6 +32,7 @@ __all__ = ["command"]
         ),
         ("qtrace explain --pid PID", "the command line of a QEMU that runs"),
         ("qtrace explain --format mermaid --file LINE.txt", "the network as a diagram"),
+        ("qtrace explain --releases -- qemu-system-x86_64 -nic passt", "which indexed releases take it"),
     ),
 )
 @click.argument("line", nargs=-1, type=click.UNPROCESSED)
@@ -52,6 +53,7 @@ __all__ = ["command"]
     "--with", "other", metavar="LINE", help="Read another line with it, of a guest on the same host."
 )
 @click.option("--rules", "list_rules", is_flag=True, help="List the rules of explain, each with its source.")
+@click.option("--releases", is_flag=True, help="Say which of the indexed releases take the whole line.")
 @click.option("--all", "every", is_flag=True, help="Show the options that the line does not set as well.")
 @click.option(
     "--format",
@@ -70,6 +72,7 @@ def command(
     strict: bool,
     other: str | None,
     list_rules: bool,
+    releases: bool,
     every: bool,
     form: str,
     index_name: str,
@@ -92,6 +95,9 @@ def command(
         argv, release, opened = _of_process(pid)
     else:
         (argv, opened), release = _argv(line, file), ""
+    if releases:
+        _say_releases(argv, config, strict, form)
+        return
     index = _index_for(index_name, release)
     try:
         reader = Reader(index)
@@ -149,6 +155,23 @@ def _other_release(pid: int, release: str, indexed: str) -> list[dict[str, str |
     )
     item = {"kind": "release", "severity": "note", "about": "", "text": text, "source": "", "mended": None}
     return [item]
+
+
+def _say_releases(argv: list[str], config: tuple[str, ...], strict: bool, form: str) -> None:
+    from dataclasses import asdict
+
+    from qtrace.explain.taken_by import releases_that_take
+    from qtrace.store.indexed_releases import all_indexes
+
+    found = releases_that_take(all_indexes(), argv, config, strict=strict)
+    if not found:
+        raise StoreError("no release is indexed", hint="run: qtrace index")
+    if form == "json":
+        echo_json([asdict(taken) for taken in found])
+        return
+    for taken in found:
+        said = f"refuses it: {taken.refusal}" if taken.refusal else "takes it"
+        click.echo(plain(f"{taken.release:<10} {said}" + (f" ({taken.hint})" if taken.hint else "")))
 
 
 def _list_rules(index: Index, form: str) -> None:

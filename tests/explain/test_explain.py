@@ -301,3 +301,14 @@ def test_long_texts_take_no_longer(reader: Reader, text: str) -> None:
     with pytest.raises(RefusedLine):
         reader.explain(split_text(text))
     assert time.thread_time() - began < 1
+
+
+def test_which_indexed_releases_take_a_line(index: Index) -> None:
+    words = ("--releases", "--", "qemu-system-x86_64", "-netdev", "user,id=n0", "-device")
+
+    def said(device: str) -> str:
+        rows = run(index, *words, device).output.splitlines()
+        return next(row for row in rows if row.startswith(index.meta["qemu"]))
+
+    assert said("e1000,netdev=n0").endswith(" takes it")
+    assert "refuses it: " in said("e1000,netdev=n1")

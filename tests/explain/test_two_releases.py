@@ -7,6 +7,7 @@ import pytest
 from qtrace.errors import RefusedLine
 from qtrace.explain.explanation import Reader
 from qtrace.explain.releases import facts
+from qtrace.explain.taken_by import releases_that_take
 from qtrace.store.index import Index
 
 
@@ -54,3 +55,20 @@ def test_a_refusal_names_the_release_that_takes_it(earlier: Index, line: str, wo
     with pytest.raises(RefusedLine) as refusal:
         Reader(earlier).explain(["qemu-system-x86_64", *line.split()])
     assert words in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "older_takes", "newer_takes"),
+    [
+        ("-netdev user,id=n0 -device virtio-net-pci,netdev=n0", True, True),
+        ("-netdev stream,id=n0,addr.type=unix,addr.path=/s,reconnect=5 -device e1000,netdev=n0", False, True),
+        ("-netdev user,id=n0 -device igb,netdev=n0", False, True),
+        ("-netdev user,id=n0 -device no-such-nic,netdev=n0", False, False),
+    ],
+)
+def test_which_of_the_indexed_releases_take_a_whole_line(
+    line: str, older_takes: bool, newer_takes: bool, index: Index, newer: Index
+) -> None:
+    found = releases_that_take([newer, index, newer], ["qemu-system-x86_64", *line.split()])
+    assert [taken.release for taken in found] == [index.meta["qemu"], newer.meta["qemu"]]
+    assert [not taken.refusal for taken in found] == [older_takes, newer_takes]
