@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +9,7 @@ from typing import Any
 
 import pytest
 from exact import OTHER_MAC, Kind, Traced, open_traced, settle, to_mac
+from held import halted
 
 from qtrace.lab.link.connection import Network
 from qtrace.lab.link.link import MAC
@@ -21,7 +19,6 @@ from qtrace.store.index import Index
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
 
 RING = 256  # buffers of a virtio-net receive queue, as QEMU makes it
-SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17  # linux/ptrace.h
 
 
 @pytest.fixture(scope="module")
@@ -46,25 +43,6 @@ def stops(traced: Traced, act: Callable[[Network], None]) -> list[tuple[str, int
     traced.session.stop()
     rows: list[dict[str, Any]] = traced.session.read().tables()["stops"]
     return [(row["stage"], row["frames"], row["why"]) for row in rows if row["direction"] == "rx"]
-
-
-@contextlib.contextmanager
-def halted(network: Network) -> Iterator[None]:
-    """The guest's processor executes nothing, and QEMU does not know: its run state is `running`.
-
-    ptrace stops this one thread of QEMU's, which waits for an interrupt without a lock in its hand.
-    """
-    (vcpu,) = network.guest.qmp("query-cpus-fast")  # type: ignore[misc]
-    thread = int(vcpu["thread-id"])  # type: ignore[index]
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
-    assert libc.ptrace(SEIZE, thread, None, None) == 0, os.strerror(ctypes.get_errno())
-    try:
-        assert libc.ptrace(INTERRUPT, thread, None, None) == 0
-        os.waitpid(thread, 0x40000000)  # __WALL
-        yield
-    finally:
-        assert libc.ptrace(DETACH, thread, None, None) == 0
 
 
 @virtio_on_tap

@@ -8,10 +8,32 @@ from qtrace.model import Direction, Probe, Role
 from qtrace.trace.qemu.net_clients import NetClient
 from qtrace.trace.qemu.owners import Owner
 
-__all__ = ["UNDER_WAY", "WAITING", "reasons", "without_gone"]
+__all__ = [
+    "BEHIND_ANOTHER",
+    "BY_FILTER",
+    "CANNOT_RECEIVE",
+    "GUEST_STOPPED",
+    "LINK_DOWN",
+    "NOT_ITS_ADDRESS",
+    "NO_BUFFERS",
+    "NO_ROOM",
+    "UNDER_WAY",
+    "WAITING",
+    "reasons",
+    "without_gone",
+]
 
 UNDER_WAY = "under way when the window ended"
 WAITING = "waiting in QEMU's queue"  # the beginning of every reason that is not a loss
+# Parts of reasons, by which a diagnosis finds them in a run (qtrace/diagnosis).
+GUEST_STOPPED = "the guest is stopped"
+CANNOT_RECEIVE = "(can_receive is false)"
+NO_BUFFERS = "the NIC had no receive buffers for it"
+NO_ROOM = "the back end had no room for it"
+BEHIND_ANOTHER = "behind one that the receiver had no room for"
+LINK_DOWN = "the link is down"
+BY_FILTER = "held or dropped by a filter"
+NOT_ITS_ADDRESS = "not its address or VLAN"
 
 _END = "at the window's end"
 _QUEUED = f"{WAITING} {_END}"
@@ -107,9 +129,9 @@ def _by_stage(probe: Probe) -> str:
 def _refused(receiver: NetClient) -> str:
     state = receiver.receiver
     if receiver.driver != "nic":
-        return f"{_QUEUED}: the back end had no room for it"
+        return f"{_QUEUED}: {NO_ROOM}"
     if state and state.refuses:
-        return f"{_QUEUED}: the NIC had no receive buffers for it"
+        return f"{_QUEUED}: {NO_BUFFERS}"
     return f"{_QUEUED}: the NIC refused it"
 
 
@@ -117,15 +139,15 @@ def _held(receiver: NetClient) -> str:
     """The reason that can_receive is false, or was when the frame came."""
     state = receiver.receiver
     if state and state.running is False:
-        return f"{_QUEUED}: the guest is stopped"
+        return f"{_QUEUED}: {GUEST_STOPPED}"
     if receiver.receive_disabled:
-        return f"{_QUEUED}: behind one that the receiver had no room for"
+        return f"{_QUEUED}: {BEHIND_ANOTHER}"
     if state and state.enabled is False:
-        return f"{_QUEUED}: the NIC's receiver is off (can_receive is false)"
+        return f"{_QUEUED}: the NIC's receiver is off {CANNOT_RECEIVE}"
     if state and state.buffers is False:
-        return f"{_QUEUED}: the NIC has no receive buffers (can_receive is false)"
+        return f"{_QUEUED}: the NIC has no receive buffers {CANNOT_RECEIVE}"
     if receiver.driver == "nic" and (state is None or state.running is None):
-        return f"{_QUEUED}: the NIC takes none (can_receive is false), or the guest is stopped"
+        return f"{_QUEUED}: the NIC takes none {CANNOT_RECEIVE}, or {GUEST_STOPPED}"
     return f"{_QUEUED}: the receiver takes none now"
 
 
@@ -138,7 +160,7 @@ def _not_delivered(direction: Direction, sender: NetClient, receiver: NetClient)
 def _lost(direction: Direction, sender: NetClient, receiver: NetClient) -> str:
     """Why a sent frame would neither be delivered nor queued now; empty if there is no such cause."""
     if sender.link_down or receiver.link_down:
-        return f"dropped: the link is down {_END}"
+        return f"dropped: {LINK_DOWN} {_END}"
     kinds = [
         item.kind or "of a kind unknown"
         for client in (sender, receiver)
@@ -146,7 +168,7 @@ def _lost(direction: Direction, sender: NetClient, receiver: NetClient) -> str:
         if direction in item.directions
     ]
     if kinds:
-        return f"held or dropped by a filter: {', '.join(kinds)}, on {_END}"
+        return f"{BY_FILTER}: {', '.join(kinds)}, on {_END}"
     if receiver.queued >= receiver.most_queued > 0:
         return f"dropped: QEMU's queue is full {_END} ({receiver.most_queued:,} frames)"
     return ""
@@ -162,13 +184,13 @@ def _not_taken(probe: Probe, receiver: NetClient) -> str:
     if state.enabled is False:
         return f"{_DROPPED}: its receiver is off {_END}"
     if not state.refuses:  # it drops frames for which it has no room
-        return f"{_DROPPED}: not its address or VLAN, or no receive buffers"
+        return f"{_DROPPED}: {NOT_ITS_ADDRESS}, or no receive buffers"
     features = receiver.features or 0
-    causes = [] if state.promiscuous else ["not its address or VLAN"]
+    causes = [] if state.promiscuous else [NOT_ITS_ADDRESS]
     if not features >> _MERGEABLE & 1:
         causes.append("larger than its buffers")
     if features >> _COALESCED & 1:
         causes.append("not dropped, but joined with others for the guest")
-    if causes == ["not its address or VLAN"]:
+    if causes == [NOT_ITS_ADDRESS]:
         return f"{_DROPPED}'s receive filter: {causes[0]}"
     return f"{_DROPPED}: {', or '.join(causes) or f'the reason is unknown, it refuses no address {_END}'}"
