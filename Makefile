@@ -8,7 +8,7 @@ QTRACE := $(BIN)/qtrace
 PLAN ?= quick
 RUN ?= build/posts/run
 
-.PHONY: help setup report posts posts-check test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks reliability releases clean
+.PHONY: help setup report posts posts-check test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks foreign reliability why releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -25,6 +25,7 @@ help:
 	@echo 'make walks    walk every NIC on every back end in three releases of QEMU, write docs/walks.md'
 	@echo 'make foreign  count the frames of guests that nobody here built, write docs/foreign.md'
 	@echo 'make reliability  do to QEMU, tracer and host what may happen to them, write docs/reliability.md'
+	@echo 'make why      make faults in live guests, hold what qtrace why names against them, write docs/why.md'
 	@echo 'make releases  try a fresh clone in a root of each Debian release, write docs/releases.md'
 	@echo 'make posts    write the posts of the series in every language, reports/posts: 20 minutes'
 	@echo 'make posts-check  type every command of every post anew, and build the posts with jekyll and hugo'
@@ -91,6 +92,10 @@ foreign: setup
 # Half an hour.
 reliability: setup
 	@PYTHONPATH=tests:tests/measure:tests/evaluation $(BIN)/python tests/evaluation/reliability/page.py
+
+# A quarter of an hour.
+why: setup
+	@PYTHONPATH=tests:tests/measure:tests/diagnosis:tests/evaluation $(BIN)/python tests/evaluation/why/page.py
 
 # vhost-user needs DPDK's testpmd besides (.ci/setup dpdk-testpmd).
 reach: setup

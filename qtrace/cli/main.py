@@ -29,7 +29,7 @@ class _Verbs(VerbGroup):
     sections: ClassVar[dict[str, tuple[str, ...]]] = {
         "QEMU's source": ("index", "map", "walk", "show"),
         "A command line": ("explain",),
-        "A running QEMU": ("symbols", "probes", "trace", "record", "export"),
+        "A running QEMU": ("symbols", "probes", "trace", "record", "why", "export"),
         "Guests that qtrace starts": ("lab", "reach", "bench"),
         "Results": ("report", "post", "analyses"),
         "This machine": ("doctor", "completion"),

@@ -1,0 +1,1 @@
+"""What may limit or break a network: one cause a file, found by itself."""
