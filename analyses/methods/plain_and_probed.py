@@ -11,8 +11,6 @@ from qtrace.analyses.methods.traffic_change import RATE, Compared, Ratio
 
 __all__ = ["compared", "key_of_cell"]
 
-_VCPU = "CPU "  # how the names of the threads begin that run the guest
-
 
 def compared(data: Data) -> dict[tuple[str, ...], list[Compared]]:
     """Cell (`CELL`) -> its measures: one window for each repetition.
@@ -44,11 +42,9 @@ def _measurements(data: Data) -> Iterator[tuple[tuple[str, ...], bool, dict[str,
     devices = devices.assign(frames=devices["rx_packets"] + devices["tx_packets"])
     # Of an older run the whole column is missing, which `table` shows as text.
     threads["transfers"] = pd.to_numeric(threads["transfers"], errors="coerce")
-    workers = threads[~threads["thread"].str.startswith(_VCPU)] if len(threads) else threads
     every = ["cell", "rep", "probed"]
     sums = {
         "frames": devices.groupby(every)["frames"].sum(),
-        "waits": workers.groupby(every)["voluntary"].sum(),
         "transfers": threads.groupby(every)["transfers"].sum(min_count=1),
     }
     for metric in ("bytes", "throughput"):
@@ -69,5 +65,3 @@ def _measures(counted: dict[str, float]) -> Iterator[tuple[str, float, float]]:
         yield "bytes of payload a frame", counted["bytes"], frames
     if "transfers" in counted:
         yield "read and write calls a frame", counted["transfers"], frames
-    if "waits" in counted:
-        yield "frames a wait of QEMU's threads", frames, counted["waits"]

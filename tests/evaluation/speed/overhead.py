@@ -13,6 +13,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import overhead_page
@@ -22,6 +23,7 @@ from rounds import (
     BPFTRACE_STAGES,
     CHOICES,
     CLOSELY,
+    EMPTIES,
     EMPTY,
     FULL,
     FUNCCOUNT,
@@ -41,13 +43,17 @@ from qtrace.measure.placement import Placement
 from qtrace.model import Direction, Probe
 from qtrace.model import Path as Walked
 from qtrace.path.walk import walk
+from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.calibrate import Cost
+from qtrace.trace.bpf.compiled import make_module
+from qtrace.trace.bpf.prerequisites import ensure_headers
 from qtrace.trace.budget.overhead_budget import cost_of
 from qtrace.trace.budget.regulator import Regulator
 from qtrace.trace.qemu.target import Target
 from qtrace.trace.session.engine import open_engine
 from qtrace.trace.session.level import Level
 
+_RETURNS = "int nothing(void *ctx) { return 0; }"
 _SETTLES = 0.1  # seconds after the last change of probes
 
 
@@ -59,6 +65,7 @@ class Bench:
     ) -> None:
         self._pid, self._attacher, self._paths, self._cost = pid, attacher, paths, cost
         self._nothing: Any = None
+        self._returns: Any = None
         self._probes: dict[Level, list[Probe]] = {}
         self._starts: dict[Probe, int] = {}
         for level in (Level.STAGES, Level.FULL):
@@ -79,9 +86,11 @@ class Bench:
             time.sleep(_SETTLES)
             traffic.begin()
             time.sleep(seconds)
-            return Round(traffic.rate())
+            return Round(traffic.rate(), passed=traffic.passed())
         if choice == EMPTY:
             return self._empty(traffic, seconds)
+        if choice in EMPTIES:
+            return self._empty_at(OURS[EMPTIES[choice]][0], traffic, seconds)
         return (self._ours if choice in OURS else self._theirs)(choice, traffic, seconds)
 
     def _ours(self, choice: str, traffic: Stream, seconds: float) -> Round:
@@ -95,7 +104,7 @@ class Bench:
             regulator.begin()
             traffic.begin()
             regulator.run(seconds)
-            rate = traffic.rate()
+            rate, passed = traffic.rate(), traffic.passed()
             session.stop()
             regulator.end()
             seen = session.read()
@@ -105,7 +114,8 @@ class Bench:
         observed = 1 - min(1.0, regulator.off / seen.seconds)
         load = sum(cost_of(seen, self._cost, seen.seconds * observed, seen.seconds)) / seen.seconds
         lost = sum(seen.lost.values()) + sum(seen.missed.values())
-        return Round(rate, attached, detached, (seen.hits + calls) / seen.seconds, load, lost, observed)
+        hits = (seen.hits + calls) / seen.seconds
+        return Round(rate, attached, detached, hits, load, lost, observed, passed)
 
     def _empty(self, traffic: Stream, seconds: float) -> Round:
         import bcc
@@ -116,9 +126,26 @@ class Bench:
             time.sleep(_SETTLES)
             traffic.begin()
             time.sleep(seconds)
-            return Round(traffic.rate())
+            return Round(traffic.rate(), passed=traffic.passed())
         finally:
             self._nothing.detach_raw_tracepoint(b"sys_exit")
+
+    def _empty_at(self, level: Level, traffic: Stream, seconds: float) -> Round:
+        """Probes on the functions of `level` that return at once, attached as qtrace's."""
+        if self._returns is None:
+            self._returns, _ = make_module(_RETURNS, ensure_headers())
+        began = time.monotonic()
+        with contextlib.closing(Attachments(self._returns, self._pid)) as attached:
+            for probe in self._probes[level]:
+                at_return = probe.kind == "uretprobe"
+                attached.uprobe("nothing", Path(probe.binary), probe.offset, at_return)
+            took = time.monotonic() - began
+            time.sleep(_SETTLES)
+            traffic.begin()
+            time.sleep(seconds)
+            rate, passed = traffic.rate(), traffic.passed()
+            before = time.monotonic()
+        return Round(rate, took, time.monotonic() - before, passed=passed)
 
     def _theirs(self, choice: str, traffic: Stream, seconds: float) -> Round:
         began = time.monotonic()
@@ -128,11 +155,11 @@ class Bench:
             time.sleep(_SETTLES)
             traffic.begin()
             time.sleep(seconds)
-            rate = traffic.rate()
+            rate, passed = traffic.rate(), traffic.passed()
             took = time.monotonic() - again
             before = time.monotonic()
             hits = rival.end() / took
-        return Round(rate, attached, time.monotonic() - before, hits)
+        return Round(rate, attached, time.monotonic() - before, hits, passed=passed)
 
     @contextlib.contextmanager
     def _rival(self, choice: str) -> Iterator[rivals.Rival]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+from overhead_rows import interval, mean, rate_ratio, rows
 from pages import marked
 from paired import median_ratio
 from rounds import (
@@ -18,11 +19,9 @@ from rounds import (
     SECONDS,
     STAGES,
     Found,
-    Round,
 )
 from stream import TCP
 
-from qtrace.analyses.methods.stats import Estimate, ratio
 from qtrace.conditions import conditions
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.guest import find_qemu
@@ -73,10 +72,9 @@ def write(found: Mapping[str, Found], cost: Cost) -> None:
     ]
     for kind, one in found.items():
         for choice, pairs in one.pairs.items():
-            cells = [choice, kind, str(len(pairs)), f"{CLOSELY[choice][1]:g}", _interval(median_ratio(pairs))]
+            cells = [choice, kind, str(len(pairs)), f"{CLOSELY[choice][1]:g}", interval(median_ratio(pairs))]
             lines.append("| " + " | ".join(cells) + " |")
     for kind, one in found.items():
-        plain = one.rounds[NONE]
         unit = "Mbit/s" if kind == TCP else "frames/s"
         lines += [
             "",
@@ -86,10 +84,9 @@ def write(found: Mapping[str, Found], cost: Cost) -> None:
             "",
             f"| | {unit} | ratio to no probes | hits/s | cost of a hit, µs | by calibration | observed |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-            *(_row(choice, kind, mine, plain) for choice, mine in one.rounds.items()),
-            "",
+            *rows(kind, one),
             *(
-                f"{ours} against {theirs}: {_interval(_ratio(one.rounds[ours], one.rounds[theirs]))}."
+                f"{ours} against {theirs}: {interval(rate_ratio(one.rounds[ours], one.rounds[theirs]))}."
                 for ours, theirs in ((FULL, BPFTRACE_FULL), (STAGES, BPFTRACE_STAGES))
             ),
         ]
@@ -98,37 +95,8 @@ def write(found: Mapping[str, Found], cost: Cost) -> None:
     for choice in next(iter(found.values())).rounds:
         if choice != NONE:
             all_rounds = [item for one in found.values() for item in one.rounds[choice]]
-            times = _mean([item.attach for item in all_rounds]), _mean([item.detach for item in all_rounds])
+            times = mean([item.attach for item in all_rounds]), mean([item.detach for item in all_rounds])
             lost = str(sum(item.lost for item in all_rounds)) if choice in OURS else ""
             lines.append(f"| {choice} | {times[0]:.2f} | {times[1]:.2f} | {lost} |")
     _PAGE.write_text(marked("docs/overhead.md", "\n".join(lines) + "\n"))
     print("\n".join(lines))
-
-
-def _row(choice: str, kind: str, rounds: Sequence[Round], plain: Sequence[Round]) -> str:
-    speed = _mean([item.rate for item in rounds]) / (1e6 if kind == TCP else 1)
-    if choice == NONE:
-        return f"| {choice} | {speed:,.0f} | 1 | | | | |"
-    hits = _mean([item.hits for item in rounds])
-    # The time that is missing from the traffic, shared among the hits.
-    missing = _mean([1 - mine.rate / bare.rate for mine, bare in zip(rounds, plain, strict=True)])
-    cells = [choice, f"{speed:,.0f}", _interval(_ratio(rounds, plain)), f"{hits:,.0f}"]
-    cells.append(f"{1e6 * missing / hits:.2f}" if hits else "")
-    if choice in OURS:
-        cells += [f"{_mean([item.load for item in rounds]):.1%}"]
-        cells += [f"{_mean([item.observed for item in rounds]):.0%}"]
-    else:
-        cells += ["", ""]
-    return "| " + " | ".join(cells) + " |"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _ratio(rounds: Sequence[Round], others: Sequence[Round]) -> Estimate:
-    return ratio([(mine.rate, other.rate) for mine, other in zip(rounds, others, strict=True)])
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.mean:.3f} (95 %: {estimate.low:.3f} to {estimate.high:.3f})"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from stream import Passed
+
 from qtrace.trace.budget.overhead_budget import UNLIMITED, Budget, default_budget
 from qtrace.trace.session.level import Level
 
@@ -13,7 +15,10 @@ __all__ = [
     "CHOICES",
     "CLOSELY",
     "COUNTS",
+    "EMPTIES",
     "EMPTY",
+    "EMPTY_FULL",
+    "EMPTY_STAGES",
     "FULL",
     "FUNCCOUNT",
     "NONE",
@@ -28,6 +33,9 @@ NONE = "no probes"
 COUNTS, WITHIN = "qtrace, counts", "qtrace, stages within 5 %"
 EMPTY = "an empty program at the tracepoint of counts"  # the least that counting each system call can cost
 STAGES, FULL = "qtrace, stages exactly", "qtrace, full"
+# The least that probing these functions can cost: the same sites, attached alike, and nothing done there.
+EMPTY_STAGES, EMPTY_FULL = "an empty program at the functions of stages", "an empty program at those of full"
+EMPTIES = {EMPTY_STAGES: STAGES, EMPTY_FULL: FULL}
 OURS: dict[str, tuple[Level, Budget]] = {
     COUNTS: (Level.COUNTS, UNLIMITED),
     WITHIN: (Level.STAGES, default_budget(Level.STAGES)),
@@ -36,7 +44,7 @@ OURS: dict[str, tuple[Level, Budget]] = {
 }
 BPFTRACE_STAGES, BPFTRACE_FULL = "bpftrace, the functions of stages", "bpftrace, the functions of full"
 FUNCCOUNT, FUNCLATENCY = "funccount, those exported", "funclatency, those exported"
-CHOICES = (NONE, *OURS, BPFTRACE_STAGES, BPFTRACE_FULL, FUNCCOUNT, FUNCLATENCY)
+CHOICES = (NONE, *OURS, *EMPTIES, BPFTRACE_STAGES, BPFTRACE_FULL, FUNCCOUNT, FUNCLATENCY)
 SECONDS = 1.5
 # What is promised within a percent or a few takes many pairs: (pairs, seconds of each of both).
 CLOSELY = {COUNTS: (60, 0.5), EMPTY: (60, 0.5), WITHIN: (12, 3.0)}
@@ -46,7 +54,7 @@ CLOSELY = {COUNTS: (60, 0.5), EMPTY: (60, 0.5), WITHIN: (12, 3.0)}
 class Round:
     """One measurement: the traffic's rate (bit/s or frames/s), seconds to attach and to detach, hits a
     second, seconds of processor that they take by calibration in one second, what was lost, the share of the
-    time in which functions were counted."""
+    time in which functions were counted. `passed` is what the kernel counted meanwhile."""
 
     rate: float
     attach: float = 0.0
@@ -55,6 +63,7 @@ class Round:
     load: float = 0.0
     lost: int = 0
     observed: float = 1.0
+    passed: Passed | None = None
 
 
 @dataclass

@@ -6,13 +6,15 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from qtrace.lab.link.connection import Network
 from qtrace.lab.workload.server import serve
 from qtrace.lab.workload.tcp import PORT, SERVER
+from qtrace.trace.qemu.target import Target
 
-__all__ = ["SMALL", "TCP", "Stream", "stream"]
+__all__ = ["SMALL", "TCP", "Passed", "Stream", "stream"]
 
 TCP, SMALL = "One TCP stream", "Datagrams of 64 bytes, as fast as they go"
 _CLIENT = {TCP: "", SMALL: " -u -b 0 -l 64"}
@@ -20,12 +22,23 @@ _LONGEST = 86400  # seconds; it is ended before
 _DEADLINE = 60.0
 
 
+@dataclass(frozen=True)
+class Passed:
+    """What the kernel counts in every window, with probes or without: frames of the tap, read and write calls
+    of QEMU's threads, seconds."""
+
+    frames: int
+    transfers: int
+    seconds: float
+
+
 class Stream:
     """One kind of traffic, made by `stream`."""
 
     def __init__(self, network: Network, kind: str) -> None:
         self._network, self.kind = network, kind
-        self._before = self._now()
+        self._target = Target(network.guest.pid)
+        self._before, self._used = self._now(), self._uses()
 
     @property
     def frames(self) -> int:
@@ -34,7 +47,16 @@ class Stream:
 
     def begin(self) -> None:
         """A window begins."""
-        self._before = self._now()
+        self._before, self._used = self._now(), self._uses()
+
+    def passed(self) -> Passed:
+        """Since `begin`."""
+        frames, _, seconds = (now - then for now, then in zip(self._now(), self._before, strict=True))
+        return Passed(int(frames), self._uses() - self._used, seconds)
+
+    def _uses(self) -> int:
+        """Read and write calls of all threads since they began."""
+        return sum(one.transfers or 0 for one in self._target.threads().values())
 
     def rate(self) -> float:
         """Since `begin`: bit/s of TCP, else frames/s. Raises SystemExit where nothing passes."""
