@@ -122,11 +122,12 @@ def test_each_worker_s_frames_are_its_queue_s(answer: dict[str, Any]) -> None:
 @pytest.mark.parametrize("way", ["tx", "rx"])
 @pytest.mark.parametrize("datapath", ["vhost-net", "qemu"])
 def test_frames_are_followed_where_they_are_carried(answer: dict[str, Any], datapath: str, way: str) -> None:
-    """A batch of vhost's is matched as one where it is given back as one, else its frames are ambiguous."""
+    """A worker gives back all frames that it has passed on since the last time: each is matched."""
     rows = [row for row in answer[datapath]["windows"][way]["frames"] if row["direction"] == way]
     carried = "kernel" if datapath == "vhost-net" else "qemu"
     assert carried in {row["carried"] for row in rows}
     for row in rows:
         expected = FRAMES if row["carried"] == carried else 0
         assert row["frames"] == row["matched"] + row["ambiguous"] == expected, row
+        assert row["matched"] >= (0.99 * expected if carried == "kernel" else 0), row
         assert not row["unmatched"], row
