@@ -114,7 +114,7 @@ posts: setup
 
 # Four minutes; needs root. The committed posts are what the labs are held against.
 posts-check: setup
-	@VENV="$(VENV)" .ci/setup jekyll hugo
+	@VENV="$(VENV)" .ci/setup jekyll hugo chromium
 	@QTRACE_POSTS=all QTRACE_NO_SKIP=1 $(BIN)/python -m pytest tests/post tests/lab/test_experiment.py
 
 # An hour; needs root and Debian's archive. Columns alone: python tests/evaluation/releases/page.py trixie
