@@ -51,6 +51,7 @@ class Parts:
             "sequence": self.sequence,
             "walk": self.walk,
             "link": self.link,
+            "passes": self.passes,
             "forms": self.forms,
             "hops": self.hops,
             "relation": lambda place: self._book.use(f"hop.{place}.relation") if self.seen(place) else "",
@@ -104,6 +105,10 @@ class Parts:
             link = self._index.step(step)
             rows.append((str(step.stage or ""), Composer.linked(link, step.function), self._reached(step)))
         return self.composer.put(Grid(tuple(heads), tuple(rows)))
+
+    def passes(self, direction: str, function: str) -> bool:
+        """Whether the path of this post goes through a function."""
+        return any(step.function == function for step in self._path(direction).steps)
 
     def _reached(self, step: Step) -> str:
         if step.call is None:
