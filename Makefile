@@ -87,7 +87,7 @@ walks: setup
 
 # An hour; needs root and Debian's archive. Rows alone: python tests/evaluation/foreign/page.py e1000e
 foreign: setup
-	@PYTHONPATH=tests/evaluation:tests/foreign:tests/measure $(BIN)/python tests/evaluation/foreign/page.py
+	@PYTHONPATH=tests:tests/foreign:tests/evaluation $(BIN)/python tests/evaluation/foreign/page.py
 
 # Half an hour.
 reliability: setup

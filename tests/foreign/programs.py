@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from contained import PROGRAM, make_root
 from machines import INSTALLED
 
 from qtrace.lab.guest.guest import find_qemu
@@ -20,7 +21,5 @@ def open_program(qemu: str) -> Iterator[Path]:
     if qemu == INSTALLED:
         yield find_qemu()
         return
-    from contained import PROGRAM, make_root
-
     with tempfile.TemporaryDirectory(prefix="qtrace-contained-") as folder:
         yield make_root(Path(folder)) / PROGRAM
