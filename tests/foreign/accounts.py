@@ -121,8 +121,8 @@ class Account:
     def _interrupt(self, counted: int) -> Verdict:
         taken = sum(self.interrupts.values())
         if driver := _TIMED.get(self.machine.driver.partition(" ")[0], ""):
-            why = f"{driver} has the card interrupt every two seconds, maybe outside of the two readings"
-            return Verdict("", "interrupt", counted, taken, margin=len(self.interrupts), why=why)
+            why = f"{driver} has each vector interrupt every two seconds, maybe before or after the readings"
+            return Verdict("", "interrupt", counted, taken, margin=2 * len(self.interrupts), why=why)
         if why := _PULSES.get(self.machine.model, ""):
             return Verdict("", "interrupt", counted, taken, margin=taken, why=why)
         return Verdict("", "interrupt", counted, taken)
