@@ -31,7 +31,7 @@ class _Verbs(VerbGroup):
         "A command line": ("explain",),
         "A running QEMU": ("symbols", "probes", "trace", "record", "why", "export"),
         "Guests that qtrace starts": ("lab", "reach", "bench"),
-        "Results": ("report", "post", "analyses"),
+        "Results": ("report", "post", "merge", "compare", "analyses"),
         "This machine": ("doctor", "completion"),
     }
 
