@@ -1,4 +1,4 @@
-"""`qtrace why` at a guest that nobody here built: nothing where it is well, and what its owner did to it."""
+"""`qtrace why` at a guest that nobody here built."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from exact import to_mac
 from installer import Installer, Machine, open_installer
 
-from qtrace.lab.link.link import MAC
+from qtrace.lab.guest.guest import find_qemu
 from qtrace.store.index import Index
 
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64", "setpriv")
@@ -37,12 +36,7 @@ def why(guest: Installer, act: Callable[[], object]) -> dict[str, Any]:
     return found
 
 
-def test_a_stranger_that_is_well_and_one_whose_interface_is_down(index: Index) -> None:
+def test_a_stranger_that_is_well_has_no_finding(index: Index) -> None:
     """vmxnet3: a card whose registers are not read."""
-    with open_installer(Machine("vmxnet3", driver="vmxnet3")) as guest:
+    with open_installer(Machine("vmxnet3", driver="vmxnet3"), find_qemu()) as guest:
         assert why(guest, lambda: guest.ping(3))["findings"] == []
-        guest.sh("ip link set eth0 down")
-        found = why(guest, lambda: to_mac(guest, MAC, 20))["findings"]  # type: ignore[arg-type]
-    assert [(one["cause"], one["effect"], one["sure"]) for one in found[:1]] == [
-        ("receiver-off", "breaks", "likely")
-    ]
