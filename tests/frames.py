@@ -55,8 +55,11 @@ def frames_from(
     return int(said)
 
 
-def frames_to_guest(network: Network, count: int, size: int = 200, at_once: int = _AT_ONCE) -> int:
-    """Send exactly `count` UDP datagrams from the namespace to the guest's port 9, `at_once` at a time.
+def frames_to_guest(
+    network: Network, count: int, size: int = 200, at_once: int = _AT_ONCE, grow: int = 0
+) -> int:
+    """Send exactly `count` UDP datagrams from the namespace to the guest's port 9, `at_once` at a time, each
+    a frame of `size` bytes, or of `grow` more than the one before.
 
     They are sent when the guest's NIC has received those before. Gives how many it has received.
     """
@@ -67,7 +70,9 @@ def frames_to_guest(network: Network, count: int, size: int = 200, at_once: int 
         while sent < count:
             for number in range(sent, min(sent + at_once, count)):
                 try:
-                    link.sendto(number.to_bytes(4, "big") + bytes(size - 46), network.link.sink)
+                    link.sendto(
+                        number.to_bytes(4, "big") + bytes(size - 46 + number * grow), network.link.sink
+                    )
                 except OSError as exc:
                     raise LabError(f"cannot send to {network.link.sink}: {exc.strerror}") from exc
             sent = min(sent + at_once, count)

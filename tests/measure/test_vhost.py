@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,38 @@ def test_frames_are_followed_where_they_are_carried(answer: dict[str, Any], data
         assert row["frames"] == row["matched"] + row["ambiguous"] == expected, row
         assert row["matched"] >= (0.99 * expected if carried == "kernel" else 0), row
         assert not row["unmatched"], row
+
+
+def test_a_frame_in_a_batch_is_matched_with_itself(answer: dict[str, Any]) -> None:
+    """Each frame to the guest has a length of its own, which the test's own probes read where the worker
+    takes a frame and where it gives buffers back. A frame must end with the call that gives its length."""
+    marked = answer["marked"]
+    assert marked["sent"] == FRAMES
+    row = next(
+        row
+        for row in marked["frames"]
+        if (row["direction"], row["netdev_id"], row["carried"]) == ("rx", "net0", "kernel")
+    )
+    assert row["matched"] >= 0.99 * row["frames"] >= 0.99 * FRAMES
+    # What is sent is given back with a length of 0.
+    given = [call for call in marked["calls"] if call["given"] and any(call["lengths"])]
+    assert sum(len(call["lengths"]) > 1 for call in given) >= 5, "there were no batches"
+    call_of = {length: at for at, call in enumerate(given) for length in call["lengths"]}
+    taken = Counter(call["lengths"][0] for call in marked["calls"] if not call["given"])
+    once = {length for length, number in taken.items() if number == 1 and length in call_of}
+    assert len(once) >= 0.99 * FRAMES
+    ends = {hit["frame"]: hit["when"] for hit in marked["hits"] if hit["stage"] == "enqueue"}
+    checked = {
+        hit["size"]: ends[hit["frame"]]
+        for hit in marked["hits"]
+        if hit["stage"] == "deliver" and hit["size"] in once and hit["frame"] in ends
+    }
+    assert len(checked) >= 0.99 * FRAMES
+    # Both programs run at the same call, one directly after the other: it is the nearest in time.
+    times = [call["when"] for call in given]
+    wrong = {
+        size: when
+        for size, when in checked.items()
+        if min(range(len(times)), key=lambda at: abs(times[at] - when)) != call_of[size]
+    }
+    assert not wrong

@@ -17,6 +17,7 @@ from qtrace.lab.link.connection import open_network
 from qtrace.lab.link.tap import open_queues
 from qtrace.measure.attacher import Attacher
 from qtrace.measure.instrument_registry import instruments, open_full_engine
+from qtrace.measure.instruments.frame_samples import FrameSamples
 from qtrace.model import Cell
 from qtrace.probes import families
 from qtrace.proc import vhost_workers
@@ -30,6 +31,52 @@ from qtrace.trace.session.engine import Engine
 FRAMES = 1009
 # Device in the guest, netdev, queue, frames.
 QUEUES = (("eth0", "net0", 0, 17), ("eth1", "net1", 0, 31), ("eth1", "net1", 1, 47))
+MARKED_FROM = 300  # bytes of the shortest marked frame
+# The test's own probes: the length of the frame that a worker takes, those of all heads that it gives back.
+LENGTHS = """
+#include <uapi/linux/ptrace.h>
+struct call {
+    u64 when;
+    u32 count;
+    u32 given;
+    u64 heads[80];
+};
+BPF_ARRAY(number, u64, 1);
+BPF_ARRAY(calls, struct call, 4096);
+
+static struct call *next(void) {
+    u32 zero = 0, at;
+    u64 *so_far = number.lookup(&zero);
+    if (!so_far)
+        return 0;
+    at = *so_far;
+    struct call *call = calls.lookup(&at);
+    if (call) {
+        *so_far += 1;
+        call->when = bpf_ktime_get_ns();
+    }
+    return call;
+}
+
+int on_taken(struct pt_regs *ctx) {
+    struct call *call = next();
+    if (call) {
+        call->count = 1;
+        call->heads[0] = PT_REGS_PARM3(ctx) << 32;
+    }
+    return 0;
+}
+
+int on_given(struct pt_regs *ctx) {
+    struct call *call = next();
+    if (call) {
+        call->given = 1;
+        call->count = PT_REGS_PARM4(ctx);
+        bpf_probe_read_kernel(call->heads, sizeof(call->heads), (void *)PT_REGS_PARM3(ctx));
+    }
+    return 0;
+}
+"""
 
 
 def main() -> None:
@@ -73,7 +120,53 @@ def main() -> None:
                 if datapath == "vhost-net":
                     answer["limited"] = limited(network, session)
                     answer["queues"] = queues(network, session)
+                    answer["marked"] = marked(network, session)
     print(json.dumps(answer))
+
+
+def marked(network, session) -> object:  # type: ignore[no-untyped-def]
+    """Frames to the guest, each longer than the one before, every one sampled; and what two probes of the
+    test's own saw of their lengths: those that the worker took, and those that it gave back, call by call."""
+    from bcc import BPF
+
+    sampler = session.add(FrameSamples(1, most=10**6))
+    own = BPF(text=LENGTHS)
+    try:
+        own.attach_kprobe(event="tun_recvmsg", fn_name="on_taken")
+        own.attach_kprobe(event="vhost_add_used_and_signal_n", fn_name="on_given")
+        session.start()
+        sent = frames_to_guest(network, FRAMES, size=MARKED_FROM, at_once=64, grow=1)
+        _settle(session)
+        session.stop()
+        number = int(own[b"number"][0].value)
+        calls = [own[b"calls"][at] for at in range(number)]
+    finally:
+        own.cleanup()
+    probes = [stage.probe for stage in session.read().stages]
+    hits = [
+        {
+            "frame": hit.began,
+            "stage": probes[hit.slot].role,
+            "when": hit.when,
+            "frames": hit.frames,
+            "size": hit.size,
+        }
+        for hit in sampler.hits()
+        if probes[hit.slot].direction.value == "rx"
+    ]
+    return {
+        "sent": sent,
+        "calls": [
+            {
+                "when": int(call.when),
+                "given": bool(call.given),
+                "lengths": [int(head) >> 32 for head in call.heads[: call.count]],
+            }
+            for call in calls
+        ],
+        "hits": hits,
+        **session.read().tables(),
+    }
 
 
 def limited(network, session) -> object:  # type: ignore[no-untyped-def]
