@@ -11,6 +11,7 @@ import pytest
 from qtrace.errors import StoreError
 from qtrace.store.index import FORMAT, find_index, index_path, open_index
 from qtrace.store.index_writer import write_index
+from qtrace.store.indexed_releases import all_indexes
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +48,14 @@ def test_what_is_no_index_is_said(tmp_path: Path) -> None:
         find_index(str(tmp_path / "file"))
     with pytest.raises(StoreError, match="there is no source index"):
         find_index("8.1.0")
+
+
+def test_an_index_that_is_damaged_or_without_its_tree_is_no_indexed_release(tmp_path: Path) -> None:
+    index_path(f"qemu-8.0.0-abc-{FORMAT}").write_bytes(b"no database")
+    for release, root in (("9.0.0", ""), ("9.1.0", "/nowhere"), ("9.2.0", str(tmp_path))):
+        path = index_path(f"qemu-{release}-abc-{FORMAT}")
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            db.execute("CREATE TABLE meta (key TEXT, value TEXT)")
+            values = {"format": str(FORMAT), "qemu": release} | ({"root": root} if root else {})
+            db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+    assert [index.meta["qemu"] for index in all_indexes()] == ["9.2.0"]
