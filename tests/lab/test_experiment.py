@@ -70,6 +70,8 @@ def test_two_runs_of_a_ping_have_one_shape_and_a_lost_one_has_another() -> None:
     first = "64 bytes from 10.0.2.2: seq=0 time=0.730 ms\n64 bytes from 10.0.2.2: seq=1 time=1.5 ms\n"
     assert shape(first) == shape(first.replace("0.730", "12.5").replace("seq=1", "seq=7"))
     assert shape(first) != shape("ping: sendto: Network is unreachable\n")
+    here, gone = "tcp 0 0 10.0.2.11:4 10.0.2.2:7 ESTABLISHED\n", "tcp 0 0 10.0.2.11:3 10.0.2.2:7 TIME_WAIT\n"
+    assert shape(gone + here) == shape(here) != shape(gone)
     assert shape("link/ether 52:54:00:12:34:01 state UP") == shape("link/ether aa:bb:cc:dd:ee:ff   state UP")
 
 

@@ -23,6 +23,7 @@ _PAUSE = 0.3  # seconds between two tries of a step that waits for something
 _MAC = re.compile(r"\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b")
 _HEX = re.compile(r"\b0x[0-9a-f]+\b")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
+_ENDING = re.compile(r"\b(?:TIME_WAIT|FIN_WAIT[12]|CLOSE_WAIT|LAST_ACK|CLOSING)\b")
 _SPACE = re.compile(r"[ \t]+")
 
 
@@ -114,9 +115,12 @@ def _clean(text: str) -> str:
 
 
 def shape(text: str) -> list[str]:
-    """The lines of an output without what differs from run to run: numbers, addresses of cards, spacing."""
+    """The lines of an output without what differs from run to run: numbers, addresses of cards, spacing, and
+    the connections of before that have not ended yet."""
     found: list[str] = []
     for line in text.splitlines():
+        if _ENDING.search(line):
+            continue
         line = _SPACE.sub(" ", _NUMBER.sub("N", _HEX.sub("N", _MAC.sub("M", line)))).strip()
         if line and (not found or found[-1] != line):  # as many lines of a kind as there were
             found.append(line)
