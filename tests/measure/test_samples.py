@@ -260,7 +260,7 @@ def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path) -> None:
     with RunWriter.create(bare, {"venue": "host", "conditions": {}, "paths": [], "plan": {}}):
         pass
     for source, out, says in (
-        (run, there, "is there already"),
+        (run, there, "exists already"),
         (bare, tmp_path / "new", "has no sampled frames"),
         (tmp_path / "nothing", tmp_path / "new", "is not a run"),
         (run, tmp_path / "no" / "folder", "cannot write"),
