@@ -139,7 +139,10 @@ def load_plan(name_or_path: str) -> Plan:
 def stored_plan(data: Mapping[str, Any], where: str) -> Plan:
     """The plan that `Plan.to_json` wrote into the file `where`. Raises PlanError."""
     entries = []
-    for name in data.get("cells") or ():
+    cells = data.get("cells")
+    if not isinstance(cells, list):
+        raise PlanError(f"{where}: the plan has no list of cells")
+    for name in cells:
         parts = str(name).split("+")
         if len(parts) != 5:
             raise PlanError(f"{where}: {name!r} is no cell")

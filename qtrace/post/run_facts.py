@@ -165,9 +165,10 @@ class RunFacts:
         for way in ("tx", "rx"):
             with_vhost, without = rows.get(("vhost", way)), rows.get(("tap", way))
             if with_vhost and without:
-                ends = [present(row[end]) for row in (with_vhost, without) for end in ("low", "high")]
-                if all(end is not None and end > 0 for end in ends[1:]):
-                    self._ratios[f"cpu.{way}"] = ((ends[0] or 0.0) / ends[3], ends[1] / ends[2])  # type: ignore[operator]
+                least, most = present(with_vhost["low"]), present(with_vhost["high"])
+                least_of, most_of = present(without["low"]), present(without["high"])
+                if most and least_of and most_of and least_of > 0:
+                    self._ratios[f"cpu.{way}"] = ((least or 0.0) / most_of, most / least_of)
 
     def _add_times(self) -> None:
         for name, row in self._payload("stage_latency"):

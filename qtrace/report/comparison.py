@@ -33,8 +33,8 @@ _NOT_KEPT = frozenset({"date"})
 
 @dataclass(frozen=True)
 class Comparison:
-    """`first` and `second` name the runs; `differing` is condition -> its text in both, where they differ;
-    `rows` are those of `qtrace.analyses.methods.run_comparison`."""
+    """`first` and `second` name the runs; `differing` is condition -> its texts, where they differ;
+    `unfinished` says which run has not ended. `rows` are those of `analyses.methods.run_comparison`."""
 
     first: str
     second: str
@@ -42,6 +42,7 @@ class Comparison:
     relative: bool
     differing: Mapping[str, tuple[str, str]]
     rows: Sequence[Row]
+    unfinished: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -67,7 +68,12 @@ class Comparison:
             name: pair for name, pair in pairs.items() if pair[0] != pair[1] and name not in _NOT_KEPT
         }
         names = (str(first.run.path), str(second.run.path))
-        return cls(*names, margin, relative, differing, as_rows(frame))
+        unfinished = [
+            f"{name} is {item.run.meta['status']}: only its measurements so far are compared"
+            for name, item in zip(names, (first, second), strict=True)
+            if item.run.meta["status"] in ("running", "interrupted")
+        ]
+        return cls(*names, margin, relative, differing, as_rows(frame), unfinished)
 
     @property
     def headline(self) -> str:
@@ -88,6 +94,7 @@ class Comparison:
             "second": self.second,
             "margin": self.margin,
             "relative": self.relative,
+            "unfinished": list(self.unfinished),
             "differing": {name: list(pair) for name, pair in self.differing.items()},
             "counts": {name: sum(row["verdict"] == name for row in self.rows) for name in VERDICTS},
             "rows": list(self.rows),
@@ -128,6 +135,7 @@ def _conditions(comparison: Comparison) -> list[str]:
         f"{clean(name)}: {clean(first) or 'unsaid'} → {clean(second) or 'unsaid'}"
         for name, (first, second) in comparison.differing.items()
     ]
+    said += map(clean, comparison.unfinished)
     if comparison.relative:
         said.append("Each value is its ratio to the baseline of its own run.")
     return said

@@ -175,6 +175,7 @@ class RunReader:
         ):
             if not isinstance(meta.get(key), kind):
                 raise StoreError(f"{file}: {key!r} is missing or not a {kind.__name__}")
+        _check_parts(file, meta)
         return cls(path, meta)
 
     def tables(self) -> list[str]:
@@ -220,6 +221,19 @@ def _check_format(file: Path, said: object) -> None:
             hint="read the run with the release of qtrace that wrote it, or a newer one",
         )
     raise StoreError(f"{file}: format {said!r} is not known ({reads})")
+
+
+def _check_parts(file: Path, meta: Mapping[str, Any]) -> None:
+    """Raise StoreError unless `blocks` and `hosts`, which not every run has, are as the format says."""
+    if not isinstance(meta.get("blocks", []), list):
+        raise StoreError(f"{file}: 'blocks' is not a list")
+    hosts = meta.get("hosts", [])
+    kinds = {"blocks": list, "conditions": dict}
+    if not isinstance(hosts, list) or not all(
+        isinstance(host, dict) and all(isinstance(host.get(key), kind) for key, kind in kinds.items())
+        for host in hosts
+    ):
+        raise StoreError(f"{file}: 'hosts' is not a list of blocks and conditions")
 
 
 def require_free(path: Path) -> None:

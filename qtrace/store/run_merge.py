@@ -64,8 +64,9 @@ def _blocks(part: RunReader) -> list[str]:
             hint=f"qtrace bench --resume {part.path}",
         )
     plan = meta.get("plan")
-    blocks = meta.get("blocks") or (plan.get("blocks") if isinstance(plan, dict) else None)
-    if not isinstance(blocks, list) or not blocks:
+    planned = plan.get("blocks") if isinstance(plan, dict) else None
+    blocks = meta.get("blocks") or planned
+    if not (isinstance(blocks, list) and isinstance(planned, list) and blocks):
         raise StoreError(f"{part.path} does not say which blocks it holds: it is no run of 'qtrace bench'")
     return [str(block) for block in blocks]
 

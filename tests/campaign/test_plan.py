@@ -66,6 +66,8 @@ def test_a_plan_comes_back_from_the_run_that_stores_it(text: str, tmp_path: Path
     assert stored_plan(json.loads(json.dumps(plan.to_json())), "run.json") == plan
     with pytest.raises(PlanError, match="'nonsense' is no cell"):
         stored_plan(plan.to_json() | {"cells": ["nonsense"]}, "run.json")
+    with pytest.raises(PlanError, match="no list of cells"):
+        stored_plan({"cells": 7}, "run.json")
 
 
 @pytest.mark.parametrize(

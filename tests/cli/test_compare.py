@@ -70,6 +70,13 @@ def test_markdown_keeps_a_hostile_name_as_text(tmp_path: Path) -> None:
     assert "a\\|\\<b\\>" in said and "| e1000 | tap |" in said
 
 
+def test_a_run_that_has_not_ended_says_so(tmp_path: Path) -> None:
+    first, second = written(tmp_path / "a", 4e8), written(tmp_path / "b", 4e8)
+    meta = json.loads((second / "run.json").read_text())
+    (second / "run.json").write_text(json.dumps(meta | {"status": "interrupted"}))
+    assert f"  {second} is interrupted: only its measurements so far" in compare(first, second).stdout
+
+
 def test_runs_that_cannot_be_compared_end_with_one_message(tmp_path: Path) -> None:
     first, other = written(tmp_path / "a", 4e8), written(tmp_path / "b", 4e8, venue="vm")
     for words, message in (

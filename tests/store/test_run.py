@@ -170,3 +170,21 @@ def test_no_run_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         RunReader.open(tmp_path / "nothing")
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"blocks": "all"},
+        {"hosts": {}},
+        {"hosts": [{"blocks": []}]},
+        {"hosts": [{"blocks": [], "conditions": "none"}]},
+        {"hosts": ["one"]},
+    ],
+)
+def test_what_a_merged_run_says_of_its_machines_is_checked(part: dict[str, object], tmp_path: Path) -> None:
+    path = written(tmp_path / "run")
+    meta = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps(meta | part))
+    with pytest.raises(StoreError, match=f"'{next(iter(part))}' is not a list"):
+        RunReader.open(path)

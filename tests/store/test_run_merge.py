@@ -98,6 +98,7 @@ def test_a_failed_cell_is_not_hidden(tmp_path: Path) -> None:
         ({"numbers": (1, 2), "plan": {**PLAN, "seed": 2}}, "runs of different plans"),
         ({"numbers": (1, 2), "venue": "vm"}, "different venues: host and vm"),
         ({"numbers": (1, 2), "blocks": False, "plan": {}}, "does not say which blocks"),
+        ({"numbers": (1, 2), "plan": {"name": "x"}}, "does not say which blocks"),
         ({"numbers": (), "format": 1}, "only format 2 is merged"),
     ],
 )

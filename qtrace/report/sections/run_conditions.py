@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.section import ReportSection
@@ -25,16 +28,17 @@ def write(answers: Answers) -> Section:
         "Conditions",
         "The numbers of this report hold under these conditions only. Numbers of another venue or machine "
         "belong in another report.",
-        (Table.of("", "condition|value", rows), *_by_host(meta.get("hosts"))),
+        (Table.of("", "condition|value", rows), *_by_host(meta.get("hosts", ()))),
     )
 
 
-def _by_host(hosts: object) -> list[Table]:
+def _by_host(hosts: Sequence[Mapping[str, Any]]) -> list[Table]:
     """The conditions in which the machines of a merged run differ, and the blocks of each."""
-    if not isinstance(hosts, list) or len(hosts) < 2:
+    if len(hosts) < 2:
         return []
     own = [host["conditions"] for host in hosts]
-    names = [name for name in {**own[0], **own[-1]} if len({str(item.get(name)) for item in own}) > 1]
+    every = dict.fromkeys(name for item in own for name in item)
+    names = [name for name in every if len({str(item.get(name)) for item in own}) > 1]
     rows = [("blocks", *(", ".join(map(str, host["blocks"])) for host in hosts))]
     rows += [(name, *(str(item.get(name, "")) for item in own)) for name in names]
     columns = "|".join(f"machine {number}" for number in range(1, len(hosts) + 1))
