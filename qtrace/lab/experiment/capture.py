@@ -24,7 +24,8 @@ __all__ = ["SIDES", "Capture", "Place", "open_capture", "places_of"]
 # In the order in which a packet that a guest sends passes them.
 SIDES = ("guest", "netdev", "host", "world")
 _LONGEST = 262144  # bytes of a packet that are kept: all of them
-_REST = 0.4  # seconds for the last packets to be written
+_STILL = 0.2  # seconds in which no file may grow before its capture ends
+_LIMIT = 10.0  # seconds after which it ends all the same: somebody goes on sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def open_capture(lab: Lab, folder: Path, places: Sequence[Place] | None = None) 
             else:
                 stack.enter_context(_in_space(lab.spaces[place.machine], place, target))
         yield capture
-        time.sleep(_REST)
+        _wait_until_still([folder / f"{place.name}.pcap" for place in capture.places if _is_written(place)])
 
 
 @contextlib.contextmanager
@@ -103,6 +104,9 @@ def _in_guest(guest: Guest, device: str, target: Path) -> Iterator[None]:
     yield
     # An orphan that has ended stays in /proc, without a command line, until init reaps it.
     guest.sh(
+        f"before=; n={round(_LIMIT / _STILL)}; "
+        f'while size=$(stat -c %s {kept}); [ "$size" != "$before" ] && [ $n -gt 0 ]; '
+        f"do before=$size; n=$((n - 1)); usleep {round(_STILL * 1e6)}; done; "
         "read -r pid </tmp/tcpdump.pid; kill -TERM $pid; "
         "while grep -q . /proc/$pid/cmdline 2>/dev/null; do usleep 20000; done"
     )
@@ -133,7 +137,19 @@ def _in_space(space: Namespace, place: Place, target: Path) -> Iterator[None]:
     argv += ["-i", place.device, "-w", str(target)]
     with start_helper(space, "tcpdump", argv, lambda _: _begun(target), f"listen at {place.name}"):
         yield
-        time.sleep(_REST)
+
+
+def _is_written(place: Place) -> bool:
+    """Whether the file grows here while packets come; a guest's and QEMU's own are brought later."""
+    return place.side in ("host", "world")
+
+
+def _wait_until_still(files: Sequence[Path]) -> None:
+    """Return when none of the files has grown for a while: the last packets are written."""
+    until, before = time.monotonic() + _LIMIT, -1
+    while (size := sum(file.stat().st_size for file in files)) != before and time.monotonic() < until:
+        before = size
+        time.sleep(_STILL)
 
 
 def _begun(file: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,7 +96,6 @@ def capture_packet(
             raise LabError(f"the probe {command!r} ended with status {status}: {said.strip()[-300:]}")
         target = _neighbour(lab, probe.on)
         sender.sh(f"ping -q -c {_COUNTED} -i 0.1 -W 2 {target}", 60)
-        time.sleep(0.2)
     hops = find_hops(capture, probe.on, probe.marker.encode())
     sent = bytes.fromhex(hops[0].data)
     counts = {"sent": _COUNTED}
