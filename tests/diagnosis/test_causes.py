@@ -21,14 +21,12 @@ BY_NAME = {
     for fault in FAULTS
     if fault.make.__name__ in OBSERVED and f"{fault.make.__name__}.near" in OBSERVED
 }
-# Made by `make why`, and not yet at full strength on a machine that had the time for it.
-NOT_KEPT = {"alone", "each_call", "not_read", "unread_interface_down"}
 HEALTHY = sorted(name for name in OBSERVED if name.startswith("healthy"))
 
 
 def test_every_fault_is_kept_and_every_cause_is_made() -> None:
     assert len(BY_NAME) >= 25
-    assert {fault.make.__name__ for fault in FAULTS} - {*BY_NAME} <= NOT_KEPT
+    assert {fault.make.__name__ for fault in FAULTS} == {*BY_NAME}
     assert {cause.name for cause in causes()} == {fault.cause for fault in FAULTS}
 
 
