@@ -25,7 +25,7 @@ from qtrace.progress import Progress
 __all__ = ["TARGETS", "generate"]
 
 # Increase this number with each change of the generated files.
-_GENERATION = 5
+_GENERATION = 6
 # (target, its folder in target/): code that compiles for one target only is tried with each in turn.
 TARGETS = (("x86_64", "i386"), ("ppc64", "ppc"), ("s390x", "s390x"))
 _TARGET, _BASE = TARGETS[0]
@@ -52,6 +52,9 @@ _STRINGS = (
     *("QEMU_HELPERDIR", "QEMU_ICONDIR", "QEMU_LOCALEDIR", "QEMU_LOCALSTATEDIR", "QEMU_MODDIR", "SYSCONFDIR"),
     *("HOST_DSOSUF", "STAMP", "SMBD_COMMAND", "TLS_PRIORITY", "IASL"),
 )
+# What a program of the build writes into target/s390x/gen-features.h: the CPU features of each model.
+_MAINFRAME = "hw/s390x"
+_FEATURE_LIST, _FEATURE_GROUP = re.compile(r"\bS390_FEAT_LIST_\w+"), re.compile(r"\bS390_FEAT_GROUP_\w+")
 _MAKEFILES = tuple(f"{target}-softmmu.mak" for target, _ in TARGETS)
 
 
@@ -87,6 +90,7 @@ def _sources(root: Path) -> Iterator[str]:
                 or (name.endswith(".json") and place.startswith("qapi"))
                 or (script and (name.endswith(".py") or name == "hxtool"))
                 or (place == "configs/targets" and name in _MAKEFILES)
+                or (place == _MAINFRAME and name.endswith(".c"))
             ):
                 yield os.path.normpath(f"{place}/{name}")
 
@@ -172,6 +176,7 @@ def _write_config(tree: Tree, sources: Sequence[str], out: Path) -> None:
     for target, base in TARGETS:
         (out / f"{target}-softmmu-config-devices.h").write_text(devices + "\n")
         _write_target(tree, out, target, base)
+    _write_features(tree, sources, out)
 
 
 def _write_target(tree: Tree, out: Path, target: str, base: str) -> None:
@@ -192,6 +197,17 @@ def _write_target(tree: Tree, out: Path, target: str, base: str) -> None:
         "#define CONFIG_KVM 1",
     ]
     (out / f"{target}-softmmu-config-target.h").write_text("\n".join(text) + "\n")
+
+
+def _write_features(tree: Tree, sources: Sequence[str], out: Path) -> None:
+    """target/s390x/gen-features.h with the names that the boards use, and no CPU feature in any list."""
+    text = "".join((tree.root / name).read_text(errors="replace") for name in sources if name.endswith(".c"))
+    groups = sorted({"S390_FEAT_GROUP_UNKNOWN", *_FEATURE_GROUP.findall(text)})
+    lines = ["#pragma once", f"typedef enum {{ {', '.join(groups)} }} S390FeatGroup;"]
+    lines += [f"#define {name} 0" for name in sorted(set(_FEATURE_LIST.findall(text)))]
+    header = out / "target" / "s390x" / "gen-features.h"
+    header.parent.mkdir(parents=True)
+    header.write_text("\n".join(lines) + "\n")
 
 
 def _keys(file: Path) -> dict[str, str]:

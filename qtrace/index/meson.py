@@ -16,6 +16,7 @@ _ADDED = re.compile(r"^\s*(\w+_ss)\.add(?:_all)?\(((?:[^()]|\([^()]*\))*)\)", re
 _FILE = re.compile(r"'([\w./-]+\.c)'")
 _SET = re.compile(r"\b(\w+_ss)\b")
 _SYMBOL = re.compile(r"'(CONFIG_\w+)'")
+_ARCHITECTURE = re.compile(r"^hw_arch \+= \{'(\w+)'\s*:\s*(\w+_ss)\}", re.MULTILINE)
 _BUILT = re.compile(r"when\s*:(.*?)if_true\s*:(.*?)(?:if_false|$)", re.DOTALL)
 
 
@@ -24,20 +25,27 @@ def named(root: Path, folder: str) -> list[str]:
     return sorted(set(_FILE.findall(_text(root, folder))))
 
 
-def once_a_target(root: Path, folder: str) -> set[str]:
-    """The files of the source sets that end up in `specific_ss`, compiled once for each target."""
+def once_a_target(root: Path, folder: str) -> dict[str, str]:
+    """The files that are compiled once for each target -> the one architecture that has them, as the name of
+    its folder in target/; empty if several may have them.
+
+    They are the files of the source sets that end up in `specific_ss`, or in a set of `hw_arch`.
+    """
+    text = _text(root, folder)
     members: dict[str, set[str]] = defaultdict(set)
     inside: dict[str, set[str]] = defaultdict(set)
-    for name, rest in _ADDED.findall(_text(root, folder)):
+    for name, rest in _ADDED.findall(text):
         members[name].update(_FILE.findall(rest))
         inside[name].update(_SET.findall(rest))
-    todo = [name for name in {*members, *inside} if name.startswith("specific_")]
-    reached = set(todo)
+    owner = {name: architecture for architecture, name in _ARCHITECTURE.findall(text)}
+    owner |= dict.fromkeys((name for name in {*members, *inside} if name.startswith("specific_")), "")
+    todo = list(owner)
     while todo:
-        new = inside[todo.pop()] - reached
-        reached |= new
+        name = todo.pop()
+        new = inside[name] - owner.keys()
+        owner |= dict.fromkeys(new, owner[name])
         todo += new
-    return {f"{folder}/{file}" for name in reached for file in members[name]}
+    return {f"{folder}/{file}": owner[name] for name in owner for file in members[name]}
 
 
 def conditions(root: Path, folder: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from qtrace.index.inputs import Input, Inputs
 from qtrace.index.tree import Tree
 from qtrace.progress import Progress
 
-__all__ = ["COMMON", "Prepared", "glib_flags", "prepare"]
+__all__ = ["COMMON", "Prepared", "attempts_of", "glib_flags", "prepare"]
 
 COMMON = "common"
 _TARGET, _BASE = TARGETS[0]
@@ -76,11 +77,9 @@ def prepare(tree: Tree, build: Path | None, progress: Progress) -> Prepared:
     }
     known = Inputs(tree.root, tree.root)
     made_from += [known.get(name) for name in tree.meson_files()]
-    targets = tuple(name for name, _ in TARGETS)
-    once_a_target = tree.once_a_target()
-    attempts = {
-        file: (*targets, COMMON) if file in once_a_target else (COMMON, *targets) for file in tree.files
-    }
+    targets = [name for name, _ in TARGETS]
+    made_from += [known.get(name) for name in map(tree.boards_file, targets) if (tree.root / name).is_file()]
+    attempts = attempts_of(tree)
     configuration = "synthesised: every networking feature on, nothing built"
     if build is not None:
         commands = Commands.of(build, tree)
@@ -94,6 +93,23 @@ def prepare(tree: Tree, build: Path | None, progress: Progress) -> Prepared:
         if left_out:
             missing.append(f"{left_out} files that the build leaves out are read with synthesised flags")
     return Prepared(generated, configuration, flags, attempts, tuple(made_from), tuple(missing))
+
+
+def attempts_of(tree: Tree) -> dict[str, tuple[str, ...]]:
+    """The names of the flags for each file, in the order in which they are tried: each try is a parse."""
+    once, conditions = tree.once_a_target(), tree.kconfig()
+    boards = {name: tree.boards(name) for name, _ in TARGETS}
+
+    def fits(target: tuple[str, str], file: str) -> bool:
+        name, base = target
+        symbols = conditions.get(file, "").split()
+        return once.get(file) == base or any(re.search(rf"\b{word}\b", boards[name]) for word in symbols)
+
+    found: dict[str, tuple[str, ...]] = {}
+    for file in tree.files:
+        targets = [name for name, _ in sorted(TARGETS, key=lambda target: not fits(target, file))]
+        found[file] = (*targets, COMMON) if file in once else (COMMON, *targets)
+    return found
 
 
 def glib_flags() -> list[str]:

@@ -87,9 +87,22 @@ class Tree:
                 found |= dict.fromkeys((name for name in moved if _defines(path, name)), file)
         return set(found.values())
 
-    def once_a_target(self) -> set[str]:
+    def once_a_target(self) -> dict[str, str]:
         """The files that meson.build compiles once for each target: see `qtrace.index.meson`."""
-        return {file for folder in self._folders() for file in meson.once_a_target(self.root, folder)}
+        found: dict[str, str] = {}
+        for folder in self._folders():
+            found |= meson.once_a_target(self.root, folder)
+        return found
+
+    def boards(self, target: str) -> str:
+        """The configuration that names the boards of a target's emulator; empty if there is none."""
+        path = self.root / self.boards_file(target)
+        return path.read_text(errors="replace") if path.is_file() else ""
+
+    @staticmethod
+    def boards_file(target: str) -> str:
+        """The name of that file."""
+        return f"configs/devices/{target}-softmmu/default.mak"
 
     def kconfig(self) -> dict[str, str]:
         """File -> the configuration symbols of its condition in meson.build."""

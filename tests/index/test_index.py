@@ -42,6 +42,15 @@ def test_every_file_is_indexed_and_errors_are_kept(index: Index) -> None:
     assert index.counts()["files"] == len(open_tree(Path(index.meta["root"])).files)
 
 
+def test_errors_are_in_files_for_other_systems_alone(index: Index) -> None:
+    found = dict(index.errors_in(index.indexed_files()))
+    others = {
+        f"net/{name}.c" for name in ("netmap", "tap-solaris", "tap-win32", "vmnet-host", "vmnet-shared")
+    }
+    assert found.keys() == others
+    assert all("file not found" in errors for errors in found.values())
+
+
 def test_statics_of_the_same_name_are_told_apart(index: Index) -> None:
     files: dict[str, set[str]] = {}
     for row in index.functions().values():

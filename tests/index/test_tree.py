@@ -8,6 +8,7 @@ import pytest
 
 from qtrace.errors import SourceError
 from qtrace.index.generate import generate
+from qtrace.index.prepare import attempts_of
 from qtrace.index.tree import open_tree
 from qtrace.progress import SILENT
 
@@ -59,6 +60,28 @@ def test_devices_are_found_by_what_is_in_them(tmp_path: Path) -> None:
 def test_whole_folders_are_read_whatever_is_in_them(tmp_path: Path) -> None:
     files = {"net/new/inner.c": "", "hw/net/family/core.c": "", "net/notes.txt": ""}
     assert found(tree(tmp_path, files)) == {"net/new/inner.c", "hw/net/family/core.c"}
+
+
+def test_each_file_is_first_read_for_the_target_that_has_it(tmp_path: Path) -> None:
+    files = {
+        "hw/net/meson.build": "softmmu_ss.add(when: 'CONFIG_CARD', if_true: files('card.c'))\n"
+        "specific_ss.add(when: 'CONFIG_LAN', if_true: files('lan.c'))\n",
+        "hw/net/lan.c": "",
+        "hw/s390x/meson.build": "s390x_ss.add(files('board.c'))\nccw_ss.add(files('net.c'))\n"
+        "s390x_ss.add_all(when: 'CONFIG_CCW', if_true: ccw_ss)\nhw_arch += {'s390x': s390x_ss}\n",
+        "hw/s390x/board.c": "VirtIONet one;\n",
+        "hw/s390x/net.c": "VirtIONet two;\n",
+        "configs/devices/ppc64-softmmu/default.mak": "# CONFIG_LAN=n\n",
+    }
+    found = attempts_of(open_tree(tree(tmp_path, files)))
+    assert {file: names[0] for file, names in found.items()} == {
+        "hw/net/card.c": "common",
+        "hw/net/lan.c": "ppc64",
+        "hw/s390x/board.c": "s390x",
+        "hw/s390x/net.c": "s390x",
+        "net/net.c": "common",
+    }
+    assert {len(names) for names in found.values()} == {4}, "each may be read in every other way too"
 
 
 @pytest.mark.parametrize(
