@@ -14,9 +14,7 @@ from qtrace.index.cursors import (
     canonical,
     children,
     chosen,
-    constant_element,
     declaration,
-    distance,
     field_name,
     fields,
     kind_ids,
@@ -25,10 +23,10 @@ from qtrace.index.cursors import (
     position,
     referenced,
     spelling,
-    strip,
     type_id,
     usr,
 )
+from qtrace.index.expressions import constant_element, distance, strip
 from qtrace.index.facts import Call, Facts, Pass, Store, Use
 from qtrace.index.split_functions import first_test
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.metadata
 import json
 import re
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ def ensure_index(
             if not _indexes(place) and _indexes(place, "*"):
                 text = f"another release of qtrace indexed {tree.root}: it is indexed again for this one"
                 progress.warn(text)
-            path = _build(tree, build, libraries, more, place, recipe, progress)
+            with _no_collection():
+                path = _build(tree, build, libraries, more, place, recipe, progress)
             _forget_old(place)
         if current or not has_current():
             mark_current(path)
@@ -117,6 +119,18 @@ def _indexes(place: str, written: int | str = FORMAT) -> list[Path]:
 def _forget_old(place: str) -> None:
     for path in _indexes(place, "*")[_MOST_INDEXES:]:
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the search for circles of objects: facts have none, and it takes a tenth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _build(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from ctypes import CFUNCTYPE, byref, c_char_p, c_int, c_longlong, c_size_t, c_uint, c_void_p, py_object
 from typing import Any, NamedTuple
 
@@ -26,16 +26,14 @@ from clang.cindex import (
 __all__ = [
     "ARRAYS",
     "Field",
+    "Run",
     "anywhere",
     "arguments",
     "bare",
     "canonical",
-    "chain",
     "children",
     "chosen",
-    "constant_element",
     "declaration",
-    "distance",
     "evaluated",
     "field_name",
     "field_of",
@@ -53,7 +51,6 @@ __all__ = [
     "referenced",
     "size_of",
     "spelling",
-    "strip",
     "type_id",
     "type_name",
     "unrooted",
@@ -137,21 +134,12 @@ def kind_ids(*kinds: CursorKind) -> frozenset[int]:
     return frozenset(kind.value for kind in kinds)
 
 
-_TRANSPARENT = kind_ids(
-    CursorKind.UNEXPOSED_EXPR,
-    CursorKind.PAREN_EXPR,
-    CursorKind.CSTYLE_CAST_EXPR,
-    CursorKind.COMPOUND_LITERAL_EXPR,
-)
-_TYPE_REF = CursorKind.TYPE_REF.value
-_FIELD, _MEMBER = CursorKind.FIELD_DECL.value, CursorKind.MEMBER_REF_EXPR.value
-_SUBSCRIPT = CursorKind.ARRAY_SUBSCRIPT_EXPR.value
+_FIELD = CursorKind.FIELD_DECL.value
 _UNNAMED = re.compile(
     r"(\((?:unnamed|anonymous) (?:\w+ )?at )\S*/"
 )  # a type's name must not depend on the tree's folder
 _DROPPED = frozenset(("const", "struct", "volatile", "static"))
 ARRAYS = frozenset((TypeKind.CONSTANTARRAY.value, TypeKind.INCOMPLETEARRAY.value))
-_POINTER, _CONSTANT_ARRAY = TypeKind.POINTER.value, TypeKind.CONSTANTARRAY.value
 _FUNCTION_TYPE = TypeKind.FUNCTIONPROTO.value
 
 
@@ -226,37 +214,95 @@ def anywhere(cursor: Cursor, kind: int) -> bool:
     return wanted.found
 
 
-def outermost(unit: TranslationUnit) -> Iterator[tuple[Cursor, int, int]]:
-    """The declarations of a unit in order: (cursor, number of its file as in `position`, offset in bytes).
+class Run(NamedTuple):
+    """Declarations that follow one another in a file: their offsets in bytes.
+
+    `key` stands for the file, the flags and these declarations; it is None for a run like no other.
+    """
+
+    file: str
+    cursors: list[Cursor]
+    offsets: tuple[int, ...]
+    key: object | None
+
+
+class _Met(NamedTuple):
+    """A run as it was first met: where each declaration is, by libclang's numbers, and its offset."""
+
+    places: tuple[int, ...]
+    offsets: tuple[int, ...]
+
+
+# By flags, file and the first declaration's offset. To ask for a place takes longer than to compare it.
+_met: dict[tuple[str, str, int], _Met] = {}
+
+
+def outermost(unit: TranslationUnit, flags: str) -> Iterator[Run]:
+    """The declarations of a unit in order; `flags` are the name of those with which it was parsed.
 
     Until the iteration ends, all functions of this module refer to this unit.
     """
     _Node._tu = unit
     try:
-        yield from _located(unit)
+        yield from _runs(unit, flags)
     finally:
         _Node._tu = None
         _fields.clear()
         names_given.clear()
 
 
-def _located(unit: TranslationUnit) -> Iterator[tuple[Cursor, int, int]]:
-    # The next cursor is mostly in the same file: then the difference of the locations is the difference of
-    # the offsets.
-    first = end = number = 0
-    for cursor in children(unit.cursor):
-        where = _get_location(cursor)
-        at = where.int_data
-        if first <= at < end:
-            yield cursor, number, at - first
+def _runs(unit: TranslationUnit, flags: str) -> Iterator[Run]:
+    found = children(unit.cursor)
+    places = [_get_location(cursor).int_data for cursor in found]
+    names: dict[int, str] = {0: ""}
+    start = 0
+    while start < len(found):
+        _get_place(_get_location(found[start]), *_place_at)
+        number = _file.value or 0
+        if number not in names:
+            names[number] = _text(_get_file_name(_file))
+        key = flags, names[number], _offset.value
+        before = _met.get(key)
+        stop = start + len(before.places) if before else start
+        if before is None or _relative(places[start:stop]) != before.places:
+            stop, offsets = _extent(unit, found, places, start)
+            now = _Met(_relative(places[start:stop]), offsets)
+            yield Run(names[number], found[start:stop], offsets, None if before else key)
+            _met.setdefault(key, now)
+        else:
+            yield Run(names[number], found[start:stop], before.offsets, key)
+        start = stop
+
+
+def _relative(places: Sequence[int]) -> tuple[int, ...]:
+    """Places as distances from the first in the file's text and the first in text made by macros."""
+    text = next((place for place in places if place < _IN_MACRO), 0)
+    made = next((place for place in places if place >= _IN_MACRO), 0)
+    return tuple([place - text if place < _IN_MACRO else place - made + _IN_MACRO for place in places])
+
+
+def _extent(
+    unit: TranslationUnit, found: Sequence[Cursor], places: Sequence[int], start: int
+) -> tuple[int, tuple[int, ...]]:
+    """Where the run ends that begins at `start`, and the offsets of its declarations."""
+    number, first, end = -1, 0, 0
+    offsets: list[int] = []
+    for item in range(start, len(found)):
+        place = places[item]
+        # Within a file, the difference of the locations is the difference of the offsets.
+        if first <= place < end:
+            offsets.append(place - first)
             continue
-        _get_place(where, *_place_at)
-        file, offset = _file.value or 0, _offset.value
-        if at < _IN_MACRO and file:
+        _get_place(_get_location(found[item]), *_place_at)
+        if offsets and (_file.value or 0) != number:
+            break
+        number = _file.value or 0
+        offsets.append(_offset.value)
+        if place < _IN_MACRO and number:
             _get_contents(unit, _file, byref(_size))
-            first, number = at - offset, file
+            first = place - _offset.value
             end = first + _size.value
-        yield cursor, file, offset
+    return start + len(offsets), tuple(offsets)
 
 
 def spelling(cursor: Cursor) -> str:
@@ -331,16 +377,6 @@ def is_definition(cursor: Cursor) -> bool:
     return bool(_is_definition(cursor))
 
 
-def strip(cursor: Cursor) -> Cursor:
-    """The expression inside implicit casts, parentheses and casts."""
-    while cursor._kind_id in _TRANSPARENT:
-        below = [child for child in children(cursor) if child._kind_id != _TYPE_REF]
-        if len(below) != 1:
-            break
-        cursor = below[0]
-    return cursor
-
-
 def canonical(cursor: Cursor) -> Type:
     """The type of an expression or a declaration with typedefs resolved."""
     kind = _get_canonical(_get_type(cursor))
@@ -410,51 +446,6 @@ def evaluated(cursor: Cursor) -> int | None:
         return int(_result_number(result)) if _result_kind(result) == _INT else None
     finally:
         _result_dispose(result)
-
-
-def distance(member: Cursor) -> int:
-    """The offset in bytes of the field in an expression like `p->a.b` or `p->a[3]` from the address in `p`.
-
-    For an array with an unknown index, the first element stands for all.
-    """
-    far = 0
-    while True:
-        if member._kind_id == _MEMBER:
-            if (field := referenced(member)) is not None:
-                far += field_of(field).offset
-            below = children(member)
-            if not below or type_id(below[0]) == _POINTER:
-                return far
-            member = strip(below[0])
-        elif member._kind_id == _SUBSCRIPT and len(parts := children(member)) == 2:
-            far += (evaluated(parts[1]) or 0) * max(int(member.type.get_size()), 0)
-            member = strip(parts[0])
-            if type_id(member) == _POINTER:
-                return far
-        else:
-            return far
-
-
-def constant_element(cursor: Cursor) -> bool:
-    """Whether a subscript names a constant element of an array that is a field: `p->a[3]`."""
-    parts = children(cursor)
-    if len(parts) != 2:
-        return False
-    base = strip(parts[0])
-    known = base._kind_id in (_MEMBER, _SUBSCRIPT) and type_id(base) == _CONSTANT_ARRAY
-    return known and evaluated(parts[1]) is not None
-
-
-def chain(member: Cursor) -> list[Cursor]:
-    """For `p->a->b.c`: the expression itself, and the expression of each pointer in it, `p->a`."""
-    found = [member]
-    while below := children(member):
-        member = strip(below[0])
-        if member._kind_id != _MEMBER:
-            break
-        if type_id(below[0]) == _POINTER:
-            found.append(member)
-    return found
 
 
 def unrooted(name: str) -> str:

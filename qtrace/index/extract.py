@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from clang.cindex import (
 from qtrace.errors import SourceError
 from qtrace.index.body import Body, initialiser, usr_of
 from qtrace.index.cursors import (
+    Run,
     arguments,
     bare,
     canonical,
@@ -41,11 +42,11 @@ from qtrace.index.cursors import (
     unrooted,
     usr,
 )
-from qtrace.index.facts import Facts, Function, Struct
+from qtrace.index.facts import Facts, Function, Struct, facts_to_json
 from qtrace.index.guards import guards
 from qtrace.index.table_images import image
 
-__all__ = ["Attempt", "extract", "precompile"]
+__all__ = ["Attempt", "extract_json", "precompile"]
 
 _FUNCTION, _VARIABLE = CursorKind.FUNCTION_DECL.value, CursorKind.VAR_DECL.value
 _STRUCT, _UNION = CursorKind.STRUCT_DECL.value, CursorKind.UNION_DECL.value
@@ -55,6 +56,9 @@ _ONLY_DEFINED = (_FUNCTION, _STRUCT, _UNION, _ENUM)
 # Declarations in headers that this worker has read, by flags and file: (offset, count of earlier ones there)
 # -> the unit with their facts, or empty if there are none. With equal flags they are equal in all units.
 _read_headers: dict[tuple[str, str], dict[tuple[int, int], str]] = {}
+# The same for whole runs: the units with their facts, and what is still to be read of it: (number in the
+# run, count of earlier ones at the offset).
+_read_runs: dict[object, tuple[set[str], list[tuple[int, int]]]] = {}
 _KEPT_ENUMS = {"NetClientDriver"}
 _MOST_ERRORS = 5
 _ERROR = 3  # CXDiagnostic_Error
@@ -94,6 +98,12 @@ def extract(root: str, file: str, attempts: tuple[Attempt, ...]) -> Facts:
             break
     assert best is not None
     return _Reader(root, file, best[1], best[2]).read()
+
+
+def extract_json(root: str, file: str, attempts: tuple[Attempt, ...]) -> tuple[str, list[str]]:
+    """`extract`, as JSON and the included files: this travels between processes faster than the objects."""
+    facts = extract(root, file, attempts)
+    return facts_to_json(facts), facts.includes
 
 
 def precompile(header: str, flags: tuple[str, ...], into: Path) -> bool:
@@ -136,6 +146,17 @@ def _clang() -> Any:
     return Index.create(excludeDecls=True)
 
 
+def _numbered(offsets: Sequence[int]) -> list[tuple[int, int]]:
+    """The number of each declaration in its run, and the count of earlier ones at its offset: a macro may
+    make several."""
+    found, before, same = [], -1, 0
+    for number, offset in enumerate(offsets):
+        same = same + 1 if before == offset else 0
+        before = offset
+        found.append((number, same))
+    return found
+
+
 class _Reader:
     def __init__(self, root: str, file: str, unit: TranslationUnit, flags: str) -> None:
         self.root = root.rstrip("/") + "/"
@@ -144,67 +165,88 @@ class _Reader:
         self.guards: dict[str, list[str | None]] = {}
         self.places: dict[int, str] = {}  # by libclang's number of a file; empty for a file outside the tree
         self.seen: set[str] = set()
+        self.relied: set[tuple[str, str]] = set()
 
     def read(self) -> Facts:
         self.facts.errors = _errors(self.unit)[:_MOST_ERRORS]
         self.facts.includes = sorted(included(self.unit))
         if any(name.endswith(_QAPI_NET) for name in self.facts.includes):
             self.facts.includes.append(self.root + _QAPI_SCHEMA)
-        relied: set[tuple[str, str]] = set()
-        file, header, before, same = self.facts.file, -1, -1, 0
-        place, known, mine = "", {}, False
-        for cursor, number, offset in outermost(self.unit):
-            if number != header:
-                header, before, place = number, -1, self.place(number, cursor)
-                mine, known = place == file, _read_headers.setdefault((self.facts.flags, place), {})
-            if not place:
-                continue
-            kind = cursor._kind_id
-            if not mine:
-                # A macro may make several declarations at one place.
-                same = same + 1 if before == offset else 0
-                before = offset
-                owner = known.get((offset, same))
-                if owner is not None and owner != file:
-                    if owner:
-                        relied.add((place, owner))
-                    continue
-            if kind in _ONLY_DEFINED and not is_definition(cursor):
-                if not mine:
-                    known[offset, same] = ""
-                continue
-            if not mine:
-                if kind == _TYPEDEF and not _complete(cursor):
-                    continue  # another unit may know the macro's meaning
-                known[offset, same] = file
-            line = position(cursor)[1] if kind in (_FUNCTION, _VARIABLE) else 0
-            if kind == _FUNCTION:
-                self.function(cursor, place, line)
-            elif kind == _VARIABLE:
-                self.variable(cursor, place, line)
-            elif kind in (_STRUCT, _UNION):
-                self.struct(cursor, cursor.spelling)
-            elif kind == _TYPEDEF:
-                under = cursor.underlying_typedef_type.get_canonical()
-                if under.kind == TypeKind.RECORD:
-                    self.struct(under.get_declaration(), cursor.spelling)
-            elif kind == _ENUM and cursor.spelling in _KEPT_ENUMS:
-                for item in children(cursor):
-                    if item.kind == CursorKind.ENUM_CONSTANT_DECL:
-                        self.facts.enums.append((cursor.spelling, item.spelling, item.enum_value))
-        self.facts.relied = sorted(relied)
+        for run in outermost(self.unit, self.facts.flags):
+            place = self.relative(run.file)
+            if place == self.facts.file:
+                for cursor in run.cursors:
+                    if cursor._kind_id not in _ONLY_DEFINED or is_definition(cursor):
+                        self.declaration(cursor, place)
+            elif place:
+                self.header(run, place)
+        self.facts.relied = sorted(self.relied)
         return self.facts
+
+    def header(self, run: Run, place: str) -> None:
+        """Read the declarations of a header that no other unit has read."""
+        file = self.facts.file
+        owners, left = _read_runs.get(run.key, (set(), None))
+        if left is None or file in owners:
+            owners, left = set(), _numbered(run.offsets)
+        known = _read_headers.setdefault((self.facts.flags, place), {})
+        still = []
+        for number, same in left:
+            at = run.offsets[number], same
+            owner = known.get(at)
+            if owner is None or owner == file:
+                owner = self.owner(run.cursors[number], place)
+                if owner is None:
+                    still.append((number, same))
+                    continue
+                known[at] = owner
+            if owner:
+                owners.add(owner)
+        self.relied.update((place, owner) for owner in owners if owner != file)
+        if run.key is not None:
+            _read_runs[run.key] = owners, still
+
+    def owner(self, cursor: Cursor, place: str) -> str | None:
+        """Read a header's declaration. The unit that has its facts: this one, or empty if there are none,
+        or None if another unit may know more."""
+        kind = cursor._kind_id
+        if kind in _ONLY_DEFINED and not is_definition(cursor):
+            return ""
+        if kind == _TYPEDEF and not _complete(cursor):
+            return None  # another unit may know the macro's meaning
+        self.declaration(cursor, place)
+        return self.facts.file
+
+    def declaration(self, cursor: Cursor, place: str) -> None:
+        kind = cursor._kind_id
+        line = position(cursor)[1] if kind in (_FUNCTION, _VARIABLE) else 0
+        if kind == _FUNCTION:
+            self.function(cursor, place, line)
+        elif kind == _VARIABLE:
+            self.variable(cursor, place, line)
+        elif kind in (_STRUCT, _UNION):
+            self.struct(cursor, cursor.spelling)
+        elif kind == _TYPEDEF:
+            under = cursor.underlying_typedef_type.get_canonical()
+            if under.kind == TypeKind.RECORD:
+                self.struct(under.get_declaration(), cursor.spelling)
+        elif kind == _ENUM and cursor.spelling in _KEPT_ENUMS:
+            for item in children(cursor):
+                if item.kind == CursorKind.ENUM_CONSTANT_DECL:
+                    self.facts.enums.append((cursor.spelling, item.spelling, item.enum_value))
 
     def place(self, number: int, cursor: Cursor) -> str:
         """The cursor's file relative to the tree; empty for a file outside the tree."""
         if number not in self.places:
             file = cursor.location.file
-            name = file.name if file else ""
-            inside = name.startswith(self.root)
-            self.places[number] = name[len(self.root) :] if inside else ""
-            if name.endswith(_QAPI_NET):
-                self.places[number] = _QAPI_SCHEMA
+            self.places[number] = self.relative(file.name if file else "")
         return self.places[number]
+
+    def relative(self, name: str) -> str:
+        """A file's name relative to the tree; empty for a file outside the tree."""
+        if name.endswith(_QAPI_NET):
+            return _QAPI_SCHEMA
+        return name[len(self.root) :] if name.startswith(self.root) else ""
 
     def guard(self, place: str, line: int) -> str | None:
         if not place.endswith(".c"):

@@ -9,6 +9,7 @@ the parameter with which `owner` starts), `enum`, `sizeof`, `string`, `number`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -148,13 +149,19 @@ _ROWS: dict[str, Any] = {
 }
 
 
-def facts_to_json(facts: Facts) -> dict[str, Any]:
-    """The facts as JSON stores them: tuples become lists."""
-    return {item.name: getattr(facts, item.name) for item in fields(Facts)}
+_STORED = tuple(item for item in fields(Facts) if item.name != "includes")
 
 
-def facts_from_json(data: Any) -> Facts:
+def facts_to_json(facts: Facts) -> str:
+    """The facts as one line of JSON, without `includes`: their names depend on where the tree is."""
+    values = {item.name: getattr(facts, item.name) for item in _STORED}
+    return json.dumps(values, check_circular=False)
+
+
+def facts_from_json(text: str, includes: list[str]) -> Facts:
     """The facts from the result of `facts_to_json`. Raises ValueError, TypeError or KeyError for other
-    data."""
-    values = {item.name: data[item.name] for item in fields(Facts)}
-    return Facts(**values | {name: [make(row) for row in values[name]] for name, make in _ROWS.items()})
+    text."""
+    data = json.loads(text)
+    values = {item.name: data[item.name] for item in _STORED}
+    values |= {name: [make(row) for row in values[name]] for name, make in _ROWS.items()}
+    return Facts(**values, includes=includes)

@@ -9,17 +9,8 @@ from typing import NamedTuple
 
 from clang.cindex import Cursor, CursorKind
 
-from qtrace.index.cursors import (
-    anywhere,
-    chain,
-    children,
-    chosen,
-    constant_element,
-    distance,
-    kind_ids,
-    referenced,
-    strip,
-)
+from qtrace.index.cursors import anywhere, children, chosen, kind_ids, referenced
+from qtrace.index.expressions import chain, constant_element, distance, strip
 
 __all__ = ["FirstTest", "first_test"]
 

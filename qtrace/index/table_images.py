@@ -10,7 +10,16 @@ from collections.abc import Iterator
 from clang.cindex import Cursor, CursorKind, Type, TypeKind
 
 from qtrace.index.body import Unit, usr_of
-from qtrace.index.cursors import ARRAYS, canonical, children, evaluated, fields, referenced, spelling, strip
+from qtrace.index.cursors import (
+    ARRAYS,
+    canonical,
+    children,
+    evaluated,
+    fields,
+    referenced,
+    spelling,
+)
+from qtrace.index.expressions import strip
 from qtrace.index.facts import Cell
 
 __all__ = ["image"]

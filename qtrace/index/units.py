@@ -24,8 +24,8 @@ from typing import NamedTuple, Protocol
 
 from qtrace.cache import atomic_file, cache_dir
 from qtrace.errors import SourceError
-from qtrace.index.extract import Attempt, extract, precompile
-from qtrace.index.facts import Facts, facts_from_json, facts_to_json
+from qtrace.index.extract import Attempt, extract_json, precompile
+from qtrace.index.facts import Facts, facts_from_json
 from qtrace.index.inputs import Input, Inputs, digest
 from qtrace.index.prepare import COMMON, Prepared
 from qtrace.progress import Progress
@@ -112,12 +112,12 @@ class _Units:
         order = sorted(files, key=lambda name: -(self.tree.root / name).stat().st_size)
         found: dict[str, Facts] = {}
         with self.attempts(order) as attempts, _pool(len(order)) as pool:
-            jobs = {pool.submit(extract, str(self.tree.root), name, attempts[name]): name for name in order}
+            jobs = [pool.submit(extract_json, str(self.tree.root), name, attempts[name]) for name in order]
             for job in as_completed(jobs):
-                facts = job.result()
-                facts.includes = sorted({self.inputs.name_of(name) for name in facts.includes})
+                text, included = job.result()
+                facts = facts_from_json(text, sorted({self.inputs.name_of(name) for name in included}))
                 found[facts.file] = facts
-                self.keep(facts)
+                self.keep(facts, text)
                 if len(found) % _EVERY == 0:
                     text = f"indexing {self.tree.label}: {len(found)} of {len(order)} files"
                     self.progress.step(text)
@@ -144,24 +144,29 @@ class _Units:
         """The cached facts of a file, if all their inputs are unchanged."""
         for path in sorted(_home().glob(f"{self.key(file)}-*")):
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError), path.open() as handle:
-                before = json.loads(handle.readline())
-                if all(self.inputs.get(name).sha256 == content for name, content in before):
-                    facts = facts_from_json(json.loads(handle.readline()))
+                before = dict(json.loads(handle.readline()))
+                if all(self.inputs.get(name).sha256 == content for name, content in before.items()):
+                    facts = facts_from_json(handle.readline(), [*before])
                     path.touch()
                     return facts
         return None
 
-    def keep(self, facts: Facts) -> None:
-        names = [*facts.includes, *self.first_includes]
-        before = [(name, self.inputs.get(name).sha256) for name in dict.fromkeys(names)]
-        state = digest(*(f"{name} {content}" for name, content in before))[:16]
+    def keep(self, facts: Facts, text: str) -> None:
+        before = {name: self.inputs.get(name).sha256 for name in facts.includes}
+        state = digest(*(f"{name} {content}" for name, content in before.items()))[:16]
         target = _home() / f"{self.key(facts.file)}-{state}"
         # Facts that cannot be cached cost time only; an unwritable index is reported elsewhere.
         with contextlib.suppress(OSError), atomic_file(target) as beside:
-            beside.write_text(f"{json.dumps(before)}\n{json.dumps(facts_to_json(facts))}\n")
+            beside.write_text(f"{json.dumps(before)}\n{text}\n")
+
+    @functools.cached_property
+    def first_state(self) -> str:
+        """A hash of the precompiled header with all that it includes: the same for every file."""
+        return digest(*(self.inputs.get(name).sha256 for name in self.first_includes))
 
     def key(self, file: str) -> str:
-        """A hash of the file's content and of the attempts with which it may be parsed."""
+        """A hash of the file's content, of the attempts with which it may be parsed and of what all files
+        include first."""
         names = self.prepared.attempts[file] if file != _FIRST else (COMMON,)
         words = [word for name in names for word in (name, *self.prepared.flags[name])]
         places = (
@@ -171,7 +176,8 @@ class _Units:
         )
         for place, sign in places:
             words = [word.replace(place, sign) for word in words]
-        return digest(str(FORMAT), _clang(), file, self.inputs.get(file).sha256, *words)[:32]
+        first = self.first_state if file != _FIRST else ""
+        return digest(str(FORMAT), _clang(), file, self.inputs.get(file).sha256, first, *words)[:32]
 
 
 def incomplete(found: Mapping[str, Facts]) -> list[str]:
@@ -213,9 +219,8 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Worker processes that have not read any header yet."""
     workers = max(1, min(_WORKERS, os.cpu_count() or 1, jobs))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["__main__", extract.__module__]
-    )  # libclang is loaded once for all workers
+    # libclang is loaded once for all workers.
+    context.set_forkserver_preload(["__main__", extract_json.__module__])
     pool = ProcessPoolExecutor(workers, context, initializer=_begin)
     try:
         yield pool
