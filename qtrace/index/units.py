@@ -34,6 +34,7 @@ from qtrace.store.index import FORMAT
 __all__ = ["Read", "Sources", "incomplete", "read_units"]
 
 _WORKERS = 2
+_FEW = 3  # files with the same flags that do not repay what precompiling their first header costs
 _EVERY = 20  # files between two messages of progress
 _MOST_KEPT = 4000  # files of cached facts; the oldest are removed first
 # Every C file of QEMU includes this header first: precompiling it halves the time to parse.
@@ -133,7 +134,7 @@ class _Units:
             ways: dict[str, Attempt] = {}
             for number, name in enumerate(flags):
                 pch = Path(folder, f"{number}.pch")
-                worth = users.count(name) > 2 and self.first_includes
+                worth = users.count(name) > _FEW and self.first_includes
                 done = worth and precompile(str(self.tree.root / _FIRST), flags[name], pch)
                 ways[name] = Attempt(name, flags[name], str(pch) if done else "", name == COMMON)
             plans = {file: tuple(ways[name] for name in names[file]) for file in files if file != _FIRST}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -15,6 +16,8 @@ from qtrace.store.index import FORMAT
 
 __all__ = ["write_index"]
 
+_INDEX = re.compile(r"^CREATE INDEX .*\n", re.MULTILINE)
+
 
 def write_index(path: Path, meta: Mapping[str, str], rows: Mapping[str, Iterable[Sequence[Any]]]) -> None:
     """Write the index at `path` from table name -> rows, completely or not at all. Raises StoreError."""
@@ -23,12 +26,16 @@ def write_index(path: Path, meta: Mapping[str, str], rows: Mapping[str, Iterable
         with contextlib.closing(sqlite3.connect(beside)) as db:
             db.execute("PRAGMA journal_mode = OFF")
             db.execute("PRAGMA synchronous = OFF")
-            db.executescript(resources.files("qtrace.store").joinpath("schema.sql").read_text())
+            schema = resources.files("qtrace.store").joinpath("schema.sql").read_text()
+            # Sorted once at the end, an index of a table costs half of what it costs row by row.
+            tables, indexes = _INDEX.sub("", schema), _INDEX.findall(schema)
+            db.executescript(tables)
             meta = {**meta, "format": str(FORMAT)}
             db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             for table, content in rows.items():
                 width = len(db.execute(f"SELECT * FROM {table} LIMIT 0").description)
                 db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", content)
+            db.executescript("".join(indexes))
             db.commit()
         beside.replace(path)
     except (sqlite3.Error, OSError) as exc:
