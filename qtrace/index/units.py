@@ -37,6 +37,16 @@ _WORKERS = 2
 _FEW = 3  # files with the same flags that do not repay what precompiling their first header costs
 _EVERY = 20  # files between two messages of progress
 _MOST_KEPT = 4000  # files of cached facts; the oldest are removed first
+# clang takes and gives back memory for each file: kept, and in large pages, it costs a twentieth less time.
+_MEMORY = ":".join(
+    f"glibc.malloc.{name}={value}"
+    for name, value in (
+        ("hugetlb", 1),
+        ("top_pad", 64 << 20),
+        ("trim_threshold", 512 << 20),
+        ("mmap_threshold", 512 << 20),
+    )
+)
 # Every C file of QEMU includes this header first: precompiling it halves the time to parse.
 _FIRST = "include/qemu/osdep.h"
 
@@ -224,6 +234,9 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     context.set_forkserver_preload(["__main__", extract_json.__module__])
     pool = ProcessPoolExecutor(workers, context, initializer=_begin)
     try:
+        with _tuned():
+            # Starts the server from which the workers are forked.
+            pool.submit(os.getpid).result()
         yield pool
     except BrokenProcessPool as exc:
         raise SourceError(
@@ -234,6 +247,20 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+@contextlib.contextmanager
+def _tuned() -> Iterator[None]:
+    """Processes that start meanwhile manage memory as `_MEMORY` says, if the user has not said how."""
+    name = "GLIBC_TUNABLES"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = _MEMORY
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _begin() -> None:
