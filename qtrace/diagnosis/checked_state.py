@@ -26,6 +26,11 @@ _VIRTIO: Mapping[str, Any] = {
     **dict.fromkeys(("offered", "pairs", "rx_size", "rx_free"), int),
     "notified": bool,
 }
+_CALL: Mapping[str, Any] = {
+    **dict.fromkeys(("tid", "descriptor", "seen"), int),
+    **dict.fromkeys(("thread", "call", "kind"), str),
+    "main": bool,
+}
 _TAP: Mapping[str, Any] = {"name": str, "descriptors": list, "unread": str}
 _TAP_MAYBE: Mapping[str, Any] = {
     **dict.fromkeys(("header", "up", "addressed"), bool),
@@ -51,7 +56,7 @@ def checked_state(state: object, where: str) -> dict[str, Any]:
 
 
 def _moment(state: dict[str, Any], where: str, path: str) -> None:
-    for name in ("descriptors", "threads", "host", "tracing", "nics"):
+    for name in ("descriptors", "threads", "host", "tracing", "nics", "calls"):
         _dict(state.get(name, {}), where, f"{path}.{name}")
     numbers = dict.fromkeys(("open", "sockets", "limit"), int)
     _fields(state.get("descriptors", {}), {}, numbers, where, f"{path}.descriptors")
@@ -59,6 +64,9 @@ def _moment(state: dict[str, Any], where: str, path: str) -> None:
     for tid, thread in state.get("threads", {}).items():
         kinds = {"name": str, "ran": _NUMBER, "waited": _NUMBER}
         _fields(thread, kinds, {}, where, f"{path}.threads.{tid}")
+    _fields(state.get("calls", {}), {}, {"looks": int, "rows": list}, where, f"{path}.calls")
+    for number, row in enumerate(state.get("calls", {}).get("rows") or ()):
+        _fields(row, _CALL, {"blocking": bool}, where, f"{path}.calls.rows.{number}")
     for number, tap in enumerate(_list(state.get("taps", []), where, f"{path}.taps")):
         _fields(tap, _TAP, _TAP_MAYBE, where, f"{path}.taps.{number}")
         if not all(isinstance(descriptor, int) for descriptor in tap["descriptors"]):

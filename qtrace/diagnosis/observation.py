@@ -169,6 +169,12 @@ class Observation:
         found = sorted(((row["function"], row["file"], row["samples"]) for row in rows), key=lambda r: -r[2])
         return found, sum(row["samples"] for row in rows)
 
+    def stood_in(self) -> tuple[Sequence[Mapping[str, Any]], int]:
+        """The calls in which threads stood (`qtrace.trace.qemu.thread_calls`), and in how many looks: 0 where
+        that is not known."""
+        calls = self.end.get("calls") or {}
+        return calls.get("rows") or (), calls.get("looks") or 0
+
     def carriers(self, nic: Nic) -> dict[int, int]:
         """Thread id -> system calls on this NIC's taps and sockets: the threads that carry its frames."""
         found: dict[int, int] = {}

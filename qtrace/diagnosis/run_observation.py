@@ -24,6 +24,10 @@ _READ = (
     *("results", "threads", "cpu_functions", "syscalls", "errnos", "ledger"),
 )
 _ERRNOS = {"name", "fd", "errno", "count"}
+_NO_CALLS = (
+    "in which system calls its threads stand: /proc/PID/task/*/syscall could not be read, or the run is of "
+    "an older qtrace"
+)
 _NO_STATE = (
     "how the process, its NICs and its taps stood (features, links, queues, limits): this run has no state, "
     "it was recorded by bench or by an older qtrace"
@@ -67,6 +71,7 @@ def _of_process(
         name = _workload(cell).removeprefix(_LIVE).removeprefix("-")
         nics.append(_nic(cell, name, tables, begin, end, places))
     unknown = [] if end else [_NO_STATE if not state else "how it stood at the end: the process had ended"]
+    unknown += [_NO_CALLS] if end and not (end.get("calls") or {}).get("looks") else []
     unknown += [tap["unread"] for tap in end.get("taps", ()) if tap.get("unread")]
     again = [row for nic in nics for row in nic.rows("retransmissions") if not row["attached"]]
     unknown += dict.fromkeys(f"what libslirp sends again: {row['note']}" for row in again)

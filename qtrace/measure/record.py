@@ -20,11 +20,13 @@ from qtrace.measure.virtio_features import negotiated
 from qtrace.proc import Counters
 from qtrace.progress import Progress
 from qtrace.store.run import RunWriter
+from qtrace.trace.qemu.thread_calls import ThreadCalls
 from qtrace.trace.session.snapshot import Snapshot
 
 __all__ = ["Live", "record_process"]
 
 _LOOK = 1.0  # seconds between two searches for new cards
+_CALLS = 0.2  # seconds between two looks at the calls in which threads stand
 _EXACT = Effort()
 
 
@@ -80,9 +82,9 @@ def record_process(
         state: dict[str, Any] = {"begin": process_state(process, nics)}
         traced.start()
         progress.step(f"counting in {process} for {seconds:g} s (Ctrl-C ends it early)")
-        interrupted = False
+        interrupted, calls = False, ThreadCalls(process.pid)
         try:
-            _watch(traced, seconds)
+            _watch(traced, seconds, calls)
         except KeyboardInterrupt:
             interrupted = True
         traced.stop()
@@ -109,18 +111,24 @@ def record_process(
             writer.add(one.cell.id, 1, True, found)
         said = facts | besides.conditions() | negotiated(snapshot.owners)
         state["seconds"] = snapshot.seconds
+        state["end"]["calls"] = calls.to_json()
         state["end"]["tracing"] = {"share": traced.share(snapshot)}
         writer.update(conditions=said | traced.detach(), clock=_clock(), state=state)
         writer.finish("complete")
     return Live(snapshot, tables, interrupted)
 
 
-def _watch(traced: Regulated, seconds: float) -> None:
-    """Wait until the time is up or the process has ended, and take in cards that are plugged in meanwhile."""
+def _watch(traced: Regulated, seconds: float, calls: ThreadCalls) -> None:
+    """Wait until the time is up or the process has ended; take in cards that are plugged in meanwhile, and
+    look at the calls in which its threads stand."""
     until = time.monotonic() + seconds
+    due = 0.0
     while (left := until - time.monotonic()) > 0 and traced.session.alive():
-        traced.regulator.run(min(left, _LOOK))
-        traced.session.refresh()
+        traced.regulator.run(min(left, _CALLS))
+        calls.look()
+        if time.monotonic() >= due:
+            traced.session.refresh()
+            due = time.monotonic() + _LOOK
 
 
 def _clock() -> dict[str, int]:

@@ -24,6 +24,7 @@ from qtrace.lab.link.link import MAC
 from qtrace.lab.workload import tcp
 from qtrace.lab.workload.server import serve
 from qtrace.model import Direction
+from qtrace.trace.qemu.thread_calls import ThreadCalls
 
 # What limits a stream.
 
@@ -213,7 +214,7 @@ def nobody_there(bed: Bed, full: bool) -> Generator[Act, None, None]:
 
 
 @fault(
-    # net_socket_fd_init makes its descriptor non-blocking; the listening end of 7.2's net/stream.c blocks.
+    # net_socket_fd_init makes its descriptor non-blocking; what net/stream.c accepts blocks: thread-blocked.
     "back-end-full",
     "the other end of a stream does not read",
     "it reads",
@@ -236,6 +237,48 @@ def _ping_much(bed: Bed) -> None:
     bed.network.guest.sh(
         f"ping -q -s 1400 -i 0.002 -c 800 -w 3 {bed.network.link.host_addr} >/dev/null 2>&1 </dev/null & true"
     )
+
+
+@fault(
+    "thread-blocked",
+    "the other end of a stream that QEMU has accepted does not read",
+    "it stops reading for a third of the window",
+    Form(netdev="stream", form="unix"),
+)
+def blocked(bed: Bed, full: bool) -> Generator[Act, None, None]:
+    helper = bed.network.link.helper
+    assert helper is not None
+    process = helper.pid
+
+    def act(bed: Bed) -> None:
+        os.kill(process, signal.SIGSTOP)
+        _ping_much(bed)
+        _await_blocked(bed)
+        time.sleep(SECONDS / 3)
+        os.kill(process, signal.SIGCONT)
+        chat(bed, 5)
+
+    if full:
+        os.kill(process, signal.SIGSTOP)
+        _ping_much(bed)
+        _await_blocked(bed)
+    try:
+        # Nothing can be asked of the guest while QEMU stands still.
+        yield (lambda bed: None) if full else act
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def _await_blocked(bed: Bed) -> None:
+    """Until QEMU's main thread stands in a call that sends."""
+    pid, until = bed.network.guest.pid, time.monotonic() + 10
+    while time.monotonic() < until:
+        calls = ThreadCalls(pid)
+        calls.look()
+        if any(row["main"] and row["call"] == "sendmsg" for row in calls.to_json()["rows"]):
+            return
+        time.sleep(0.02)
+    raise TimeoutError("QEMU's main thread has not blocked within 10 s")
 
 
 @fault(

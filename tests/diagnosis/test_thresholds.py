@@ -175,3 +175,37 @@ def test_tracing_from_a_tenth_of_a_processor_on(share: float, expected: bool) ->
     seen = OBSERVED["nic_down.near"]
     seen = replace(seen, end={**seen.end, "tracing": {"share": share}})
     assert is_named("tracing-dear", seen) == expected
+
+
+def stood(**changes: object) -> Observation:
+    """The main thread in sendmsg, with other fields of that row."""
+    seen = OBSERVED["blocked"]
+    calls = json.loads(json.dumps(seen.end["calls"]))
+    (row,) = (row for row in calls["rows"] if row["main"])
+    row |= changes
+    return replace(seen, end={**seen.end, "calls": {**calls, "looks": 50}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"seen": 25}, True),
+        ({"seen": 24}, False),
+        ({"seen": 50, "blocking": False}, False),
+        ({"seen": 50, "call": "ioctl"}, False),
+        ({"seen": 50, "descriptor": -1, "call": "ppoll"}, False),
+        # A serial port's pipe that nobody reads, and a worker that waits for a disk.
+        ({"seen": 50, "descriptor": 99, "kind": "pipe", "call": "write"}, True),
+        ({"seen": 50, "descriptor": 99, "kind": "/disk", "call": "preadv", "main": False}, False),
+        ({"seen": 50, "descriptor": 99, "call": "write", "main": False, "thread": "CPU 0/KVM"}, True),
+    ],
+)
+def test_a_thread_that_stands_in_a_call_half_of_the_time(changes: dict[str, object], expected: bool) -> None:
+    assert is_named("thread-blocked", stood(**changes)) == expected
+
+
+def test_what_waits_behind_a_blocked_thread_is_said() -> None:
+    (finding,) = diagnose(OBSERVED["blocked"]).findings
+    assert finding.effect == "breaks" and "sendmsg" in finding.text
+    assert any("CPU 0" in item.text and "futex" in item.text for item in finding.evidence)
+    assert any("server=off" in item.command for item in finding.advice)
