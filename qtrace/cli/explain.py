@@ -16,6 +16,7 @@ from qtrace.cli._options import flag_errors, index_option, named_index
 from qtrace.errors import QtraceError, StoreError, TargetError
 
 if TYPE_CHECKING:
+    from qtrace.explain.pasted import Pasted
     from qtrace.store.index import Index
 
 __all__ = ["command"]
@@ -79,12 +80,13 @@ def command(
 ) -> None:
     """Explain a QEMU command line: its NICs, its back ends, and every option of its network.
 
-    The line follows '--', as words or as one quoted text, or comes from --file or --pid. Nothing of the line
-    is run, and no file that the line names is opened. A line that QEMU would refuse is refused (exit status
-    1). An option that only a vendor's QEMU has, such as Proxmox's -id, is named and ignored.
+    The line follows '--', as words or as one quoted text, or comes from --file or --pid; a text may be a
+    script, or the log of a program that starts QEMU. Nothing of the line is run, and no file that the line
+    names is opened. A line that QEMU would refuse is refused (exit status 1). An option that only a vendor's
+    QEMU has, such as Proxmox's -id, is named and ignored.
     """
     from qtrace.explain.explanation import Reader
-    from qtrace.explain.pasted import split_text
+    from qtrace.explain.pasted import Pasted, split_text
 
     if list_rules:
         _list_rules(named_index(index_name), form)
@@ -93,15 +95,24 @@ def command(
         raise click.UsageError("give one of: a line after '--', --file, --pid")
     if pid is not None:
         argv, release, opened = _of_process(pid)
+        pasted = Pasted(argv, opened)
     else:
-        (argv, opened), release = _argv(line, file), ""
+        pasted, release = _pasted(line, file), ""
+    argv = pasted.words
     if releases:
         _say_releases(argv, config, strict, form)
         return
     index = _index_for(index_name, release)
     try:
         reader = Reader(index)
-        data = reader.explain(argv, config, lenient=lenient or pid is not None, strict=strict, opened=opened)
+        data = reader.explain(
+            argv,
+            config,
+            lenient=lenient or pid is not None,
+            strict=strict,
+            opened=pasted.opened,
+            writer=pasted.writer,
+        )
         if other is not None:
             data["together"] = reader.together(
                 argv, split_text(other), config, lenient=lenient, strict=strict
@@ -193,14 +204,13 @@ def _list_rules(index: Index, form: str) -> None:
         click.echo(plain(rules_as_text(rows)))
 
 
-def _argv(line: tuple[str, ...], file: str | None) -> tuple[list[str], dict[int, str]]:
-    """(the line's words, the paths on which a shell opens its descriptors)."""
-    from qtrace.explain.pasted import read_text
+def _pasted(line: tuple[str, ...], file: str | None) -> Pasted:
+    """The line's words, and what else is known of them."""
+    from qtrace.explain.pasted import Pasted, read_text
 
     if file is None and len(line) > 1:
-        return list(line), {}
-    pasted = read_text(line[0] if file is None else _text(file))
-    return pasted.words, pasted.opened
+        return Pasted(list(line))
+    return read_text(line[0] if file is None else _text(file))
 
 
 def _text(file: str) -> str:

@@ -63,15 +63,18 @@ class Reader:
         *,
         lenient: bool = False,
         strict: bool = False,
+        writer: str = "",
     ) -> tuple[Line, Machine, Network]:
         """The network that QEMU would make of the line. Raises RefusedLine if QEMU would refuse it.
 
-        A line that a vendor's program wrote is read leniently, unless `strict`.
+        A line that a vendor's program wrote is read leniently, unless `strict`; `writer`: the dialect whose
+        log shows it.
         """
-        dialect = None if strict else find_dialect(argv)
+        dialect = None if strict else find_dialect(argv, writer)
         lenient = lenient or dialect is not None
+        plain, flags = dialect.plain(argv) if dialect else (argv, [])
         line = read_line(
-            argv,
+            plain,
             self.manual.options,
             lenient=lenient,
             removed=self.manual.removed,
@@ -81,7 +84,8 @@ class Reader:
             setup = collect(line, config)
             ordinary = dialect.ordinary if dialect else str
             machine = find_machine(line, self.root, lenient=lenient, ordinary=ordinary)
-            network = build(setup, machine, self.schema, self.models, self.compiled, lenient)
+            theirs = dialect.netdevs if dialect else frozenset()
+            network = build(setup, machine, self.schema, self.models, self.compiled, lenient, theirs)
         except RefusedLine as exc:
             raise RefusedLine(str(exc), hint="; ".join(filter(None, (exc.hint, *line.remarks)))) from exc
         network.remarks += line.remarks
@@ -94,7 +98,7 @@ class Reader:
         network.unknown += [str(option) for option in line.unknown]
         if dialect is not None:
             network.dialect = dialect.vendor
-            network.vendors = [item for item in network.unknown if dialect.owns(item)]
+            network.vendors = [*flags, *(item for item in network.unknown if dialect.owns(item))]
             network.unknown = [item for item in network.unknown if not dialect.owns(item)]
         return line, machine, network
 
@@ -106,14 +110,18 @@ class Reader:
         lenient: bool = False,
         strict: bool = False,
         opened: Mapping[int, str] | None = None,
+        writer: str = "",
     ) -> dict[str, Any]:
         """The whole explanation. `config`: files that -readconfig may read; `lenient`: unknown options are no
         reason to refuse, because the process runs already; `strict`: a vendor's own options are refused, too;
-        `opened`: descriptor -> the path that it was opened on. Raises RefusedLine.
+        `opened`: descriptor -> the path that it was opened on; `writer`: the dialect whose log shows it.
+        Raises RefusedLine.
         """
 
         def seen(words: Sequence[str]) -> Seen:
-            line, machine, network = self.network(words, config, lenient=lenient, strict=strict)
+            line, machine, network = self.network(
+                words, config, lenient=lenient, strict=strict, writer=writer
+            )
             return Seen(
                 *(line, network, machine, self.schema, self.manual, self.root, self.host, opened or {})
             )

@@ -31,10 +31,17 @@ _MOST_NICS = 8  # MAX_NICS: the limit for -nic and -net nic
 
 
 def build(
-    setup: Setup, machine: Machine, schema: Schema, models: Models, compiled: set[str], lenient: bool = False
+    setup: Setup,
+    machine: Machine,
+    schema: Schema,
+    models: Models,
+    compiled: set[str],
+    lenient: bool = False,
+    elsewhere: frozenset[str] = frozenset(),
 ) -> Network:
-    """The network of a line. `compiled`: the back ends of the indexed QEMU. Raises RefusedLine."""
-    return _Builder(setup, machine, schema, models, compiled, lenient).build()
+    """The network of a line. `compiled`: the back ends of the indexed QEMU; `elsewhere`: those that only the
+    QEMU of the line's vendor has. Raises RefusedLine."""
+    return _Builder(setup, machine, schema, models, compiled, lenient, elsewhere).build()
 
 
 class _Builder:
@@ -46,17 +53,20 @@ class _Builder:
         models: Models,
         compiled: set[str],
         lenient: bool,
+        elsewhere: frozenset[str],
     ) -> None:
         self.setup, self.machine, self.schema, self.models = setup, machine, schema, models
-        self.compiled, self.lenient = compiled, lenient
+        self.compiled, self.lenient, self.elsewhere = compiled, lenient, elsewhere
         self.network = Network(remarks=list(setup.remarks))
         self.generated = 0
         self.macs = Macs()
         self.forwards: list[tuple[str, str, int]] = []
         # A conditional branch of the schema exists only if its back end is compiled.
         self.allowed = {
-            name: entry for name, entry in schema.netdevs().items() if not entry[1] or name in compiled
-        }
+            name: entry
+            for name, entry in schema.netdevs().items()
+            if not entry[1] or name in compiled or name in elsewhere
+        } | dict.fromkeys(elsewhere - schema.netdevs().keys(), ("", ""))
         self.chardevs = setup.chardevs()
 
     def build(self) -> Network:
@@ -134,7 +144,8 @@ class _Builder:
 
     def make_netdev(self, opts: Opts, kind: str, form: str, peer: Client | None) -> Client:
         """`net_client_init1` for a back end."""
-        if kind not in self.compiled or kind in ("nic", "none"):
+        known = kind in self.compiled or kind in self.elsewhere
+        if not known or kind in ("nic", "none"):
             what = (
                 "is no back end"
                 if kind in ("nic", "none")
@@ -146,7 +157,7 @@ class _Builder:
             raise RefusedLine(f"{opts.option}: the id {name!r} is taken", hint="each back end has its own id")
         values = self.values(opts, kind)
         given = Given(opts, values, peer is not None, self.chardevs, self.forwards)
-        queues = check_backend(kind, given)
+        queues = 1 if kind in self.elsewhere else check_backend(kind, given)
         client = Client(name, "netdev", kind, form, opts, values, queues, generated=name.startswith("#"))
         if kind == "hubport":
             client.kind = "port"
@@ -223,7 +234,7 @@ class _Builder:
             return
         if kind == "hubport":
             raise RefusedLine(f"{opts.option}: a hub's port is made with -netdev or -nic")
-        if kind != "nic" and kind not in self.compiled:
+        if kind != "nic" and kind not in self.compiled and kind not in self.elsewhere:
             raise RefusedLine(f"{opts.option}: {kind} is not in this QEMU as it is built for Linux")
         on_netdev = kind == "nic" and working.get("netdev") is not None
         port = None if on_netdev else self.port()

@@ -10,7 +10,8 @@ import shlex
 from dataclasses import dataclass, field
 
 from qtrace.errors import RefusedLine
-from qtrace.explain.words import FAR, LARGEST, PROGRAM
+from qtrace.explain.shown import find_shown, written_by
+from qtrace.explain.words import FAR, LARGEST, LEADERS, PROGRAM, SURE
 
 __all__ = ["Pasted", "read_text", "split_text"]
 
@@ -22,10 +23,12 @@ _OPENED = re.compile(r"(?<![\w'\"])(\d{1,4})(<>|>>|[<>])&?")
 
 @dataclass(slots=True)
 class Pasted:
-    """`words` of the command; `opened`: descriptor -> the path that the shell opens it with."""
+    """`words` of the command; `opened`: descriptor -> the path that the shell opens it with; `writer`: the
+    dialect whose log shows it, or empty."""
 
     words: list[str]
     opened: dict[int, str] = field(default_factory=dict)
+    writer: str = ""
 
 
 def split_text(text: str) -> list[str]:
@@ -48,13 +51,28 @@ def read_text(text: str) -> Pasted:
     cleared, log = _LOGGED.subn("", joined)
     opened: dict[int, str] = {}
     commands = [words for command in _commands(cleared) for words in _words(command, opened) if words]
-    named = [words for words in commands if any(map(PROGRAM.match, words[:FAR]))]
+    named = [words for words in commands if _is_command(words)]
+    if not named and (shown := find_shown(joined)) is not None:
+        return Pasted(shown.words, {}, shown.writer)
     if len(named) > 1 and not log:
         raise RefusedLine(f"there are {len(named)} QEMU commands in this", hint="give one at a time")
     words = named[-1] if named else [word for command in commands for word in command]
     if not words:
         raise RefusedLine("there is no command line in this")
-    return Pasted(words, opened)
+    return Pasted(words, opened, written_by(joined))
+
+
+def _is_command(words: list[str]) -> bool:
+    """Whether QEMU's name is among them as a command's, and not in a sentence or a label ("qemu cmd: …")."""
+    start = next((number for number, word in enumerate(words[:FAR]) if PROGRAM.match(word)), None)
+    if start is None:
+        return False
+    after = words[start + 1] if start + 1 < len(words) else ""
+    # As in `-L /usr/share/qemu`: an option's value, unless it is one of sudo's or env's.
+    value = start > 0 and words[start - 1].startswith("-") and words[0] not in LEADERS
+    return (
+        not after.endswith((":", ":[")) and "[" not in after and not (value and not SURE.match(words[start]))
+    )
 
 
 def _commands(text: str) -> list[str]:

@@ -13,16 +13,20 @@ from dataclasses import dataclass, field
 from qtrace.errors import RefusedLine
 from qtrace.explain.releases import taken_by
 
-__all__ = ["FAR", "LARGEST", "PROGRAM", "Line", "Option", "read_line"]
+__all__ = ["FAR", "LARGEST", "LEADERS", "PROGRAM", "PROGRAMS", "SURE", "Line", "Option", "read_line"]
 
 LARGEST = 2**17  # characters; Linux allows no longer word
-PROGRAM = re.compile(r"(?:.*[/\\])?(?:qemu(?:-system-[\w.+-]+|-kvm)?|kvm)(?:\.exe)?$")
+# Names that are certainly QEMU's: its own, those of builds that have one more word (qemu-lite-system-x86_64),
+# and those of its build's folder.
+PROGRAMS = r"qemu(?:-[a-z]{1,16})?-system-[\w.+-]{1,40}|qemu-\w{1,20}-softmmu"
+PROGRAM = re.compile(rf"(?:.*[/\\])?(?:{PROGRAMS}|qemu(?:-kvm)?(?:\.exe)?|kvm(?:\.exe)?)$")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 FAR = 40  # words in which the program's name is searched for
-_SURELY = re.compile(r"(?:.*[/\\])?qemu-system-[\w.+-]+$")  # certain by its name alone
+SURE = re.compile(rf"(?:.*[/\\])?(?:{PROGRAMS})$")  # certain by its name alone
+_TARGET = re.compile(r"qemu(?:-[a-z]+)?-system-([\w.+]+)|qemu-(\w+)-softmmu$")
 _DASHES = frozenset("\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
 _QUOTES = "\u2018\u2019\u201a\u201c\u201d\u201e"
-_LEADERS = ("sudo", "exec", "env", "doas", "nohup", "time")
+LEADERS = ("sudo", "exec", "env", "doas", "nohup", "time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ class Line:
     @property
     def target(self) -> str:
         """The architecture that the program emulates, `x86_64` if its name does not tell."""
-        _, named, target = self.program.rpartition("qemu-system-")
-        target = target.partition("-")[0]
+        named = _TARGET.search(self.program)
+        target = (named[1] or named[2]) if named else ""
         if target.endswith(".exe"):  # on Windows the name of a program without a console has a further w
             target = target.removesuffix(".exe").removesuffix("w")
         return target if named else "x86_64"
@@ -96,7 +100,7 @@ def read_line(
 def _program(words: list[str]) -> tuple[str, list[str], list[str], bool]:
     """(the program, the words behind it, remarks, whether it is only assumed to be QEMU)."""
     start = next((n for n, word in enumerate(words[:FAR]) if PROGRAM.match(word)), None)
-    launched = next((n for n, word in enumerate(words[:FAR]) if _SURELY.match(word)), None)
+    launched = next((n for n, word in enumerate(words[:FAR]) if SURE.match(word)), None)
     if start is not None and all(_before_program(word) for word in words[:start]):
         return words[start], words[start + 1 :], [], False
     if launched is not None and not words[0].startswith("-"):
@@ -190,4 +194,4 @@ def _unknown(name: str, known: Mapping[str, bool], removed: Callable[[str], str]
 
 
 def _before_program(word: str) -> bool:
-    return word in _LEADERS or bool(_ASSIGNMENT.match(word)) or word.startswith("-")
+    return word in LEADERS or bool(_ASSIGNMENT.match(word)) or word.startswith("-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from corpus import CORPUS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from public_forms import FORMS
 from test_corpus import plainly
 from witness import Release, Witnesses
 
@@ -21,7 +23,7 @@ from qtrace.cli._explanation import as_markdown, as_mermaid, as_text
 from qtrace.cli.explain import command
 from qtrace.errors import RefusedLine
 from qtrace.explain.explanation import Reader
-from qtrace.explain.pasted import split_text
+from qtrace.explain.pasted import read_text, split_text
 from qtrace.store.index import Index
 
 LINE = (
@@ -232,20 +234,28 @@ _SAID = (
     "-id 100 -M pc+pve0 -machine type=q35+pve0 3<>/dev/tap2 host_tunnel=off vhost=on vhost-user chardev=c "
     "-chardev socket,id=c,path=s -add-fd set=0,fd=3 /dev/fdset/0 sndbuf=9 -sandbox on,spawn=deny "
     "udp=1.2.3.4:5 mq=on memory-backend-file,id=m,size=1M -m 1G mem-path failover=on failover_pair_id=n "
-    "vectors=0 { {,type=user"
+    "vectors=0 { {,type=user "
+    "qCmd.Args: [ launching with: [-netdev 'command_line': ' Running:  -L []string{ \"-nic\", 'user,id=a', "
+    'time="1" msg="qemu {"msg":" Command { std: "qemu-system-x86_64" ] } \\" qemu-lite-system-x86_64 '
+    "qemu-aarch64-softmmu: vmnet-shared,id=a kernel_irqchip,nvdimm /run/vc/vm/1 forklimits -- Executing"
 )
 WORDS = st.sampled_from(_SAID.split(" "))
 LINES = st.sampled_from([case.line for case in CORPUS])
+LOGS = st.sampled_from([form.text for form in FORMS])
 
 
 def spoiled(lines: list[str], place: int, cut: int, put: str) -> str:
     """Lines of the corpus on one, with something cut out of it and something put in."""
-    text = " ".join(["qemu-system-x86_64", *lines])
+    return damaged(" ".join(["qemu-system-x86_64", *lines]), place, cut, put)
+
+
+def damaged(text: str, place: int, cut: int, put: str) -> str:
+    """A text with something cut out of it and something put in."""
     place %= len(text)
     return text[:place] + put + text[place + cut :]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     text=st.one_of(
         st.text(max_size=300),
@@ -258,12 +268,14 @@ def spoiled(lines: list[str], place: int, cut: int, put: str) -> str:
             st.integers(0, 6),
             st.text(max_size=4),
         ),
+        st.builds(damaged, LOGS, st.integers(0, 1000), st.integers(0, 20), st.text(max_size=4)),
     )
 )
 def test_any_text_is_answered_or_refused(reader: Reader, text: str) -> None:
     began = time.thread_time()  # other work on the machine is not its
     try:
-        data = reader.explain(split_text(text))
+        pasted = read_text(text)
+        data = reader.explain(pasted.words, opened=pasted.opened, writer=pasted.writer)
         json.dumps(data)
         for shown in (as_text(data, every=True), as_markdown(data, every=False), as_mermaid(data)):
             assert shown
@@ -299,6 +311,28 @@ def test_any_value_is_answered_or_refused(reader: Reader, form: str, value: str)
 def test_long_texts_take_no_longer(reader: Reader, text: str) -> None:
     began = time.thread_time()  # other work on the machine is not its
     with pytest.raises(RefusedLine):
+        reader.explain(split_text(text))
+    assert time.thread_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "qemu-system-" * 10_000,
+        "Executing /a/qemu-system-x86_64 " * 4_000,
+        "launching " * 13_000,
+        "forklimits -- " * 9_000,
+        'msg="' * 26_000,
+        "[]string{\n" + "\n" * 60_000,
+        "qemu cmd: [" + " " * 130_000,
+        "with: " + '"' * 120_000 + "qemu-system-x86_64",
+        '{"msg":' * 18_000,
+        "/" * 130_000 + "qemu-system-x86_64",
+    ],
+)
+def test_a_long_log_takes_no_longer(reader: Reader, text: str) -> None:
+    began = time.thread_time()
+    with contextlib.suppress(RefusedLine):
         reader.explain(split_text(text))
     assert time.thread_time() - began < 1
 
