@@ -99,7 +99,7 @@ why: setup
 
 # vhost-user needs DPDK's testpmd besides (.ci/setup dpdk-testpmd).
 reach: setup
-	@$(BIN)/python tests/evaluation/reachability/page.py
+	@PYTHONPATH=tests:tests/evaluation $(BIN)/python tests/evaluation/reachability/page.py
 
 # A run that is there is used again: make posts RUN=FOLDER. Labs are started for commands and packets.
 posts: setup

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 import pytest
 from hypothesis import settings
-from program import Program
+from program import BUILT, Program, unpack_program
 
 from qtrace.cache import cache_dir
 from qtrace.distribution.identity import distribution
@@ -43,8 +43,6 @@ EARLIER, NEXT = "bookworm", "trixie"
 if platform.freedesktop_os_release().get("VERSION_CODENAME") != EARLIER:
     _LONG |= {"earlier", "earlier_file"}
 NEWEST = "sid"  # of which the newest that can be had is
-_BUILT = "bookworm-backports"  # NEXT's series, as a program that runs on EARLIER
-_PARTS = ("x86", "common", "gui", "modules-opengl", "modules-spice")
 
 
 def _missing(what: str) -> str | None:
@@ -197,14 +195,7 @@ def newer_program(installed: Index, newer: Index) -> Iterator[Program]:
         folder = Path(name)
         with _side_cache(folder):
             try:
-                parts = [distribution().fetch_package(f"qemu-system-{part}", suite=_BUILT) for part in _PARTS]
+                program = unpack_program(folder)
             except MissingPrerequisite as exc:
-                skip_or_fail(f"Debian {_BUILT} has no QEMU to ask: {exc}")
-        shutil.copy(parts[0] / "usr/bin/qemu-system-x86_64", folder)
-        # All in one place: what is not there it takes from the installed QEMU, whose modules do not fit.
-        modules = folder / "modules"
-        modules.mkdir()
-        for module in (path for part in parts for path in part.glob("usr/lib/*/qemu/*.so")):
-            shutil.copy(module, modules)
-        folder.chmod(0o755)
-        yield Program(str(folder / "qemu-system-x86_64"), {"QEMU_MODULE_DIR": str(modules)})
+                skip_or_fail(f"Debian {BUILT} has no QEMU to ask: {exc}")
+        yield program

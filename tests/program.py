@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 
-__all__ = ["Program"]
+from qtrace.distribution.identity import distribution
+
+__all__ = ["BUILT", "Program", "unpack_program"]
+
+BUILT = "bookworm-backports"  # Debian 13's series, as programs that run on Debian 12
+_SHARED = ("common", "gui", "modules-opengl", "modules-spice")
 
 
 @dataclass(frozen=True)
@@ -23,3 +30,20 @@ class Program:
             [self.path, *words], capture_output=True, text=True, env=environment, timeout=60
         )
         return done.stdout
+
+
+def unpack_program(
+    folder: Path, suite: str = BUILT, package: str = "x86", name: str = "qemu-system-x86_64"
+) -> Program:
+    """A program of Debian's package qemu-system-PACKAGE, in `folder` and not installed, where anybody may run
+    it. Raises MissingPrerequisite."""
+    fetch = distribution().fetch_package
+    parts = [fetch(f"qemu-system-{part}", suite=suite) for part in (package, *_SHARED)]
+    shutil.copy(parts[0] / "usr/bin" / name, folder)
+    # All in one place: what is not there it takes from the installed QEMU, whose modules do not fit.
+    modules = folder / "modules"
+    modules.mkdir(exist_ok=True)
+    for module in (path for part in parts for path in part.glob("usr/lib/*/qemu/*.so")):
+        shutil.copy(module, modules)
+    folder.chmod(0o755)
+    return Program(str(folder / name), {"QEMU_MODULE_DIR": str(modules)})
