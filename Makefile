@@ -95,7 +95,7 @@ reliability: setup
 
 # A quarter of an hour.
 why: setup
-	@PYTHONPATH=tests:tests/measure:tests/diagnosis:tests/evaluation $(BIN)/python tests/evaluation/why/page.py
+	@PYTHONPATH=tests:tests/measure:tests/diagnosis:tests/evaluation:tests/evaluation/speed $(BIN)/python tests/evaluation/why/page.py
 
 # vhost-user needs DPDK's testpmd besides (.ci/setup dpdk-testpmd).
 reach: setup

@@ -58,6 +58,7 @@ class RunWriter:
         writer = cls(path, {**head, **meta}, more)
         writer._save()
         writer._reserve()
+        pa.array([0])  # pyarrow loads pandas with the first array: not when a window has ended
         return writer
 
     @classmethod

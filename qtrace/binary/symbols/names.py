@@ -42,6 +42,10 @@ class FunctionNames:
         for address, name in tcg_helpers(self._elf, self._ends, helpers).items():
             self._names.setdefault(address, (name, ""))
 
+    def prepare(self) -> None:
+        """Read what `at` and `around` need besides, which takes a second, before they are asked."""
+        _ = self._neighbours
+
     def at(self, offset: int) -> tuple[str, str]:
         """(name, file in QEMU's tree) of the function that contains the byte at `offset` of the file; the
         file is empty where it is unknown, both are empty where the function is unknown."""

@@ -86,10 +86,14 @@ class CpuFunctions:
         self._process, self.hertz = process, hertz
         self._files = process.files  # read now: the process may have ended when its functions are named
         self._spans: list[Span] = []
+        self._names: dict[str, FunctionNames | None] = {}
 
     def open(self, tracing: Tracing) -> None:
         """Attach to every online processor. Raises TraceError."""
         self._tracing = tracing
+        # Now, because it takes seconds and nobody waits yet: its answer is due when the window ends.
+        if names := self._named(next(iter(self._files))):
+            names.prepare()
         tracing.attached.clock(_PROGRAM, self.hertz)
 
     def begin(self) -> None:
@@ -128,14 +132,9 @@ class CpuFunctions:
         `file` is the function's file in QEMU's tree if it is known, else the name of the binary. A function
         without a name is UNKNOWN, with the named functions between which it lies.
         """
-        names: dict[str, FunctionNames | None] = {}
         counts: Counter[tuple[int, str, str]] = Counter()
-        program = next(iter(self._files))
         for place, count in samples.items():
-            if place.file not in names:
-                index = self._process.index if place.file == program else None
-                names[place.file] = _names(self._files.get(place.file), index)
-            function, file = _function(place, names[place.file])
+            function, file = _function(place, self._named(place.file))
             counts[place.thread, function, file] += count
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return [
@@ -149,6 +148,13 @@ class CpuFunctions:
             }
             for (thread, function, file), count in ordered
         ]
+
+    def _named(self, file: str) -> FunctionNames | None:
+        """The functions of a mapped file, read once; of the program with what the index knows."""
+        if file not in self._names:
+            index = self._process.index if file == next(iter(self._files)) else None
+            self._names[file] = _names(self._files.get(file), index)
+        return self._names[file]
 
     def conditions(self) -> dict[str, str]:
         """The sampling frequency."""

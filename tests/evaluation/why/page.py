@@ -1,11 +1,11 @@
 """docs/why.md: what `qtrace why` names of faults that are made in live guests, and of healthy guests.
 
-    PYTHONPATH=tests:tests/measure:tests/diagnosis:tests/evaluation python tests/evaluation/why/page.py
-    [FAULT ...]
+    PYTHONPATH=tests:tests/measure:tests/diagnosis:tests/evaluation:tests/evaluation/speed python
+    tests/evaluation/why/page.py [FAULT ...]
 
 As root; it takes a quarter of an hour. What was observed is kept in tests/diagnosis/observed, where quick
 tests hold the rules against it. With names of faults (functions of tests/diagnosis/faults.py), or
-`healthy`, only these are made and kept, and the page is written of all that are kept.
+`healthy` or `looking`, only these are made and kept, and the page is written of all that are kept.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from bed import Bed, Form, open_bed
 from faults import FAULTS, Fault, in_order
 from healthy import HEALTHY, SECONDS, talk
+from looking import looking_table, measure
 from pages import marked
 from tried import Tried, keep, kept, named, try_fault
 
@@ -70,8 +71,10 @@ estimates.
 
 def main() -> None:
     wanted = sys.argv[1:]
-    failed = _make_all(wanted) if wanted != ["none"] else 0
-    body = "\n".join([*_conditions(), "", *_faults(), "", *_healthy()])
+    failed = _make_all(wanted) if wanted not in (["none"], ["looking"]) else 0
+    if not wanted or "looking" in wanted:
+        measure()
+    body = "\n".join([*_conditions(), "", *_faults(), "", *_healthy(), "", *looking_table()])
     PAGE.write_text(marked("docs/why.md", f"{_HEAD}{body}\n"))
     sys.exit(f"{failed} were not as they must be: see the page" if failed else 0)
 
