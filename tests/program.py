@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qtrace.distribution.identity import distribution
+from qtrace.errors import MissingPrerequisite
 
 __all__ = ["BUILT", "Program", "unpack_program"]
 
@@ -38,7 +40,10 @@ def unpack_program(
     """A program of Debian's package qemu-system-PACKAGE, in `folder` and not installed, where anybody may run
     it. Raises MissingPrerequisite."""
     fetch = distribution().fetch_package
-    parts = [fetch(f"qemu-system-{part}", suite=suite) for part in (package, *_SHARED)]
+    parts = [fetch(f"qemu-system-{package}", suite=suite)]
+    for part in _SHARED:
+        with contextlib.suppress(MissingPrerequisite):  # an older release has fewer
+            parts.append(fetch(f"qemu-system-{part}", suite=suite))
     shutil.copy(parts[0] / "usr/bin" / name, folder)
     # All in one place: what is not there it takes from the installed QEMU, whose modules do not fit.
     modules = folder / "modules"

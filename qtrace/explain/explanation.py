@@ -33,12 +33,13 @@ from qtrace.store.index import Index
 
 __all__ = ["Reader", "carried_by_kernel", "vhost_asked"]
 
-# The remark on an unknown machine, by whether its own NIC is known.
-_KNOWN = {
-    False: "nothing is known here: which NIC it makes of -nic, of -net nic and by default, its buses and "
-    "what it refuses",
-    True: "no more is known here than the NIC that it makes of -nic, of -net nic and by default",
-}
+# Remarks on an unknown machine, by what is known of its own NIC.
+_NOTHING = (
+    "nothing is known here: which NIC it makes of -nic, of -net nic and by default, its buses and what it "
+    "refuses"
+)
+_OWN = "no more is known here than the NIC that it makes of -nic, of -net nic and by default: "
+_NONE = "no more is known here than that it makes no NIC of -nic, of -net nic or by default"
 _NO_WALK = ("hubport", "vhost-user", "vhost-vdpa", "netmap")
 
 
@@ -90,11 +91,10 @@ class Reader:
             raise RefusedLine(str(exc), hint="; ".join(filter(None, (exc.hint, *line.remarks)))) from exc
         network.remarks += line.remarks
         if not machine.known:
-            own = f": {machine.default_nic}" if machine.default_nic else ""
-            network.remarks.append(
-                f"of the machine {machine.name or 'that is the default'} of {line.target} {_KNOWN[bool(own)]}"
-                + own
-            )
+            own = _OWN + machine.default_nic if machine.default_nic else _NOTHING
+            name = machine.name or "that is the default"
+            known = own if machine.onboard else _NONE
+            network.remarks.append(f"of the machine {name} of {line.target} {known}")
         network.unknown += [str(option) for option in line.unknown]
         if dialect is not None:
             network.dialect = dialect.vendor

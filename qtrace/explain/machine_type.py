@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from qtrace.errors import RefusedLine
-from qtrace.explain.boards import board_nic
+from qtrace.explain.boards import NO_NIC, board_nic
 from qtrace.explain.opts import parse_keyval
 from qtrace.explain.values import truth
 from qtrace.explain.words import Line, Option
@@ -133,8 +133,9 @@ def _asked(line: Line) -> tuple[str, Option | None, dict[str, str]]:
 
 
 def _unknown(name: str, default_nic: str = "", transport: str = "pci") -> Machine:
-    """A machine of which at most its own NIC is known."""
-    return Machine(name, False, True, default_nic, (), transport=transport)
+    """A machine of which at most its own NIC is known, or that it has none."""
+    none = default_nic == NO_NIC
+    return Machine(name, False, not none, "" if none else default_nic, (), transport=transport)
 
 
 def _pc(name: str, line: Line, root: Path, settings: Mapping[str, str], usb: bool) -> Machine:
