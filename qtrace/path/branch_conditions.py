@@ -9,12 +9,13 @@ check does not distinguish two ways.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from qtrace.store.index import FunctionRow, Index
 
-__all__ = ["BranchConditions", "conditions_in"]
+__all__ = ["BranchConditions", "conditions_in", "conditions_of"]
 
 _TOKEN = re.compile(
     r"""(?P<skip>//[^\n]*|/\*.*?\*/|^[ \t]*\#(?:[^\n\\]|\\.|\\\n)*|\s+)
@@ -43,6 +44,12 @@ class _Token(NamedTuple):
     text: str
     line: int
     word: bool
+
+
+@lru_cache(maxsize=4)
+def conditions_of(index: Index) -> BranchConditions:
+    """The same `BranchConditions` for all walks of an index, so that each function is read once."""
+    return BranchConditions(index)
 
 
 class BranchConditions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtrace.errors import NoPath
 from qtrace.model import Step
-from qtrace.path.core import Core
+from qtrace.path.core import core_of
 from qtrace.path.route import Router
 from qtrace.path.show import unknown
 from qtrace.path.steps import Steps, named
@@ -22,7 +22,7 @@ def between(index: Index, first: str, last: str) -> tuple[Step, ...]:
     for name, rows in ((first, starts), (last, index.function(last))):
         if not rows:
             raise unknown(index, name)
-    core = Core(index)
+    core = core_of(index)
     router = Router(index, core.net | core.bus | {row.file for row in starts})
     trail = router.route([row.id for row in starts], named({last}), limit=400)
     if trail is None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from qtrace.store.index import Index
 
-__all__ = ["Core"]
+__all__ = ["Core", "core_of"]
 
 # include/net/net.h and include/net/queue.h: a client hands a frame to its peer, and a frame waits in a queue.
 _NET = ("qemu_send_packet_async", "qemu_net_queue_send")
@@ -15,6 +15,12 @@ _NET = ("qemu_send_packet_async", "qemu_net_queue_send")
 _VIRTIO, _TRANSPORT = ("virtio_notify",), "VirtioBusClass.notify"
 # include/hw/pci/pci.h, msix.h and msi.h.
 _PCI = ("pci_set_irq", "msix_notify", "msi_notify")
+
+
+@lru_cache(maxsize=4)  # each half of a walk asks
+def core_of(index: Index) -> Core:
+    """The same `Core` for all walks of an index."""
+    return Core(index)
 
 
 class Core:

@@ -15,7 +15,7 @@ from typing import Any
 from qtrace.errors import NoPath
 from qtrace.model import Direction, Step
 from qtrace.path.catalogue import core_files, find_nic, nic_runs
-from qtrace.path.core import Core
+from qtrace.path.core import core_of
 from qtrace.path.route import Router
 from qtrace.path.steps import Steps, named
 from qtrace.store.index import ClientTable, Edge, Index
@@ -112,7 +112,7 @@ class _Search:
         self._index, self._netdev = index, netdev
         self._status, self._direction = status, direction
         ours = (f"hw/virtio/{netdev}.c", f"net/{netdev}.c")
-        core = Core(index)
+        core = core_of(index)
         self._router = Router(index, core.net | core.bus | {row.file for row in index.function(status)})
         vring = (f"vhost_set_vring_{name}" for name in ("addr", "kick", "call", "enable"))
         self._ops = self._pointers("VhostOps", ("vhost_set_mem_table", *vring), ours)

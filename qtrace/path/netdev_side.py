@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property, lru_cache
 
 from qtrace.model import Boundary, Role
 from qtrace.path import stage_functions as stages
+from qtrace.path.core import core_of
 from qtrace.path.library_side import Beyond
-from qtrace.path.netdevs import Netdev
+from qtrace.path.netdevs import find_netdev
 from qtrace.path.route import Hop, Router, Trail
 from qtrace.path.steps import named
 from qtrace.store.index import Edge, FunctionRow, Index
 
-__all__ = ["HostSide"]
+__all__ = ["HostSide", "host_side"]
 
 # Fields that hold the functions that the main loop calls for a descriptor (util/aio-posix.c,
 # util/main-loop.c), or that GLib's loop calls (io/channel-watch.c).
@@ -21,31 +23,53 @@ _LOOP_FIELDS = ("AioHandler.io_read", "IOHandlerRecord.fd_read", "GSource.callba
 Pieces = list[tuple[Trail, Role | None]]
 
 
+Written = tuple[Trail, Trail, Boundary]
+Ends = list[tuple[FunctionRow, Trail]]
+
+
+@lru_cache(maxsize=128)  # more than the netdevs of a release
+def host_side(index: Index, netdev: str) -> HostSide:
+    """The same `HostSide` for all walks of a netdev, so that later walks use its answers.
+
+    Raises NoPath, with the reason, if QEMU's code carries no frames for it.
+    """
+    return HostSide(index, netdev)
+
+
 class HostSide:
-    """The host side of one netdev's paths."""
+    """The host side of one netdev's paths. It is the same with every NIC."""
 
-    def __init__(self, index: Index, router: Router, netdev: Netdev) -> None:
+    def __init__(self, index: Index, netdev: str) -> None:
         self.index = index
-        self.router = router
-        self.netdev = netdev
+        self.netdev = find_netdev(index, netdev)
+        core = core_of(index)
+        self.router = Router(index, frozenset(self.netdev.files) | core.net | core.bus)
+        self._written: dict[int, Written | None] = {}
+        self._writes: dict[tuple[int, ...], Ends] = {}
 
-    def write(self, receive: FunctionRow) -> tuple[Trail, Trail, Boundary] | None:
+    def write(self, receive: FunctionRow) -> Written | None:
         """The trail on which a frame passed to `receive` leaves QEMU, and the trail in a library behind it.
 
         The first entry of the first trail is `receive`.
         """
+        if receive.id not in self._written:
+            self._written[receive.id] = self._write(receive)
+        return self._written[receive.id]
+
+    def _write(self, receive: FunctionRow) -> Written | None:
         for kinds in (stages.HOST_WRITE, stages.HOST_RING):
             if trail := self.router.route([receive.id], named(kinds), self.within):
                 inside, boundary = self._on(trail[-1].function, kinds, stages.INSIDE_WRITE)
                 return trail, inside, boundary
         return None
 
+    @cached_property
     def read(self) -> tuple[Pieces, Boundary] | None:
         """The trail on which a frame enters: an fd handler that reads and sends, or a library's callback."""
         senders = named(stages.SEND)
         for kinds in (stages.HOST_READ, stages.HOST_RING):
             best: tuple[Trail, Trail] | None = None
-            for start in self.readers():
+            for start in self.readers:
                 send = self.router.route([start], senders, self.within)
                 read = self.router.route([start], named(kinds), self.within)
                 if send and read and (best is None or len(send) + len(read) < len(best[0]) + len(best[1])):
@@ -57,6 +81,7 @@ class HostSide:
                 return [*parts, (inside, None), (send[1:], Role.SEND)], boundary
         return self._called_back()
 
+    @cached_property
     def readers(self) -> list[Hop]:
         """The functions that the main loop calls for the netdev's descriptors and that send frames."""
         found = []
@@ -66,13 +91,38 @@ class HostSide:
                 found.append(send[0])
         return found
 
+    @cached_property
     def senders(self) -> list[Hop]:
         """The functions in which a frame for the NIC enters: readers, or else callbacks from a library."""
-        callbacks = () if (found := self.readers()) else self._callbacks()
-        for _, value, *_ in callbacks:
-            if send := self.router.route([value], named(stages.SEND), self.within):
-                found.append(send[0])
-        return found
+        if self.readers:
+            return self.readers
+        sends = named(stages.SEND)
+        trails = (self.router.route([value], sends, self.within) for _, value, *_ in self._callbacks())
+        return [trail[0] for trail in trails if trail]
+
+    @cached_property
+    def sends(self) -> Ends:
+        """Each function with which the netdev sends a frame to the NIC, with the route to it."""
+        return self.router.each(stages.SEND, self.senders, self.within)
+
+    @cached_property
+    def reads(self) -> Ends:
+        """Each function with which a frame enters QEMU, with the route to it: a call of the host's, or the
+        callback from a library."""
+        for names in (stages.HOST_READ, stages.HOST_RING):
+            if found := self.router.each(names, self.readers, self.within):
+                return found
+        return [(hop.function, [hop]) for hop in self.senders]
+
+    def writes(self, callbacks: tuple[int, ...]) -> Ends:
+        """Each function with which a frame passed to one of these callbacks leaves QEMU, with the route."""
+        if callbacks not in self._writes:
+            self._writes[callbacks] = []
+            for names in (stages.HOST_WRITE, stages.HOST_RING):
+                if found := self.router.each(names, callbacks, self.within):
+                    self._writes[callbacks] = found
+                    break
+        return self._writes[callbacks]
 
     def _on(
         self, end: FunctionRow, kinds: Mapping[str, str], inside: tuple[tuple[str, ...], ...]

@@ -8,7 +8,7 @@ from pathlib import Path
 from qtrace.errors import NoPath
 from qtrace.index.platforms import other_platform
 from qtrace.path.catalogue import backend_name
-from qtrace.path.core import Core
+from qtrace.path.core import core_of
 from qtrace.store.index import ClientTable, Index
 
 __all__ = ["Netdev", "find_netdev", "netdev_names"]
@@ -72,7 +72,7 @@ def find_netdev(index: Index, name: str) -> Netdev:
     callbacks = [function.id for table in own for function, _ in table.callbacks.values()]
     runs = index.runnable([*callbacks, *([init] if init is not None else [])])
     folders = {str(Path(table.file).parent) for table in own}
-    shared = Core(index).net | {table.file for table in tables if table not in own}
+    shared = core_of(index).net | {table.file for table in tables if table not in own}
     files = {
         file
         for file in index.files_with(runs)

@@ -114,6 +114,22 @@ class Router:
                     heapq.heappush(queue, (price, order, to))
         return None
 
+    def each(
+        self, names: Iterable[str], starts: Iterable[int | Hop], within: Callable[[Edge], bool]
+    ) -> list[tuple[FunctionRow, Trail]]:
+        """For each of the names the route to it that passes none of the others, with its last function."""
+        ends = frozenset(names)
+
+        def allowed(edge: Edge) -> bool:
+            return self.function(edge.caller).name not in ends and within(edge)
+
+        def by_name(name: str) -> Callable[[FunctionRow], bool]:
+            return lambda function: function.name == name
+
+        starts = list(starts)
+        trails = (self.route(starts, by_name(name), allowed) for name in sorted(ends))
+        return [(trail[-1].function, trail) for trail in trails if trail]
+
     def _price(self, edge: Edge, known: Known) -> int:
         target = self.function(edge.callee)
         price = 1

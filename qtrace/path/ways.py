@@ -8,19 +8,16 @@ made of those conditions on the calls leading to it that not all ways have.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from qtrace.errors import NoPath
 from qtrace.model import STAGE_ORDER, Direction, Evidence, Path, Role, Way
 from qtrace.path import stage_functions as stages
-from qtrace.path.branch_conditions import BranchConditions
-from qtrace.path.catalogue import find_nic
-from qtrace.path.netdevs import find_netdev
-from qtrace.path.route import Hop, Trail
-from qtrace.path.steps import named
+from qtrace.path.branch_conditions import conditions_of
+from qtrace.path.route import Trail
 from qtrace.path.walk import Pair
-from qtrace.store.index import Edge, FunctionRow, Index
+from qtrace.store.index import FunctionRow, Index
 
 __all__ = ["ways_of", "with_ways"]
 
@@ -34,7 +31,7 @@ _ENDS: dict[Role, tuple[str, ...]] = {
 }
 _FAR, _NEAR = 24, 8  # greatest length of a side step: to the interrupt, and to guest memory
 
-Found = Iterator[tuple[FunctionRow, Trail]]
+Found = Iterable[tuple[FunctionRow, Trail]]
 
 
 def with_ways(index: Index, path: Path) -> Path:
@@ -54,13 +51,14 @@ class _Ways:
     def __init__(self, index: Index, path: Path) -> None:
         self.index = index
         self.path = path
-        self.pair = Pair(index, path.nic, find_nic(index, path.nic), find_netdev(index, path.netdev))
+        self.pair = Pair(index, path.nic, path.netdev)
         self.router = self.pair.router
-        self.conditions = BranchConditions(index)
+        self.conditions = conditions_of(index)
         self.on_path = {step.function for step in path.steps}
-        self.kicks = self.spines_of_guest() if path.direction is Direction.TX else []
+        self.kicks = self.pair.side.spines if path.direction is Direction.TX else []
+        self.sent = self.pair.side.sends if self.kicks else self.pair.host.sends
         self.delivers = list(self.delivered())
-        self.spines = self.kicks or [self.pair.into_guest(function) for function, _ in self.delivers]
+        self.spines = self.kicks or [self.pair.side.into_guest(function) for function, _ in self.delivers]
 
     def all(self) -> tuple[Way, ...]:
         """The ways of all stages, in the order of the stages."""
@@ -80,13 +78,15 @@ class _Ways:
     def of(self, role: Role) -> Found:
         """The functions that cross a stage's boundary, each with the trail that leads to it or on from it."""
         if role is Role.KICK:
-            return ((spine[0].function, spine) for spine in self.kicks)
+            return [(spine[0].function, spine) for spine in self.kicks]
         if role is Role.SEND:
-            return self.sent()
+            return self.sent
         if role is Role.DELIVER:
-            return iter(self.delivers)
+            return self.delivers
         if role is Role.HOST:
-            return self.written() if self.path.direction is Direction.TX else self.read()
+            host = self.pair.host
+            callbacks = tuple(function.id for function, _ in self.delivers)
+            return host.writes(callbacks) if self.path.direction is Direction.TX else host.reads
         return self.side_steps(role)
 
     def told_apart(self, role: Role, found: Iterable[tuple[FunctionRow, Trail]]) -> list[Way]:
@@ -128,34 +128,16 @@ class _Ways:
             return ()
         if function.name == stages.VIRTIO_DOORBELL:
             edges = self.index.callers(function.id)
-            mine = [edge for edge in edges if edge.caller in self.pair.runs]
+            mine = [edge for edge in edges if edge.caller in self.pair.side.runs]
             callers = [(edge, self.router.function(edge.caller).name) for edge in mine or edges]
             return tuple(Evidence(e.file, e.line, f"{name} calls {function.name}") for e, name in callers)
         places = self.index.fields_with(function.id)
         return tuple(Evidence(file, line, f"{field} is set") for field, file, line in places)
 
-    def spines_of_guest(self) -> list[Trail]:
-        """From each entry by which the guest reaches the NIC to the function with which the NIC sends a
-        frame."""
-        doorbells = self.pair.doorbells()
-        if any(self.router.function(at).name == stages.VIRTIO_KICK for at in doorbells):
-            doorbells += [row.id for row in self.index.function(stages.VIRTIO_DOORBELL)]
-        for starts in (doorbells, self.pair.entries()):
-            trails = [self.router.route([at], named(stages.SEND), self.pair.forward) for at in starts]
-            if found := [trail for trail in trails if trail]:
-                return found
-        return []
-
-    def sent(self) -> Found:
-        host = self.pair.host
-        within = self.pair.forward if self.kicks else host.within
-        starts = [spine[0] for spine in self.kicks] or host.senders()
-        yield from self.each(stages.SEND, starts, within)
-
-    def delivered(self) -> Found:
+    def delivered(self) -> Iterator[tuple[FunctionRow, Trail]]:
         """The peer's callbacks, from the calls of net/net.c behind a sending function."""
-        tables = (self.pair.netdev if self.path.direction is Direction.TX else self.pair.nic).tables
-        senders = [function for function, _ in self.sent()]
+        tables = (self.pair.netdev if self.path.direction is Direction.TX else self.pair.side).tables
+        senders = [function for function, _ in self.sent]
         for field in _RECEIVE:
             for table in tables:
                 if field not in table.callbacks:
@@ -168,54 +150,15 @@ class _Ways:
                     except NoPath:
                         continue
 
-    def written(self) -> Found:
-        starts = [Hop(None, function) for function, _ in self.delivers]
-        for names in (stages.HOST_WRITE, stages.HOST_RING):
-            found = list(self.each(names, starts, self.pair.host.within))
-            yield from found
-            if found:
-                return
-
-    def read(self) -> Found:
-        host = self.pair.host
-        for names in (stages.HOST_READ, stages.HOST_RING):
-            if found := list(self.each(names, host.readers(), host.within)):
-                yield from found
-                return
-        for hop in host.senders():
-            yield hop.function, [hop]
-
-    def side_steps(self, role: Role) -> Found:
+    def side_steps(self, role: Role) -> Iterator[tuple[FunctionRow, Trail]]:
+        side = self.pair.side
         for name in _ENDS[role]:
             limit = _FAR if role is Role.INTERRUPT and name != stages.GUEST_NOTIFIER else _NEAR
             for spine in self.spines:
                 behind = role is Role.INTERRUPT
-                if trail := self.pair.side_trail(spine, name, self.beside, limit, behind):
+                if trail := side.side_trail(spine, name, side.beside, limit, behind):
                     yield trail[-1].function, trail
                     break
-
-    def beside(self, edge: Edge) -> bool:
-        """Whether an edge stays within the NIC's functions and crosses no other boundary of this kind."""
-        caller, target = self.router.function(edge.caller), self.router.function(edge.callee)
-        if caller.name in stages.INTERRUPTS:
-            return False
-        if target.name in stages.FOR_LATER and target.name != stages.GUEST_NOTIFIER:
-            return False
-        if target.name == stages.GUEST_NOTIFIER:  # a queue also has a notifier for the doorbell
-            return caller.name not in (stages.VIRTIO_DOORBELL, stages.VIRTIO_KICK)
-        return self.pair.within_nic(edge) or self.pair.within_bus(edge)
-
-    def each(self, names: Iterable[str], starts: Iterable[Hop], within: Callable[[Edge], bool]) -> Found:
-        """For each of the names the route to it that passes none of the others."""
-        ends = frozenset(names)
-
-        def allowed(edge: Edge) -> bool:
-            return self.router.function(edge.caller).name not in ends and within(edge)
-
-        starts = list(starts)
-        for name in sorted(ends):
-            if trail := self.router.route(starts, named({name}), allowed):
-                yield trail[-1].function, trail
 
 
 def _enclosed(condition: str) -> str:

@@ -13,7 +13,7 @@ from qtrace.model import Path as Walk
 from qtrace.path.both_ways import both_ways
 from qtrace.path.walk import walk
 from qtrace.path.ways import ways_of, with_ways
-from qtrace.store.index import Index
+from qtrace.store.index import Index, open_index
 
 INTO_TAP = {"deliver": ["tap_receive_iov", "tap_receive", "tap_receive_raw"], "host": ["writev"]}
 FROM_TAP = {"host": ["read"], "send": ["qemu_send_packet_async"]}
@@ -186,3 +186,13 @@ def test_what_a_virtio_device_is_on_may_tell_the_guest_by_a_line(index: Index, w
     assert tells("virtio-net-pci") == {"msix_notify", "pci_set_irq"}
     assert tells("virtio-net-device") == {"msix_notify", "pci_set_irq", "qemu_set_irq"}
     assert tells("tulip") == {"qemu_set_irq", "pci_irq_handler"}
+
+
+@pytest.mark.parametrize("way", list(Direction))
+def test_an_answer_does_not_depend_on_those_before_it(index: Index, way: Direction) -> None:
+    """Halves are kept and used again: an index that has answered nothing yet says the same."""
+    pairs = [("e1000", "user"), ("e1000", "socket"), ("virtio-net-pci", "socket"), ("virtio-net-pci", "user")]
+    answers = [with_ways(index, walk(index, *pair, direction=way)) for pair in pairs]
+    for pair, answer in zip(pairs, answers, strict=True):
+        fresh = open_index(index.path)
+        assert with_ways(fresh, walk(fresh, *pair, direction=way)) == answer
