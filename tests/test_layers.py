@@ -29,10 +29,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "campaign": {"measure", "conditions", "lab", "trace", "path", "store"},
     "report": {"analyses", "store"},
     "post": {"report", "explain", "path", "index", "lab", "analyses", "distribution", "store"},
+    "atlas": {"post", "report", "explain", "path", "lab", "store"},
     "doctor": {"distribution", "lab", "trace", "binary", "index", "store"},
     "cli": {
         *(
             "doctor",
+            "atlas",
             "post",
             "report",
             "campaign",

@@ -27,7 +27,7 @@ class _Verbs(VerbGroup):
     """Loads a verb's module only when it is used, so that `walk` does not import pandas."""
 
     sections: ClassVar[dict[str, tuple[str, ...]]] = {
-        "QEMU's source": ("index", "map", "walk", "show"),
+        "QEMU's source": ("index", "map", "walk", "show", "atlas"),
         "A command line": ("explain",),
         "A running QEMU": ("symbols", "probes", "trace", "record", "why", "export"),
         "Guests that qtrace starts": ("lab", "reach", "bench"),

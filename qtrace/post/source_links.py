@@ -14,23 +14,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
+from urllib.parse import quote
 
 from qtrace.distribution.identity import distribution
 from qtrace.errors import MissingPrerequisite, PostError
 from qtrace.store.index import Index
 
-__all__ = ["Link", "SourceLinks", "line_at_tag"]
+__all__ = ["Link", "SourceLinks", "line_at_tag", "tag_of"]
 
 _QEMU = "https://gitlab.com/qemu-project/qemu/-/blob"
 _SLIRP = "https://gitlab.freedesktop.org/slirp/libslirp/-/blob"
 _LINUX = "https://github.com/torvalds/linux/blob"
 _HEAD = re.compile(r"^\+\+\+ ([^\t\n]+)", re.MULTILINE)
+_NUMBERS = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+# VERSION's last number on the way to the next release, and in its candidates; the last series of a year.
+_BETWEEN, _CANDIDATE, _LAST_MINOR = 50, 90, 2
 _VERSION = re.compile(r"version\s*:\s*'([0-9.]+)'")
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`line` is the tag's own; 0 where the distribution's patches made the line, and `url` is of the file."""
+    """`line` is the tag's own; 0 where the distribution's patches made the line, and `url` is of the file. It
+    is empty for a tree between two releases."""
 
     function: str
     file: str
@@ -44,7 +49,8 @@ class Link:
 
 
 class SourceLinks:
-    """The public places of an index's files; `linux` is the release of the guests' kernel, such as 6.1."""
+    """The public places of an index's files; `linux` is the release of the guests' kernel, such as 6.1, or
+    empty for the newest."""
 
     def __init__(self, index: Index, linux: str = "") -> None:
         self._index = index
@@ -61,18 +67,36 @@ class SourceLinks:
     def place(self, name: str, file: str, line: int) -> Link:
         """A line of an indexed file, a library's included."""
         if not self._index.library_of(file) and file.startswith(("drivers/", "fs/", "include/linux/")):
-            return Link(name, file, 0, f"{_LINUX}/v{self._linux}/{file}")
+            tag = f"v{self._linux}" if self._linux else "master"
+            return Link(name, file, 0, f"{_LINUX}/{tag}/{quote(file)}")
         tree, inside = self._index.place(file)
         base, tag = self._repository(file, tree)
+        if not tag:
+            return Link(name, file, line, "")
         found = line_at_tag(tree, inside, line) if line else 0
         anchor = f"#L{found}" if found else ""
-        return Link(name, file, found or 0, f"{base}/{tag}/{inside}{anchor}")
+        return Link(name, file, found or 0, f"{base}/{tag}/{quote(inside)}{anchor}")
 
     def _repository(self, file: str, tree: Path) -> tuple[str, str]:
         if self._index.library_of(file):
             found = _VERSION.search((tree / "meson.build").read_text(errors="replace"))
             return _SLIRP, f"v{found[1]}" if found else "master"
-        return _QEMU, f"v{self._index.meta['qemu']}"
+        return _QEMU, tag_of(self._index.meta["qemu"])
+
+
+def tag_of(version: str) -> str:
+    """The tag of a release of QEMU: 10.1.90 is the candidate v10.2.0-rc0. Empty for a tree between two
+    releases, which has no tag."""
+    numbers = _NUMBERS.fullmatch(version)
+    if not numbers:
+        return ""
+    major, minor, micro = (int(number or 0) for number in numbers.groups())
+    if micro < _BETWEEN:
+        return f"v{version}"
+    if micro < _CANDIDATE:
+        return ""
+    major, minor = (major + 1, 0) if minor == _LAST_MINOR else (major, minor + 1)
+    return f"v{major}.{minor}.0-rc{micro - _CANDIDATE}"
 
 
 def line_at_tag(tree: Path, file: str, line: int) -> int | None:
@@ -117,6 +141,7 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(errors="replace").split("\n")
 
 
+@functools.cache
 def _files_of(patch: Path) -> frozenset[str]:
     """The files that a patch changes, as 'patch -p1' reads their names: without the first folder."""
     heads = _HEAD.findall(patch.read_text(errors="replace"))

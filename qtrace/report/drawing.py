@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import jinja2
 
 from qtrace.model import Direction, Path, Step
-from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Figure
 from qtrace.report.text import backend, clean, count, duration, present, size
+
+if TYPE_CHECKING:  # imports pandas; a drawing without a run must start without delay
+    from qtrace.report.answers import Answers, Row
 
 __all__ = ["draw_path", "layer", "path_name"]
 
@@ -65,10 +68,11 @@ def path_name(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "-", raw)
 
 
-def draw_path(path: Path, answers: Answers, template: jinja2.Template) -> Figure:
-    """The SVG of one path. An unmeasured stage is drawn as unmeasured, with its place in the source."""
-    counts, edges, workload = _measured(path, answers)
-    cards = _cards(path, counts, edges)
+def draw_path(path: Path, answers: Answers | None, template: jinja2.Template) -> Figure:
+    """The SVG of one path. An unmeasured stage is drawn as unmeasured, with its place in the source; without
+    answers nothing is said of measurements."""
+    counts, edges, workload = _measured(path, answers) if answers else ([], [], "")
+    cards = _cards(path, counts, edges, answers is not None)
     height = (cards[-1].y + cards[-1].height if cards else _TOP) + 24
     ways = "guest to host" if path.direction is Direction.TX else "host to guest"
     title = f"{clean(path.nic)} on {backend(path.netdev, path.datapath)}"
@@ -84,9 +88,10 @@ def draw_path(path: Path, answers: Answers, template: jinja2.Template) -> Figure
         "keys": keys,
         "boundary": clean(path.boundary.name),
         "crossing": _crossing(path),
+        "asked": answers is not None,
     }
     text = f"The path {title}, {path.direction}: " + " → ".join(
-        f"{card.role} {card.function} ({card.counted})" for card in cards
+        f"{card.role} {card.function}" + f" ({card.counted})" * bool(card.counted) for card in cards
     )
     svg = template.render(values, standalone=True, text=text)
     return Figure(path_name(path), text, svg, template.render(values, standalone=False, text=text), True)
@@ -122,7 +127,7 @@ def _measured(path: Path, answers: Answers) -> tuple[list[Row], list[Row], str]:
     return [], [], ""
 
 
-def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row]) -> list[_Card]:
+def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row], asked: bool) -> list[_Card]:
     timed = {row["to_stage"]: row for row in edges if row["to_stage"] and present(row["p50_ns"])}
     total = sum(row["p50_ns"] for row in timed.values())
     cards: list[_Card] = []
@@ -155,9 +160,9 @@ def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row]) -> list[_Car
                 layer=layer(step.file, path.boundary.kind)[0],
                 function=clean(step.function),
                 place=_place(step, path.boundary.kind),
-                counted=_counted(role, row),
+                counted=_counted(role, row, asked),
                 elsewhere=elsewhere,
-                measured=row is not None and bool(row["attached"]),
+                measured=not asked or _is_measured(row),
                 via=via,
                 took=took,
                 tail=tail,
@@ -193,9 +198,13 @@ def _elsewhere(step: Step, row: Row | None) -> str:
     return f"counted at {clean(row['function'])} ({clean(row['how'])})"
 
 
-def _counted(role: str, row: Row | None) -> str:
+def _is_measured(row: Row | None) -> bool:
+    return row is not None and bool(row["attached"])
+
+
+def _counted(role: str, row: Row | None, asked: bool) -> str:
     if row is None or not row["attached"]:
-        return "not measured"
+        return "not measured" if asked else ""
     if role in _CALLS or (not row["frames"] and row["calls"]):
         return f"{count(row['calls'])} calls"
     return f"{count(row['frames'])} frames" + (f", {size(row['bytes'])}" if row["bytes"] else "")

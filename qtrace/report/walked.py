@@ -13,7 +13,7 @@ from qtrace.store.index import Index
 if TYPE_CHECKING:  # imports pandas; a walk without a run must start without delay
     from qtrace.report.measured import Measured
 
-__all__ = ["Walked", "evidence", "place", "walked_between", "walked_path"]
+__all__ = ["Walked", "ending", "evidence", "place", "walked_between", "walked_path"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,7 @@ def walked_path(
 ) -> Walked:
     """The walk of a frame's path."""
     title = f"{path.nic} on {path.netdev} ({path.datapath}), {path.direction}"
-    verb = "enters" if path.direction is Direction.RX and path.boundary.kind != "kernel" else "leaves"
-    note = f": {path.boundary.note}" if path.boundary.note else ""
-    end = f"{verb} QEMU by the {path.boundary.kind} {path.boundary.name}{note}"
+    end = ending(path)
     data = path.to_json() | ({"measured": figures.to_json()} if figures else {})
     ways = data.pop("ways")
     data["stages"] = [
@@ -82,6 +80,13 @@ def walked_path(
         for step in path.stages
     ]
     return Walked(title, end, path.steps, data, index, figures, path.ways, unfolded)
+
+
+def ending(path: Path) -> str:
+    """Where the frame leaves or enters QEMU, as the end of a sentence about it."""
+    verb = "enters" if path.direction is Direction.RX and path.boundary.kind != "kernel" else "leaves"
+    note = f": {path.boundary.note}" if path.boundary.note else ""
+    return f"{verb} QEMU by the {path.boundary.kind} {path.boundary.name}{note}"
 
 
 def walked_between(first: str, last: str, steps: Sequence[Step], index: Index) -> Walked:

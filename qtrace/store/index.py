@@ -314,6 +314,22 @@ class Index:
         )
         return list(self._db.execute(query, (str(function),)))
 
+    def stored_functions(self) -> list[tuple[int, str, str, int]]:
+        """(function, `Struct.field`, file, line) of every field that holds a function."""
+        query = "SELECT value, field, file, line FROM registrations WHERE what = 'function' ORDER BY rowid"
+        return [(int(value), *place) for value, *place in self._db.execute(query)]
+
+    def functions_in_tables(self) -> list[tuple[int, str, str, str, int]]:
+        """(function, `Struct.field`, variable, file, line) of every table's field with a function."""
+        query = (
+            "SELECT value, struct || '.' || field, variable, file, line FROM tables WHERE what = 'function'"
+        )
+        return [(int(value), *place) for value, *place in self._db.execute(query)]
+
+    def unresolved_counts(self) -> dict[int, int]:
+        """Function -> the number of its indirect calls without a known target, where there are any."""
+        return dict(self._db.execute("SELECT caller, count(*) FROM unresolved GROUP BY caller"))
+
     def registrars(self, owner: str) -> set[tuple[str, int]]:
         """(value, id of the function that stores it) of all values of `Struct.field`."""
         query = "SELECT value, caller FROM registrations WHERE field = ? AND caller IS NOT NULL"
@@ -454,26 +470,13 @@ class Index:
         return [value for (value,) in self._db.execute(query, arguments)]
 
     def _edges(self, query: str, arguments: tuple[object, ...]) -> list[Edge]:
-        return [
-            Edge(
-                a,
-                b,
-                file,
-                line,
-                kind,
-                rule,
-                name,
-                tuple(map(_evidence, json.loads(why))),
-                sure,
-                bool(loop),
-                n,
-            )
-            for a, b, file, line, kind, rule, name, why, sure, loop, n in self._db.execute(query, arguments)
-        ]
+        return [_edge(row) for row in self._db.execute(query, arguments)]
 
 
-def _evidence(row: Sequence[Any]) -> tuple[str, int, str]:
-    return row[0], row[1], row[2]
+def _edge(row: Sequence[Any]) -> Edge:
+    caller, callee, file, line, kind, rule, name, why, sure, loop, parameter = row
+    evidence = tuple((place, number, text) for place, number, text in json.loads(why))
+    return Edge(caller, callee, file, line, kind, rule, name, evidence, sure, bool(loop), parameter)
 
 
 def _function(row: Sequence[Any]) -> FunctionRow:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qtrace.post.source_links import SourceLinks, line_at_tag
+from qtrace.post.source_links import SourceLinks, line_at_tag, tag_of
 from qtrace.store.index import Index
 
 
@@ -92,3 +92,10 @@ def test_the_links_of_the_series_are_of_the_release(index: Index) -> None:
     assert links.place("vhost", "drivers/vhost/net.c", 0).url == (
         "https://github.com/torvalds/linux/blob/v6.1/drivers/vhost/net.c"
     )
+
+
+def test_a_tree_between_two_releases_has_no_tag() -> None:
+    assert [tag_of(version) for version in ("7.2.22", "10.2.0")] == ["v7.2.22", "v10.2.0"]
+    # Candidates that QEMU has published: VERSION 8.2.91 was v9.0.0-rc1, 10.0.90 v10.1.0-rc0.
+    assert [tag_of(version) for version in ("8.2.91", "10.0.90")] == ["v9.0.0-rc1", "v10.1.0-rc0"]
+    assert tag_of("10.1.50") == tag_of("10.1.50-dirty") == ""

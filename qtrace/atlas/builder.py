@@ -1,0 +1,195 @@
+"""Builds the atlas: releases are read and pages are written by several processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+from qtrace.atlas.core_parts import load_parts
+from qtrace.atlas.edition import Edition, Page
+from qtrace.atlas.front_pages import front_pages
+from qtrace.atlas.function_pages import function_pages
+from qtrace.atlas.grid_page import grid_page
+from qtrace.atlas.pair_pages import pair_pages
+from qtrace.atlas.release_facts import Release, read_release
+from qtrace.atlas.run_figures import NO_FIGURES, Measurable, read_figures
+from qtrace.atlas.search_entries import search_script
+from qtrace.atlas.style import style_sheet
+from qtrace.atlas.thing_pages import thing_pages
+from qtrace.atlas.wording import load_wording
+from qtrace.cache import atomic_dir
+from qtrace.errors import StoreError
+from qtrace.post.language import load_language
+from qtrace.progress import SILENT, Progress
+from qtrace.store.index import open_index
+from qtrace.store.run import RunReader
+
+__all__ = ["MARK", "Built", "build_atlas"]
+
+MARK = "atlas.json"  # by which a folder is known as an atlas
+_CHUNK = 40  # pages that a process writes at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was written: pages, bytes in all, the largest page with its bytes, seconds."""
+
+    folder: Path
+    releases: tuple[str, ...]
+    pages: int
+    size: int
+    largest: str
+    largest_size: int
+    seconds: float
+
+
+def build_atlas(
+    indexes: Sequence[Path],
+    out: Path,
+    language: str = "en",
+    runs: Sequence[RunReader] = (),
+    *,
+    with_source: bool = False,
+    progress: Progress = SILENT,
+) -> Built:
+    """Write the atlas of these indexes into the folder `out`, which becomes it as a whole or stays as it was.
+
+    Raises StoreError for a folder that holds something else, and what reading an index or a run raises.
+    """
+    begun = time.monotonic()
+    require_ours(out)
+    wording = load_wording(language)
+    releases = _read(indexes, progress)
+    edition = Edition(
+        tuple(releases), wording, load_language(language), load_parts(), NO_FIGURES, with_source
+    )
+    if runs:
+        progress.step("reading the runs")
+        edition = replace(edition, runs=read_figures(runs, _paths(releases)))
+    pages = list(all_pages(edition))
+    try:
+        with atomic_dir(out) as work:
+            sizes = _write(edition, pages, work, progress)
+            _assets(edition, work)
+            size = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
+    except OSError as exc:
+        raise StoreError(f"cannot write the atlas to {out}: {exc.strerror}") from exc
+    largest = max(sizes, key=lambda name: sizes[name])
+    names = tuple(release.name for release in releases)
+    took = time.monotonic() - begun
+    return Built(out, names, len(sizes), size, largest, sizes[largest], took)
+
+
+def require_ours(out: Path) -> None:
+    """Raise StoreError for a folder with something else in it, which would be lost."""
+    if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise StoreError(
+            f"{out} is not empty and no atlas: nothing is written", hint="give a folder that is new or empty"
+        )
+
+
+def all_pages(edition: Edition) -> Iterator[Page]:
+    """Every page, the largest kinds first."""
+    for release in edition.releases:
+        yield from function_pages(edition, release)
+        yield from pair_pages(edition, release)
+        yield grid_page(edition, release)
+        yield from thing_pages(edition, release)
+    yield from front_pages(edition)
+
+
+def _read(indexes: Sequence[Path], progress: Progress) -> list[Release]:
+    """The releases in the order of their versions."""
+    found = []
+    with _pool() as pool:
+        jobs = {pool.submit(_read_one, path): path for path in indexes}
+        for number, job in enumerate(jobs, 1):
+            progress.step(f"reading {number} of {len(jobs)} indexes, walking all pairs")
+            found.append(job.result())
+    return sorted(found, key=lambda release: (_numbers(release.qemu), release.name))
+
+
+def _read_one(path: Path) -> Release:
+    return read_release(open_index(path), load_parts(), SILENT)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _paths(releases: Sequence[Release]) -> dict[str, tuple[str, list[Measurable]]]:
+    """Release -> (QEMU's version, (type of a NIC, its path) of everything that a run may have measured)."""
+    found = {}
+    for release in releases:
+        types = {entry["name"]: (*entry["types"], entry["name"]) for entry in release.catalogue["nics"]}
+        paths = [
+            (kind, path)
+            for pair in release.pairs.values()
+            for path in pair.paths()
+            for kind in dict.fromkeys(types[pair.nic])
+        ]
+        found[release.name] = (release.qemu, paths)
+    return found
+
+
+_JOB: tuple[Edition, Sequence[Page], Path, dict[str, frozenset[str]]] | None = None
+
+
+def _write(edition: Edition, pages: Sequence[Page], work: Path, progress: Progress) -> dict[str, int]:
+    """Page -> its size in bytes."""
+    global _JOB
+    elsewhere = {
+        release.name: frozenset(page.path for page in pages if page.release is release)
+        for release in edition.releases
+    }
+    # A forked process has all of it without a copy.
+    _JOB = (edition, pages, work, elsewhere)
+    sizes: dict[str, int] = {}
+    try:
+        with _pool() as pool:
+            for done in pool.map(_write_chunk, range(0, len(pages), _CHUNK)):
+                sizes |= done
+                progress.step(f"writing {len(sizes)} of {len(pages)} pages")
+    finally:
+        _JOB = None
+    return sizes
+
+
+def _write_chunk(first: int) -> dict[str, int]:
+    assert _JOB
+    edition, pages, work, elsewhere = _JOB
+    sizes = {}
+    for page in pages[first : first + _CHUNK]:
+        data = edition.render(page, elsewhere).encode("utf-8", errors="replace")
+        place = work / page.place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        sizes[page.place] = len(data)
+    return sizes
+
+
+def _pool() -> ProcessPoolExecutor:
+    processes = max(1, min(8, len(os.sched_getaffinity(0))))
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork"))
+
+
+def _assets(edition: Edition, work: Path) -> None:
+    folder = work / "assets"
+    folder.mkdir()
+    (folder / "atlas.css").write_text(style_sheet(), encoding="utf-8")
+    t = edition.wording
+    keys = ("dark", "search", "search_hint", "results", "no_results")
+    words = json.dumps({key: t.word(key) for key in keys})
+    for name, head in {"theme.js": "", "atlas.js": f"const words = {words};\n"}.items():
+        text = (resources.files("qtrace.atlas") / "templates" / name).read_text(encoding="utf-8")
+        (folder / name).write_text(head + text, encoding="utf-8")
+    (folder / "search.js").write_text(search_script(edition), encoding="utf-8")
+    mark = {"releases": [release.name for release in edition.releases], "language": edition.wording.name}
+    (work / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")

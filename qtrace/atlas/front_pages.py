@@ -1,0 +1,91 @@
+"""The pages that belong to no release: the start, the modes of the lab, the glossary."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from markupsafe import Markup
+
+from qtrace.atlas.edition import Edition, Page
+from qtrace.atlas.linking import Linker
+from qtrace.atlas.permalinks import fragment
+from qtrace.post.language import Language, load_language
+from qtrace.report.text import clean
+
+__all__ = ["front_entries", "front_pages"]
+
+_LINK = Markup('<a href="{}">{}</a>')
+_OTHER = {"en": "zh", "zh": "en"}
+
+
+def front_pages(edition: Edition) -> Iterator[Page]:
+    """Every page of this kind."""
+    t = edition.wording
+    yield Page("index.html", t.start_title, "start.html.j2", functools.partial(_start, edition))
+    values = functools.partial(_glossary, edition)
+    yield Page("glossary.html", t.glossary, "glossary.html.j2", values)
+
+
+def front_entries(edition: Edition) -> Iterator[tuple[str, str, str]]:
+    """(name, words, address) for the search."""
+    t = edition.wording
+    for item in t.questions:
+        yield item["ask"], item.get("words", ""), f"{edition.releases[-1].name}/{item['page']}"
+    for language in _languages(edition):
+        for term in language.glossary:
+            yield (
+                term.term,
+                f"{term.english} {term.meaning}",
+                f"glossary.html#{_term_id(language, term.term)}",
+            )
+
+
+def _start(edition: Edition, link: Linker) -> dict[str, Any]:
+    newest = edition.releases[-1].name
+    return {
+        "list": [
+            {
+                "name": release.name,
+                "href": f"{release.name}/index.html",
+                "nics": len(release.nics),
+                "backends": len(release.backends),
+                "functions": len(release.functions),
+                "walks": sum(1 for pair in release.pairs.values() for _ in pair.paths()),
+            }
+            for release in edition.releases
+        ],
+        "questions": [
+            _LINK.format(f"{newest}/{item['page']}", item["ask"]) for item in edition.wording.questions
+        ],
+    }
+
+
+def _languages(edition: Edition) -> list[Language]:
+    mine = edition.language.name
+    return [load_language(name) for name in (mine, _OTHER.get(mine, "en"))]
+
+
+def _term_id(language: Language, term: str) -> str:
+    return fragment(f"{language.name}-{term}")
+
+
+def _glossary(edition: Edition, link: Linker) -> dict[str, Any]:
+    return {
+        "languages": [
+            {
+                "html": language.html,
+                "terms": [
+                    {
+                        "id": _term_id(language, term.term),
+                        "term": clean(term.term),
+                        "english": clean(term.english),
+                        "meaning": clean(term.meaning),
+                    }
+                    for term in language.glossary
+                ],
+            }
+            for language in _languages(edition)
+        ]
+    }
