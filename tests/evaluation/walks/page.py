@@ -22,6 +22,7 @@ from qtrace.path.catalogue import map_tree, nics
 from qtrace.path.difference import difference
 from qtrace.path.handed_queues import CARRIERS, hand_over
 from qtrace.path.netdevs import netdev_names
+from qtrace.path.path_halves import host_half, nic_half
 from qtrace.path.walk import walk
 from qtrace.path.ways import ways_of
 from qtrace.store.index import Index
@@ -196,29 +197,6 @@ def changed(before: Release, after: Release) -> Iterator[str]:
         yield "\n| back end or NIC | direction | functions that left its half of the walk | that came |"
         yield "| --- | --- | --- | --- |"
         yield from sorted(rows)
-
-
-Half = dict[str, str]  # function -> its file
-
-
-def nic_half(path: Walk) -> Half:
-    """What is the NIC's: up to the send and behind the host, or from its receive callback on."""
-    roles = [step.stage for step in path.steps]
-    if path.direction is Direction.TX:
-        steps = path.steps[: roles.index(Role.SEND)] + path.steps[roles.index(Role.HOST) + 1 :]
-    else:
-        steps = path.steps[roles.index(Role.DELIVER) :]
-    return {step.function: step.file for step in steps}
-
-
-def host_half(path: Walk) -> Half:
-    """What is the back end's."""
-    roles = [step.stage for step in path.steps]
-    if path.direction is Direction.TX:
-        steps = path.steps[roles.index(Role.DELIVER) : roles.index(Role.HOST) + 1]
-    else:
-        steps = path.steps[: roles.index(Role.SEND) + 1]
-    return {step.function: step.file for step in steps}
 
 
 if __name__ == "__main__":
