@@ -8,7 +8,7 @@ QTRACE := $(BIN)/qtrace
 PLAN ?= quick
 RUN ?= build/posts/run
 
-.PHONY: help setup report posts posts-check test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks foreign reliability why releases clean
+.PHONY: help setup report posts posts-check test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -23,6 +23,8 @@ help:
 	@echo 'make bench-overhead  what probing costs a guest at each level, beside bpftrace and bcc'
 	@echo 'make reach    try who reaches whom in every connection mode, write docs/reachability.md'
 	@echo 'make walks    walk every NIC on every back end in three releases of QEMU, write docs/walks.md'
+	@echo 'make atlas    build the atlas of three releases, measure it in Chromium, write docs/atlas.md and its picture'
+	@echo 'make site     the site of the project: README, docs, reports, posts and an atlas, build/site, links checked'
 	@echo 'make foreign  count the frames of guests that nobody here built, write docs/foreign.md'
 	@echo 'make reliability  do to QEMU, tracer and host what may happen to them, write docs/reliability.md'
 	@echo 'make why      make faults in live guests, hold what qtrace why names against them, write docs/why.md'
@@ -62,7 +64,7 @@ test-fast: $(if $(wildcard $(BIN)/python),,setup)
 pages-stale: setup
 	@$(BIN)/python tests/evaluation/pages.py stale
 
-accuracy accuracy-symbols bench-index bench-overhead reach walks: export PYTHONPATH := $(CURDIR)/tests/evaluation
+accuracy accuracy-symbols bench-index bench-overhead reach walks atlas: export PYTHONPATH := $(CURDIR)/tests/evaluation
 
 # The tree is the index's own; the build may be used by nobody else while it is observed.
 accuracy: setup
@@ -84,6 +86,18 @@ bench-overhead: setup
 # The sources of the next two Debian releases' QEMU are fetched; nothing is built or installed.
 walks: setup
 	@$(BIN)/python tests/evaluation/walks/page.py
+
+# Two minutes with warm indexes.
+atlas: setup
+	@VENV="$(VENV)" .ci/setup chromium
+	@$(BIN)/python tests/evaluation/atlas/page.py
+
+# Nothing of it is committed.
+site: setup
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet 'mkdocs>=1.6,<2'
+	@$(QTRACE) index
+	@$(QTRACE) atlas -o build/atlas
+	@$(BIN)/python .ci/site build/atlas build/site
 
 # An hour; needs root and Debian's archive. Rows alone: python tests/evaluation/foreign/page.py e1000e
 foreign: setup

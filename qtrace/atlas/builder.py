@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ from qtrace.atlas.pair_pages import pair_pages
 from qtrace.atlas.release_facts import Release, read_release
 from qtrace.atlas.run_figures import NO_FIGURES, Measurable, read_figures
 from qtrace.atlas.search_entries import search_script
+from qtrace.atlas.source_pages import source_pages
 from qtrace.atlas.style import style_sheet
 from qtrace.atlas.thing_pages import thing_pages
 from qtrace.atlas.wording import load_wording
@@ -31,7 +33,7 @@ from qtrace.progress import SILENT, Progress
 from qtrace.store.index import open_index
 from qtrace.store.run import RunReader
 
-__all__ = ["MARK", "Built", "build_atlas"]
+__all__ = ["MARK", "Built", "build_atlas", "require_ours", "stamp_of"]
 
 MARK = "atlas.json"  # by which a folder is known as an atlas
 _CHUNK = 40  # pages that a process writes at a time
@@ -66,10 +68,8 @@ def build_atlas(
     begun = time.monotonic()
     require_ours(out)
     wording = load_wording(language)
-    releases = _read(indexes, progress)
-    edition = Edition(
-        tuple(releases), wording, load_language(language), load_parts(), NO_FIGURES, with_source
-    )
+    releases = _read(indexes, with_source, progress)
+    edition = Edition(tuple(releases), wording, load_language(language), load_parts(), NO_FIGURES)
     if runs:
         progress.step("reading the runs")
         edition = replace(edition, runs=read_figures(runs, _paths(releases)))
@@ -77,7 +77,7 @@ def build_atlas(
     try:
         with atomic_dir(out) as work:
             sizes = _write(edition, pages, work, progress)
-            _assets(edition, work)
+            _assets(edition, work, stamp_of(indexes))
             size = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
     except OSError as exc:
         raise StoreError(f"cannot write the atlas to {out}: {exc.strerror}") from exc
@@ -85,6 +85,12 @@ def build_atlas(
     names = tuple(release.name for release in releases)
     took = time.monotonic() - begun
     return Built(out, names, len(sizes), size, largest, sizes[largest], took)
+
+
+def stamp_of(indexes: Sequence[Path]) -> str:
+    """What an atlas of these indexes was made from: another stamp is another atlas."""
+    found = [(path.name, path.stat().st_mtime_ns) for path in indexes]
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
 
 def require_ours(out: Path) -> None:
@@ -101,23 +107,24 @@ def all_pages(edition: Edition) -> Iterator[Page]:
         yield from function_pages(edition, release)
         yield from pair_pages(edition, release)
         yield grid_page(edition, release)
+        yield from source_pages(edition, release)
         yield from thing_pages(edition, release)
     yield from front_pages(edition)
 
 
-def _read(indexes: Sequence[Path], progress: Progress) -> list[Release]:
+def _read(indexes: Sequence[Path], with_source: bool, progress: Progress) -> list[Release]:
     """The releases in the order of their versions."""
     found = []
     with _pool() as pool:
-        jobs = {pool.submit(_read_one, path): path for path in indexes}
+        jobs = {pool.submit(_read_one, path, with_source): path for path in indexes}
         for number, job in enumerate(jobs, 1):
             progress.step(f"reading {number} of {len(jobs)} indexes, walking all pairs")
             found.append(job.result())
     return sorted(found, key=lambda release: (_numbers(release.qemu), release.name))
 
 
-def _read_one(path: Path) -> Release:
-    return read_release(open_index(path), load_parts(), SILENT)
+def _read_one(path: Path, with_source: bool) -> Release:
+    return read_release(open_index(path), load_parts(), SILENT, with_source=with_source)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -180,7 +187,7 @@ def _pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork"))
 
 
-def _assets(edition: Edition, work: Path) -> None:
+def _assets(edition: Edition, work: Path, stamp: str) -> None:
     folder = work / "assets"
     folder.mkdir()
     (folder / "atlas.css").write_text(style_sheet(), encoding="utf-8")
@@ -191,5 +198,6 @@ def _assets(edition: Edition, work: Path) -> None:
         text = (resources.files("qtrace.atlas") / "templates" / name).read_text(encoding="utf-8")
         (folder / name).write_text(head + text, encoding="utf-8")
     (folder / "search.js").write_text(search_script(edition), encoding="utf-8")
-    mark = {"releases": [release.name for release in edition.releases], "language": edition.wording.name}
+    names = [release.name for release in edition.releases]
+    mark = {"releases": names, "language": edition.wording.name, "built": stamp}
     (work / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from qtrace.atlas.run_figures import RunFigures
 from qtrace.atlas.wording import Wording
 from qtrace.post.language import Language
 from qtrace.report.formats.html import environment
-from qtrace.report.text import clean
+from qtrace.report.text import clean, plain
 
 __all__ = ["Crumb", "Edition", "Page", "templates"]
 
@@ -57,7 +57,6 @@ class Edition:
     language: Language
     parts: Sequence[Part]
     runs: RunFigures
-    with_source: bool = False
 
     def render(self, page: Page, elsewhere: Mapping[str, frozenset[str]]) -> str:
         """The whole page. `elsewhere`: release -> its pages."""
@@ -81,10 +80,6 @@ class Edition:
         }
         return _compact(templates().get_template(page.template).render(context)) + "\n"
 
-    def modes_of(self, netdev: str) -> list[Markup]:
-        """The lab's modes with this back end, as links of a release's page in a folder."""
-        return []
-
     def _crumbs(self, page: Page) -> list[tuple[str, str]]:
         found = []
         if page.release and page.path != "index.html":
@@ -102,6 +97,7 @@ def templates() -> jinja2.Environment:
         ),
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_harmless,
     )
     made.filters = {**base.filters, "fragment": fragment, "flat": _flat}
     return made
@@ -113,6 +109,11 @@ def _compact(html: str) -> str:
     A quote in a text is escaped, so what looks like an attribute is one.
     """
     return _BETWEEN.sub(">\n<", _QUOTED.sub(r" \1=\2", html))
+
+
+def _harmless(value: object) -> object:
+    """What a template inserts: no control character of a name, and no mark of direction, reaches a page."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _flat(text: object) -> str:

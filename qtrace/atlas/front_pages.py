@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from markupsafe import Markup
 
+from qtrace.atlas.change_pages import change_pages, changes_page
 from qtrace.atlas.edition import Edition, Page
 from qtrace.atlas.linking import Linker
-from qtrace.atlas.permalinks import fragment
+from qtrace.atlas.mode_pages import mode_pages
+from qtrace.atlas.permalinks import fragment, mode_page
+from qtrace.lab.mode.mode import load_modes
+from qtrace.post.compose import load_post, post_names
 from qtrace.post.language import Language, load_language
 from qtrace.report.text import clean
 
 __all__ = ["front_entries", "front_pages"]
 
 _LINK = Markup('<a href="{}">{}</a>')
+# The project's pages that measure how far its answers hold.
+_EVALUATION = ("accuracy", "walks", "foreign", "reachability", "reliability", "overhead", "why")
 _OTHER = {"en": "zh", "zh": "en"}
 
 
@@ -24,6 +31,8 @@ def front_pages(edition: Edition) -> Iterator[Page]:
     """Every page of this kind."""
     t = edition.wording
     yield Page("index.html", t.start_title, "start.html.j2", functools.partial(_start, edition))
+    yield from change_pages(edition)
+    yield from mode_pages(edition)
     values = functools.partial(_glossary, edition)
     yield Page("glossary.html", t.glossary, "glossary.html.j2", values)
 
@@ -33,6 +42,11 @@ def front_entries(edition: Edition) -> Iterator[tuple[str, str, str]]:
     t = edition.wording
     for item in t.questions:
         yield item["ask"], item.get("words", ""), f"{edition.releases[-1].name}/{item['page']}"
+    for before, after in itertools.pairwise(edition.releases):
+        name = f"{t.changes} {before.name} → {after.name}"
+        yield name, f"{t.came} {t.went} {t.moved}", changes_page(before, after)
+    for mode in load_modes():
+        yield mode.name, f"{mode.title} {mode.picture}", mode_page(mode.name)
     for language in _languages(edition):
         for term in language.glossary:
             yield (
@@ -43,7 +57,7 @@ def front_entries(edition: Edition) -> Iterator[tuple[str, str, str]]:
 
 
 def _start(edition: Edition, link: Linker) -> dict[str, Any]:
-    newest = edition.releases[-1].name
+    newest, language = edition.releases[-1].name, edition.wording.name
     return {
         "list": [
             {
@@ -55,6 +69,16 @@ def _start(edition: Edition, link: Linker) -> dict[str, Any]:
                 "walks": sum(1 for pair in release.pairs.values() for _ in pair.paths()),
             }
             for release in edition.releases
+        ],
+        "changes": [
+            _LINK.format(changes_page(before, after), f"{before.name} → {after.name}")
+            for before, after in itertools.pairwise(edition.releases)
+        ],
+        "evaluation": [(name, edition.wording.word(f"page_{name}")) for name in _EVALUATION],
+        "posts": [
+            {"title": post.title.get(language, post.name), "about": post.description.get(language, "")}
+            | {"command": f"qtrace post {post.name} --lang {language} -o BLOG"}
+            for post in map(load_post, post_names())
         ],
         "questions": [
             _LINK.format(f"{newest}/{item['page']}", item["ask"]) for item in edition.wording.questions

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 
 from markupsafe import Markup, escape
 
-from qtrace.atlas.permalinks import backend_page, callback_page, file_page, fragment, nic_page, relative
+from qtrace.atlas.permalinks import (
+    backend_page,
+    callback_page,
+    file_page,
+    fragment,
+    nic_page,
+    relative,
+    source_page,
+)
 from qtrace.atlas.release_facts import Release
 from qtrace.report.text import clean
 
@@ -16,7 +24,9 @@ _LINK = Markup('<a href="{}">{}</a>')
 _CODE = Markup("<code>{}</code>")
 _CODE_LINK = Markup('<a href="{}"><code>{}</code></a>')
 _PLACE = Markup('<span class="at">{}</span>')
-_PUBLIC = Markup('<a class="at" href="{}">{}</a>')
+_AWAY = Markup(' <a href="{}" aria-label="{}, public">↗</a>')
+_OWN = Markup('<a class="at" href="{}">{}</a>')
+_PUBLIC = Markup('<a href="{}">{}</a>')  # its style goes by its address: there are thousands
 
 
 class Linker:
@@ -47,8 +57,13 @@ class Linker:
         return escape(clean(name))
 
     def place(self, file: str, line: int) -> Markup:
-        """`net/tap.c:123` of the indexed tree, as a link to the public repository where that has it."""
+        """`net/tap.c:123` of the indexed tree, as a link to the public repository where that has it; to the
+        page with its lines where there is one."""
         url = self._release.places.url(file, line)
+        if file in self._release.sources:
+            here = relative(self._page, f"{source_page(file)}#L{line}" if line else source_page(file))
+            own = _OWN.format(here, self.at(file, line))
+            return own + (_AWAY.format(url, self.at(file, line)) if url else "")
         return _PUBLIC.format(url, self.at(file, line)) if url else _PLACE.format(self.at(file, line))
 
     @staticmethod

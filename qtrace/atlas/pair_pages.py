@@ -164,7 +164,6 @@ def _step(edition: Edition, step: Step, beyond: str) -> dict[str, Any]:
         "measured": [],
         "ways": [],
         "of_nic": "",
-        "source": "",
     }
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "pair_page",
     "part_page",
     "relative",
+    "source_page",
 ]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]+")
@@ -64,6 +65,11 @@ def part_page(name: str) -> str:
 def file_page(file: str) -> str:
     """The functions of a source file."""
     return f"functions/{'/'.join(fragment(part) for part in file.split('/'))}.html"
+
+
+def source_page(file: str) -> str:
+    """The lines of a source file, with `--source`."""
+    return f"source/{'/'.join(fragment(part) for part in file.split('/'))}.html"
 
 
 def mode_page(mode: str) -> str:

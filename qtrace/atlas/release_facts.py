@@ -14,7 +14,7 @@ from typing import Any
 from qtrace.atlas.core_parts import Part, PartFacts, read_parts
 from qtrace.atlas.function_facts import FunctionFacts, Key, functions_of, uses_of
 from qtrace.atlas.pair_facts import Pair, Variant, pairs_of
-from qtrace.atlas.source_places import SourcePlaces, read_places
+from qtrace.atlas.source_places import SourceFile, SourcePlaces, find_sources, read_places
 from qtrace.explain.clients import Client
 from qtrace.explain.manual import read_manual
 from qtrace.explain.meaning import option_rows
@@ -65,6 +65,7 @@ class Release:
     backends: dict[str, BackendFacts]
     parts: tuple[PartFacts, ...]
     places: SourcePlaces = field(default_factory=lambda: SourcePlaces({}))
+    sources: dict[str, SourceFile] = field(default_factory=dict)
 
     @functools.cached_property
     def files(self) -> dict[str, list[FunctionFacts]]:
@@ -96,8 +97,11 @@ class Release:
         return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
-def read_release(index: Index, parts: Sequence[Part], progress: Progress) -> Release:
-    """Everything of one index. Raises SourceError where its tree is gone."""
+def read_release(
+    index: Index, parts: Sequence[Part], progress: Progress, *, with_source: bool = False
+) -> Release:
+    """Everything of one index; `with_source` finds the files of its tree too. Raises SourceError where the
+    tree is gone."""
     root = FilePath(index.meta["root"])
     schema, manual, models = read_schema(root), read_manual(root), Models(index)
     catalogue = map_tree(index)
@@ -127,7 +131,10 @@ def read_release(index: Index, parts: Sequence[Part], progress: Progress) -> Rel
         backends,
         found_parts,
     )
-    release.places.urls.update(read_places(index, _places(release)).urls)
+    places = set(_places(release))
+    release.places.urls.update(read_places(index, places).urls)
+    if with_source:
+        release.sources.update(find_sources(index, {file for file, _ in places}))
     return release
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qtrace.post.source_links import SourceLinks
 from qtrace.store.index import Index
 
-__all__ = ["SourcePlaces", "read_places"]
+__all__ = ["SourceFile", "SourcePlaces", "find_sources", "read_places"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,24 @@ def read_places(index: Index, places: Iterable[tuple[str, int]]) -> SourcePlaces
         if file and (url := links.place("", file, line).url):
             found[file, line] = url
     return SourcePlaces(found)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of the user's own tree; `changed` tells whether it has changed since it was indexed."""
+
+    path: str
+    changed: bool
+
+
+def find_sources(index: Index, files: Iterable[str]) -> dict[str, SourceFile]:
+    """Those of these files that the index's trees have, and no file outside of them."""
+    found = {}
+    for file in sorted(set(files) - {""}):
+        root, name = index.place(file)
+        path = (root / name).resolve()
+        if path.is_relative_to(root.resolve()) and path.is_file():
+            known = index.content_of(root / name)
+            same = hashlib.sha256(path.read_bytes()).hexdigest() == known
+            found[file] = SourceFile(str(path), bool(known) and not same)
+    return found

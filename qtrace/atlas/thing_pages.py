@@ -12,9 +12,11 @@ from qtrace.atlas.core_parts import Part, PartFacts
 from qtrace.atlas.edition import Crumb, Edition, Page
 from qtrace.atlas.grid_page import is_measured, pair_cell
 from qtrace.atlas.linking import Linker
+from qtrace.atlas.mode_pages import modes_with
 from qtrace.atlas.pair_facts import NIC_STAGES
-from qtrace.atlas.permalinks import backend_page, callback_page, nic_page, pair_page, part_page
+from qtrace.atlas.permalinks import backend_page, callback_page, mode_page, nic_page, pair_page, part_page
 from qtrace.atlas.release_facts import Release, ways_of_nic
+from qtrace.atlas.tried_reach import COLUMNS, tried
 from qtrace.model import STAGE_ORDER, Direction
 from qtrace.report.text import clean
 
@@ -22,6 +24,7 @@ __all__ = ["thing_pages"]
 
 # NetClientInfo's answer to whether a back end takes a header with what is left to do for each frame.
 _HEADER = "has_vnet_hdr"
+_MODE = Markup('<a href="../../{}">{}</a>')
 
 
 def thing_pages(edition: Edition, release: Release) -> Iterator[Page]:
@@ -75,17 +78,24 @@ def _backend(edition: Edition, release: Release, entry: Mapping[str, Any], link:
     cells = [pair_cell(edition, release, pair, link) | {"name": pair.nic} for pair in pairs]
     shared = {clean(pair.reason).removeprefix(f"{clean(pair.nic)} on {clean(name)}: ") for pair in pairs}
     measured = [pair for pair in pairs if is_measured(edition, release, pair)]
+    modes = [mode for mode in modes_with(name) if mode.name in tried()]
     return {
         "entry": entry,
         "facts": release.backends[name],
         "cells": cells,
         "reasons": sorted(shared - {""}),
         "offloads": _offloads(edition, entry, link),
-        "tried": [],
-        "tried_columns": [],
-        "tried_in": "",
+        "tried_columns": [edition.wording.word(column) for column in COLUMNS],
+        "tried": [
+            (_MODE.format(mode_page(mode.name), mode.name), [tried()[mode.name][key] for key in COLUMNS])
+            for mode in modes
+        ],
+        "tried_in": sorted({tried()[mode.name]["in"] for mode in modes}),
         "costs": [link.to(f"{pair_page(pair.nic, name)}#cost", pair.nic) for pair in measured],
-        "modes": edition.modes_of(name),
+        "modes": [
+            Markup("{}: {}").format(_MODE.format(mode_page(mode.name), mode.name), mode.title)
+            for mode in modes_with(name)
+        ],
     }
 
 

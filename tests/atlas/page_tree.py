@@ -36,6 +36,11 @@ class Element:
         return [item for item in self.inside if isinstance(item, Element) and item.tag == tag]
 
     @property
+    def is_place(self) -> bool:
+        """Whether it is a place in the source: of the public repository, of the user's tree, or as text."""
+        return "at" in self.classes or self.values.get("href", "").startswith("https:")
+
+    @property
     def text(self) -> str:
         return "".join(item if isinstance(item, str) else item.text for item in self.inside)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -42,7 +43,7 @@ def places(element: Element) -> list[tuple[str, str]]:
     found = []
     for line in element.children("div"):
         if "why" in line.classes:
-            at = next(line.all(kind="at")).text
+            at = next(item for item in line.all() if item.is_place).text
             found.append((line.text.removesuffix(at).strip(), at))
     return found
 
@@ -53,7 +54,7 @@ def shown_steps(section: Element) -> list[dict[str, object]]:
     for item in section.one("ol", "steps").children("li"):
         functions, at = item.children("a") + item.children("code"), item.text
         name = next(e.text for e in functions if e.tag == "code" or list(e.all("code")))
-        where = [e.text for e in item.children("a") + item.children("span") if "at" in e.classes]
+        where = [e.text for e in item.children("a") + item.children("span") if e.is_place]
         roles = [e.text for e in item.children("b")]
         ways = []
         for details in item.all("details", "ways"):
@@ -242,6 +243,13 @@ def test_every_language_has_every_word() -> None:
         assert other.words.keys() == english.words.keys()
         assert other.callback_words.keys() == english.callback_words.keys()
         assert [item["page"] for item in other.questions] == [item["page"] for item in english.questions]
+
+
+def test_the_tour_asks_the_ten_questions() -> None:
+    tour = (Path(__file__).parents[2] / "docs" / "tour.md").read_text()
+    questions = load_wording("en").questions
+    assert len(questions) == 10
+    assert re.findall(r"^\d+\. (.*)$", tour, re.MULTILINE) == [item["ask"] for item in questions]
 
 
 def test_colours_go_by_the_page_s_switch() -> None:

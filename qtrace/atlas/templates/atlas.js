@@ -127,6 +127,18 @@
     }
   });
 
+  if (location.protocol === "http:") {
+    // Served on loopback by qtrace atlas --serve: a new atlas is shown at once.
+    let built = "";
+    setInterval(async () => {
+      try {
+        const mark = await (await fetch(here.root + "atlas.json")).json();
+        if (built && built !== mark.built) location.reload();
+        built = mark.built;
+      } catch (away) { /* it is being made anew */ }
+    }, 1000);
+  }
+
   const filters = document.getElementById("filters");
   if (filters) {
     const table = document.querySelector("table.grid");

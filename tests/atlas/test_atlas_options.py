@@ -1,0 +1,161 @@
+"""Several releases, a run, the other language, the user's own lines, and the server on loopback."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from page_tree import read_page
+
+from qtrace.atlas.builder import Built, build_atlas, stamp_of
+from qtrace.atlas.permalinks import mode_page, pair_page, source_page
+from qtrace.atlas.wording import load_wording
+from qtrace.lab.mode.mode import load_modes
+from qtrace.model import Direction
+from qtrace.path.walk import walk
+from qtrace.report.measured import measured
+from qtrace.store.index import Index
+from qtrace.store.run import RunReader
+
+pytestmark = pytest.mark.slow
+RUN = Path(__file__).parents[1] / "store" / "runs" / "format-1" / "measured"
+LATER = "99.0.1"
+
+
+@pytest.fixture(scope="module")
+def two(installed: Index, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A release and one that was made of it: a callback went, a function moved, a NIC came and one went.
+
+    With a run of the first, and the lines of both.
+    """
+    folder = tmp_path_factory.mktemp("two")
+    copy = folder / "later.sqlite"
+    shutil.copy(installed.path, copy)
+    with sqlite3.connect(copy) as db:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'qemu'", (LATER,))
+        db.execute("UPDATE functions SET file = 'net/queue.c' WHERE name = 'qemu_flush_queued_packets'")
+        db.execute("DELETE FROM tables WHERE variable = 'net_tap_info' AND field = 'poll'")
+        db.execute("DELETE FROM backends WHERE driver LIKE '%VDE%'")
+    db.close()
+    indexes, runs = [copy, installed.path], [RunReader.open(RUN)]
+    return build_atlas(indexes, folder / "atlas", "zh", runs, with_source=True)
+
+
+def test_releases_stand_side_by_side(installed: Index, two: Built) -> None:
+    assert two.releases == (installed.meta["qemu"], LATER)
+    first, second = two.releases
+    page = read_page(two.folder / first / pair_page("e1000", "tap"))
+    line = page.one("p", "releases")
+    assert line.one("strong").text == first and line.one("a").text == second
+    gone = read_page(two.folder / first / "backends" / "vde.html").one("p", "releases")
+    assert gone.one("s").text == second
+    assert not (two.folder / second / "backends" / "vde.html").exists()
+
+
+def test_what_came_went_and_moved(two: Built) -> None:
+    first, second = two.releases
+    page = read_page(two.folder / f"changes/{first}..{second}.html")
+    assert page.one(ident="backends").one("p").one("a").text == "vde"
+    rows = [tuple(cell.text for cell in row.children("td")) for row in page.one(ident="backends").all("tr")]
+    assert ("NetClientInfo.poll", "tap_poll (net/tap.c)", load_wording("zh").none) in rows
+    moved = {row.one("th").text: row.text for row in page.one(ident="moved").one("tbody").all("tr")}
+    assert moved["qemu_flush_queued_packets"].endswith("net/net.cnet/queue.c")
+
+
+def test_a_run_is_on_the_pages_of_its_pairs(installed: Index, two: Built) -> None:
+    path = walk(installed, "virtio-net-pci", "tap", direction=Direction.TX)
+    figures = measured(RunReader.open(RUN), path)
+    section = read_page(two.folder / two.releases[0] / pair_page("virtio-net", "tap")).one(ident="walk-tx")
+    steps = section.one("ol", "steps").children("li")
+    assert len(steps) == len(path.steps)
+    for item, step in zip(steps, path.steps, strict=True):
+        assert [e.text for e in item.children("div") if "measured" in e.classes] == figures.at(step)
+    assert [
+        e.text for e in section.children("p") if "measured" in e.classes
+    ] == figures.head() + figures.tail()
+    other = read_page(two.folder / two.releases[1] / pair_page("virtio-net", "tap"))
+    assert not list(other.all(kind="measured"))
+
+
+def test_the_other_language_is_whole(two: Built) -> None:
+    english = {word for word in load_wording("en").words.values() if len(word) > 24}
+    for place in ("index.html", f"{two.releases[0]}/index.html", f"{two.releases[0]}/backends/tap.html"):
+        page = read_page(two.folder / place)
+        assert page.one("html").values["lang"] == "zh-CN"
+        assert not [word for word in english if word in page.text], place
+
+
+def test_each_place_opens_the_line_of_the_user_s_own_tree(installed: Index, two: Built) -> None:
+    row = installed.function("tap_receive_iov")[0]
+    page = read_page(two.folder / two.releases[0] / source_page(row.file))
+    text = page.one("pre", "source").text.split("\n")[row.line - 1]
+    own = (Path(installed.meta["root"]) / row.file).read_text().split("\n")[row.line - 1]
+    assert text.endswith(f" {own}") and "tap_receive_iov" in own
+    pair = read_page(two.folder / two.releases[0] / pair_page("e1000", "tap"))
+    links = [e.values["href"] for e in pair.all("a", "at")]
+    assert f"../../{source_page(row.file)}#L{row.line}" in links
+
+
+def test_without_asking_no_line_of_source_is_written(atlas: Built) -> None:
+    assert not list(atlas.folder.glob("*/source"))
+    assert not [path for path in atlas.folder.rglob("*.html") if b"#include" in path.read_bytes()]
+
+
+def test_every_mode_has_a_page_with_its_picture(atlas: Built) -> None:
+    for mode in load_modes():
+        page = read_page(atlas.folder / mode_page(mode.name))
+        assert page.one("pre", "picture").text == mode.picture
+        assert all(line in page.text for seat in mode.seats for line in seat.netdev)
+
+
+def test_a_stamp_is_of_the_indexes(installed: Index, tmp_path: Path) -> None:
+    copy = tmp_path / installed.path.name
+    shutil.copy2(installed.path, copy)
+    before = stamp_of([copy])
+    assert before == stamp_of([copy])
+    os.utime(copy, ns=(1, 1))
+    assert before != stamp_of([copy])
+
+
+def asked(port: int, host: str, path: str = "/atlas.json") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", path, headers={"Host": host})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_the_server_is_of_this_machine_alone_and_shows_a_new_index(installed: Index, tmp_path: Path) -> None:
+    copy = tmp_path / "of.sqlite"
+    shutil.copy(installed.path, copy)
+    argv = [sys.executable, "-m", "qtrace", "atlas", "--serve", "--port", "0", "--index", str(copy)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as served:
+        try:
+            assert served.stdout
+            port = int(re.findall(r":(\d+)/", served.stdout.readline())[0])
+            status, body = asked(port, f"127.0.0.1:{port}")
+            assert status == 200
+            assert asked(port, "a.name.example:80")[0] == 403
+            assert asked(port, f"localhost:{port}", "/../of.sqlite")[0] == 404
+            with Path("/proc/net/tcp").open() as table:
+                bound = [line.split()[1] for line in table if f":{port:04X} " in line]
+            assert bound and all(place.startswith("0100007F:") for place in bound)
+            os.utime(copy, ns=(1, 1))
+            assert served.stdout.readline()  # it says the address again
+            newer = json.loads(asked(port, f"127.0.0.1:{port}")[1])
+            assert newer["built"] != json.loads(body)["built"]
+        finally:
+            served.send_signal(signal.SIGINT)
+        assert served.wait(20) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["of.sqlite"]  # nothing is left behind
