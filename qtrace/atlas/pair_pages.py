@@ -181,19 +181,20 @@ def _other(way: StageWay, of_nic: bool) -> Mapping[str, Any]:
 
 
 def costs_of(release: Release, nic: str, netdev: str) -> dict[bool, dict[str, Any]]:
-    """Whether vhost carries the frames -> the rows that a committed report measured of the pair."""
+    """Whether vhost carries the frames -> the rows that a committed report measured of the pair, if it was of
+    this release."""
     entry = next(item for item in release.catalogue["nics"] if item["name"] == nic)
     found = {}
     for vhost in (False, True):
         rows = (cost(kind, netdev, vhost) for kind in entry["types"])
         known = next((item for item in rows if item), None)
-        if known:
+        if known and known["conditions"]["QEMU"].split()[0] == release.qemu:
             found[vhost] = known
     return found
 
 
 def _cost(edition: Edition, release: Release, pair: Pair) -> dict[str, Any] | None:
-    """The rows with their conditions; None for a pair that was not measured, or a run of another release."""
+    """The rows with their conditions; None for a pair that was not measured in this release."""
     known = costs_of(release, pair.nic, pair.netdev)
     if not known:
         return None

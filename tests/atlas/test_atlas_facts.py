@@ -20,6 +20,7 @@ from qtrace.atlas.style import switchable
 from qtrace.atlas.wording import load_wording, wording_names
 from qtrace.cli.main import command
 from qtrace.errors import NoPath, StoreError
+from qtrace.explain.cost import cost
 from qtrace.model import Direction
 from qtrace.path.catalogue import map_tree
 from qtrace.path.handed_queues import CARRIERS
@@ -179,6 +180,20 @@ def test_the_header_tells_why_a_back_end_has_no_offloads(installed: Index, pages
     assert "tap" in having and "user" in without and "socket" in without
     said = T.words["offloads_no"].split(":")[0].replace("`", "")
     assert said in read_page(pages / backend_page("user")).text
+
+
+def test_a_cost_is_of_its_own_release(installed: Index, pages: Path) -> None:
+    """What explain/cost.toml has, where it was measured in this QEMU; else nothing."""
+    known = cost("virtio-net-pci", "tap", False)
+    assert known
+    page = read_page(pages / pair_page("virtio-net", "tap"))
+    shown = [
+        cell.text for section in page.all("section", ident="cost") for cell in section.one("tbody").all("td")
+    ]
+    if known["conditions"]["QEMU"].split()[0] == installed.meta["qemu"]:
+        assert {row["throughput"] for row in known["throughput"]} <= set(shown)
+    else:
+        assert not shown
 
 
 def linked(folder: Path) -> Iterator[tuple[Path, str]]:
