@@ -60,8 +60,9 @@ class Linker:
         """`net/tap.c:123` of the indexed tree, as a link to the public repository where that has it; to the
         page with its lines where there is one."""
         url = self._release.places.url(file, line)
-        if file in self._release.sources:
-            here = relative(self._page, f"{source_page(file)}#L{line}" if line else source_page(file))
+        if source := self._release.sources.get(file):
+            part = f"#L{line}" if 0 < line <= source.lines else ""
+            here = relative(self._page, source_page(file) + part)
             own = _OWN.format(here, self.at(file, line))
             return own + (_AWAY.format(url, self.at(file, line)) if url else "")
         return _PUBLIC.format(url, self.at(file, line)) if url else _PLACE.format(self.at(file, line))

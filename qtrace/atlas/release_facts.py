@@ -34,11 +34,13 @@ __all__ = ["BackendFacts", "NicFacts", "Release", "read_release", "ways_of_nic"]
 class NicFacts:
     """What a NIC's page has besides the catalogue's entry: `types` are (type, bus, whether -device may make
     it), `properties` the rows of `explain` for the first of them, `architectures` the targets whose headers
-    its files need, empty where any does."""
+    its files need, empty where any does. `realizes` are the functions (name, file, line) that set a device
+    up."""
 
     types: tuple[tuple[str, str, bool], ...]
     properties: tuple[dict[str, Any], ...]
     architectures: tuple[str, ...]
+    realizes: tuple[tuple[str, str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,15 @@ def _nic(index: Index, models: Models, name: str, types: Iterable[str], files: I
         tuple((model.type, model.bus, model.pluggable and not model.abstract) for model in known),
         tuple(rows),
         () if "common" in flags else tuple(sorted(flag for flag in flags if not flag.startswith("build"))),
+        tuple(dict.fromkeys(_realizing(index, tuple(files)))),
     )
+
+
+def _realizing(index: Index, files: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    for owner, what, value, _, _ in index.registrations_in(files):
+        if owner.endswith("Class.realize") and what == "function":
+            row = index.function_by_id(int(value))
+            yield row.name, row.file, row.line
 
 
 def ways_of_nic(release: Release, nic: str) -> dict[tuple[Direction, Role], list[Way]]:
@@ -183,6 +193,8 @@ def _places(release: Release) -> Iterator[tuple[str, int]]:
         for table in (*entry["tables"], *entry.get("other_platforms", ())):
             yield table["file"], table["line"]
         yield from ((file, 0) for file in entry.get("files", ()))
+    for nic in release.nics.values():
+        yield from ((file, line) for _, file, line in nic.realizes)
     rows = [row for known in release.backends.values() for row in known.options]
     rows += [row for nic in release.nics.values() for row in nic.properties]
     yield from ((row["file"], row["line"]) for row in rows)

@@ -35,9 +35,11 @@ def read_places(index: Index, places: Iterable[tuple[str, int]]) -> SourcePlaces
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of the user's own tree; `changed` tells whether it has changed since it was indexed."""
+    """A file of the user's own tree; `changed` tells whether it has changed since it was indexed, and may
+    have no line where the index had one."""
 
     path: str
+    lines: int
     changed: bool
 
 
@@ -48,7 +50,8 @@ def find_sources(index: Index, files: Iterable[str]) -> dict[str, SourceFile]:
         root, name = index.place(file)
         path = (root / name).resolve()
         if path.is_relative_to(root.resolve()) and path.is_file():
+            content = path.read_bytes()
             known = index.content_of(root / name)
-            same = hashlib.sha256(path.read_bytes()).hexdigest() == known
-            found[file] = SourceFile(str(path), bool(known) and not same)
+            same = hashlib.sha256(content).hexdigest() == known
+            found[file] = SourceFile(str(path), content.count(b"\n") + 1, bool(known) and not same)
     return found

@@ -82,6 +82,7 @@ def _backend(edition: Edition, release: Release, entry: Mapping[str, Any], link:
     return {
         "entry": entry,
         "facts": release.backends[name],
+        "files": [link.file(file) for file in dict.fromkeys(_files_of(entry))],
         "cells": cells,
         "reasons": sorted(shared - {""}),
         "offloads": _offloads(edition, entry, link),
@@ -97,6 +98,12 @@ def _backend(edition: Edition, release: Release, entry: Mapping[str, Any], link:
             for mode in modes_with(name)
         ],
     }
+
+
+def _files_of(entry: Mapping[str, Any]) -> Iterator[str]:
+    """The files of a back end's tables and of its init function."""
+    yield from (table["file"] for table in entry["tables"])
+    yield entry["init"]["file"]
 
 
 def _offloads(edition: Edition, entry: Mapping[str, Any], link: Linker) -> Markup:
@@ -125,6 +132,10 @@ def _nic(edition: Edition, release: Release, entry: Mapping[str, Any], link: Lin
         "entry": entry,
         "facts": release.nics[name],
         "files": [link.file(file) for file in entry["files"]],
+        "realizes": [
+            (link.function(function, file), link.place(file, line))
+            for function, file, line in release.nics[name].realizes
+        ],
         "cells": [pair_cell(edition, release, pair, link) for pair in pairs],
         "stages": stages,
         "costs": [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 VOID = {"meta", "link", "input", "br", "rect", "circle", "path", "img"}
 
@@ -76,3 +78,23 @@ def read_page(path: Path) -> Element:
     reader.close()
     assert len(reader.open) == 1, [element.tag for element in reader.open]
     return reader.root
+
+
+def checked_links(folder: Path) -> tuple[list[str], int, set[str]]:
+    """The links of all pages that lead nowhere, the number of those within the folder, other hosts."""
+    pages = {path: read_page(path) for path in folder.rglob("*.html")}
+    ids = {path: [e.values["id"] for e in page.all() if "id" in e.values] for path, page in pages.items()}
+    dead = [f"{path}: two elements have one id" for path, found in ids.items() if len(found) > len({*found})]
+    inside, hosts = 0, set()
+    for path, page in pages.items():
+        links = {e.values[name] for e in page.all() for name in ("href", "src") if name in e.values}
+        for link in links:
+            if link.startswith("https://"):
+                hosts.add(link.split("/")[2])
+                continue
+            place, _, part = link.partition("#")
+            target = Path(os.path.normpath(path.parent / unquote(place))) if place else path
+            if not target.is_file() or (part and unquote(part) not in ids.get(target, [])):
+                dead.append(f"{path}: {link}")
+            inside += 1
+    return dead, inside, hosts

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from page_tree import read_page
+from page_tree import checked_links, read_page
 
 from qtrace.atlas.builder import Built, build_atlas, stamp_of
 from qtrace.atlas.permalinks import mode_page, pair_page, source_page
@@ -59,6 +59,11 @@ def test_releases_stand_side_by_side(installed: Index, two: Built) -> None:
     gone = read_page(two.folder / first / "backends" / "vde.html").one("p", "releases")
     assert gone.one("s").text == second
     assert not (two.folder / second / "backends" / "vde.html").exists()
+
+
+def test_every_link_between_releases_leads_somewhere(two: Built) -> None:
+    dead, inside, _ = checked_links(two.folder)
+    assert not dead and inside > 50_000
 
 
 def test_what_came_went_and_moved(two: Built) -> None:
