@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -182,9 +185,30 @@ def _write_chunk(first: int) -> dict[str, int]:
     return sizes
 
 
-def _pool() -> ProcessPoolExecutor:
+@contextlib.contextmanager
+def _pool() -> Iterator[ProcessPoolExecutor]:
+    """Processes for the work, none of which outlives the block. Raises StoreError if one was ended."""
     processes = max(1, min(8, len(os.sched_getaffinity(0))))
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork"))
+    fork = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(processes, mp_context=fork, initializer=_leave_requests)
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException as exc:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+            child.join()
+        if isinstance(exc, BrokenProcessPool):
+            hint = "free memory, or build fewer releases at a time"
+            raise StoreError("a process that built the atlas was ended", hint=hint) from exc
+        raise
+
+
+def _leave_requests() -> None:
+    """Ctrl-C is the parent's to answer, which then ends this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _assets(edition: Edition, work: Path, stamp: str) -> None:

@@ -165,3 +165,26 @@ def test_the_server_is_of_this_machine_alone_and_shows_a_new_index(installed: In
             served.send_signal(signal.SIGINT)
         assert served.wait(20) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["of.sqlite"]  # nothing is left behind
+
+
+def test_ctrl_c_leaves_no_process_no_file_and_one_line(installed: Index, tmp_path: Path) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "qtrace",
+        "atlas",
+        "-o",
+        str(tmp_path / "atlas"),
+        "--index",
+        str(installed.path),
+    ]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True) as build:
+        assert build.stderr
+        assert "reading" in build.stderr.readline()  # its processes are there
+        os.killpg(build.pid, signal.SIGINT)  # as a terminal does
+        said = build.stderr.read()
+        assert build.wait(20) == 130
+    assert "Traceback" not in said and said.strip().endswith("qtrace: interrupted")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.killpg(build.pid, 0)
