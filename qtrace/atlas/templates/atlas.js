@@ -28,6 +28,7 @@
     told();
   });
 
+  const most = 40;
   let entries = null, loading = false, shown = [], chosen = -1;
   const load = () => {
     if (loading) return;
@@ -58,12 +59,12 @@
     const at = mine >= 0 && entry.where & (1 << mine) ? mine : 31 - Math.clz32(entry.where);
     return here.root + encodeURI(names[at]) + "/" + entry.place;
   };
-  const choose = (number) => {
+  const choose = (number, moved = true) => {
     chosen = number;
     [...list.children].forEach((item, at) => item.setAttribute("aria-selected", String(at === number)));
     const item = list.children[number];
     input.setAttribute("aria-activedescendant", item ? item.id : "");
-    if (item) item.scrollIntoView({ block: "nearest" });
+    if (item && moved) item.scrollIntoView({ block: "nearest" });
   };
   const search = () => {
     const begun = performance.now();
@@ -72,13 +73,16 @@
     list.replaceChildren();
     if (entries && asked) {
       const parts = asked.split(/\s+/);
-      const found = [];
+      const ranks = [[], [], [], [], [], []];
       for (const entry of entries) {
         const at = rank(entry, asked, parts);
-        if (at >= 0) found.push([at, entry.name.length, entry]);
+        if (at >= 0) ranks[at].push(entry);
       }
-      found.sort((one, other) => one[0] - other[0] || one[1] - other[1] || (one[2].name < other[2].name ? -1 : 1));
-      shown = found.slice(0, 40).map((item) => item[2]);
+      for (const found of ranks) {  // the better ones fill the list: the others need no order
+        if (shown.length >= most) break;
+        found.sort((one, other) => one.name.length - other.name.length || (one.name < other.name ? -1 : 1));
+        shown.push(...found.slice(0, most - shown.length));
+      }
       for (const [at, entry] of shown.entries()) {
         const item = document.createElement("li"), more = document.createElement("small");
         item.id = "hit-" + at;
@@ -99,7 +103,7 @@
     }
     list.hidden = !list.children.length;
     input.setAttribute("aria-expanded", String(!list.hidden));
-    choose(shown.length ? 0 : -1);
+    choose(shown.length ? 0 : -1, false);
     if (entries && asked) list.dataset.ms = (performance.now() - begun).toFixed(2);
   };
   input.addEventListener("focus", load);
