@@ -33,6 +33,10 @@ __all__ = ["command"]
         ),
         ("qtrace explain --pid PID", "the command line of a QEMU that runs"),
         ("qtrace explain --format mermaid --file LINE.txt", "the network as a diagram"),
+        (
+            "qtrace explain --program /usr/bin/qemu-system-x86_64 -- -nic af-xdp,ifname=eth0",
+            "whether this program was built with the back end",
+        ),
         ("qtrace explain --releases -- qemu-system-x86_64 -nic passt", "which indexed releases take it"),
     ),
 )
@@ -41,6 +45,12 @@ __all__ = ["command"]
 @click.option("--file", "file", metavar="FILE", help="Read the line from a file, '-' for standard input.")
 @click.option(
     "--config", multiple=True, metavar="FILE", help="Read this file where the line names it with -readconfig."
+)
+@click.option(
+    "--program",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Read from this QEMU program, which is not run, which back ends it was built without.",
 )
 @click.option(
     "--lenient",
@@ -69,6 +79,7 @@ def command(
     pid: int | None,
     file: str | None,
     config: tuple[str, ...],
+    program: Path | None,
     lenient: bool,
     strict: bool,
     other: str | None,
@@ -104,7 +115,8 @@ def command(
         return
     index = _index_for(index_name, release)
     try:
-        reader = Reader(index)
+        left_out = _left_out(program, index)
+        reader = Reader(index, left_out=left_out or ())
         data = reader.explain(
             argv,
             config,
@@ -119,6 +131,11 @@ def command(
             )
     except QtraceError as exc:
         raise type(exc)(plain(str(exc)), hint=plain(exc.hint)) from exc
+    if left_out is None:
+        data["warnings"] = [
+            _item("built", f"which back ends {program} has cannot be read from it"),
+            *data["warnings"],
+        ]
     if pid is not None:
         data["process"] = {"pid": pid, "qemu": release}
         data["warnings"] = [*_other_release(pid, release, data["qemu"]), *data["warnings"]]
@@ -164,8 +181,21 @@ def _other_release(pid: int, release: str, indexed: str) -> list[dict[str, str |
         f"and {indexed} has not is unknown here, and defaults, functions and lines are those of {indexed} "
         f"(qtrace index --source TREE, of {release}, makes the right one)"
     )
-    item = {"kind": "release", "severity": "note", "about": "", "text": text, "source": "", "mended": None}
-    return [item]
+    return [_item("release", text)]
+
+
+def _left_out(program: Path | None, index: Index) -> frozenset[str] | None:
+    """The back ends that a program was built without: none where no program is given, None where it does not
+    tell. Raises BinaryError."""
+    from qtrace.binary.symbols.built_backends import backends_left_out
+    from qtrace.explain.explanation import init_functions
+
+    return backends_left_out(program, init_functions(index)) if program else frozenset()
+
+
+def _item(kind: str, text: str) -> dict[str, str | None]:
+    """A note as an item of `warnings`."""
+    return {"kind": kind, "severity": "note", "about": "", "text": text, "source": "", "mended": None}
 
 
 def _say_releases(argv: list[str], config: tuple[str, ...], strict: bool, form: str) -> None:

@@ -31,7 +31,7 @@ from qtrace.index.platforms import other_platform
 from qtrace.path.catalogue import backend_name
 from qtrace.store.index import Index
 
-__all__ = ["Reader", "carried_by_kernel", "vhost_asked"]
+__all__ = ["Reader", "carried_by_kernel", "init_functions", "vhost_asked"]
 
 # Remarks on an unknown machine, by what is known of its own NIC.
 _NOTHING = (
@@ -44,18 +44,18 @@ _NO_WALK = ("hubport", "vhost-user", "vhost-vdpa", "netmap")
 
 
 class Reader:
-    """Reads lines as the QEMU of one index does, on this host unless another is given."""
+    """Reads lines as the QEMU of one index does, on this host unless another is given. `left_out`: back ends
+    that the program which is meant was built without."""
 
-    def __init__(self, index: Index, host: Host | None = None) -> None:
+    def __init__(self, index: Index, host: Host | None = None, left_out: Collection[str] = ()) -> None:
         self.index = index
         self.host = host or Host()
         self.root = Path(index.meta["root"])
         self.schema: Schema = read_schema(self.root)
         self.manual = read_manual(self.root)
         self.models = Models(index)
-        self.compiled = {
-            backend_name(driver) for driver, _, _, number, _, _ in index.backends() if number is not None
-        }
+        self.left_out = frozenset(left_out)
+        self.compiled = {*init_functions(index)} - self.left_out
 
     def network(
         self,
@@ -86,7 +86,9 @@ class Reader:
             ordinary = dialect.ordinary if dialect else str
             machine = find_machine(line, self.root, lenient=lenient, ordinary=ordinary)
             theirs = dialect.netdevs if dialect else frozenset()
-            network = build(setup, machine, self.schema, self.models, self.compiled, lenient, theirs)
+            network = build(
+                setup, machine, self.schema, self.models, self.compiled, lenient, theirs, self.left_out
+            )
         except RefusedLine as exc:
             raise RefusedLine(str(exc), hint="; ".join(filter(None, (exc.hint, *line.remarks)))) from exc
         network.remarks += line.remarks
@@ -264,6 +266,13 @@ class Reader:
     @staticmethod
     def _port(port: Client) -> dict[str, Any]:
         return {"name": port.name, "peer": port.peer.name if port.peer else None}
+
+
+def init_functions(index: Index) -> dict[str, str]:
+    """Back end -> its init function, of those that the indexed QEMU has for Linux."""
+    return {
+        backend_name(driver): init for driver, _, init, number, _, _ in index.backends() if number is not None
+    }
 
 
 def carried_by_kernel(nic: Client, other: Client) -> bool:

@@ -27,6 +27,11 @@ from qtrace.explain.words import Option
 
 __all__ = ["build"]
 
+# What gives the same without that library.
+_INSTEAD = {
+    "user": "passt does the same in a program of its own: 'passt -s SOCKET', and with it -netdev stream,"
+    "id=ID,server=off,addr.type=unix,addr.path=SOCKET (from release 7.2 on); or a QEMU with libslirp",
+}
 _MOST_NICS = 8  # MAX_NICS: the limit for -nic and -net nic
 
 
@@ -38,10 +43,11 @@ def build(
     compiled: set[str],
     lenient: bool = False,
     elsewhere: frozenset[str] = frozenset(),
+    left_out: frozenset[str] = frozenset(),
 ) -> Network:
     """The network of a line. `compiled`: the back ends of the indexed QEMU; `elsewhere`: those that only the
-    QEMU of the line's vendor has. Raises RefusedLine."""
-    return _Builder(setup, machine, schema, models, compiled, lenient, elsewhere).build()
+    QEMU of the line's vendor has, `left_out` those that the program was built without. Raises RefusedLine."""
+    return _Builder(setup, machine, schema, models, compiled, lenient, elsewhere, left_out).build()
 
 
 class _Builder:
@@ -54,9 +60,11 @@ class _Builder:
         compiled: set[str],
         lenient: bool,
         elsewhere: frozenset[str],
+        left_out: frozenset[str],
     ) -> None:
         self.setup, self.machine, self.schema, self.models = setup, machine, schema, models
         self.compiled, self.lenient, self.elsewhere = compiled, lenient, elsewhere
+        self.left_out = left_out
         self.network = Network(remarks=list(setup.remarks))
         self.generated = 0
         self.macs = Macs()
@@ -102,6 +110,7 @@ class _Builder:
 
     def visit_modern(self, opts: Opts) -> None:
         assert opts.data is not None
+        self.check_built(opts, str(opts.data.get("type")))
         unknown = visit_data(str(opts.option), opts.data, "Netdev", self.schema, typed=opts.is_json)
         self.check_unknown(opts, unknown)
         if opts.data["type"] not in self.allowed:
@@ -118,6 +127,7 @@ class _Builder:
             opts.take("ipv6-net")
             opts.put("ipv6-prefix", prefix)
             opts.put("ipv6-prefixlen", bits if slash else "64")
+        self.check_built(opts, opts.get("type") or "")
         kind, unknown = visit_opts(opts, self.schema, self.allowed)
         self.check_unknown(opts, unknown)
         return kind
@@ -165,6 +175,14 @@ class _Builder:
         self.connect(client, peer)
         self.network.clients.append(client)
         return client
+
+    def check_built(self, opts: Opts, kind: str) -> None:
+        """Raises RefusedLine for a back end that the program was built without."""
+        if kind in self.left_out:
+            raise RefusedLine(
+                f"{opts.option}: the network backend {kind} is not compiled into this program",
+                hint=_INSTEAD.get(kind, "") or f"it has {', '.join(sorted(self.compiled - {'nic', 'none'}))}",
+            )
 
     def values(self, opts: Opts, kind: str) -> dict[str, Any]:
         """Option -> value: the last one of a scalar, all of a list."""
