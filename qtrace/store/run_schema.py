@@ -384,8 +384,8 @@ META = (
     (
         "state",
         "dict",
-        "of a run of `record`: how process, NICs and taps stood at its window's `begin` and `end`, and the "
-        "window's `seconds`",
+        "of a run of `record`: how process, NICs and taps stood at its window's `begin` and `end`, the calls "
+        "in which its threads stood within it (`calls` of `end`), and the window's `seconds`",
     ),
     ("clock", "dict", "with sampled frames: `monotonic_ns` and `unix_ns` of one moment"),
 )
