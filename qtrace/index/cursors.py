@@ -6,7 +6,9 @@ An index visits a million nodes. This module is independent of the facts that th
 from __future__ import annotations
 
 import ctypes
+import itertools
 import re
+from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from ctypes import CFUNCTYPE, byref, c_char_p, c_int, c_longlong, c_size_t, c_uint, c_void_p, py_object
 from typing import Any, NamedTuple
@@ -217,24 +219,27 @@ def anywhere(cursor: Cursor, kind: int) -> bool:
 class Run(NamedTuple):
     """Declarations that follow one another in a file: their offsets in bytes.
 
-    `key` stands for the file, the flags and these declarations; it is None for a run like no other.
+    `number` is another for each file, flags and offsets.
     """
 
+    number: int
     file: str
     cursors: list[Cursor]
     offsets: tuple[int, ...]
-    key: object | None
 
 
 class _Met(NamedTuple):
     """A run as it was first met: where each declaration is, by libclang's numbers, and its offset."""
 
+    number: int
     places: tuple[int, ...]
     offsets: tuple[int, ...]
 
 
-# By flags, file and the first declaration's offset. To ask for a place takes longer than to compare it.
-_met: dict[tuple[str, str, int], _Met] = {}
+# By flags, file and the first declaration's offset. To ask for a place takes longer than to compare it. A
+# header that is first included in the middle of another makes two runs of one.
+_met: dict[tuple[str, str, int], list[_Met]] = defaultdict(list)
+_numbers = itertools.count()
 
 
 def outermost(unit: TranslationUnit, flags: str) -> Iterator[Run]:
@@ -261,30 +266,29 @@ def _runs(unit: TranslationUnit, flags: str) -> Iterator[Run]:
         number = _file.value or 0
         if number not in names:
             names[number] = _text(_get_file_name(_file))
-        key = flags, names[number], _offset.value
-        before = _met.get(key)
-        stop = start + len(before.places) if before else start
-        if before is None or _relative(places[start:stop]) != before.places:
-            stop, offsets = _extent(unit, found, places, start)
-            now = _Met(_relative(places[start:stop]), offsets)
-            yield Run(names[number], found[start:stop], offsets, None if before else key)
-            _met.setdefault(key, now)
-        else:
-            yield Run(names[number], found[start:stop], before.offsets, key)
+        before = _met[flags, names[number], _offset.value]
+        run = next((met for met in before if met.places == _relative(places, start, len(met.places))), None)
+        if run is None:
+            offsets = _extent(unit, found, places, start)
+            run = _Met(next(_numbers), _relative(places, start, len(offsets)), offsets)
+            before.append(run)
+        stop = start + len(run.offsets)
+        yield Run(run.number, names[number], found[start:stop], run.offsets)
         start = stop
 
 
-def _relative(places: Sequence[int]) -> tuple[int, ...]:
+def _relative(places: Sequence[int], start: int, length: int) -> tuple[int, ...]:
     """Places as distances from the first in the file's text and the first in text made by macros."""
-    text = next((place for place in places if place < _IN_MACRO), 0)
-    made = next((place for place in places if place >= _IN_MACRO), 0)
-    return tuple([place - text if place < _IN_MACRO else place - made + _IN_MACRO for place in places])
+    some = places[start : start + length]
+    text = next((place for place in some if place < _IN_MACRO), 0)
+    made = next((place for place in some if place >= _IN_MACRO), 0)
+    return tuple([place - text if place < _IN_MACRO else place - made + _IN_MACRO for place in some])
 
 
 def _extent(
     unit: TranslationUnit, found: Sequence[Cursor], places: Sequence[int], start: int
-) -> tuple[int, tuple[int, ...]]:
-    """Where the run ends that begins at `start`, and the offsets of its declarations."""
+) -> tuple[int, ...]:
+    """The offsets of the declarations in the run that begins at `start`."""
     number, first, end = -1, 0, 0
     offsets: list[int] = []
     for item in range(start, len(found)):
@@ -302,7 +306,7 @@ def _extent(
             _get_contents(unit, _file, byref(_size))
             first = place - _offset.value
             end = first + _size.value
-    return start + len(offsets), tuple(offsets)
+    return tuple(offsets)
 
 
 def spelling(cursor: Cursor) -> str:

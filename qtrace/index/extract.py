@@ -58,7 +58,7 @@ _ONLY_DEFINED = (_FUNCTION, _STRUCT, _UNION, _ENUM)
 _read_headers: dict[tuple[str, str], dict[tuple[int, int], str]] = {}
 # The same for whole runs: the units with their facts, and what is still to be read of it: (number in the
 # run, count of earlier ones at the offset).
-_read_runs: dict[object, tuple[set[str], list[tuple[int, int]]]] = {}
+_read_runs: dict[int, tuple[set[str], list[tuple[int, int]]]] = {}
 _KEPT_ENUMS = {"NetClientDriver"}
 _MOST_ERRORS = 5
 _ERROR = 3  # CXDiagnostic_Error
@@ -186,7 +186,7 @@ class _Reader:
     def header(self, run: Run, place: str) -> None:
         """Read the declarations of a header that no other unit has read."""
         file = self.facts.file
-        owners, left = _read_runs.get(run.key, (set(), None))
+        owners, left = _read_runs.get(run.number, (set(), None))
         if left is None or file in owners:
             owners, left = set(), _numbered(run.offsets)
         known = _read_headers.setdefault((self.facts.flags, place), {})
@@ -203,8 +203,7 @@ class _Reader:
             if owner:
                 owners.add(owner)
         self.relied.update((place, owner) for owner in owners if owner != file)
-        if run.key is not None:
-            _read_runs[run.key] = owners, still
+        _read_runs[run.number] = owners, still
 
     def owner(self, cursor: Cursor, place: str) -> str | None:
         """Read a header's declaration. The unit that has its facts: this one, or empty if there are none,
