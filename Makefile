@@ -15,7 +15,7 @@ help:
 	@echo 'make test     set up what is missing, run every test, the quick ones first'
 	@echo 'make test-fast  the tests that need no root, no guest and no bcc: two minutes, as any user'
 	@echo 'make check    lint and types, and that the generated pages are true'
-	@echo 'make docs     write the generated pages: docs/cli.md, docs/qtrace.1, the verbs in README …'
+	@echo 'make docs     write the generated pages (docs/cli.md, docs/qtrace.1, the verbs in README …), then make site'
 	@echo 'make pages-stale  list the measured pages whose inputs have changed since they were made'
 	@echo 'make accuracy hold the index against the calls that really happen, labelled sites and other tools'
 	@echo 'make accuracy-symbols  find the functions of a stripped build, hold them against its symbols'
@@ -46,9 +46,10 @@ check: setup
 	@$(BIN)/mypy -p qtrace
 	@$(BIN)/python -m pytest -q --no-header tests/generated
 
-# Pages and parts of pages that are made from the code; `make check` compares them.
+# Pages and parts of pages that are made from the code, which `make check` compares; then the site with them.
 docs: setup
 	@$(BIN)/python tests/generated/write.py
+	@$(MAKE) --no-print-directory site
 
 # The quick part asks only for an index that is there.
 test: check
@@ -64,7 +65,7 @@ test-fast: $(if $(wildcard $(BIN)/python),,setup)
 pages-stale: setup
 	@$(BIN)/python tests/evaluation/pages.py stale
 
-accuracy accuracy-symbols bench-index bench-overhead reach walks atlas: export PYTHONPATH := $(CURDIR)/tests/evaluation
+accuracy accuracy-symbols bench-index bench-overhead reach walks: export PYTHONPATH := $(CURDIR)/tests/evaluation
 
 # The tree is the index's own; the build may be used by nobody else while it is observed.
 accuracy: setup
@@ -87,10 +88,10 @@ bench-overhead: setup
 walks: setup
 	@$(BIN)/python tests/evaluation/walks/page.py
 
-# Two minutes with warm indexes.
+# Ten minutes with warm indexes: every page is opened.
 atlas: setup
 	@VENV="$(VENV)" .ci/setup chromium
-	@$(BIN)/python tests/evaluation/atlas/page.py
+	@PYTHONPATH=tests/evaluation:tests/atlas $(BIN)/python tests/evaluation/atlas/page.py
 
 # Nothing of it is committed.
 site: setup

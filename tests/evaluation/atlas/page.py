@@ -1,7 +1,8 @@
 """Writes docs/atlas.md and its picture: `make atlas`.
 
-The atlas of the installed QEMU and of the next two releases is built from warm indexes. Chromium opens pages
-from their files, searches, and draws the picture.
+The atlas of the installed QEMU and of the next two releases is built from warm indexes. Chromium opens every
+page from its file as a telephone and a printer have it, searches, and draws the picture. Nothing is written
+where a page has a fault.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from page_tree import checked_links
 from pages import marked
 from playwright.sync_api import Browser, sync_playwright
 
@@ -43,7 +45,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
             built = build_atlas(indexes, Path(folder) / "atlas")
             browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-            PAGE.write_text(marked("docs/atlas.md", measured(built, browser)))
+            text = measured(built, browser)
+            if found := list(faults(built, browser)):
+                sys.exit("\n".join([f"{len(found)} faults; nothing is written", *found[:20]]))
+            PAGE.write_text(marked("docs/atlas.md", text))
             draw(built, browser)
             browser.close()
     except QtraceError as exc:
@@ -67,7 +72,31 @@ def measured(built: Built, browser: Browser) -> str:
         paint_most=max(paints),
         search=statistics.median(searches),
         search_most=max(searches),
+        links=checked_links(built.folder)[1],
     )
+
+
+def faults(built: Built, browser: Browser) -> Iterator[str]:
+    """Of every page: links that lead nowhere, words in the console, what it fetches, what is wider than a
+    telephone, and what does not belong on paper."""
+    yield from checked_links(built.folder)[0]
+    page = browser.new_context(viewport={"width": 360, "height": 740}).new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url) if request.url[:7] != "file://" else None)
+    for place in sorted(built.folder.rglob("*.html")):
+        name = place.relative_to(built.folder)
+        page.emulate_media(media="screen")
+        page.goto(place.as_uri())
+        if (width := page.evaluate("document.documentElement.scrollWidth")) > 360:
+            yield f"{name}: {width} px wide"
+        page.emulate_media(media="print")
+        if page.locator("header.bar").is_visible():
+            yield f"{name}: the bar is printed"
+        yield from (f"{name}: {words}" for words in said)
+        said.clear()
+    page.context.close()
 
 
 def first_paints(built: Built, browser: Browser) -> Iterator[float]:
