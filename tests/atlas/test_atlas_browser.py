@@ -47,7 +47,10 @@ def axe() -> str:
     folder = cache_dir("axe-core")
     kept = folder / f"axe-{AXE}.js"
     if not kept.exists():
-        subprocess.run(["npm", "pack", "--silent", f"axe-core@{AXE}"], cwd=folder, check=True, timeout=120)
+        try:
+            subprocess.run(["npm", "pack", "--silent", f"axe-core@{AXE}"], cwd=folder, check=True, timeout=120)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
+            pytest.skip(f"npm's registry does not give axe-core {AXE}: {exc}")
         with tarfile.open(folder / f"axe-core-{AXE}.tgz") as packed, atomic_file(kept) as beside:
             member = packed.extractfile("package/axe.min.js")
             assert member
