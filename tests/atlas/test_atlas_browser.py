@@ -48,7 +48,9 @@ def axe() -> str:
     kept = folder / f"axe-{AXE}.js"
     if not kept.exists():
         try:
-            subprocess.run(["npm", "pack", "--silent", f"axe-core@{AXE}"], cwd=folder, check=True, timeout=120)
+            subprocess.run(
+                ["npm", "pack", "--silent", f"axe-core@{AXE}"], cwd=folder, check=True, timeout=120
+            )
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
             pytest.skip(f"npm's registry does not give axe-core {AXE}: {exc}")
         with tarfile.open(folder / f"axe-core-{AXE}.tgz") as packed, atomic_file(kept) as beside:
