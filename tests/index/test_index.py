@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from qtrace.errors import SourceError, StoreError
 from qtrace.index.build import ensure_index
 from qtrace.index.guards import guards
+from qtrace.index.prepare import attempts_of
 from qtrace.index.tree import open_tree
 from qtrace.store.index import Index, open_index
 
@@ -49,6 +50,19 @@ def test_errors_are_in_files_for_other_systems_alone(index: Index) -> None:
     }
     assert found.keys() == others
     assert all("file not found" in errors for errors in found.values())
+
+
+def first_tries(index: Index) -> dict[str, str]:
+    tries = attempts_of(open_tree(Path(index.meta["root"])))
+    return {file: names[0] for file, names in tries.items()}
+
+
+def test_no_file_is_parsed_twice(index: Index) -> None:
+    assert {file: index.flags_of(file) for file in index.indexed_files()} == first_tries(index)
+
+
+def test_no_file_of_the_next_release_is_parsed_twice(newer: Index) -> None:
+    assert {file: newer.flags_of(file) for file in newer.indexed_files()} == first_tries(newer)
 
 
 def test_statics_of_the_same_name_are_told_apart(index: Index) -> None:
