@@ -8,11 +8,12 @@ QTRACE := $(BIN)/qtrace
 PLAN ?= quick
 RUN ?= build/posts/run
 
-.PHONY: help setup report posts posts-check test test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why releases clean
+.PHONY: help setup report posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make test     set up what is missing, run every test, the quick ones first'
+	@echo 'make test-long  the tests that take minutes each: every step on Debian 13; a quarter of an hour'
 	@echo 'make test-fast  the tests that need no root, no guest and no bcc: two minutes, as any user'
 	@echo 'make check    lint and types, and that the generated pages are true'
 	@echo 'make docs     write the generated pages (docs/cli.md, docs/qtrace.1, the verbs in README …), then make site'
@@ -51,11 +52,16 @@ docs: setup
 	@$(BIN)/python tests/generated/write.py
 	@$(MAKE) --no-print-directory site
 
-# The quick part asks only for an index that is there.
+# The quick part asks only for an index that is there. PARTS follow it.
+PARTS ?= rest
 test: check
 	@$(QTRACE) index
 	@$(BIN)/python -m pytest --part quick
-	@$(BIN)/python -m pytest --part rest
+	@$(BIN)/python -m pytest $(addprefix --part ,$(PARTS))
+
+# What takes minutes each: Debian 13 as it is. Quarter of an hour; needs root and Debian's archive.
+test-long: setup
+	@$(BIN)/python -m pytest --part long
 
 # Sets nothing up where there is a virtual environment: an ordinary user may install no package.
 test-fast: $(if $(wildcard $(BIN)/python),,setup)

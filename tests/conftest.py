@@ -5,7 +5,8 @@ missing the test is skipped with the reason. `QTRACE_NO_SKIP=1` (CI sets it) tur
 a failure.
 
 `--part quick` is what any user can run in two minutes: no root, no bcc, no guest, nothing marked `slow`, and
-of QEMU only an index that is already there. `--part rest` is everything else.
+of QEMU only an index that is already there. `--part rest` is everything else, but for what is marked `long`:
+minutes each, so it is a part of its own. Several parts may be named.
 """
 
 from __future__ import annotations
@@ -69,27 +70,37 @@ def _skip_or_fail() -> Callable[[str], NoReturn]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--part", choices=("all", "quick", "rest"), default="all", help="see tests/conftest.py")
+    parser.addoption(
+        "--part",
+        choices=("quick", "rest", "long"),
+        action="append",
+        default=[],
+        help="see tests/conftest.py; without it everything",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    part = config.getoption("part")
-    if part == "all":
+    parts = config.getoption("part")
+    if not parts:
         return
-    other = [item for item in items if _is_quick(item) != (part == "quick")]
+    other = [item for item in items if _part(item) not in parts]
     config.hook.pytest_deselected(items=other)
     items[:] = [item for item in items if item not in set(other)]
 
 
-def _is_quick(item: pytest.Item) -> bool:
+def _part(item: pytest.Item) -> str:
+    if item.get_closest_marker("long"):
+        return "long"
     needed = {what for mark in item.iter_markers("needs") for what in mark.args}
     fixtures = set(getattr(item, "fixturenames", ()))
-    return not (item.get_closest_marker("slow") or needed & _OF_A_GUEST or fixtures & _LONG)
+    rest = item.get_closest_marker("slow") or needed & _OF_A_GUEST or fixtures & _LONG
+    return "rest" if rest else "quick"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*what): root, bcc, tun, or the name of a program")
     config.addinivalue_line("markers", "slow: takes seconds; no part of --part quick")
+    config.addinivalue_line("markers", "long: takes minutes; part of --part long alone")
     # A shell's background job ignores Ctrl-C, and so would the commands that tests start and interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -126,7 +137,7 @@ def side_cache(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="session")
 def installed(request: pytest.FixtureRequest) -> Index:
     """The index of the installed QEMU's own source, made once and kept in the cache."""
-    if request.config.getoption("part") == "quick" and not any(cache_dir("indexes").glob("qemu-*.sqlite")):
+    if request.config.getoption("part") == ["quick"] and not any(cache_dir("indexes").glob("qemu-*.sqlite")):
         skip_or_fail("needs the index of the installed QEMU in the cache: run 'qtrace index' first")
     return ensure_index()[0]
 

@@ -3,15 +3,13 @@
 `pci_dma_read` is inline (include/hw/pci/pci.h), but the last function that it calls is not. Every device
 calls `qemu_set_irq` (hw/core/irq.c), but a PCI card's line was made by `pci_allocate_irq`, with its own
 handler.
-A virtio device without a named transport may be on one with a line, as virtio-net-device is on virtio-mmio.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from qtrace.model import Evidence, Path, Role, Step, Way
-from qtrace.path import stage_functions as stages
+from qtrace.model import Evidence, Path, Step, Way
 from qtrace.path.catalogue import find_nic
 from qtrace.store.index import FunctionRow, Index
 
@@ -20,7 +18,6 @@ __all__ = ["deeper_ways", "is_inline"]
 _LINE = "qemu_set_irq"
 _MAKES_LINES = "qemu_allocate_irq"
 _NIC_BUS = "pci_allocate_irq"
-_TELLS = "VirtioBusClass.notify"  # how a transport of virtio tells the guest (hw/virtio/virtio-bus.h)
 _DEEPEST = 8  # calls from one inline helper to the next
 
 
@@ -32,11 +29,7 @@ def deeper_ways(index: Index, path: Path, ways: Iterable[Way]) -> tuple[Way, ...
     found: dict[tuple[str, str], Way] = {}
     others = (Step(way.function, way.file, way.line, way.stage) for way in ways if not way.usual)
     for step in (*path.stages, *others):
-        for deeper in (
-            _behind_inline(index, step),
-            _handlers(index, path, step),
-            _lines_of_transports(index, path, step),
-        ):
+        for deeper in (_behind_inline(index, step), _handlers(index, path, step)):
             for way in deeper:
                 found.setdefault((way.stage.value, way.function), way)
     return tuple(found.values())
@@ -82,30 +75,6 @@ def _handlers(index: Index, path: Path, step: Step) -> Iterator[Way]:
             if what == "function" and index.function_by_id(callee).name == _MAKES_LINES:
                 handler = index.function_by_id(int(value))
                 yield _way(step, handler, Evidence(maker.file, line, f"the handler of {_NIC_BUS}'s lines"))
-
-
-def _lines_of_transports(index: Index, path: Path, step: Step) -> Iterator[Way]:
-    """The line of the transport that a virtio device is on, where its type does not say on which."""
-    if step.stage is not Role.INTERRUPT or not _is_bare_virtio(index, path):
-        return
-    for value, _ in sorted(index.registrars(_TELLS)):
-        tells = index.function_by_id(int(value))
-        for edge in index.callees(tells.id):
-            row = index.function_by_id(edge.callee)
-            if row.name == _LINE:
-                yield _way(step, row, Evidence(edge.file, edge.line, f"{tells.name} calls {_LINE}"))
-
-
-def _is_bare_virtio(index: Index, path: Path) -> bool:
-    """Whether the NIC's type is the virtio device itself, which its own file registers."""
-    queues = {stages.DEQUEUE[0], stages.ENQUEUE[0]}
-    if not any(step.function in queues for step in path.stages):
-        return False
-    files = {table.file for table in find_nic(index, path.nic).tables}
-    rows = (row for file in files for row in index.tables_in(file))
-    return any(
-        (struct, field, value) == ("TypeInfo", "name", path.nic) for _, _, struct, field, _, value, _ in rows
-    )
 
 
 def _is_pci(index: Index, path: Path) -> bool:

@@ -16,6 +16,7 @@ from qtrace.model import STAGE_ORDER, Direction, Evidence, Path, Role, Way
 from qtrace.path import stage_functions as stages
 from qtrace.path.branch_conditions import conditions_of
 from qtrace.path.route import Trail
+from qtrace.path.transport_lines import transport_lines
 from qtrace.path.walk import Pair
 from qtrace.store.index import FunctionRow, Index
 
@@ -72,6 +73,10 @@ class _Ways:
                 if step.stage is role and step.function not in trails:
                     why = step.call.evidence if step.call else ()
                     ways.append(Way(role, step.function, step.file, step.line, "", why, usual=True))
+            if role is Role.INTERRUPT:
+                there = {way.function for way in ways}
+                lines = transport_lines(self.index, self.path)
+                ways += [way for way in lines if way.function not in there]
             found += sorted(ways, key=lambda way: not way.usual)
         return tuple(found)
 

@@ -186,6 +186,8 @@ def test_what_a_virtio_device_is_on_may_tell_the_guest_by_a_line(index: Index, w
     assert tells("virtio-net-pci") == {"msix_notify", "pci_set_irq"}
     assert tells("virtio-net-device") == {"msix_notify", "pci_set_irq", "qemu_set_irq"}
     assert tells("tulip") == {"qemu_set_irq", "pci_irq_handler"}
+    bare = ways_of(index, walk(index, "virtio-net-device", "tap", direction=way))  # what `walk --ways` shows
+    assert "qemu_set_irq" in {other.function for other in bare if other.stage is Role.INTERRUPT}
 
 
 @pytest.mark.parametrize("way", list(Direction))

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 
 from pages import marked
 from release_root import open_root
-from trial import ROOT, STEPS, Step, clone, take
+from release_steps import ROOT, STEPS, Step, clone, take
 
 from qtrace.errors import QtraceError
 
@@ -55,7 +55,7 @@ def try_release(suite: str, steps: Sequence[Step]) -> dict[str, Outcome]:
     """The steps in the release's root; one that fails does not keep the others from being tried."""
     found: dict[str, Outcome] = {}
     tried = f"{datetime.now(UTC):%Y-%m-%d}, commit {_git('rev-parse', '--short=10', 'HEAD')}"
-    with open_root(suite, [ROOT]) as root:
+    with open_root(suite) as root:
         clone(root)
         before = True
         for step in steps:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ __all__ = ["ROOT", "STEPS", "Step", "clone", "take"]
 
 ROOT = Path(__file__).parents[3]
 _CLONE = "/root/qtrace"
+# What is made in a clone, and is not of it.
+_MADE = (".git", ".venv", "build", "dist", ".*_cache", "__pycache__", "*.egg-info")
 _LOGS = ROOT / "build" / "releases"
 _SUMMARY = re.compile(r"=+ .*\b(passed|failed|errors?)\b.* in [\d.]+s.* =+$")
 # Which mirror the machine has is nobody else's business.
@@ -61,8 +65,17 @@ STEPS = (
 
 
 def clone(root: ReleaseRoot) -> None:
-    """This repository's HEAD in the root. Raises QtraceError."""
-    words = ["git", "-c", f"safe.directory={ROOT}/.git", "clone", "-q", str(ROOT), _CLONE]
+    """This repository's HEAD in the root; where git knows none, its files as they stand. Raises
+    QtraceError."""
+    shared = root.work / "tmp"  # /tmp in the root
+    shared.mkdir(exist_ok=True)
+    git = ["git", "-C", str(ROOT), "-c", "safe.directory=*"]
+    bundle = [*git, "bundle", "create", "-q", str(shared / "head"), "HEAD"]
+    if subprocess.run(bundle, capture_output=True).returncode == 0:
+        words = ["git", "clone", "-q", "-c", "advice.detachedHead=false", "/tmp/head", _CLONE]
+    else:
+        shutil.copytree(ROOT, shared / "files", ignore=shutil.ignore_patterns(*_MADE), symlinks=True)
+        words = ["cp", "-a", "/tmp/files", _CLONE]
     status, output, _ = root.run(words, 300)
     if status != 0:
         raise QtraceError(f"the clone in {root.suite} failed: {output}")
