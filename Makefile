@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 QTRACE := $(BIN)/qtrace
 PLAN ?= quick
 RUN ?= build/posts/run
+BUILDS ?= optimised debian o3 lto clang-lto cfi
 
 .PHONY: help setup report posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why releases clean
 
@@ -79,8 +80,8 @@ accuracy: setup
 	@cd tests/evaluation/accuracy && $(BIN)/python recall.py $(CURDIR)/build/qemu && $(BIN)/python page.py
 
 accuracy-symbols: setup
-	@for variant in optimised debian; do tests/evaluation/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu-$$variant $$variant || exit 1; done
-	@cd tests/evaluation/accuracy && $(BIN)/python symbols.py $(CURDIR)/build/qemu-optimised $(CURDIR)/build/qemu-debian
+	@for variant in $(BUILDS); do tests/evaluation/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu-$$variant $$variant || case $$variant in optimised | debian) exit 1 ;; esac; done
+	@cd tests/evaluation/accuracy && $(BIN)/python symbols.py $(CURDIR)/build
 
 # Nothing else may run on the machine meanwhile.
 bench-index: setup

@@ -27,31 +27,32 @@ from qtrace.store.index import Index
 from qtrace.store.run import RunReader
 
 pytestmark = pytest.mark.slow
+# Of Debian 12's QEMU.
 RUN = Path(__file__).parents[1] / "store" / "runs" / "format-1" / "measured"
 LATER = "99.0.1"
 
 
 @pytest.fixture(scope="module")
-def two(installed: Index, tmp_path_factory: pytest.TempPathFactory) -> Built:
+def two(earlier: Index, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """A release and one that was made of it: a callback went, a function moved, a NIC came and one went.
 
     With a run of the first, and the lines of both.
     """
     folder = tmp_path_factory.mktemp("two")
     copy = folder / "later.sqlite"
-    shutil.copy(installed.path, copy)
+    shutil.copy(earlier.path, copy)
     with sqlite3.connect(copy) as db:
         db.execute("UPDATE meta SET value = ? WHERE key = 'qemu'", (LATER,))
         db.execute("UPDATE functions SET file = 'net/queue.c' WHERE name = 'qemu_flush_queued_packets'")
         db.execute("DELETE FROM tables WHERE variable = 'net_tap_info' AND field = 'poll'")
         db.execute("DELETE FROM backends WHERE driver LIKE '%VDE%'")
     db.close()
-    indexes, runs = [copy, installed.path], [RunReader.open(RUN)]
+    indexes, runs = [copy, earlier.path], [RunReader.open(RUN)]
     return build_atlas(indexes, folder / "atlas", "zh", runs, with_source=True)
 
 
-def test_releases_stand_side_by_side(installed: Index, two: Built) -> None:
-    assert two.releases == (installed.meta["qemu"], LATER)
+def test_releases_stand_side_by_side(earlier: Index, two: Built) -> None:
+    assert two.releases == (earlier.meta["qemu"], LATER)
     first, second = two.releases
     page = read_page(two.folder / first / pair_page("e1000", "tap"))
     line = page.one("p", "releases")
@@ -76,8 +77,8 @@ def test_what_came_went_and_moved(two: Built) -> None:
     assert moved["qemu_flush_queued_packets"].endswith("net/net.cnet/queue.c")
 
 
-def test_a_run_is_on_the_pages_of_its_pairs(installed: Index, two: Built) -> None:
-    path = walk(installed, "virtio-net-pci", "tap", direction=Direction.TX)
+def test_a_run_is_on_the_pages_of_its_pairs(earlier: Index, two: Built) -> None:
+    path = walk(earlier, "virtio-net-pci", "tap", direction=Direction.TX)
     figures = measured(RunReader.open(RUN), path)
     section = read_page(two.folder / two.releases[0] / pair_page("virtio-net", "tap")).one(ident="walk-tx")
     steps = section.one("ol", "steps").children("li")
@@ -100,11 +101,11 @@ def test_the_other_language_is_whole(two: Built) -> None:
         assert not [word for word in english if word in page.text], place
 
 
-def test_each_place_opens_the_line_of_the_user_s_own_tree(installed: Index, two: Built) -> None:
-    row = installed.function("tap_receive_iov")[0]
+def test_each_place_opens_the_line_of_the_user_s_own_tree(earlier: Index, two: Built) -> None:
+    row = earlier.function("tap_receive_iov")[0]
     page = read_page(two.folder / two.releases[0] / source_page(row.file))
     text = page.one("pre", "source").text.split("\n")[row.line - 1]
-    own = (Path(installed.meta["root"]) / row.file).read_text().split("\n")[row.line - 1]
+    own = (Path(earlier.meta["root"]) / row.file).read_text().split("\n")[row.line - 1]
     assert text.endswith(f" {own}") and "tap_receive_iov" in own
     pair = read_page(two.folder / two.releases[0] / pair_page("e1000", "tap"))
     links = [e.values["href"] for e in pair.all("a", "at")]

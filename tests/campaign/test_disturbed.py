@@ -79,10 +79,12 @@ class Campaign:
 
 
 def qemus() -> list[int]:
+    """Those that run; one that has ended, and that nobody waits for where no init does, is none."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if (entry / "comm").read_text().startswith("qemu-system"):
+            running = (entry / "cmdline").read_bytes()
+            if running and (entry / "comm").read_text().startswith("qemu-system"):
                 found.append(int(entry.name))
         except OSError:
             continue

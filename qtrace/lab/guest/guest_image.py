@@ -65,6 +65,7 @@ NIC_MODULES: dict[str, list[str]] = {
 }
 # virtio_console carries the agent's port; pktgen sends an exact number of frames.
 _DRIVERS = ["virtio_net", "e1000", "e1000e", "8139cp", "8139too", "pcnet32", "vmxnet3"]  # in every image
+_UNWINDER = "libgcc_s.so.1"
 _MODULES = ["virtio_pci", "virtio_console", *_DRIVERS, "pktgen"]
 
 
@@ -175,9 +176,14 @@ def which(program: str) -> Path:
 
 
 def shared_libraries(program: Path) -> list[Path]:
-    """The shared libraries of an installed program, its loader included, as the loader finds them."""
+    """The shared libraries of an installed program, its loader included, as the loader finds them.
+
+    With the one that glibc opens when a thread is cancelled: without it the program aborts.
+    """
     said = subprocess.run(["ldd", str(program)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if said.returncode != 0:
         raise LabError(f"ldd {program}: {(said.stderr or said.stdout).strip()}")
     words = (word for line in said.stdout.splitlines() for word in line.split())
-    return [Path(word) for word in words if word.startswith("/")]
+    libraries = [Path(word) for word in words if word.startswith("/")]
+    opened = [library.with_name(_UNWINDER) for library in libraries if library.name == "libc.so.6"]
+    return list(dict.fromkeys([*libraries, *(library for library in opened if library.exists())]))

@@ -1,8 +1,8 @@
 """How many of a stripped QEMU's static functions `qtrace symbols` finds, and how many of those are wrong.
 
-usage: symbols.py MINIMAL DEBIAN: folders of `build TREE FOLDER optimised` and `build TREE FOLDER debian`. A
-stripped copy is read; the symbol table and DWARF of the whole one say what is true. Folders that no rule was
-made with are indexed for this alone. Writes docs/symbols-accuracy.md.
+usage: symbols.py FOLDER: the builds in it, FOLDER/qemu-VARIANT, each made by `build TREE FOLDER/qemu-VARIANT
+VARIANT`. A stripped copy is read; the symbol table and DWARF of the whole one say what is true. Folders that
+no rule was made with are indexed for this alone. Writes docs/symbols-accuracy.md.
 """
 
 from __future__ import annotations
@@ -47,6 +47,17 @@ INPUTS = {
     )
 }
 _MOST_WRONG = 40  # that are named
+# The builds that rules were made with, and builds as other distributions make them.
+WHOLE = {
+    "optimised": "A minimal configuration, optimised as Debian does",
+    "debian": "Debian's own configuration and flags",
+}
+OTHERS = {
+    "o3": "gcc, -O3",
+    "lto": "gcc, -O2, link-time optimisation",
+    "clang-lto": "clang, -O2, link-time optimisation",
+    "cfi": "clang, -O2, link-time optimisation and control-flow integrity",
+}
 # Folders that no rule was made with, in an index of their own.
 HELD_OUT = ("hw/usb/*.c", "hw/scsi/*.c", "block/*.c", "chardev/*.c")
 _LABELS = {
@@ -90,6 +101,22 @@ def truth(binary: Path, root: Path) -> dict[tuple[str, str], dict[str, set[int]]
         name, _, variant = symbol.partition(".")
         if file := file_at(address):
             found[name, file][variant.split(".")[0]].add(address)
+    return found
+
+
+def defined_in(binary: Path, root: Path) -> dict[tuple[str, str], dict[str, set[int]]]:
+    """As `truth`, where a unit of DWARF is no C file, as after link-time optimisation: the file is that
+    of the line in which the function begins, by addr2line."""
+    symbols = [(symbol, address) for symbol, _, address in Elf(binary).symtab()]
+    asked = "".join(f"{address:#x}\n" for _, address in symbols)
+    done = subprocess.run(
+        ["addr2line", "-e", binary], input=asked, capture_output=True, text=True, check=True
+    )
+    found: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for (symbol, address), line in zip(symbols, done.stdout.splitlines(), strict=True):
+        name, _, variant = symbol.partition(".")
+        file = os.path.normpath(line.rpartition(":")[0]).rpartition(f"{root.name}/")[2]
+        found[name, file][variant.split(".")[0]].add(address)
     return found
 
 
@@ -140,8 +167,9 @@ def of_interest(file: str) -> bool:
     return file.startswith(("net/", "hw/net/", "hw/virtio/virtio", "hw/virtio/vhost"))
 
 
-def main(builds: dict[str, Path]) -> None:
+def main(folder: Path) -> None:
     index = find_index("")
+    builds = {name: build for name in (*WHOLE, *OTHERS) if (build := folder / f"qemu-{name}").is_dir()}
     parts = [
         f"""# How well the functions of a stripped QEMU are found
 
@@ -156,7 +184,8 @@ table has hw/usb, hw/scsi, block and chardev, which no rule was made with: nothi
 found, missed or wrong there. They are in an index made for this measurement alone."""
     ]
     with wide_index(Path(index.meta["root"])) as wide:
-        parts += [section(title, build, index, wide) for title, build in builds.items()]
+        parts += [section(WHOLE[name], build, index, wide) for name, build in builds.items() if name in WHOLE]
+    parts.append(others({OTHERS[name]: build for name, build in builds.items() if name in OTHERS}, index))
     text = marked("docs/symbols-accuracy.md", "\n\n".join(parts) + "\n")
     (ROOT / "docs" / "symbols-accuracy.md").write_text(text)
 
@@ -251,6 +280,48 @@ def section(title: str, build: Path, index: Index, wide: Index) -> str:
     return "\n\n".join([*parts, *named_wrong(held), rest])
 
 
+def others(builds: dict[str, Path], index: Index) -> str:
+    """What was found in builds that no rule was made with."""
+    root, static, wanted = Path(index.meta["root"]), statics(index), stages(index)
+    lines = [
+        "## Built in other ways",
+        "The minimal configuration. No rule was made with these builds. Two of one address: functions that "
+        "were said to be at the same place.",
+        "| build | found | wrong | bodies | recall | stages found | wrong | no place | two of one address |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    notes = []
+    for title, build in builds.items():
+        whole = build / "qemu-system-x86_64"
+        if not whole.exists():
+            notes.append(f"{title}: does not build: see its log.")
+            continue
+        scores, open_stages = Scores(defined_in(whole, root)), []
+        with tempfile.TemporaryDirectory() as place:
+            stripped = Path(place, "qemu-system-x86_64")
+            subprocess.run(["strip", "-o", stripped, whole], check=True)
+            found = Resolver(stripped, index).everything()
+        for item in found:
+            key = item.name, item.file
+            if key in wanted and (said := scores.count_stage(item)):
+                open_stages.append(said)
+            if key in static:
+                scores.count(item, [("all", "all")])
+        places = Counter(item.address for item in found if item.address)
+        twice = sum(count > 1 for count in places.values())
+        every, stage = scores.by_row["all", "all"], scores.by_row["stage", "all"]
+        lines.append(
+            f"| {title} | {every['right'] + every['wrong']} | {every['wrong']} | {every['bodies']} | "
+            f"{every['right'] / every['bodies']:.2%} | {stage['right'] + stage['wrong']} | "
+            f"{stage['wrong']} | {stage['open']} | {twice} |"
+        )
+        if scores.wrong:
+            notes.append(f"{title}, wrong: " + ", ".join(scores.wrong[:_MOST_WRONG]) + ".")
+        if open_stages:
+            notes.append(f"{title}, stages without a place: " + ", ".join(sorted(open_stages)) + ".")
+    return "\n\n".join([*lines[:2], "\n".join(lines[2:]), *notes])
+
+
 def table(scores: Scores) -> str:
     """Found, wrong and missed of each row."""
     lines = [
@@ -288,9 +359,4 @@ def named_wrong(scores: Scores) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(
-        {
-            "A minimal configuration, optimised as Debian does": Path(sys.argv[1]),
-            "Debian's own configuration and flags": Path(sys.argv[2]),
-        }
-    )
+    main(Path(sys.argv[1]))

@@ -47,6 +47,14 @@ def end_all(deadline: float) -> None:
         time.sleep(0.01)
 
 
+def wait_for(pid: int) -> int:
+    """The child's status; meanwhile others that end are waited for as well, as an init does."""
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            return os.waitstatus_to_exitcode(status)
+
+
 def main() -> int:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in (signal.SIGINT, signal.SIGHUP):
@@ -62,7 +70,7 @@ def main() -> int:
         signal.signal(number, stop)
     if os.getppid() == 1:  # it has died before we could be told
         stop(signal.SIGTERM, None)
-    status = process.wait()
+    status = wait_for(process.pid)
     end_all(time.monotonic() + 20)
     return status if status >= 0 else 128 - status
 

@@ -74,6 +74,13 @@ def test_what_a_command_leaves_running_is_ended(root: ReleaseRoot) -> None:
     assert status == 0 and running("98765.1") == []
 
 
+def test_what_has_ended_is_waited_for(root: ReleaseRoot) -> None:
+    """As an init does: no zombie, which who looks for a process would take for one that runs."""
+    script = "(sleep 0.1 & echo $! >/left); sleep 2; ls -d /proc/$(cat /left)"
+    status, output, _ = root.run(["sh", "-c", script], 60)
+    assert status != 0 and "No such file" in output
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_command_can_be_ended_where_we_cannot(root: ReleaseRoot, number: signal.Signals) -> None:
     """As in the background of a shell, where SIGINT is ignored, and below nohup."""
