@@ -8,7 +8,7 @@ import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.frame_counts import with_payload
-from qtrace.analyses.methods.stats import estimate
+from qtrace.analyses.methods.stats import amount
 
 __all__ = ["COLUMNS", "QUESTION", "analyse", "thread_kind"]
 
@@ -34,7 +34,7 @@ def analyse(data: Data) -> pd.DataFrame:
         payload = cell.drop_duplicates("rep").set_index("rep")["payload"]
         for thread, part in cell.groupby("thread"):
             by_rep = part.groupby("rep")[sums].sum().reindex(payload.index, fill_value=0)
-            found = estimate([float(value) for value in by_rep["seconds"] / (payload / 1e9)])
+            found = amount([float(value) for value in by_rep["seconds"] / (payload / 1e9)])
             row: dict[str, object] = dict(zip(CELL, key, strict=True))
             row |= {"thread": thread, "n": found.n, "seconds": float(by_rep["seconds"].sum())}
             row |= {

@@ -15,6 +15,6 @@ _METRICS = ("rtt_p50", "rtt_mean", "rtt_p90", "rtt_p99")
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row for each cell and metric. A quantile is the mean of the repetitions' own quantiles."""
+    """One row for each cell and metric. A quantile is the geometric mean of the repetitions' own."""
     found = [frame for metric in _METRICS if not (frame := compare(data, metric)).empty]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))

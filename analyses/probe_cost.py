@@ -6,7 +6,7 @@ import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.plain_and_probed import compared
-from qtrace.analyses.methods.stats import estimate, ratio
+from qtrace.analyses.methods.stats import geometric, ratio
 from qtrace.analyses.methods.traffic_change import changes, is_only_a_cost
 
 __all__ = ["COLUMNS", "QUESTION", "analyse"]
@@ -34,8 +34,8 @@ def analyse(data: Data) -> pd.DataFrame:
             with_probes = [float(value) for value in part["value_probed"]]
             cost = ratio(list(zip(with_probes, without, strict=True)))
             row: dict[str, object] = dict(zip(CELL, key, strict=True))
-            row |= {"metric": metric, "n": cost.n, "plain": estimate(without).mean}
-            row |= {"probed": estimate(with_probes).mean, "ratio": cost.mean}
+            row |= {"metric": metric, "n": cost.n, "plain": geometric(without).mean}
+            row |= {"probed": geometric(with_probes).mean, "ratio": cost.mean}
             row |= {"ratio_low": cost.low, "ratio_high": cost.high, "changed": ""}
             if why := changed.get(tuple(map(str, key))):
                 row |= {"ratio": None, "ratio_low": None, "ratio_high": None, "changed": why}

@@ -14,5 +14,6 @@ COLUMNS = COMPARED
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """Mean of the repetitions in bit/s with its 95 % interval, and the paired ratio to the baseline."""
+    """Geometric mean in bit/s of the repetitions with its 95 % interval, and the paired ratio to the
+    baseline."""
     return compare(data, "throughput")

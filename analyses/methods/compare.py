@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
-from qtrace.analyses.methods.stats import estimate, ratio
+from qtrace.analyses.methods.stats import geometric, ratio
 
 __all__ = ["COMPARED", "compare"]
 
@@ -13,8 +13,8 @@ COMPARED = (*CELL, "metric", "n", "mean", "low", "high", "ratio", "ratio_low", "
 
 
 def compare(data: Data, metric: str) -> pd.DataFrame:
-    """One row for each cell: mean of the unprobed repetitions, and ratio to the baseline of the same NIC,
-    workload and direction. The baseline's own ratio is 1 without an interval."""
+    """One row for each cell: geometric mean of the unprobed repetitions, and ratio to the baseline of the
+    same NIC, workload and direction. The baseline's own ratio is 1 without an interval."""
     frame = data.metric(metric, probed=False)
     values: dict[tuple[str, ...], dict[int, float]] = {}
     for row in frame.to_dict("records"):
@@ -26,7 +26,7 @@ def compare(data: Data, metric: str) -> pd.DataFrame:
         nic, _, _, way, workload = key
         base_key = (nic, netdev, datapath, way, workload)
         base = values.get(base_key, {})
-        mean = estimate(list(by_rep.values()))
+        mean = geometric(list(by_rep.values()))
         row = dict(zip(CELL, key, strict=True)) | {"metric": metric, "n": mean.n, "mean": mean.mean}
         row |= {"low": mean.low, "high": mean.high}
         if key == base_key:

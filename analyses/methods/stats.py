@@ -1,5 +1,10 @@
 """Means and ratios with 95 % intervals from a few repetitions (Student's t).
 
+Times and rates are positive and skewed: their intervals are computed on logarithms (`geometric`, `ratio`),
+and so never reach zero. Amounts that are added up keep their mean (`amount`). `estimate` is for values that
+may be negative, such as logarithms. tests/analyses/test_coverage.py says how often each interval must cover
+what it is of.
+
 With three repetitions a bootstrap interval is far too narrow, so the t quantile is computed here. For whole
 degrees of freedom the distribution has a closed form, so scipy is not needed.
 """
@@ -14,9 +19,12 @@ from dataclasses import dataclass
 __all__ = [
     "Difference",
     "Estimate",
+    "amount",
     "estimate",
+    "geometric",
     "holm",
     "log_difference",
+    "paired_difference",
     "proportion",
     "ratio",
     "t_probability",
@@ -60,14 +68,55 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(n, mean, mean - half, mean + half)
 
 
+def geometric(values: Sequence[float]) -> Estimate:
+    """The geometric mean of positive values, such as times and rates, and its interval on their logarithms.
+
+    Zero has no logarithm: with one among the values it is their `amount`.
+    """
+    if len(values) == 1 or any(value <= 0 for value in values):
+        return amount(values)
+    logs = estimate([math.log(value) for value in values])
+    return Estimate(logs.n, _exp(logs.mean), _exp(logs.low), _exp(logs.high))
+
+
+def amount(values: Sequence[float]) -> Estimate:
+    """The mean of values that are not negative and are added up, such as CPU time; some may be 0.
+
+    The interval is symmetric on the logarithm of the mean (delta method), so it is never below zero. There is
+    none where every value is 0.
+    """
+    plain = estimate(values)
+    if plain.n < 2 or plain.mean <= 0:
+        return Estimate(plain.n, plain.mean, _NONE, _NONE)
+    half = (plain.high - plain.mean) / plain.mean
+    return Estimate(plain.n, plain.mean, plain.mean * _exp(-half), plain.mean * _exp(half))
+
+
 def ratio(pairs: Sequence[tuple[float, float]]) -> Estimate:
     """The geometric mean of `first / second` over pairs, with its interval computed on the logarithms.
 
     Both values of a pair come from the same repetition, so a disturbance of both cancels. Pairs with a value
     that is not positive have no ratio and are left out: `n` counts the pairs used.
     """
-    logs = estimate([math.log(a) - math.log(b) for a, b in pairs if a > 0 and b > 0])
+    logs = estimate(_log_ratios(pairs))
     return Estimate(logs.n, _exp(logs.mean), _exp(logs.low), _exp(logs.high))
+
+
+def paired_difference(pairs: Sequence[tuple[float, float]]) -> Difference:
+    """The logarithm of `ratio(pairs)`, with the probability of one as far from 0 where there is none."""
+    logs = _log_ratios(pairs)
+    found = estimate(logs)
+    if found.n < 2:
+        return Difference(found.mean, _NONE, _NONE, _NONE)
+    error = math.sqrt(_variance(logs) / found.n)
+    if not error:
+        return Difference(found.mean, found.mean, found.mean, 0.0 if found.mean else 1.0)
+    p = 1 - t_probability(abs(found.mean) / error, found.n - 1)
+    return Difference(found.mean, found.low, found.high, p)
+
+
+def _log_ratios(pairs: Sequence[tuple[float, float]]) -> list[float]:
+    return [math.log(a) - math.log(b) for a, b in pairs if a > 0 and b > 0]
 
 
 def log_difference(first: Sequence[float], second: Sequence[float]) -> Difference:

@@ -53,8 +53,8 @@ def write(answers: Answers) -> Section:
     return Section(
         "latency",
         "Round-trip latency",
-        "One small message at a time, there and back, without probes. Each figure is the mean over n "
-        "repetitions of that repetition's own quantile; the interval is on the median's mean, the tick "
+        "One small message at a time, there and back, without probes. Each figure is the geometric mean over "
+        "n repetitions of that repetition's own quantile; the interval is that of this mean, the tick "
         "in the figure is p99. A ratio above 1 is slower.",
         (table,),
         (figure,) if figure else (),

@@ -35,10 +35,10 @@ def write(answers: Answers) -> Section:
     return Section(
         "throughput",
         "Throughput",
-        "TCP payload received, without probes: the mean of n repetitions and the interval that covers the "
-        f"true mean with 95 % confidence (Student's t). The ratio is to {base} with the same NIC and "
-        "direction in the same repetition (geometric mean). Intervals that overlap widely do not tell "
-        "two cells apart.",
+        "TCP payload received, without probes: the geometric mean of n repetitions and the interval that "
+        f"covers it with 95 % confidence (Student's t, on logarithms). The ratio is to {base} with the "
+        "same NIC and direction in the same repetition (geometric mean). Intervals that overlap widely do "
+        "not tell two cells apart.",
         (table,),
         (figure,) if figure else (),
     )
