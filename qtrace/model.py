@@ -272,18 +272,25 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One combination in a plan. `direction` is None for a round trip, which uses both."""
+    """One combination in a plan. `direction` is None for a round trip, which uses both.
+
+    `again` marks the second measurement of a baseline under a name of its own (A/A): the same guest and the
+    same traffic, so whatever it differs by is no difference.
+    """
 
     nic: str
     netdev: str
     datapath: str
     direction: Direction | None
     workload: str
+    again: bool = False
 
     @property
     def id(self) -> str:
         """A name that is unique in its plan and safe as a file name."""
-        return "+".join((self.nic, self.netdev, self.datapath, self.way, self.workload))
+        return (
+            "+".join((self.nic, self.netdev, self.datapath, self.way, self.workload)) + "+again" * self.again
+        )
 
     @property
     def way(self) -> str:

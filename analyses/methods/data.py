@@ -13,6 +13,7 @@ __all__ = ["CELL", "Data", "merge"]
 
 # The parts of a cell's id; `way` is the direction of the payload (`tx`, `rx`) or `both` for a round trip.
 CELL = ["nic", "netdev", "datapath", "way", "workload"]
+_AGAIN = "+again"  # at the end of the id of a baseline that is measured a second time
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,13 @@ class Data:
     venue: str
     baseline: tuple[str, str] = ("tap", "qemu")
 
-    def table(self, name: str) -> pd.DataFrame:
-        """A copy of a table, with the columns `CELL` from the cell's id in front."""
-        frame = self.tables[name].copy()
+    def table(self, name: str, *, again: bool = False) -> pd.DataFrame:
+        """A copy of a table, with the columns `CELL` from the cell's id in front.
+
+        Without the baselines that were measured a second time (A/A), or with `again` of these alone.
+        """
+        frame = self.tables[name]
+        frame = frame[frame["cell"].astype(str).str.endswith(_AGAIN) == again].copy()
         for column in frame.columns:  # a missing name becomes an empty one, so that grouping keeps its rows
             if frame[column].dtype == object or isinstance(frame[column].dtype, pd.StringDtype):
                 frame[column] = frame[column].fillna("")
@@ -38,9 +43,9 @@ class Data:
         rest = [column for column in frame.columns if column not in CELL]
         return frame[[*CELL, *rest]]
 
-    def metric(self, metric: str, *, probed: bool) -> pd.DataFrame:
+    def metric(self, metric: str, *, probed: bool, again: bool = False) -> pd.DataFrame:
         """The successful measurements of one metric: `CELL`, cell, rep, value."""
-        frame = self.table("results")
+        frame = self.table("results", again=again)
         keep = (frame["metric"] == metric) & (frame["status"] == "ok") & (frame["probed"] == probed)
         return frame.loc[keep & frame["value"].notna(), [*CELL, "cell", "rep", "value"]]
 
@@ -72,5 +77,5 @@ def merge(parts: Sequence[Data]) -> Data:
 
 
 def _parts(cell: str) -> list[str]:
-    parts = cell.split("+")
+    parts = cell.removesuffix(_AGAIN).split("+")
     return parts if len(parts) == len(CELL) else [cell, "", "", "", ""]

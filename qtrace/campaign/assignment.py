@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.campaign.plan import Job, Plan, load_plan, stored_plan
+from qtrace.campaign.rounds import Taken, due, taken_of
 from qtrace.errors import StoreError
 from qtrace.store.run import RunReader, RunWriter, require_free
 
@@ -19,8 +20,11 @@ _MOMENTS = frozenset({"date"})
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """`jobs` are still to be measured, into `folder`. `words` are the arguments of `qtrace bench` that ask
-    for the same in the lab machine. `run` is the interrupted run that is resumed."""
+    """`jobs` are to be measured next, into `folder`; `taken` is what a resumed run has already.
+
+    `words` are the arguments of `qtrace bench` that ask for the same in the lab machine. `run` is the
+    interrupted run that is resumed.
+    """
 
     plan: Plan
     blocks: tuple[str, ...]
@@ -29,6 +33,7 @@ class Assignment:
     words: tuple[str, ...]
     run: RunReader | None = None
     failed: bool = False  # a measurement of the resumed run did
+    taken: tuple[Taken, ...] = ()
 
     def require_folder(self) -> None:
         """Raise StoreError unless the run can be written to the folder."""
@@ -68,7 +73,7 @@ def assigned(name: str, folder: Path, blocks: Sequence[str] = ()) -> Assignment:
 
 
 def resumed(folder: Path) -> Assignment:
-    """The jobs of an interrupted run that are not recorded. A failed one is recorded, with its reason.
+    """The rest of an interrupted run. A failed measurement is recorded, with its reason, and not repeated.
 
     Raises StoreError for a folder that has no such run, PlanError where its plan is damaged.
     """
@@ -76,15 +81,14 @@ def resumed(folder: Path) -> Assignment:
     data = run.meta.get("plan")
     plan = stored_plan(data if isinstance(data, dict) else {}, str(folder / "run.json"))
     blocks = tuple(str(block) for block in run.meta.get("blocks") or ())
-    results = run.table("results").select(["cell", "rep", "probed", "status"]).to_pylist()
-    done = {(row["cell"], row["rep"], row["probed"]) for row in results}
-    jobs = tuple(job for job in plan.jobs(blocks) if (job.cell.id, job.rep, job.probed) not in done)
+    taken = taken_of(run.table("results").to_pylist())
     return Assignment(
         plan,
         blocks,
-        jobs,
+        due(plan, blocks, taken),
         folder,
         ("--resume", str(folder)),
         run,
-        any(row["status"] != "ok" for row in results),
+        any(not one.ok for one in taken),
+        taken,
     )

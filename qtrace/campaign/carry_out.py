@@ -19,6 +19,7 @@ from qtrace.campaign.brief import Brief, make_brief
 from qtrace.campaign.guest_stand import open_stand
 from qtrace.campaign.jobs import Outcome, Stand, run_campaign
 from qtrace.campaign.plan import Plan
+from qtrace.campaign.rounds import reached
 from qtrace.conditions import conditions
 from qtrace.errors import LabError, StoreError
 from qtrace.lab.guest.accel import choose_accelerator
@@ -77,7 +78,7 @@ def record_here(
     The recorded part stays readable after an interruption. Raises MissingPrerequisite before anything is
     measured, KeyboardInterrupt after cleaning up.
     """
-    plan, jobs = assignment.plan, assignment.jobs
+    plan, blocks = assignment.plan, assignment.blocks
     require_tracing()
     for what in remove_leftovers():
         progress.warn(f"removed what a dead run had left: {what}")
@@ -90,6 +91,10 @@ def record_here(
         facts["lab machine"] = brief.machine
         facts["accelerator"] += ", in the lab machine, which is itself emulated" * ("tcg" in brief.machine)
     facts["repetitions"] = str(plan.repetitions)
+    if plan.precision:
+        facts["repetitions"] += (
+            f" at least, until ratios are within {100 * plan.precision:g} % or {plan.at_most:g} s are up"
+        )
     facts["source index"] = f"QEMU {index.meta['qemu']}, libclang {index.meta['libclang']}"
     meta = {
         "qtrace": __version__,
@@ -98,7 +103,7 @@ def record_here(
         "venue_reason": brief.reason,
         "conditions": facts,
         "plan": plan.to_json(),
-        "paths": [path.to_json() for path in brief.paths(job.cell for job in plan.jobs(assignment.blocks))],
+        "paths": [path.to_json() for path in brief.paths(job.cell for job in plan.jobs(blocks))],
     }
     with assignment.open(meta) as writer, ExitStack() as tools:
         attacher: Attacher | None = None
@@ -114,7 +119,17 @@ def record_here(
         def start(cell: Cell, stack: ExitStack) -> Stand:
             return stack.enter_context(open_stand(cell, attach, brief, kernel, accelerator, programs))
 
-        outcome = run_campaign(plan, jobs, start, writer, progress, meanwhile=compile_probes)
+        outcome = run_campaign(
+            plan,
+            blocks,
+            assignment.taken,
+            start,
+            writer,
+            progress,
+            meanwhile=compile_probes,
+        )
+        if plan.precision:
+            writer.update(precision=[one.to_json() for one in reached(plan, blocks, outcome.taken)])
         writer.finish("partial" if outcome.failed or assignment.failed else "complete")
     return outcome
 

@@ -1,4 +1,4 @@
-"""Carries out the jobs of a plan: each job is measured in turn and recorded at once.
+"""Carries out the jobs of a plan: each job is measured in turn and recorded at once, round after round.
 
 A failed job is recorded with its reason, and its guest is restarted for the next job; the other guests go
 on. The recorded part stays readable, however the campaign ends.
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from qtrace.campaign.plan import Job, Plan
+from qtrace.campaign.rounds import Taken, due, taken_of
 from qtrace.errors import BinaryError, CellError, LabError, TargetError, TraceError
 from qtrace.model import Cell
 from qtrace.progress import Progress
@@ -41,11 +42,12 @@ class Stand(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """The numbers of measured and failed jobs of a campaign."""
+    """The numbers of measured and failed jobs of a campaign, and all that was taken, before it too."""
 
     measured: int = 0
     failed: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    taken: list[Taken] = field(default_factory=list)
 
 
 class _Stands:
@@ -113,25 +115,29 @@ class _Stands:
 
 def run_campaign(
     plan: Plan,
-    jobs: Sequence[Job],
+    blocks: Sequence[str],
+    taken: Sequence[Taken],
     open_stand: Callable[[Cell, ExitStack], Stand],
     writer: RunWriter,
     progress: Progress,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Take every job's measurement and record it in `writer`.
+    """Take every measurement of these blocks that is due after what was `taken`, and record it in `writer`.
 
     `open_stand(cell, stack)` starts a cell's guest and registers its end with `stack`. All stands come up
     first, so that none starts while another is measured; `meanwhile` is called while they come up.
     After closing everything, raises errors of the machine (not those of a cell) and KeyboardInterrupt.
     """
-    outcome = Outcome()
+    outcome = Outcome(taken=[*taken])
     began = time.monotonic()
     stands = _Stands(open_stand, progress)
     try:
+        jobs = due(plan, blocks, outcome.taken)
         _bring_up(stands, _one_a_stand(jobs), meanwhile, progress)
-        for job in jobs:
-            _take(plan, job, stands, writer, outcome, progress, jobs[-1].order + 1)
+        while jobs:
+            for job in jobs:
+                outcome.taken.append(_take(plan, job, stands, writer, outcome, progress, jobs[-1].order + 1))
+            jobs = due(plan, blocks, outcome.taken)
     finally:
         stands.close()
         outcome.seconds = time.monotonic() - began
@@ -180,10 +186,11 @@ def _take(
     outcome: Outcome,
     progress: Progress,
     total: int,
-) -> None:
+) -> Taken:
     cell = job.cell
     what = f"[{job.order + 1}/{total}] {_label(cell)} {cell.direction or 'both ways'} {cell.workload}"
-    what += f", repetition {job.rep}, {'with probes' if job.probed else 'without probes'}"
+    what += f"{', once more' * cell.again}, repetition {job.rep}, "
+    what += "with probes" if job.probed else "without probes"
     progress.step(what)
     started = time.time()
     common = {
@@ -212,6 +219,8 @@ def _take(
         }
     tables["results"] = [common | row for row in tables["results"]]
     writer.add(cell.id, job.rep, job.probed, tables, raw)
+    key = {"cell": cell.id, "rep": job.rep, "probed": job.probed}
+    return taken_of([key | row for row in tables["results"]])[0]
 
 
 def _one_a_stand(jobs: Sequence[Job]) -> list[Cell]:

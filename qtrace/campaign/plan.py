@@ -10,7 +10,7 @@ import random
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ _MOST_REPETITIONS = 1000
 # Characters allowed in a file's name (qtrace.store.run), and in a cell's id.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_SECONDS = 3600
+_LEAST_PRECISION, _MOST_PRECISION = 0.001, 0.5
+_AT_MOST = 120.0
 
 
 class PlanError(QtraceError):
@@ -52,11 +54,22 @@ class Block:
 
     id: str
     cells: tuple[Cell, ...]
+    baseline: Cell | None = None  # the one of `cells` that the others are compared with
+
+    @property
+    def again(self) -> Cell | None:
+        """The baseline under another name: what is measured twice, to see what difference that shows."""
+        return replace(self.baseline, again=True) if self.baseline else None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan as read. `seconds` maps each workload to the seconds of traffic in one measurement."""
+    """A plan as read. `seconds` maps each workload to the seconds of traffic in one measurement.
+
+    `repetitions` are measured in any case. With `precision` a cell is then measured on
+    (`qtrace.campaign.rounds`), until half the 95 % interval of its ratio to the baseline is within that share
+    of the ratio, or its measurements have taken `at_most` seconds.
+    """
 
     name: str
     title: str
@@ -65,6 +78,8 @@ class Plan:
     seconds: Mapping[str, float]
     baseline: Mapping[str, str]
     cells: tuple[Cell, ...]
+    precision: float | None = None
+    at_most: float = _AT_MOST
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -72,21 +87,34 @@ class Plan:
         found: dict[str, list[Cell]] = {}
         for cell in self.cells:
             found.setdefault(_block_of(cell), []).append(cell)
-        return tuple(Block(name, tuple(cells)) for name, cells in found.items())
+        return tuple(
+            Block(name, tuple(cells), next(filter(self._is_baseline, cells), None))
+            for name, cells in found.items()
+        )
+
+    def _is_baseline(self, cell: Cell) -> bool:
+        return (cell.netdev, cell.datapath) == (self.baseline["netdev"], self.baseline["datapath"])
+
+    def chosen(self, blocks: Collection[str] = ()) -> tuple[Block, ...]:
+        """The blocks of these ids, or all."""
+        return tuple(block for block in self.blocks if not blocks or block.id in blocks)
 
     def jobs(self, blocks: Collection[str] = ()) -> tuple[Job, ...]:
-        """Every measurement of these blocks, or of all, in the order in which it is taken.
+        """The measurements of these blocks, or of all, that are taken in any case, in their order.
 
         Repetitions are rounds: within a round the cells are shuffled, and each is measured without and with
-        probes, in alternating order, so that a drift of the machine affects all alike.
+        probes, in alternating order, so that a drift of the machine affects all alike. Each block's baseline
+        is among them a second time, without probes.
         """
-        mine = [cell for cell in self.cells if not blocks or _block_of(cell) in blocks]
+        chosen = self.chosen(blocks)
+        mine = [cell for block in chosen for cell in block.cells]
+        mine += [block.again for block in chosen if block.again]
         shuffler = random.Random(self.seed)
         jobs: list[Job] = []
         for rep in range(1, self.repetitions + 1):
             for cell in shuffler.sample(mine, len(mine)):
                 first = shuffler.random() < 0.5
-                for probed in (first, not first):
+                for probed in (False,) if cell.again else (first, not first):
                     jobs.append(Job(cell, rep, probed, len(jobs)))
         return tuple(jobs)
 
@@ -101,7 +129,7 @@ class Plan:
             "baseline": dict(self.baseline),
             "cells": [cell.id for cell in self.cells],
             "blocks": [block.id for block in self.blocks],
-        }
+        } | ({"precision": self.precision, "at_most": self.at_most} if self.precision else {})
 
 
 def _block_of(cell: Cell) -> str:
@@ -183,7 +211,10 @@ class _Reader:
     def plan(self) -> Plan:
         self.only(
             self.data,
-            ("name", "title", "repetitions", "seed", "seconds", "baseline", "cells"),
+            (
+                *("name", "title", "repetitions", "precision", "at_most"),
+                *("seed", "seconds", "baseline", "cells"),
+            ),
             "the plan",
         )
         name = self.text(self.data, "name")
@@ -206,7 +237,22 @@ class _Reader:
             seconds=self.seconds({cell.workload for cell in cells}),
             baseline=self.baseline(),
             cells=tuple(cells),
+            precision=self.precision(),
+            at_most=self.number("at_most", _AT_MOST, 1, _MOST_SECONDS),
         )
+
+    def precision(self) -> float | None:
+        if "precision" in self.data:
+            return self.number("precision", 0, _LEAST_PRECISION, _MOST_PRECISION)
+        if "at_most" in self.data:
+            raise self.fail("'at_most' is the time for reaching a 'precision', which the plan does not name")
+        return None
+
+    def number(self, key: str, default: float, least: float, most: float) -> float:
+        value = self.data.get(key, default)
+        if type(value) not in (int, float) or not least <= value <= most:
+            raise self.fail(f"{key!r} must be a number from {least:g} to {most:g}")
+        return float(value)
 
     def seconds(self, used: Set[str]) -> dict[str, float]:
         table = self.data.get("seconds", {})

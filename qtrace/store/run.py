@@ -225,7 +225,11 @@ def _check_format(file: Path, said: object) -> None:
 
 
 def _check_parts(file: Path, meta: Mapping[str, Any]) -> None:
-    """Raise StoreError unless `blocks` and `hosts`, which not every run has, are as the format says."""
+    """Raise StoreError unless `blocks`, `hosts` and `precision`, which not every run has, are as the format
+    says."""
+    precision = meta.get("precision", [])
+    if not isinstance(precision, list) or not all(isinstance(one, dict) for one in precision):
+        raise StoreError(f"{file}: 'precision' is not a list of what was reached")
     if not isinstance(meta.get("blocks", []), list):
         raise StoreError(f"{file}: 'blocks' is not a list")
     hosts = meta.get("hosts", [])

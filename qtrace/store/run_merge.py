@@ -42,6 +42,7 @@ def merge_runs(parts: Sequence[RunReader], folder: Path, command: Sequence[str])
             "conditions": _shared(hosts),
             "hosts": hosts,
             "plan": first["plan"],
+            **({"precision": found} if (found := _precision(parts)) else {}),
             "paths": _paths(parts),
         },
     ) as writer:
@@ -111,6 +112,11 @@ def _hosts(parts: Sequence[RunReader], measured: Mapping[Path, Sequence[str]]) -
 def _shared(hosts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     first, *others = [host["conditions"] for host in hosts]
     return {name: text for name, text in first.items() if all(other.get(name) == text for other in others)}
+
+
+def _precision(parts: Sequence[RunReader]) -> list[Any]:
+    """How well the ratios of all parts are known; a ratio is one machine's, so nothing changes."""
+    return [one for part in parts for one in part.meta.get("precision") or ()]
 
 
 def _paths(parts: Sequence[RunReader]) -> list[Any]:

@@ -65,7 +65,12 @@ class TableSchema:
 
 
 KEY = (
-    Column("cell", _TEXT, "the cell's id: `NIC+NETDEV+DATAPATH+DIRECTION+WORKLOAD`"),
+    Column(
+        "cell",
+        _TEXT,
+        "the cell's id: `NIC+NETDEV+DATAPATH+DIRECTION+WORKLOAD`, and `+again` of a baseline that is "
+        "measured a second time (A/A)",
+    ),
     Column("rep", _SMALL, "the repetition, from 1"),
     Column("probed", _FLAG, "whether it was measured with probes"),
 )
@@ -380,6 +385,14 @@ META = (
     ("plan", "dict", "the plan as data; `blocks` are the ids of its blocks"),
     ("blocks", "list", "the ids of the measured blocks, where they are not all"),
     ("hosts", "list", "of a merged run: `blocks` and `conditions` of each machine"),
+    (
+        "precision",
+        "list",
+        "of a plan with a `precision`, at its end: for each cell but the baselines and each metric that its "
+        "workload is judged by, the `ratio` to the baseline with its `half_width` (half the 95 % interval as "
+        "a share of the ratio, null without one), `n`, the `seconds` of the cell's measurements, whether it "
+        "was `reached`, and the `reason` why not",
+    ),
     ("paths", "list", "the walked paths, each `Path.to_json()`"),
     (
         "state",

@@ -9,8 +9,9 @@ import pytest
 
 from qtrace.campaign.assignment import assigned, resumed
 from qtrace.campaign.plan import Job
+from qtrace.campaign.rounds import Taken, due, taken_of
 from qtrace.errors import StoreError
-from qtrace.store.run import RunReader
+from qtrace.store.run import RunReader, RunWriter
 
 META: dict[str, Any] = {"venue": "host", "conditions": {"date": "1", "QEMU": "7.2.22"}, "paths": []}
 BLOCKS = ("e1000+tx+tcp", "e1000+both+rr")
@@ -31,10 +32,10 @@ def begun(folder: Path, number: int, status: str = "ok") -> tuple[Job, ...]:
     return assignment.jobs
 
 
-@pytest.mark.parametrize("number", [0, 5, 23])
+@pytest.mark.parametrize("number", [0, 5, 29])
 def test_the_rest_is_what_was_not_recorded_in_the_same_order(number: int, tmp_path: Path) -> None:
     jobs = begun(tmp_path / "run", number)
-    assert len(jobs) == 4 * 3 * 2
+    assert len(jobs) == 4 * 3 * 2 + 2 * 3  # and each block's baseline once more
     rest = resumed(tmp_path / "run")
     assert rest.jobs == jobs[number:] and rest.blocks == BLOCKS and not rest.failed
     with rest.open({**META, "conditions": {"date": "2", "QEMU": "7.2.22"}}) as writer:
@@ -47,10 +48,46 @@ def test_the_rest_is_what_was_not_recorded_in_the_same_order(number: int, tmp_pa
         resumed(tmp_path / "run").open(META)
 
 
+def test_a_run_that_ended_in_a_later_round_goes_on_with_the_decisions_made_so_far(tmp_path: Path) -> None:
+    """With a precision: the round that was begun is ended, and the rounds after it are those that would have
+    been."""
+    (tmp_path / "plan.toml").write_text(
+        'name = "x"\nrepetitions = 2\nprecision = 0.01\nat_most = 30\n'
+        + "".join(
+            f'[[cells]]\nnic = "e1000"\nnetdev = "{netdev}"\nworkloads = ["tcp"]\ndirections = ["tx"]\n'
+            for netdev in ("tap", "user")
+        )
+    )
+    begun = assigned(str(tmp_path / "plan.toml"), tmp_path / "run")
+    writer = begun.open({**META, "plan": begun.plan.to_json()})
+    taken: list[Taken] = []
+
+    def measure(writer: RunWriter, job: Job) -> None:
+        row = {"metric": "throughput", "value": 1.0 + len(job.cell.id) * job.rep % 7, "unit": "bit/s"}
+        row |= {"status": "ok", "seconds": 3.0}
+        writer.add(job.cell.id, job.rep, job.probed, {"results": [row]})
+        taken.extend(taken_of([{"cell": job.cell.id, "rep": job.rep, "probed": job.probed, **row}]))
+
+    for job in begun.jobs:
+        measure(writer, job)
+    third = due(begun.plan, (), taken)
+    assert [job.rep for job in third] == [3, 3, 3]
+    measure(writer, third[0])
+    writer.finish("interrupted")
+
+    rest = resumed(tmp_path / "run")
+    assert rest.plan == begun.plan and rest.jobs == third[1:]
+    assert sorted(rest.taken, key=repr) == sorted(taken, key=repr)
+    for job in third[1:]:
+        taken.extend(taken_of([{"cell": job.cell.id, "rep": 3, "probed": False, "metric": "throughput",
+                                "value": 2.0, "status": "ok", "seconds": 3.0}]))  # fmt: skip
+    assert {job.rep for job in due(rest.plan, (), taken)} == {4}
+
+
 def test_a_failure_of_the_first_part_is_not_forgotten(tmp_path: Path) -> None:
     begun(tmp_path / "run", 1, "failed")
     rest = resumed(tmp_path / "run")
-    assert rest.failed and len(rest.jobs) == 23
+    assert rest.failed and len(rest.jobs) == 29
 
 
 @pytest.mark.parametrize(

@@ -36,11 +36,24 @@ def test_jobs_are_shuffled_the_same_way_every_time_and_paired() -> None:
     assert jobs == plan.jobs()
     assert [job.order for job in jobs] == list(range(len(jobs)))
     counts = Counter((job.cell, job.rep, job.probed) for job in jobs)
-    assert len(counts) == len(plan.cells) * plan.repetitions * 2 and set(counts.values()) == {1}
-    for plain, probed in zip(jobs[::2], jobs[1::2], strict=True):
+    assert set(counts.values()) == {1}
+    again = [job for job in jobs if job.cell.again]
+    assert len(jobs) - len(again) == len(plan.cells) * plan.repetitions * 2
+    paired = [job for job in jobs if not job.cell.again]
+    for plain, probed in zip(paired[::2], paired[1::2], strict=True):
         assert (plain.cell, plain.rep) == (probed.cell, probed.rep)
-        assert plain.probed != probed.probed
-    assert [job.cell for job in jobs[::2]][: len(plan.cells)] != list(plan.cells)
+        assert plain.probed != probed.probed and abs(plain.order - probed.order) == 1
+    assert [job.cell for job in paired[::2]][: len(plan.cells)] != list(plan.cells)
+
+
+def test_every_block_measures_its_baseline_twice_in_every_round() -> None:
+    plan = load_plan("quick")
+    for block in plan.blocks:
+        base, again = block.baseline, block.again
+        assert base in block.cells and again and again.id == f"{base.id}+again"
+        for rep in range(1, plan.repetitions + 1):
+            mine = [job for job in plan.jobs([block.id]) if job.rep == rep and not job.probed]
+            assert [job.cell for job in mine].count(base) == [job.cell for job in mine].count(again) == 1
 
 
 def test_blocks_share_the_cells_out_and_each_has_its_baseline() -> None:
@@ -56,10 +69,17 @@ def test_blocks_share_the_cells_out_and_each_has_its_baseline() -> None:
     baseline = (plan.baseline["netdev"], plan.baseline["datapath"])
     for block in plan.blocks:
         assert baseline in {(cell.netdev, cell.datapath) for cell in block.cells}
-        assert {job.cell for job in plan.jobs([block.id])} == set(block.cells)
+        assert {job.cell for job in plan.jobs([block.id])} == {*block.cells, block.again}
 
 
-@pytest.mark.parametrize("text", [MINIMAL, MINIMAL + 'directions = ["rx"]\nworkloads = ["tcp", "crr"]\n'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        MINIMAL,
+        f"precision = 0.05\nat_most = 40\n{MINIMAL}",
+        MINIMAL + 'directions = ["rx"]\nworkloads = ["tcp", "crr"]\n',
+    ],
+)
 def test_a_plan_comes_back_from_the_run_that_stores_it(text: str, tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text(text)
     plan = load_plan(str(tmp_path / "plan.toml"))
@@ -80,6 +100,11 @@ def test_a_plan_comes_back_from_the_run_that_stores_it(text: str, tmp_path: Path
         (MINIMAL + 'directions = ["up"]\n', "'directions' must be a list"),
         ("repetitions = 0\n" + MINIMAL, "'repetitions' must be"),
         ("repetitions = true\n" + MINIMAL, "'repetitions' must be"),
+        ("precision = 0\n" + MINIMAL, "'precision' must be a number from 0.001 to 0.5"),
+        ("precision = nan\n" + MINIMAL, "'precision' must be a number"),
+        ('precision = "5 %"\n' + MINIMAL, "'precision' must be a number"),
+        ("precision = 0.05\nat_most = 0\n" + MINIMAL, "'at_most' must be a number from 1 to 3600"),
+        ("at_most = 60\n" + MINIMAL, "'at_most' is the time for reaching a 'precision'"),
         (MINIMAL + '[[cells]]\nnic = "e1000"\nnetdev = "tap"\n', "stands twice"),
         (MINIMAL.replace("tap", "tap,script=/bin/sh"), "cannot be the name"),
         (MINIMAL + "[seconds]\ntcp = 0\n", "seconds.tcp"),

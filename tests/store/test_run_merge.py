@@ -84,6 +84,16 @@ def test_the_report_has_a_column_for_each_machine(tmp_path: Path) -> None:
     ) in machines.rows
 
 
+def test_what_was_reached_is_that_of_every_machine(tmp_path: Path) -> None:
+    known = [{"cell": f"c{number}", "metric": "throughput", "reached": bool(number)} for number in (0, 1)]
+    parts = [
+        part(tmp_path / "a", 0, 1, precision=known[:1]),
+        part(tmp_path / "b", 2, cpu="B", precision=known[1:]),
+    ]
+    assert merge_runs(parts, tmp_path / "run", []).meta["precision"] == known
+    assert "precision" not in merge_runs([part(tmp_path / "c", 0, 1, 2)], tmp_path / "one", []).meta
+
+
 def test_a_failed_cell_is_not_hidden(tmp_path: Path) -> None:
     parts = [part(tmp_path / "a", 0, 1), part(tmp_path / "b", 2, status="partial")]
     assert merge_runs(parts, tmp_path / "run", []).meta["status"] == "partial"
