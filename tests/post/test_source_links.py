@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from qtrace.distribution.apt import Apt
+from qtrace.distribution.apt_sources import archives
+from qtrace.distribution.debian import Debian
 from qtrace.post.source_links import SourceLinks, line_at_tag, tag_of
+from qtrace.progress import SILENT
 from qtrace.store.index import Index
+
+NEWER = "trixie"  # the release of the fixture `newer`
 
 
 def own_patches(tree: Path) -> list[str]:
@@ -72,6 +78,30 @@ def test_each_line_is_the_tag_s_own(index: Index, tmp_path: Path) -> None:
                 assert before[found - 1] == text, f"{name}:{number} is {found} at the tag"
                 moved += found != number
     assert moved and gone  # the patches do move lines and bring new ones
+
+
+@pytest.mark.long
+@pytest.mark.needs("patch", "dpkg-source")
+def test_each_line_is_that_of_the_release_s_own_tarball(newer: Index, tmp_path: Path) -> None:
+    """The source package holds the release's tarball as it was published, but for firmware: every line of
+    every file that is indexed."""
+    tree, version, debian = Path(newer.meta["root"]), newer.meta["qemu"], Debian("Debian")
+    (package,) = [one for one in debian.source_versions("qemu", NEWER) if f":{version}+" in one]
+    apt = Apt(debian.name, [one for one in archives(debian.etc) if debian.own(one)], NEWER)
+    apt.ask(SILENT, "apt-get", "source", "--download-only", f"qemu={package}", cwd=tmp_path)
+    (described,) = tmp_path.glob("*.dsc")
+    argv = ["dpkg-source", "--no-check", "--skip-patches", "-x", described, tmp_path / "tag"]
+    subprocess.run(argv, check=True, capture_output=True)
+    assert (tmp_path / "tag/VERSION").read_text().strip() == version
+    files = [name for name in newer.indexed_files() if (tree / name).is_file()]
+    lines = 0
+    for name in files:
+        published = lines_of(tmp_path / "tag" / name)
+        for number, text in enumerate(lines_of(tree / name), 1):
+            found = line_at_tag(tree, name, number)
+            assert found is None or published[found - 1] == text, f"{name}:{number} is {found} at the tag"
+            lines += 1
+    assert len(files) > 100 and lines > 50_000
 
 
 def test_the_links_of_the_series_are_of_the_release(index: Index) -> None:
