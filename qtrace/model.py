@@ -8,12 +8,14 @@ Nothing here does I/O.
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 __all__ = [
     "BY_TYPE",
     "EXACT",
+    "PLAIN",
     "STAGE_ORDER",
     "Boundary",
     "CallSite",
@@ -23,6 +25,7 @@ __all__ = [
     "Path",
     "Probe",
     "Role",
+    "Setting",
     "Step",
     "Symbol",
     "Way",
@@ -271,11 +274,67 @@ class Symbol:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """The axes of a cell beside NIC, back end, direction and workload; a default is how things come.
+
+    `mtu` in bytes (0: as it comes, 1500); `size` of a message in bytes (0: the workload's own); `rate` in
+    bit/s (0: as fast as it goes); `streams` and `queues` are numbers; `rtt` is a round trip in ms and `loss`
+    a percentage of the packets of each direction, both made on purpose; `offloads` is `on`, as they come, or
+    `off` at both ends; `peer` is the machine at the other end: the `host`, or a `neighbour` behind a bridge
+    of the host.
+    """
+
+    mtu: int = 0
+    size: int = 0
+    rate: int = 0
+    streams: int = 1
+    queues: int = 1
+    rtt: float = 0.0
+    loss: float = 0.0
+    offloads: str = "on"
+    peer: str = "host"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What differs from the defaults, each as one word of a cell's id: `mtu-9000`, `rtt-0.5`."""
+        return tuple(
+            f"{item.name}-{_number(getattr(self, item.name))}"
+            for item in fields(self)
+            if getattr(self, item.name) != item.default
+        )
+
+    @property
+    def shape(self) -> Setting:
+        """The part of it that belongs to a guest and its link, and not to the traffic of one measurement."""
+        return replace(self, size=PLAIN.size, rate=PLAIN.rate, streams=PLAIN.streams)
+
+    @classmethod
+    def of_words(cls, words: Iterable[str]) -> Setting:
+        """The setting with these words. Raises ValueError for a word that no setting has."""
+        kinds = {item.name: type(getattr(PLAIN, item.name)) for item in fields(cls)}
+        found: dict[str, Any] = {}
+        for word in words:
+            axis, _, value = word.partition("-")
+            if axis not in kinds or axis in found:
+                raise ValueError(word)
+            found[axis] = kinds[axis](value)
+        return cls(**found)
+
+
+def _number(value: float | str) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+PLAIN = Setting()
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One combination in a plan. `direction` is None for a round trip, which uses both.
 
-    `again` marks the second measurement of a baseline under a name of its own (A/A): the same guest and the
-    same traffic, so whatever it differs by is no difference.
+    `netdev` is the back end: its kind, as QEMU names it, and after a dot the form or the program behind it
+    (`socket.udp`, `hubport.tap`). `again` marks the second measurement of a baseline under a name of its own
+    (A/A): the same guest and the same traffic, so whatever it differs by is no difference.
     """
 
     nic: str
@@ -283,16 +342,21 @@ class Cell:
     datapath: str
     direction: Direction | None
     workload: str
+    setting: Setting = PLAIN
     again: bool = False
 
     @property
     def id(self) -> str:
         """A name that is unique in its plan and safe as a file name."""
-        return (
-            "+".join((self.nic, self.netdev, self.datapath, self.way, self.workload)) + "+again" * self.again
-        )
+        words = (*self.setting.words, *(("again",) if self.again else ()))
+        return "+".join((self.nic, self.netdev, self.datapath, self.way, self.workload, *words))
 
     @property
     def way(self) -> str:
         """The payload's direction: `tx`, `rx` or `both`."""
         return self.direction.value if self.direction else "both"
+
+    @property
+    def kind(self) -> str:
+        """The netdev's kind: `socket` of `socket.udp`."""
+        return self.netdev.partition(".")[0]

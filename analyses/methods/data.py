@@ -11,7 +11,8 @@ from qtrace.errors import StoreError
 
 __all__ = ["CELL", "Data", "merge"]
 
-# The parts of a cell's id; `way` is the direction of the payload (`tx`, `rx`) or `both` for a round trip.
+# The parts of a cell's id; `way` is the direction of the payload (`tx`, `rx`) or `both` for a round trip;
+# `workload` is followed by the words of the setting, if there are any.
 CELL = ["nic", "netdev", "datapath", "way", "workload"]
 _AGAIN = "+again"  # at the end of the id of a baseline that is measured a second time
 
@@ -77,5 +78,7 @@ def merge(parts: Sequence[Data]) -> Data:
 
 
 def _parts(cell: str) -> list[str]:
+    """A workload with its setting is one name (`tcp mtu-9000`): different settings are different traffic."""
     parts = cell.removesuffix(_AGAIN).split("+")
-    return parts if len(parts) == len(CELL) else [cell, "", "", "", ""]
+    last = len(CELL) - 1
+    return [*parts[:last], " ".join(parts[last:])] if len(parts) > last else [cell, "", "", "", ""]

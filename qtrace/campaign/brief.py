@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -98,8 +98,11 @@ def make_brief(cells: Sequence[Cell], index: Index, reason: str, command: Sequen
 
 
 def _walk(index: Index, key: Way) -> list[Path] | str:
+    """The paths carry the back end's own name; the source knows its kind."""
+    nic, netdev, datapath = key
     try:
-        return [*both_ways(index, *key)]
+        found = both_ways(index, nic, netdev.partition(".")[0], datapath)
+        return [replace(path, netdev=netdev) for path in found]
     except CellError as exc:
         return str(exc)
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
@@ -18,17 +19,19 @@ from qtrace.campaign.assignment import Assignment
 from qtrace.campaign.brief import Brief, make_brief
 from qtrace.campaign.guest_stand import open_stand
 from qtrace.campaign.jobs import Outcome, Stand, run_campaign
-from qtrace.campaign.plan import Plan
+from qtrace.campaign.plan import LeftOut, Plan
 from qtrace.campaign.rounds import reached
 from qtrace.conditions import conditions
-from qtrace.errors import LabError, StoreError
+from qtrace.errors import LabError, MissingPrerequisite, StoreError
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.guest import find_qemu
 from qtrace.lab.guest.guest_image import ensure_image, shared_libraries
 from qtrace.lab.guest.kernel import ensure_kernel
 from qtrace.lab.host.owned import remove_leftovers
+from qtrace.lab.link.shaping import guest_programs, needed_modules
 from qtrace.lab.machine.machine import LabMachine
 from qtrace.lab.machine.venue import Venue
+from qtrace.lab.workload.possible import why_not_here
 from qtrace.lab.workload.workload import clients
 from qtrace.measure.attacher import Attacher
 from qtrace.measure.placement import Placement
@@ -79,6 +82,7 @@ def record_here(
     measured, KeyboardInterrupt after cleaning up.
     """
     plan, blocks = assignment.plan, assignment.blocks
+    here, left_out = _measurable(plan, progress)
     require_tracing()
     for what in remove_leftovers():
         progress.warn(f"removed what a dead run had left: {what}")
@@ -90,6 +94,7 @@ def record_here(
     if brief.machine:
         facts["lab machine"] = brief.machine
         facts["accelerator"] += ", in the lab machine, which is itself emulated" * ("tcg" in brief.machine)
+    facts |= _left_out_fact(left_out, len(plan.cells) + len(plan.left_out))
     facts["repetitions"] = str(plan.repetitions)
     if plan.precision:
         facts["repetitions"] += (
@@ -103,7 +108,8 @@ def record_here(
         "venue_reason": brief.reason,
         "conditions": facts,
         "plan": plan.to_json(),
-        "paths": [path.to_json() for path in brief.paths(job.cell for job in plan.jobs(blocks))],
+        "left_out": [{"cell": one.cell, "reason": one.reason} for one in left_out],
+        "paths": [path.to_json() for path in brief.paths(job.cell for job in here.jobs(blocks))],
     }
     with assignment.open(meta) as writer, ExitStack() as tools:
         attacher: Attacher | None = None
@@ -120,7 +126,7 @@ def record_here(
             return stack.enter_context(open_stand(cell, attach, brief, kernel, accelerator, programs))
 
         outcome = run_campaign(
-            plan,
+            here,
             blocks,
             assignment.taken,
             start,
@@ -129,9 +135,31 @@ def record_here(
             meanwhile=compile_probes,
         )
         if plan.precision:
-            writer.update(precision=[one.to_json() for one in reached(plan, blocks, outcome.taken)])
+            writer.update(precision=[one.to_json() for one in reached(here, blocks, outcome.taken)])
         writer.finish("partial" if outcome.failed or assignment.failed else "complete")
     return outcome
+
+
+def _measurable(plan: Plan, progress: Progress) -> tuple[Plan, list[LeftOut]]:
+    """The part of the plan that this machine can measure, and the cells that nobody or this machine cannot.
+
+    Raises MissingPrerequisite if nothing is left.
+    """
+    here = [LeftOut(cell.id, reason) for cell in plan.cells if (reason := why_not_here(cell))]
+    left_out = [*plan.left_out, *here]
+    for reason, times in Counter(one.reason for one in left_out).items():
+        progress.warn(f"{times} cells left out: {reason}")
+    part = plan.without(one.cell for one in left_out)
+    if not part.cells:
+        raise MissingPrerequisite(f"no cell of the plan can be measured here: {left_out[-1].reason}")
+    return part, left_out
+
+
+def _left_out_fact(left_out: Sequence[LeftOut], named: int) -> dict[str, str]:
+    """A condition of the run, for every report: how many cells are left out, and why."""
+    reasons = Counter(one.reason for one in left_out)
+    said = "; ".join(f"{times} because {reason}" for reason, times in reasons.items())
+    return {"cells left out": f"{len(left_out)} of {named}: {said}"} if left_out else {}
 
 
 def record_in_machine(
@@ -149,7 +177,10 @@ def record_in_machine(
     """
     folder = assignment.folder
     kernel = ensure_kernel(progress)
-    ensure_image(kernel, progress, programs=clients(cell.workload for cell in assignment.plan.cells))
+    programs = clients(cell.workload for cell in assignment.plan.cells)
+    for nic, shape in dict.fromkeys((cell.nic, cell.setting.shape) for cell in assignment.plan.cells):
+        tools = guest_programs(programs, shape)
+        ensure_image(kernel, progress, nic, tools, needed_modules(shape))
     ensure_headers(progress, kernel.release)
     assignment.require_folder()
     folder.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ class LabStand:
             with self._attach(pid, self._watched(cell)) as session:
                 before = self._network.device_counters()
                 session.start()
-                metrics, raw = workload.run(self._network, cell.direction, seconds)
+                metrics, raw = workload.run(self._network, cell.direction, seconds, cell.setting)
                 self._network.settle()
                 session.stop()
                 after = self._network.device_counters()
@@ -58,7 +58,7 @@ class LabStand:
             workers = target.workers()
             before = self._network.device_counters()
             began = target.threads(workers)
-            metrics, raw = workload.run(self._network, cell.direction, seconds)
+            metrics, raw = workload.run(self._network, cell.direction, seconds, cell.setting)
             after = self._network.device_counters()
             ended = target.threads(workers)
             tables = {"threads": [now.since(began.get(tid)).row(tid) for tid, now in ended.items()]}
@@ -81,8 +81,8 @@ class LabStand:
         workload = workloads().get(name)
         if workload is None:
             raise CellError(f"the lab has no workload {name!r}")
-        if name not in self._serving:
-            self._stack.enter_context(serve(self._network.space, workload.server, workload.port))
+        if workload.server and name not in self._serving:
+            self._stack.enter_context(serve(self._network.peer, workload.server, workload.port))
             self._serving.add(name)
         return workload
 
@@ -98,7 +98,11 @@ def open_stand(
 ) -> Iterator[LabStand]:
     """Start the guest for `cell` and cells like it, with `programs` in it; end it when the block ends."""
     with (
-        boot_network(cell.nic, cell.netdev, cell.datapath, accelerator, kernel, programs=programs) as network,
+        boot_network(
+            *(cell.nic, cell.netdev, cell.datapath, accelerator, kernel),
+            programs=programs,
+            setting=cell.setting.shape,
+        ) as network,
         ExitStack() as stack,
     ):
         yield LabStand(network, attach, brief, stack)

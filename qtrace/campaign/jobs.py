@@ -10,13 +10,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from qtrace.campaign.plan import Job, Plan
 from qtrace.campaign.rounds import Taken, due, taken_of
 from qtrace.errors import BinaryError, CellError, LabError, TargetError, TraceError
-from qtrace.model import Cell
+from qtrace.model import Cell, Setting
 from qtrace.progress import Progress
 from qtrace.store.run import RunWriter, Tables
 
@@ -27,7 +27,11 @@ _MOST_OPENINGS = 3
 # Errors of a single cell: the machine and the other cells are not affected.
 _CELL_ERRORS = (CellError, LabError, TraceError, TargetError, BinaryError)
 
-StandKey = tuple[str, str, str]
+StandKey = tuple[str, str, str, Setting]
+
+
+def _key(cell: Cell) -> StandKey:
+    return cell.nic, cell.netdev, cell.datapath, cell.setting.shape
 
 
 class Stand(Protocol):
@@ -51,7 +55,7 @@ class Outcome:
 
 
 class _Stands:
-    """The running stands, one for each (NIC, netdev, datapath); closed in reverse order."""
+    """The running stands, one for each NIC, back end and shape; closed in reverse order."""
 
     def __init__(self, open_stand: Callable[[Cell, ExitStack], Stand], progress: Progress) -> None:
         self._open = open_stand
@@ -63,7 +67,7 @@ class _Stands:
 
     def up(self, cell: Cell) -> Stand:
         """The cell's stand, started if necessary, when it is ready."""
-        key = (cell.nic, cell.netdev, cell.datapath)
+        key = _key(cell)
         self.start(cell)
         stand = self._running[key][0]
         if key not in self._up:
@@ -77,7 +81,7 @@ class _Stands:
 
     def start(self, cell: Cell) -> None:
         """Start the cell's stand in the background, unless it runs."""
-        key = (cell.nic, cell.netdev, cell.datapath)
+        key = _key(cell)
         if key in self._running:
             return
         if self._openings.get(key, 0) >= _MOST_OPENINGS:
@@ -94,7 +98,7 @@ class _Stands:
 
     def drop(self, cell: Cell, reason: str) -> None:
         """Close the cell's stand: after a failure its state is unknown."""
-        key = (cell.nic, cell.netdev, cell.datapath)
+        key = _key(cell)
         self._last[key] = reason
         self._up.discard(key)
         if key in self._running:
@@ -124,20 +128,27 @@ def run_campaign(
 ) -> Outcome:
     """Take every measurement of these blocks that is due after what was `taken`, and record it in `writer`.
 
-    `open_stand(cell, stack)` starts a cell's guest and registers its end with `stack`. All stands come up
-    first, so that none starts while another is measured; `meanwhile` is called while they come up.
-    After closing everything, raises errors of the machine (not those of a cell) and KeyboardInterrupt.
+    `open_stand(cell, stack)` starts a cell's guest and registers its end with `stack`. All stands of a group
+    (`Plan.groups`) come up first, so that none starts while another is measured, and end with it; `meanwhile`
+    is called while the first come up. After closing everything, raises errors of the machine (not those of a
+    cell) and KeyboardInterrupt.
     """
     outcome = Outcome(taken=[*taken])
     began = time.monotonic()
     stands = _Stands(open_stand, progress)
     try:
-        jobs = due(plan, blocks, outcome.taken)
-        _bring_up(stands, _one_a_stand(jobs), meanwhile, progress)
-        while jobs:
-            for job in jobs:
-                outcome.taken.append(_take(plan, job, stands, writer, outcome, progress, jobs[-1].order + 1))
-            jobs = due(plan, blocks, outcome.taken)
+        planned = len(plan.jobs(blocks))
+        for number, group in enumerate(plan.groups(blocks)):
+            jobs = due(plan, group, outcome.taken)
+            _bring_up(stands, _one_a_stand(jobs), (lambda: None) if number else meanwhile, progress)
+            while jobs:
+                total = max(planned, len(outcome.taken) + len(jobs))
+                for job in jobs:
+                    # The place in the whole campaign, and not in this group's part of it.
+                    job = replace(job, order=len(outcome.taken))
+                    outcome.taken.append(_take(plan, job, stands, writer, outcome, progress, total))
+                jobs = due(plan, group, outcome.taken)
+            stands.close()
     finally:
         stands.close()
         outcome.seconds = time.monotonic() - began
@@ -189,6 +200,7 @@ def _take(
 ) -> Taken:
     cell = job.cell
     what = f"[{job.order + 1}/{total}] {_label(cell)} {cell.direction or 'both ways'} {cell.workload}"
+    what += f", {', '.join(cell.setting.words)}" if cell.setting.words else ""
     what += f"{', once more' * cell.again}, repetition {job.rep}, "
     what += "with probes" if job.probed else "without probes"
     progress.step(what)
@@ -227,7 +239,7 @@ def _one_a_stand(jobs: Sequence[Job]) -> list[Cell]:
     """The first cell of each stand, in the order of the plan."""
     first: dict[StandKey, Cell] = {}
     for job in jobs:
-        first.setdefault((job.cell.nic, job.cell.netdev, job.cell.datapath), job.cell)
+        first.setdefault(_key(job.cell), job.cell)
     return list(first.values())
 
 

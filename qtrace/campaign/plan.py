@@ -6,20 +6,23 @@ argument is a path.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from qtrace.errors import QtraceError
+from qtrace.lab.workload.possible import why_not
 from qtrace.lab.workload.workload import workloads
-from qtrace.model import Cell, Direction
+from qtrace.model import Cell, Direction, Setting
 
-__all__ = ["Block", "Job", "Plan", "PlanError", "load_plan", "plan_names", "stored_plan"]
+__all__ = ["Block", "Job", "LeftOut", "Plan", "PlanError", "load_plan", "plan_names", "stored_plan"]
 
 DATAPATHS = ("qemu", "vhost-net")
 _MOST_REPETITIONS = 1000
@@ -28,6 +31,20 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_SECONDS = 3600
 _LEAST_PRECISION, _MOST_PRECISION = 0.001, 0.5
 _AT_MOST = 120.0
+_MOST_GUESTS = 256
+_MOST_CELLS = 20_000
+# Axis -> the least and the greatest of its numbers. docs/campaign.md has their units.
+_NUMBERS: Mapping[str, tuple[float, float]] = {
+    "mtu": (576, 9000),
+    "size": (16, 65_000),
+    "rate": (1000, 10**12),
+    "streams": (1, 64),
+    "queues": (1, 8),
+    "rtt": (0.1, 1000),
+    "loss": (0.001, 50),
+}
+_WORDS = {"offloads": ("on", "off"), "peer": ("host", "neighbour")}
+_AXES = (*_NUMBERS, *_WORDS)
 
 
 class PlanError(QtraceError):
@@ -46,10 +63,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The cells that are compared with each other: all back ends of one NIC, direction and workload.
+    """The cells that are compared with each other: all back ends of one NIC, direction, workload and setting.
 
     One machine measures a block whole, because a ratio holds only within one machine. `id` is
-    NIC+DIRECTION+WORKLOAD.
+    NIC+DIRECTION+WORKLOAD, and the setting's words.
     """
 
     id: str
@@ -63,12 +80,21 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A cell that a plan's lists name and nobody can measure."""
+
+    cell: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A plan as read. `seconds` maps each workload to the seconds of traffic in one measurement.
 
     `repetitions` are measured in any case. With `precision` a cell is then measured on
     (`qtrace.campaign.rounds`), until half the 95 % interval of its ratio to the baseline is within that share
-    of the ratio, or its measurements have taken `at_most` seconds.
+    of the ratio, or its measurements have taken `at_most` seconds. With `probes`, each repetition is measured
+    without and with probes, else only without. `guests` is the most that run at the same time, 0 for all.
     """
 
     name: str
@@ -80,6 +106,9 @@ class Plan:
     cells: tuple[Cell, ...]
     precision: float | None = None
     at_most: float = _AT_MOST
+    probes: bool = True
+    guests: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -114,9 +143,31 @@ class Plan:
         for rep in range(1, self.repetitions + 1):
             for cell in shuffler.sample(mine, len(mine)):
                 first = shuffler.random() < 0.5
-                for probed in (False,) if cell.again else (first, not first):
+                for probed in (first, not first) if self.probes and not cell.again else (False,):
                     jobs.append(Job(cell, rep, probed, len(jobs)))
         return tuple(jobs)
+
+    def groups(self, blocks: Collection[str] = ()) -> tuple[tuple[str, ...], ...]:
+        """The ids of these blocks, or of all, in groups of at most `guests` guests; one NIC's blocks, in
+        which ratios are taken, stay together."""
+        groups: list[list[Block]] = []
+        for mine in self._by_nic(blocks):
+            if groups and (not self.guests or _guests_of([*groups[-1], *mine]) <= self.guests):
+                groups[-1] += mine
+            else:
+                groups.append([*mine])
+        return tuple(tuple(block.id for block in group) for group in groups)
+
+    def _by_nic(self, blocks: Collection[str]) -> Iterable[list[Block]]:
+        found: dict[str, list[Block]] = {}
+        for block in self.chosen(blocks):
+            found.setdefault(block.cells[0].nic, []).append(block)
+        return found.values()
+
+    def without(self, cells: Iterable[str]) -> Plan:
+        """The plan without the cells of these ids."""
+        gone = {*cells}
+        return replace(self, cells=tuple(cell for cell in self.cells if cell.id not in gone))
 
     def to_json(self) -> dict[str, Any]:
         """The plan as run.json stores it."""
@@ -127,13 +178,22 @@ class Plan:
             "seed": self.seed,
             "seconds": dict(self.seconds),
             "baseline": dict(self.baseline),
+            "probes": self.probes,
+            "guests": self.guests,
             "cells": [cell.id for cell in self.cells],
+            "left_out": [{"cell": one.cell, "reason": one.reason} for one in self.left_out],
             "blocks": [block.id for block in self.blocks],
         } | ({"precision": self.precision, "at_most": self.at_most} if self.precision else {})
 
 
 def _block_of(cell: Cell) -> str:
-    return "+".join((cell.nic, cell.way, cell.workload))
+    return "+".join((cell.nic, cell.way, cell.workload, *cell.setting.words))
+
+
+def _guests_of(blocks: Iterable[Block]) -> int:
+    """How many guests these blocks need: cells with the same NIC, back end and shape share one."""
+    cells = [cell for block in blocks for cell in block.cells]
+    return len({(cell.nic, cell.netdev, cell.datapath, cell.setting.shape) for cell in cells})
 
 
 def plan_names() -> list[str]:
@@ -167,18 +227,24 @@ def load_plan(name_or_path: str) -> Plan:
 def stored_plan(data: Mapping[str, Any], where: str) -> Plan:
     """The plan that `Plan.to_json` wrote into the file `where`. Raises PlanError."""
     entries = []
-    cells = data.get("cells")
-    if not isinstance(cells, list):
+    cells, left_out = data.get("cells"), data.get("left_out", [])
+    if not isinstance(cells, list) or not isinstance(left_out, list):
         raise PlanError(f"{where}: the plan has no list of cells")
     for name in cells:
         parts = str(name).split("+")
-        if len(parts) != 5:
+        try:
+            setting = Setting.of_words(parts[5:])
+        except ValueError as exc:
+            raise PlanError(f"{where}: {name!r} is no cell") from exc
+        if len(parts) < 5:
             raise PlanError(f"{where}: {name!r} is no cell")
-        entry = dict(zip(("nic", "netdev", "datapath"), parts, strict=False)) | {"workloads": parts[4:]}
+        entry = dict(zip(("nic", "netdev", "datapath"), parts, strict=False)) | {"workloads": parts[4:5]}
+        entry |= {item.name: getattr(setting, item.name) for item in fields(setting)}
         entries.append(entry | ({} if parts[3] == "both" else {"directions": parts[3:4]}))
-    return _Reader(
-        where, {key: value for key, value in data.items() if key != "blocks"} | {"cells": entries}
-    ).plan()
+    kept = {key: value for key, value in data.items() if key not in ("blocks", "left_out")}
+    plan = _Reader(where, kept | {"cells": entries}).plan()
+    found = [LeftOut(str(one.get("cell")), str(one.get("reason"))) for one in left_out if type(one) is dict]
+    return replace(plan, left_out=tuple(found))
 
 
 class _Reader:
@@ -212,7 +278,7 @@ class _Reader:
         self.only(
             self.data,
             (
-                *("name", "title", "repetitions", "precision", "at_most"),
+                *("name", "title", "repetitions", "precision", "at_most", "probes", "guests"),
                 *("seed", "seconds", "baseline", "cells"),
             ),
             "the plan",
@@ -223,12 +289,19 @@ class _Reader:
         raw = self.data.get("cells")
         if not isinstance(raw, list) or not raw or not all(isinstance(entry, dict) for entry in raw):
             raise self.fail("a plan needs at least one [[cells]] entry")
-        cells: list[Cell] = []
-        for entry in raw:
-            cells += self.cells(entry)
-        twice = {cell.id for cell in cells if cells.count(cell) > 1}
-        if twice:
+        probes = self.data.get("probes", True)
+        if not isinstance(probes, bool):
+            raise self.fail("'probes' must be true or false")
+        named = [cell for entry in raw for cell in self.cells(entry)]
+        if twice := [name for name, times in Counter(cell.id for cell in named).items() if times > 1]:
             raise self.fail(f"the cell {min(twice)} stands twice")
+        if len(named) > _MOST_CELLS:
+            raise self.fail(f"{len(named)} cells are more than {_MOST_CELLS}")
+        left_out = tuple(LeftOut(cell.id, reason) for cell in named if (reason := why_not(cell)))
+        impossible = {one.cell for one in left_out}
+        cells = [cell for cell in named if cell.id not in impossible]
+        if not cells:
+            raise self.fail(f"none of its cells can be: {left_out[0].reason}")
         return Plan(
             name=name,
             title=self.text(self.data, "title", name),
@@ -239,6 +312,9 @@ class _Reader:
             cells=tuple(cells),
             precision=self.precision(),
             at_most=self.number("at_most", _AT_MOST, 1, _MOST_SECONDS),
+            probes=probes,
+            guests=self.whole("guests", 0, 0, _MOST_GUESTS),
+            left_out=left_out,
         )
 
     def precision(self) -> float | None:
@@ -276,23 +352,53 @@ class _Reader:
         return {"netdev": self.text(table, "netdev", "tap"), "datapath": self.text(table, "datapath", "qemu")}
 
     def cells(self, entry: Mapping[str, Any]) -> list[Cell]:
-        self.only(entry, ("nic", "netdev", "datapath", "directions", "workloads"), "[[cells]]")
-        nic, netdev = self.text(entry, "nic"), self.text(entry, "netdev")
-        datapath = self.text(entry, "datapath", "qemu")
-        if datapath not in DATAPATHS:
-            raise self.fail(f"unknown datapath {datapath!r} (known: {', '.join(DATAPATHS)})")
-        for part in (nic, netdev):
-            if not _NAME.fullmatch(part):
-                raise self.fail(f"{part!r} cannot be the name of a NIC or netdev")
+        """Every combination of the entry's lists."""
+        self.only(entry, ("nic", "netdev", "datapath", "directions", "workloads", *_AXES), "[[cells]]")
+        back_ends = itertools.product(
+            self.texts(entry, "nic"), self.texts(entry, "netdev"), self.texts(entry, "datapath", "qemu")
+        )
         directions = self.choices(entry, "directions", [item.value for item in Direction])
-        found: list[Cell] = []
         standard = [name for name, workload in workloads().items() if workload.standard]
-        for workload in self.choices(entry, "workloads", [*workloads()], standard):
-            if workloads()[workload].directed:
-                found += [Cell(nic, netdev, datapath, Direction(way), workload) for way in directions]
-            else:
-                found.append(Cell(nic, netdev, datapath, None, workload))
+        chosen = self.choices(entry, "workloads", [*workloads()], standard)
+        settings = [
+            Setting(**dict(zip(_AXES, values, strict=True)))
+            for values in itertools.product(*(self.axis(entry, axis) for axis in _AXES))
+        ]
+        found: list[Cell] = []
+        for (nic, netdev, datapath), workload, setting in itertools.product(back_ends, chosen, settings):
+            ways = [Direction(way) for way in directions] if workloads()[workload].directed else [None]
+            found += [Cell(nic, netdev, datapath, way, workload, setting) for way in ways]
         return found
+
+    def texts(self, entry: Mapping[str, Any], key: str, default: str | None = None) -> list[str]:
+        """A name or a list of names, each fit for a cell's id."""
+        value = entry.get(key, default)
+        names = value if isinstance(value, list) and value else [self.text(entry, key, default)]
+        for name in names:
+            if key == "datapath" and name not in DATAPATHS:
+                raise self.fail(f"unknown datapath {name!r} (known: {', '.join(DATAPATHS)})")
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise self.fail(f"{name!r} cannot be the name of a NIC or netdev")
+        return list(dict.fromkeys(names))
+
+    def axis(self, entry: Mapping[str, Any], axis: str) -> list[Any]:
+        """The values of one axis: one value or a list; its default stands for an axis that is not named."""
+        default = next(item.default for item in fields(Setting) if item.name == axis)
+        value = entry.get(axis, default)
+        values = value if isinstance(value, list) and value else [value]
+        for one in values:
+            if axis in _WORDS:
+                if one not in _WORDS[axis]:
+                    raise self.fail(f"{axis!r} must be of: {', '.join(_WORDS[axis])}")
+                continue
+            least, most = _NUMBERS[axis]
+            whole = axis not in ("rtt", "loss")
+            number = type(one) is int or (type(one) is float and not whole)
+            if one != default and not (number and least <= one <= most):
+                raise self.fail(
+                    f"{axis!r} must be {'whole numbers' if whole else 'numbers'} from {least:g} to {most:g}"
+                )
+        return [float(one) if axis in ("rtt", "loss") else one for one in dict.fromkeys(values)]
 
     def choices(
         self, entry: Mapping[str, Any], key: str, known: list[str], default: list[str] | None = None

@@ -30,7 +30,18 @@ NEEDS = (
         "cpio",
         "setpriv",
     ),
-    *("vde_switch", "slirpvde", "nft", "passt", "perl", "tcpdump", "ethtool", "bpftrace", "dpkg-source"),
+    *(
+        "vde_switch",
+        "slirpvde",
+        "nft",
+        "passt",
+        "perl",
+        "tcpdump",
+        "ethtool",
+        "ping",
+        "bpftrace",
+        "dpkg-source",
+    ),
     *("clang-headers", "pkg-config", "glib-headers", "slirp-headers"),
 )
 

@@ -36,6 +36,8 @@ class Fedora(Distribution):
         "bcc": "python3-bcc",
         "venv": "python3",
         "ip": "iproute",
+        "tc": "iproute-tc",
+        "ping": "iputils",
         "depmod": "kmod",
         **dict.fromkeys(("setpriv", "nsenter", "unshare"), "util-linux"),
         **dict.fromkeys(("vde_switch", "slirpvde"), "vde2"),

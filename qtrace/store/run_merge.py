@@ -42,8 +42,9 @@ def merge_runs(parts: Sequence[RunReader], folder: Path, command: Sequence[str])
             "conditions": _shared(hosts),
             "hosts": hosts,
             "plan": first["plan"],
+            "left_out": _union(parts, "left_out"),
             **({"precision": found} if (found := _precision(parts)) else {}),
-            "paths": _paths(parts),
+            "paths": _union(parts, "paths"),
         },
     ) as writer:
         for part in parts:
@@ -119,10 +120,11 @@ def _precision(parts: Sequence[RunReader]) -> list[Any]:
     return [one for part in parts for one in part.meta.get("precision") or ()]
 
 
-def _paths(parts: Sequence[RunReader]) -> list[Any]:
+def _union(parts: Sequence[RunReader], name: str) -> list[Any]:
+    """What the parts list under `name`, each entry once."""
     found: list[Any] = []
     for part in parts:
-        found += [path for path in part.meta["paths"] if path not in found]
+        found += [entry for entry in part.meta.get(name, []) if entry not in found]
     return found
 
 

@@ -68,8 +68,8 @@ KEY = (
     Column(
         "cell",
         _TEXT,
-        "the cell's id: `NIC+NETDEV+DATAPATH+DIRECTION+WORKLOAD`, and `+again` of a baseline that is "
-        "measured a second time (A/A)",
+        "the cell's id: `NIC+NETDEV+DATAPATH+DIRECTION+WORKLOAD`, then `+AXIS-VALUE` for each axis that the "
+        "plan chose, and `+again` of a baseline that is measured a second time (A/A)",
     ),
     Column("rep", _SMALL, "the repetition, from 1"),
     Column("probed", _FLAG, "whether it was measured with probes"),
@@ -120,7 +120,7 @@ _ALL = (
         "One metric of one measurement, as the workload reported it.",
         (
             Column("nic", _TEXT, "the NIC's model"),
-            Column("netdev", _TEXT, "the netdev's kind: `tap`, `user`, …"),
+            Column("netdev", _TEXT, "the netdev's kind: `tap`, `user`, …; its form after a dot"),
             Column("datapath", _TEXT, "`qemu`, or `vhost-net` where the kernel carries the frames"),
             Column("direction", _TEXT, "the payload's direction: `tx`, `rx`; null for a round trip"),
             Column("workload", _TEXT, "the workload's name"),
@@ -384,6 +384,7 @@ META = (
     ("conditions", "dict", "name -> text in the order of display: accelerator, CPU, kernel, QEMU, …"),
     ("plan", "dict", "the plan as data; `blocks` are the ids of its blocks"),
     ("blocks", "list", "the ids of the measured blocks, where they are not all"),
+    ("left_out", "list", "cells that the plan's lists name and that cannot be: `cell` and `reason` of each"),
     ("hosts", "list", "of a merged run: `blocks` and `conditions` of each machine"),
     (
         "precision",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from re import fullmatch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qtrace.campaign.plan import PlanError, load_plan, plan_names, stored_plan
-from qtrace.model import Direction
+from qtrace.model import Cell, Direction, Setting
 
 MINIMAL = 'name = "x"\n[[cells]]\nnic = "e1000"\nnetdev = "tap"\n'
 
@@ -116,7 +119,20 @@ def test_a_plan_comes_back_from_the_run_that_stores_it(text: str, tmp_path: Path
         (MINIMAL.replace('"x"', '"../x"'), "cannot be a plan's name"),
         (MINIMAL.replace('"x"', '"my plan"'), "cannot be a plan's name"),
         (MINIMAL + "[seconds]\nrr = 1\n", "seconds.rr must be a whole number from 2"),
-        (MINIMAL + "[seconds]\nudp = 1\n", "unknown key 'udp'"),
+        (MINIMAL + "[seconds]\ntelnet = 1\n", "unknown key 'telnet'"),
+        (MINIMAL + "mtu = 68\n", "'mtu' must be whole numbers from 576 to 9000"),
+        (MINIMAL + "mtu = [1500, true]\n", "'mtu' must be"),
+        (MINIMAL + "mtu = 1500.5\n", "'mtu' must be"),
+        (MINIMAL + "loss = 100\n", "'loss' must be numbers from 0.001 to 50"),
+        (MINIMAL + "rtt = nan\n", "'rtt' must be numbers"),
+        (MINIMAL + 'peer = "moon"\n', "'peer' must be of: host, neighbour"),
+        (MINIMAL + "offloads = false\n", "'offloads' must be of: on, off"),
+        ("probes = 0\n" + MINIMAL, "'probes' must be true or false"),
+        ("guests = -1\n" + MINIMAL, "'guests' must be a whole number"),
+        (MINIMAL.replace('"tap"', '["tap", 7]'), "cannot be the name"),
+        (MINIMAL.replace('"tap"', "[]"), "'netdev' must be a text"),
+        (MINIMAL.replace("e1000", "e2000"), "none of its cells can be: .*no driver for the NIC e2000"),
+        (MINIMAL + f"size = {list(range(16, 20_016))}\n", "cells are more than 20000"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
@@ -130,3 +146,107 @@ def test_a_plan_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(PlanError, match="cannot read the plan") as caught:
         load_plan("no-such-plan.toml")
     assert "quick" in caught.value.hint
+
+
+LISTS = """
+name = "lists"
+guests = 3
+probes = false
+[[cells]]
+nic = ["e1000", "pcnet", "virtio-net-pci"]
+netdev = ["tap", "user"]
+datapath = ["qemu", "vhost-net"]
+directions = ["tx"]
+workloads = ["tcp", "rr"]
+mtu = [576, 1500, 9000]
+size = [64, 1024]
+streams = [1, 4]
+queues = [1, 2]
+rtt = [0, 10]
+loss = [0, 0.5]
+offloads = ["on", "off"]
+peer = ["host", "neighbour"]
+"""
+
+
+def written(folder: Path, text: str) -> str:
+    (folder / "plan.toml").write_text(text)
+    return str(folder / "plan.toml")
+
+
+def test_lists_make_every_combination_and_what_cannot_be_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    plan = load_plan(written(tmp_path, LISTS))
+    assert len(plan.cells) + len(plan.left_out) == 3 * 2 * 2 * 2 * 3 * 2**7
+    reasons = Counter(one.reason for one in plan.left_out)
+    settings = 3 * 2**7  # of one NIC on one back end with one workload
+    # user and the two NICs that are no virtio, in both workloads.
+    assert reasons["vhost-net needs a virtio NIC on a tap"] == 2 * settings * (3 * 2 - 1)
+    # rr, half of whose settings have four streams, on what is left: three taps, three users, a tap with
+    # vhost.
+    assert reasons["the workload rr has no streams that could be chosen"] == 7 * settings // 2
+    # tcp and the half of rr that is left; a third has 9000 bytes.
+    assert reasons["libslirp's own end has an MTU of 1500"] == 3 * settings * 3 // 2 // 3
+    assert reasons["pcnet takes an MTU of at most 1500"] == settings * 3 // 2 // 3
+    kept = {cell.id for cell in plan.cells}
+    assert "virtio-net-pci+tap+vhost-net+tx+tcp+mtu-9000+size-64+streams-4+queues-2+rtt-10+loss-0.5" in kept
+    assert "e1000+tap+qemu+both+rr+mtu-576+size-1024+offloads-off+peer-neighbour" in kept
+    assert not kept & {one.cell for one in plan.left_out}
+    assert all("queues" not in cell.id or cell.netdev == "tap" for cell in plan.cells)
+    assert stored_plan(json.loads(json.dumps(plan.to_json())), "run.json") == plan
+
+
+def test_a_setting_makes_a_block_of_its_own(tmp_path: Path) -> None:
+    plan = load_plan(
+        written(tmp_path, MINIMAL + 'directions = ["tx"]\nworkloads = ["tcp"]\nstreams = [1, 4]\n')
+    )
+    assert [block.id for block in plan.blocks] == ["e1000+tx+tcp", "e1000+tx+tcp+streams-4"]
+
+
+NICS = """
+nic = ["e1000", "pcnet", "rtl8139", "virtio-net-pci"]
+netdev = ["tap", "user", "vde"]
+size = [64, 99]
+"""
+
+
+def test_a_group_has_as_many_guests_as_the_plan_allows_and_a_nic_stays_whole(tmp_path: Path) -> None:
+    plan = load_plan(written(tmp_path, f'name = "x"\nguests = 7\nprobes = false\n[[cells]]\n{NICS}'))
+    groups = plan.groups()
+    assert [[*dict.fromkeys(block.partition("+")[0] for block in group)] for group in groups] == [
+        ["e1000", "pcnet"],
+        ["rtl8139", "virtio-net-pci"],
+    ]
+    assert [name for group in groups for name in group] == [block.id for block in plan.blocks]
+    assert plan.groups(groups[1][:1]) == (groups[1][:1],)
+    jobs = plan.jobs(groups[0])
+    again = {block.again.id for block in plan.chosen(groups[0]) if block.again}
+    assert {job.cell.id for job in jobs} - again == {
+        cell.id for cell in plan.cells if cell.nic in ("e1000", "pcnet")
+    }
+    assert not any(job.probed for job in jobs)
+    alone = load_plan(written(tmp_path, f'name = "x"\nguests = 1\n[[cells]]\n{NICS}'))
+    assert len(alone.groups()) == 4  # three guests each: ratios need them
+    whole = load_plan(written(tmp_path, f'name = "x"\n[[cells]]\n{NICS}'))
+    assert whole.groups() == (tuple(block.id for block in whole.blocks),)
+
+
+@given(
+    st.builds(
+        Setting,
+        *(st.sampled_from([0, 576, 9000]), st.integers(16, 65000), st.integers(1000, 10**12)),
+        *(st.integers(1, 64), st.integers(1, 8)),
+        *(st.sampled_from([0.0, 0.1, 2.5, 1000.0]), st.sampled_from([0.0, 0.001, 12.5])),
+        *(st.sampled_from(["on", "off"]), st.sampled_from(["host", "neighbour"])),
+    )
+)
+def test_the_words_of_a_setting_are_the_setting(setting: Setting) -> None:
+    assert Setting.of_words(setting.words) == setting
+    name = Cell("e1000", "socket.udp", "qemu", None, "rr", setting).id
+    assert fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name)
+    assert Setting.of_words(Cell("e1000", "tap", "qemu", None, "rr").id.split("+")[5:]) == Setting()
+
+
+@pytest.mark.parametrize("word", ["mtu", "mtu-x", "warp-9", "", "mtu-576+mtu-576"])
+def test_a_word_that_is_no_axis_is_no_setting(word: str) -> None:
+    with pytest.raises(ValueError):
+        Setting.of_words(word.split("+"))

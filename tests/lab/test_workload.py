@@ -27,7 +27,9 @@ def test_a_workload_says_what_it_needs(name: str, tmp_path: Path) -> None:
     assert all(metric.unit for metric in one.metrics)
     assert any(metric.better for metric in one.metrics)
     assert [other.port for other in workloads().values()].count(one.port) == 1
-    assert distribution().package(one.server[0]) or not distribution().packages
+    for program in (*one.server[:1], *one.clients):
+        assert distribution().package(program) or not distribution().packages
+    assert bool(one.server) == bool(one.port)
     plan = tmp_path / "plan.toml"
     plan.write_text(f'{MINIMAL}workloads = ["{name}"]\n')
     cells = load_plan(str(plan)).cells

@@ -57,6 +57,7 @@ class GuestSpec:
     accelerator: str = "tcg"
     memory: int = 256  # MiB
     processors: int = 1
+    queues: int = 1  # pairs of the NIC
     sandbox: bool = True
     pass_fds: tuple[int, ...] = field(default=())
     more: tuple[str, ...] = ()  # further arguments
@@ -67,6 +68,8 @@ class GuestSpec:
         Kernel and initramfs are open descriptors, because QEMU's user may have no access to the cache.
         """
         usb = self.nic.startswith("usb-")
+        # A vector for each queue, one for the configuration, one for the control queue.
+        queues = f",mq=on,vectors={2 * self.queues + 2}" if self.queues > 1 else ""
         return [
             str(binary),
             *("-name", "qtrace,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none"),
@@ -97,7 +100,10 @@ class GuestSpec:
             *("-netdev", self.netdev),
             *self.more,
             *(("-device", "qemu-xhci") if usb else ()),
-            *("-device", f"{self.nic},netdev=net0,id=nic0,mac={self.mac}" + ("" if usb else ",romfile=")),
+            *(
+                "-device",
+                f"{self.nic},netdev=net0,id=nic0,mac={self.mac}{queues}" + ("" if usb else ",romfile="),
+            ),
         ]
 
 

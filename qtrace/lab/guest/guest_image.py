@@ -70,11 +70,15 @@ _MODULES = ["virtio_pci", "virtio_console", *_DRIVERS, "pktgen"]
 
 
 def ensure_image(
-    kernel: Kernel, progress: Progress = SILENT, nic: str = "", programs: Sequence[str] = CLIENTS
+    kernel: Kernel,
+    progress: Progress = SILENT,
+    nic: str = "",
+    programs: Sequence[str] = CLIENTS,
+    modules: Sequence[str] = (),
 ) -> Path:
-    """The initramfs for guests that boot `kernel` and run `programs`; with further drivers if the NIC
-    needs them."""
-    more = [name for name in NIC_MODULES.get(nic, []) if name not in _DRIVERS]
+    """The initramfs for guests that boot `kernel`, load `modules` and run `programs`; with further drivers if
+    the NIC needs them."""
+    more = [name for name in NIC_MODULES.get(nic, []) if name not in _DRIVERS] + [*modules]
     return store_image(f"guest-{nic}" if more else "guest", _guest_files(kernel, more, programs), progress)
 
 

@@ -14,7 +14,9 @@ from qtrace.lab.guest.guest import Guest, GuestSpec, start_guest
 from qtrace.lab.guest.guest_image import CLIENTS, ensure_image
 from qtrace.lab.guest.kernel import Kernel, ensure_kernel
 from qtrace.lab.host.netns import Counters, Namespace, open_namespace, read_counters
-from qtrace.lab.link.link import MAC, NETDEVS, Link, open_link
+from qtrace.lab.link.link import BACK_ENDS, MAC, NETDEVS, Link, open_link
+from qtrace.lab.link.shaping import guest_programs, needed_modules, shape
+from qtrace.model import PLAIN, Setting
 from qtrace.proc import vhost_workers
 
 __all__ = ["NETDEVS", "Network", "boot_network", "open_network"]
@@ -33,15 +35,23 @@ class Network:
     guest: Guest
     space: Namespace
     link: Link
+    setting: Setting = PLAIN
+
+    @property
+    def peer(self) -> Namespace:
+        """Where servers run: the host's namespace, or a neighbour's."""
+        return self.link.far or self.space
 
     def wait_until_up(self) -> None:
-        """Wait for the guest, give it its address, and check that NIC, netdev and datapath are as requested.
+        """Wait for the guest, give it its address, and check that NIC, netdev and datapath are as requested;
+        then make its setting.
 
         Raises CellError if QEMU set up another combination, LabError if the guest does not come up.
         """
         self.guest.connect(time.monotonic() + _BOOT_TIMEOUT)
         _configure(self)
         self.verify()
+        shape(self.setting, self.guest, self.link.devices(self.space))
 
     def device_counters(self) -> dict[str, tuple[str, Counters]]:
         """Side (`tap`, `guest`) -> (device, counters), each from its own kernel.
@@ -82,7 +92,9 @@ class Network:
         if self.link.helper:
             self.link.helper.check()
         account = str(self.guest.qmp("human-monitor-command", **{"command-line": "info network"}))
-        if f"type={self.netdev}" not in account.replace("type=tap,", "type=tap "):
+        behind = self.netdev.removeprefix("hubport.")
+        hub = "hub 0" in account or behind == self.netdev
+        if not hub or f"type={behind.partition('.')[0]}" not in account.replace("type=tap,", "type=tap "):
             raise CellError(f"asked for the netdev {self.netdev}, QEMU says: {' '.join(account.split())}")
         model = self.guest.qmp("qom-get", path="/machine/peripheral/nic0", property="type")
         if model != self.nic:
@@ -108,6 +120,7 @@ def open_network(
     hub: bool = False,
     more: tuple[str, ...] = (),
     programs: tuple[str, ...] = CLIENTS,
+    setting: Setting = PLAIN,
 ) -> Iterator[Network]:
     """As `boot_network`, but waits until the guest is up."""
     with boot_network(
@@ -117,6 +130,7 @@ def open_network(
         hub=hub,
         more=more,
         programs=programs,
+        setting=setting,
     ) as network:
         network.wait_until_up()
         yield network
@@ -135,23 +149,30 @@ def boot_network(
     hub: bool = False,
     more: tuple[str, ...] = (),
     programs: tuple[str, ...] = CLIENTS,
+    setting: Setting = PLAIN,
 ) -> Iterator[Network]:
     """A namespace, a link (see `open_link`) and a guest that boots; all are removed when the block ends.
 
-    With `hub`, QEMU's hub stands between NIC and netdev; `more` are further arguments of QEMU, `programs` the
-    programs in the guest. The guest is ready after `Network.wait_until_up`, so that several can boot at the
-    same time. Raises CellError for an impossible combination, LabError if the set-up fails,
-    MissingPrerequisite for anything that the machine lacks.
+    `netdev` is one of `NETDEVS` or of `BACK_ENDS`, which name form and hub too. With `hub`, QEMU's hub stands
+    between NIC and netdev; `more` are further arguments of QEMU, `programs` the programs in the guest. The
+    guest is ready after `Network.wait_until_up`, so that several can boot at the same time. Raises CellError
+    for an impossible combination, LabError if the set-up fails, MissingPrerequisite for anything that the
+    machine lacks.
     """
     if os.geteuid() != 0:
         raise MissingPrerequisite("network namespaces and taps need root", hint="run it with sudo")
-    if netdev not in NETDEVS:
-        raise CellError(f"the lab has no netdev {netdev!r} (it has: {', '.join(NETDEVS)})")
+    if netdev not in BACK_ENDS:
+        raise CellError(f"the lab has no netdev {netdev!r} (it has: {', '.join(BACK_ENDS)})")
+    named = netdev
+    hub, netdev = hub or netdev.startswith("hubport."), netdev.removeprefix("hubport.")
+    if "." in netdev:
+        netdev, _, form = netdev.partition(".")
     if datapath == "vhost-net" and (netdev, nic.startswith("virtio-")) != ("tap", True):
         raise CellError(f"vhost-net needs a virtio NIC on a tap, not {nic} on {netdev}")
     kernel = kernel or ensure_kernel()
-    image = ensure_image(kernel, nic=nic, programs=programs)
-    with open_namespace() as space, open_link(space, netdev, datapath, form) as link:
+    tools = guest_programs(programs, setting)
+    image = ensure_image(kernel, nic=nic, programs=tools, modules=needed_modules(setting))
+    with open_namespace() as space, open_link(space, netdev, datapath, form, setting) as link:
         if hub:
             link = link.behind_hub()
         spec = GuestSpec(
@@ -161,12 +182,13 @@ def boot_network(
             kernel.image,
             image,
             accelerator,
-            processors=processors,
+            processors=max(processors, setting.queues),
+            queues=setting.queues,
             pass_fds=link.fds,
             more=(*link.more, *more),
         )
         with start_guest(spec, space) as guest:
-            yield Network(nic, netdev, datapath, guest, space, link)
+            yield Network(nic, named, datapath, guest, space, link, setting)
 
 
 def _configure(network: Network) -> None:

@@ -11,20 +11,31 @@ from dataclasses import dataclass, replace
 from qtrace.errors import MissingPrerequisite
 from qtrace.lab.guest.guest import QEMU_UID
 from qtrace.lab.host.helper import Helper
-from qtrace.lab.host.netns import Namespace
+from qtrace.lab.host.netns import Namespace, open_namespace
+from qtrace.lab.link.passt import open_passt
 from qtrace.lab.link.relay import open_relay
-from qtrace.lab.link.sockets import WIRED
-from qtrace.lab.link.tap import open_tap, set_up
+from qtrace.lab.link.sockets import FORMS, WIRED
+from qtrace.lab.link.tap import open_queues, open_tap, set_up
 from qtrace.lab.link.vde import open_vde
+from qtrace.model import PLAIN, Setting
 
-__all__ = ["MAC", "NETDEVS", "Link", "open_link"]
+__all__ = ["BACK_ENDS", "MAC", "NETDEVS", "Link", "open_link"]
 
 NETDEVS = ("user", "tap", "vde", *WIRED)
+_PLAIN = (
+    *NETDEVS,
+    *(f"{netdev}.{form}" for netdev, forms in FORMS.items() for form in forms[1:]),
+    "stream.passt",
+)
+# The back ends by the names that a plan gives them: a netdev, a netdev in one of its forms, each behind a
+# hub.
+BACK_ENDS = (*_PLAIN, *(f"hubport.{name}" for name in _PLAIN))
 MAC = "52:54:00:12:34:56"
 _SLIRP_MAC = "52:55:0a:00:02:02"  # libslirp's address for 10.0.2.2
 _PORT_TO_GUEST = 9009  # hostfwd of the user netdev: the namespace's loopback -> the guest's port 9
 _HOST, _GUEST = "192.168.76.1", "192.168.76.2"
 _TAP = "tap0"  # the same name in each namespace
+_BRIDGE, _PORT, _FAR = "br0", "port0", "eth0"  # of a link to a neighbour
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +44,9 @@ class Link:
     arguments.
 
     `host_addr` is the host's address for the guest; `sink` is the address in the namespace to which datagrams
-    for the guest's UDP port 9 are sent; `tap` the device on the host that all frames pass, except for `user`;
-    `helper` the program that carries them between the tap and QEMU.
+    for the guest's UDP port 9 are sent; `tap` the device on the host that all frames pass, except for `user`
+    and passt; `helper` the program that carries them between the tap and QEMU; `far` the namespace in which
+    `host_addr` is, if it is a neighbour's behind the host's bridge.
     """
 
     option: str
@@ -46,6 +58,12 @@ class Link:
     fds: tuple[int, ...] = ()
     helper: Helper | None = None
     more: tuple[str, ...] = ()
+    far: Namespace | None = None
+
+    def devices(self, space: Namespace) -> list[tuple[Namespace, str]]:
+        """The devices of the link on the host, each in its namespace; QEMU's is `space`."""
+        near = [(space, self.tap)] if self.tap else []
+        return [*near, (space, _BRIDGE), (space, _PORT), (self.far, _FAR)] if self.far else near
 
     def behind_hub(self) -> Link:
         """The same link with QEMU's hub between it and the NIC (net/hub.c)."""
@@ -56,34 +74,71 @@ class Link:
 
 
 @contextlib.contextmanager
-def open_link(space: Namespace, netdev: str, datapath: str = "qemu", form: str = "") -> Iterator[Link]:
+def open_link(
+    space: Namespace, netdev: str, datapath: str = "qemu", form: str = "", setting: Setting = PLAIN
+) -> Iterator[Link]:
     """The link of `netdev` in `space`, removed when the block ends.
 
-    `netdev` is one of `NETDEVS`; `form` one of `sockets.FORMS`, or empty for the netdev's plain form. Raises
-    LabError if the link cannot be made, MissingPrerequisite for anything that the machine lacks.
+    `netdev` is one of `NETDEVS`; `form` one of `sockets.FORMS`, or `passt`, or empty for the netdev's plain
+    form. Of `setting`, it makes `queues` and `peer`. Raises LabError if the link cannot be made,
+    MissingPrerequisite for anything that the machine lacks.
     """
     if netdev == "user":
         option = f"user,id=net0,ipv6=off,hostfwd=udp:127.0.0.1:{_PORT_TO_GUEST}-:9"
         yield Link(option, "10.0.2.2", "10.0.2.15", _SLIRP_MAC, ("127.0.0.1", _PORT_TO_GUEST))
         return
     with contextlib.ExitStack() as stack:
-        fds: tuple[int, ...] = ()
-        helper: Helper | None = None
-        if netdev == "vde":
-            folder, helper = stack.enter_context(open_vde(space, _TAP, QEMU_UID))
-            option = f"vde,id=net0,sock={folder}"
-        else:
-            tap = stack.enter_context(open_tap(space, _TAP, header=netdev == "tap"))
-            fds = (tap.fd,)
-            option = f"tap,id=net0,fd={tap.fd}"
+        if (netdev, form) == ("stream", "passt"):
+            started = open_passt(space, QEMU_UID, _HOST, _GUEST, f"{_PORT_TO_GUEST}:9")
+            path, mac, helper = stack.enter_context(started)
+            option = f"stream,id=net0,server=off,addr.type=unix,addr.path={path}"
+            yield Link(option, _HOST, _GUEST, mac, ("127.0.0.1", _PORT_TO_GUEST), helper=helper)
+            return
+        yield _link_with_tap(space, netdev, datapath, form, setting, stack)
+
+
+def _link_with_tap(
+    space: Namespace, netdev: str, datapath: str, form: str, setting: Setting, stack: contextlib.ExitStack
+) -> Link:
+    fds: tuple[int, ...] = ()
+    carrier: Helper | None = None
+    if netdev == "vde":
+        folder, carrier = stack.enter_context(open_vde(space, _TAP, QEMU_UID))
+        option = f"vde,id=net0,sock={folder}"
+    elif setting.queues > 1:
+        fds = tuple(stack.enter_context(open_queues(space, _TAP, setting.queues)))
+        option = f"tap,id=net0,fds={':'.join(map(str, fds))}"
+    else:
+        tap = stack.enter_context(open_tap(space, _TAP, header=netdev == "tap"))
+        fds = (tap.fd,)
+        option = f"tap,id=net0,fd={tap.fd}"
+    far = None
+    if setting.peer == "neighbour":
+        far = _open_neighbour(space, stack)
+    else:
         set_up(space, _TAP, f"{_HOST}/24", _GUEST, MAC)
-        if netdev in WIRED:
-            wire, helper = stack.enter_context(open_relay(space, tap, netdev, form))
-            fds, option = wire.fds, wire.option
-        if datapath == "vhost-net":
-            fds += (stack.enter_context(_vhost_fd()),)
-            option += f",vhost=on,vhostfd={fds[1]}"
-        yield Link(option, _HOST, _GUEST, _mac_of(space, _TAP), (_GUEST, 9), _TAP, fds, helper)
+    if netdev in WIRED:
+        wire, carrier = stack.enter_context(open_relay(space, tap, netdev, form))
+        fds, option = wire.fds, wire.option
+    if datapath == "vhost-net":
+        vhost = tuple(stack.enter_context(_vhost_fd()) for _ in fds)
+        name = "vhostfds" if len(vhost) > 1 else "vhostfd"
+        option += f",vhost=on,{name}={':'.join(map(str, vhost))}"
+        fds += vhost
+    mac = _mac_of(far, _FAR) if far else _mac_of(space, _TAP)
+    return Link(option, _HOST, _GUEST, mac, (_GUEST, 9), _TAP, fds, carrier, far=far)
+
+
+def _open_neighbour(space: Namespace, stack: contextlib.ExitStack) -> Namespace:
+    """A machine of its own behind a bridge, to which the tap belongs: the namespace that has `_HOST`."""
+    far = stack.enter_context(open_namespace())
+    space.ip("link", "add", _BRIDGE, "type", "bridge")
+    space.ip("link", "add", _PORT, "type", "veth", "peer", "name", _FAR, "netns", far.name)
+    for device in (_TAP, _PORT):
+        space.ip("link", "set", device, "master", _BRIDGE, "up")
+    space.ip("link", "set", _BRIDGE, "up")
+    set_up(far, _FAR, f"{_HOST}/24", _GUEST, MAC)
+    return far
 
 
 def _mac_of(space: Namespace, device: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from qtrace.errors import LabError
 from qtrace.lab.link.connection import Network
 from qtrace.lab.workload.workload import Measured, Metric, Workload, measured
-from qtrace.model import Direction
+from qtrace.model import PLAIN, Direction, Setting
 
 __all__ = ["PORT", "SERVER", "WORKLOAD", "crr"]
 
@@ -80,7 +80,7 @@ METRICS = (
 
 
 def crr(
-    network: Network, direction: Direction | None, seconds: float
+    network: Network, direction: Direction | None, seconds: float, setting: Setting = PLAIN
 ) -> tuple[list[Measured], dict[str, Any]]:
     """`connection_rate` (1/s), `connections`, and `crr_mean`, `crr_p50`, `crr_p90`, `crr_p99` (us): from
     before connect until after close.

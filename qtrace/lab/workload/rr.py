@@ -8,7 +8,7 @@ from typing import Any
 from qtrace.errors import LabError
 from qtrace.lab.link.connection import Network
 from qtrace.lab.workload.workload import Measured, Metric, Workload, measured
-from qtrace.model import Direction
+from qtrace.model import PLAIN, Direction, Setting
 
 __all__ = ["PORT", "SERVER", "WORKLOAD", "rr"]
 
@@ -25,7 +25,7 @@ _COUNT = re.compile(r"\[Valid Duration\].*ReceivedMessages=([0-9]+)")
 
 
 def rr(
-    network: Network, direction: Direction | None, seconds: float
+    network: Network, direction: Direction | None, seconds: float, setting: Setting = PLAIN
 ) -> tuple[list[Measured], dict[str, Any]]:
     """`rtt_mean`, `rtt_p50`, `rtt_p90`, `rtt_p99` (us, whole round trip) and `transactions`.
 
@@ -33,7 +33,7 @@ def rr(
     """
     command = (
         f"sockperf ping-pong --tcp -i {network.link.host_addr} -p {PORT} -t {max(1, round(seconds))} "
-        f"-m {_MESSAGE} --full-rtt --no-rdtsc"
+        f"-m {setting.size or _MESSAGE} --full-rtt --no-rdtsc"
     )
     output = network.guest.sh(command, timeout=seconds + 60)
     clean = re.sub(r"\x1b\[[0-9;]*m", "", output)
@@ -46,4 +46,6 @@ def rr(
     return measured(METRICS, values), {"command": command, "output": clean.splitlines()}
 
 
-WORKLOAD = Workload("rr", SERVER, PORT, ("sockperf",), METRICS, rr, seconds=2.0, least_seconds=2)
+WORKLOAD = Workload(
+    "rr", SERVER, PORT, ("sockperf",), METRICS, rr, seconds=2.0, least_seconds=2, axes=("size",)
+)

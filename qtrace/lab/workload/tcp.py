@@ -8,7 +8,7 @@ from typing import Any
 from qtrace.errors import LabError
 from qtrace.lab.link.connection import Network
 from qtrace.lab.workload.workload import Measured, Metric, Workload, measured
-from qtrace.model import Direction
+from qtrace.model import PLAIN, Direction, Setting
 
 __all__ = ["PORT", "SERVER", "WORKLOAD", "tcp"]
 
@@ -22,14 +22,17 @@ METRICS = (
 
 
 def tcp(
-    network: Network, direction: Direction | None, seconds: float
+    network: Network, direction: Direction | None, seconds: float, setting: Setting = PLAIN
 ) -> tuple[list[Measured], dict[str, Any]]:
-    """`throughput` (bit/s, at the receiver), `bytes` (received), `retransmits`; and iperf3's own JSON.
+    """`throughput` (bit/s, at the receiver), `bytes` (received), `retransmits`, of all streams; and iperf3's
+    own JSON. The setting's size is that of one write.
 
     `SERVER` must run in the network's namespace.
     """
     reverse = " -R" if direction is Direction.RX else ""
     command = f"iperf3 -c {network.link.host_addr} -p {PORT} -t {max(1, round(seconds))}{reverse} -J"
+    command += f" -l {setting.size}" if setting.size else ""
+    command += f" -P {setting.streams}" if setting.streams > 1 else ""
     status, output = network.guest.try_sh(command, timeout=seconds + 60)
     try:
         raw: dict[str, Any] = json.loads(output)
@@ -49,4 +52,6 @@ def tcp(
     return measured(METRICS, values), raw
 
 
-WORKLOAD = Workload("tcp", SERVER, PORT, ("iperf3",), METRICS, tcp, directed=True, seconds=5.0)
+WORKLOAD = Workload(
+    "tcp", SERVER, PORT, ("iperf3",), METRICS, tcp, directed=True, seconds=5.0, axes=("size", "streams")
+)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import qtrace.lab.workload
 from qtrace.errors import LabError
 from qtrace.lab.link.connection import Network
-from qtrace.model import Direction
+from qtrace.model import PLAIN, Direction, Setting
 
 __all__ = ["Measured", "Metric", "Run", "Workload", "clients", "measured", "workloads"]
 
@@ -34,16 +34,18 @@ class Run(Protocol):
     """Runs the client in the guest, against the workload's server in the network's namespace."""
 
     def __call__(
-        self, network: Network, direction: Direction | None, seconds: float
+        self, network: Network, direction: Direction | None, seconds: float, setting: Setting = PLAIN
     ) -> tuple[list[Measured], dict[str, Any]]:
-        """The metrics, and the document from which they were read. Raises LabError."""
+        """The metrics, and the document from which they were read. Of `setting`, it sees to the workload's
+        own `axes`. Raises LabError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`server` is the command that listens on TCP `port` in the namespace, `clients` the programs that run
-    in the guest. `directed`: it runs in one direction at a time. `seconds` is the default duration of a
-    measurement. `standard`: it is included in a plan that names no workloads."""
+    """`server` is the command that listens on TCP `port` at the other end, empty if none is needed; `clients`
+    are the programs that run in the guest. `directed`: it runs in one direction at a time. `seconds` is the
+    default duration of a measurement. `standard`: it is included in a plan that names no workloads. `axes`
+    are those of a `Setting` that a plan may choose for it: `size`, `rate`, `streams`."""
 
     name: str
     server: tuple[str, ...]
@@ -55,6 +57,7 @@ class Workload:
     seconds: float = 2.0
     least_seconds: int = 1
     standard: bool = True
+    axes: tuple[str, ...] = ()
 
 
 def measured(metrics: Sequence[Metric], values: Mapping[str, float]) -> list[Measured]:

@@ -163,7 +163,7 @@ class Follower:
 
 def _is_of(path: Path, owner: Owner) -> bool:
     # A bridge helper's netdev is a tap; a stream has its own path among the sockets.
-    kind = "tap" if path.netdev == "bridge" else path.netdev.removesuffix("-stream")
+    kind = "tap" if path.netdev == "bridge" else path.netdev.partition(".")[0].removesuffix("-stream")
     if owner.driver == _PORT:  # the client behind the hub does not matter
         return path.nic == owner.nic
     return (path.nic, kind) == (owner.nic or path.nic, owner.driver)

@@ -1,0 +1,68 @@
+"""UDP datagrams with iperf3, at a rate or as fast as they go, one direction at a time; each lost one is
+counted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from qtrace.errors import LabError
+from qtrace.lab.link.connection import Network
+from qtrace.lab.workload.workload import Measured, Metric, Workload, measured
+from qtrace.model import PLAIN, Direction, Setting
+
+__all__ = ["PORT", "SERVER", "WORKLOAD", "udp"]
+
+PORT = 5202
+SERVER = ("iperf3", "-s", "-p", str(PORT))
+METRICS = (
+    Metric("throughput", "bit/s", "more", headline=True),
+    Metric("datagram_rate", "1/s", "more", headline=True),
+    Metric("bytes", "byte"),
+    Metric("datagrams_sent", "datagram"),
+    Metric("datagrams_received", "datagram"),
+    Metric("datagrams_lost", "datagram", "less"),
+)
+_SIZE = 1400  # bytes of payload: one frame at Ethernet's MTU
+
+
+def udp(
+    network: Network, direction: Direction | None, seconds: float, setting: Setting = PLAIN
+) -> tuple[list[Measured], dict[str, Any]]:
+    """`throughput` (bit/s of payload, received), `datagram_rate` (received, 1/s), `bytes` (received), and the
+    datagrams sent, received and lost; and iperf3's own JSON.
+
+    The sender counts what it sent, the receiver what it received. iperf3's own `lost_packets` are the gaps
+    between those that came: it lacks the last ones. `SERVER` must run at the other end.
+    """
+    reverse = " -R" if direction is Direction.RX else ""
+    command = (
+        f"iperf3 -u -c {network.link.host_addr} -p {PORT} -t {max(1, round(seconds))}{reverse} -J "
+        f"-b {setting.rate} -l {setting.size or _SIZE}"
+    )
+    status, output = network.guest.try_sh(command, timeout=seconds + 60)
+    try:
+        raw: dict[str, Any] = json.loads(output)
+    except ValueError as exc:
+        raise LabError(f"iperf3 in the guest ended with status {status}: {output.strip()[-300:]}") from exc
+    if status != 0 or "error" in raw:
+        raise LabError(f"iperf3 in the guest: {raw.get('error', f'status {status}')}")
+    try:
+        sent, came = raw["end"]["sum_sent"], raw["end"]["sum_received"]
+        received = int(came["packets"]) - int(came["lost_packets"])
+        values = {
+            "throughput": float(came["bits_per_second"]),
+            "datagram_rate": received / float(came["seconds"]),
+            "bytes": float(came["bytes"]),
+            "datagrams_sent": float(sent["packets"]),
+            "datagrams_received": float(received),
+            "datagrams_lost": float(int(sent["packets"]) - received),
+        }
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as exc:
+        raise LabError(f"iperf3's answer lacks {exc}") from exc
+    return measured(METRICS, values), raw
+
+
+WORKLOAD = Workload(
+    "udp", SERVER, PORT, ("iperf3",), METRICS, udp, directed=True, standard=False, axes=("size", "rate")
+)
