@@ -9,10 +9,11 @@ PLAN ?= quick
 RUN ?= build/posts/run
 BUILDS ?= optimised debian o3 lto clang-lto cfi
 
-.PHONY: help setup report posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why releases clean
+.PHONY: help setup report matrix posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
+	@echo 'make matrix   measure eight NICs on eight back ends on this host, write reports/matrix: 20 minutes'
 	@echo 'make test     set up what is missing, run every test, the quick ones first'
 	@echo 'make test-long  the tests that take minutes each: every step on Debian 13; a quarter of an hour'
 	@echo 'make test-fast  the tests that need no root, no guest and no bcc: two minutes, as any user'
@@ -42,6 +43,12 @@ report: setup
 	@$(QTRACE) index
 	@$(QTRACE) bench $(PLAN) --report reports/$(PLAN)
 	@$(BIN)/python tests/evaluation/pages.py mark reports/$(PLAN)/report.md
+
+# Twenty minutes on two quiet cores without KVM.
+matrix: setup
+	@$(QTRACE) index
+	@$(QTRACE) bench matrix --venue host --report reports/matrix
+	@$(BIN)/python tests/evaluation/pages.py mark reports/matrix/report.md
 
 check: setup
 	@$(BIN)/ruff check .

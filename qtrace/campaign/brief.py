@@ -53,7 +53,7 @@ class Brief:
     def paths(self, cells: Iterable[Cell]) -> list[Path]:
         """The paths of these cells, each once."""
         keys = dict.fromkeys((cell.nic, cell.netdev, cell.datapath) for cell in cells)
-        return [path for key in keys for path in self.ways[key] if isinstance(path, Path)]
+        return [path for key in keys for path in self.ways.get(key, ()) if isinstance(path, Path)]
 
     def save(self, file: FilePath) -> None:
         """Write the brief to a JSON file."""

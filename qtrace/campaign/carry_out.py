@@ -56,7 +56,10 @@ def new_run_folder(plan: Plan, parent: Path) -> Path:
 def prepare_brief(
     plan: Plan, index: Index, venue: Venue, command: Sequence[str], progress: Progress
 ) -> Brief:
-    """Walk the plan's paths and find their functions in the installed QEMU."""
+    """Walk the plan's paths and find their functions in the installed QEMU; a plan without probes needs
+    none."""
+    if not plan.probes:
+        return make_brief((), index, venue.reason, command)
     progress.step("walking the plan's paths and finding their functions in the binary")
     brief = make_brief(plan.cells, index, venue.reason, command)
     binary = find_qemu().resolve()
@@ -83,7 +86,8 @@ def record_here(
     """
     plan, blocks = assignment.plan, assignment.blocks
     here, left_out = _measurable(plan, progress)
-    require_tracing()
+    if plan.probes:
+        require_tracing()
     for what in remove_leftovers():
         progress.warn(f"removed what a dead run had left: {what}")
     index = open_index(brief.index)
@@ -132,7 +136,7 @@ def record_here(
             start,
             writer,
             progress,
-            meanwhile=compile_probes,
+            meanwhile=compile_probes if plan.probes else lambda: None,
         )
         if plan.precision:
             writer.update(precision=[one.to_json() for one in reached(here, blocks, outcome.taken)])

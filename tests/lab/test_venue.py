@@ -20,11 +20,17 @@ def test_the_machine_can_always_be_asked_for() -> None:
     assert choose_venue("vm").name == "vm"
 
 
-def test_the_host_is_refused_with_every_reason_or_taken() -> None:
+@pytest.mark.needs("root", "bcc", "tun")
+def test_a_host_that_is_asked_for_is_taken_and_what_it_lacks_is_said() -> None:
+    venue = choose_venue("host")
+    assert venue.name == "host" and venue.reason.startswith("asked for")
+    assert all(item in venue.reason for item in missing_on_host())
+
+
+def test_a_host_without_bcc_is_refused_with_every_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qtrace.lab.machine.venue.find_bcc", lambda: False)
     missing = missing_on_host()
-    if not missing:
-        assert choose_venue("host").name == "host"
-        return
+    assert "no bcc" in missing
     with pytest.raises(MissingPrerequisite) as caught:
         choose_venue("host")
     assert all(item in str(caught.value) for item in missing)

@@ -32,28 +32,35 @@ def inside_machine() -> bool:
 
 def missing_on_host() -> list[str]:
     """What the host lacks for the whole comparison, including vhost and kernel probes; empty if nothing."""
-    missing = []
-    if lacks := missing_rights():
-        missing.append(lacks)
-    if not find_bcc():
-        missing.append("no bcc")
+    missing = _missing_for_any()
     usable, why = kvm_usable()
     if not usable:
         missing.append(f"no usable KVM ({why})")
     if not os.access("/dev/vhost-net", os.R_OK | os.W_OK):
         missing.append("no /dev/vhost-net")
-    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-        missing.append("no /dev/net/tun")
     if not Path("/sys/bus/event_source/devices/kprobe/type").exists():
         missing.append("no kprobes in the kernel")
+    return missing
+
+
+def _missing_for_any() -> list[str]:
+    """What the host lacks for any campaign at all."""
+    missing = []
+    if lacks := missing_rights():
+        missing.append(lacks)
+    if not find_bcc():
+        missing.append("no bcc")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        missing.append("no /dev/net/tun")
     return missing
 
 
 def choose_venue(requested: str = "auto") -> Venue:
     """The venue for `auto`, `host` or `vm`.
 
-    Raises MissingPrerequisite if the requested one is impossible, or, for `auto`, if both are. Inside the lab
-    machine the venue is always `vm`, and no further machine is started.
+    A host without KVM, vhost-net or kprobes is taken only if it is asked for: its guests are emulated, and
+    cells with vhost-net are left out. Raises MissingPrerequisite if the requested one is impossible, or, for
+    `auto`, if both are. Inside the lab machine the venue is always `vm`, and no further machine is started.
     """
     if requested not in ("auto", "host", "vm"):
         raise MissingPrerequisite(f"there is no venue {requested!r}", hint="choose one of: auto, host, vm")
@@ -62,12 +69,13 @@ def choose_venue(requested: str = "auto") -> Venue:
     missing = missing_on_host()
     lacks = "the host has " + ", ".join(missing)
     if requested == "host":
-        if missing:
+        if _missing_for_any():
             raise MissingPrerequisite(
                 f"cannot run on the host: {lacks}",
                 hint="use the lab machine: --venue vm (needs none of these)",
             )
-        return Venue("host", "asked for; root, bcc, KVM, vhost-net and kprobes are here")
+        here = f"although {lacks}" if missing else "root, bcc, KVM, vhost-net and kprobes are here"
+        return Venue("host", f"asked for; {here}")
     if requested == "auto" and not missing:
         return Venue("host", "root, bcc, KVM, vhost-net and kprobes are here")
     _require_machine()
