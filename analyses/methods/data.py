@@ -9,7 +9,7 @@ import pandas as pd
 
 from qtrace.errors import StoreError
 
-__all__ = ["CELL", "Data", "merge"]
+__all__ = ["CELL", "Data", "headlines", "merge"]
 
 # The parts of a cell's id; `way` is the direction of the payload (`tx`, `rx`) or `both` for a round trip;
 # `workload` is followed by the words of the setting, if there are any.
@@ -49,6 +49,15 @@ class Data:
         frame = self.table("results", again=again)
         keep = (frame["metric"] == metric) & (frame["status"] == "ok") & (frame["probed"] == probed)
         return frame.loc[keep & frame["value"].notna(), [*CELL, "cell", "rep", "value"]]
+
+
+def headlines(data: Data) -> list[str]:
+    """The metrics by which cells are judged, each once: rates and medians, as far as the run has any."""
+    results = data.tables["results"]
+    pairs = dict(zip(results["metric"], results["unit"], strict=True))
+    return [
+        str(name) for name, unit in pairs.items() if unit in ("bit/s", "1/s") or str(name).endswith("_p50")
+    ]
 
 
 def merge(parts: Sequence[Data]) -> Data:

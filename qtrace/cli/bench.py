@@ -89,6 +89,7 @@ def command(
             sys.exit(_here(assignment, brief, progress))
         failed = _bench(assignment, venue, index_name, progress)
         _warn_of_changes(assignment.folder, progress)
+        _tell_steadiness(assignment.folder, progress)
         progress.done(f"run: {assignment.folder}")
         if report:
             _render(assignment.folder, report, progress)
@@ -158,6 +159,20 @@ def _warn_of_changes(folder: Path, progress: ConsoleProgress) -> None:
         if not row["is_cost"]:
             cell = " ".join(str(row[part]) for part in ("nic", "netdev", "datapath", "way", "workload"))
             progress.warn(plain(f"{CHANGED}: {row['change']} ({cell})"))
+
+
+def _tell_steadiness(folder: Path, progress: ConsoleProgress) -> None:
+    """Say what difference nothing made (A/A), and what was unsteady or not known as well as the plan asks."""
+    from qtrace.cli._console import plain
+    from qtrace.report.answers import Answers
+    from qtrace.report.sections.steadiness import same_thing_twice, unsteady
+    from qtrace.store.run import RunReader
+
+    answers = Answers(RunReader.open(folder))
+    for line in unsteady(answers):
+        progress.warn(plain(line))
+    for line in same_thing_twice(answers):
+        progress.done(plain(line))
 
 
 def _here(assignment: Assignment, brief: Brief | Path, progress: ConsoleProgress) -> int:

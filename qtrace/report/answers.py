@@ -44,7 +44,7 @@ class Answers:
 
     def failures(self) -> list[Row]:
         """The measurements that failed: cell, rep, probed, reason."""
-        frame = self.data.table("results")
+        frame = pd.concat([self.data.table("results", again=again) for again in (False, True)])
         frame = frame[frame["status"] != "ok"].drop_duplicates(["cell", "rep", "probed"])
         return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
@@ -54,9 +54,17 @@ class Answers:
         return max(int(frame["rep"].nunique()) for frame in self.data.tables.values())
 
     @property
+    def repeated(self) -> str:
+        """`3 repetitions`, or `3 to 9 repetitions` where some cells were measured on."""
+        results = self.data.table("results")
+        counts = results.groupby("cell")["rep"].nunique() if len(results) else pd.Series([self.repetitions])
+        least, most = int(counts.min()), int(counts.max())
+        return f"{least} to {most} repetitions" if least < most else f"{most} repetition{'s' * (most != 1)}"
+
+    @property
     def cells(self) -> int:
-        """The number of cells with any result or failure."""
-        return len({cell for frame in self.data.tables.values() for cell in frame["cell"]})
+        """The number of cells with any result or failure; what was measured twice (A/A) is one."""
+        return len({cell for name in self.data.tables for cell in self.data.table(name)["cell"]})
 
     @property
     def probing(self) -> str:

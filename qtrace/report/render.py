@@ -73,7 +73,7 @@ def build(run: RunReader) -> Document:
     )
     return Document(
         title=_title(answers),
-        subtitle=f"{subtitle}, {answers.repetitions} repetition{'s' * (answers.repetitions != 1)}.",
+        subtitle=f"{subtitle}, {answers.repeated}.",
         alerts=tuple(_alerts(answers)),
         headline=tuple(line for part in parts for line in part.headline(answers)),
         sections=tuple(section for part, section in written if part.always or _has_content(section)),

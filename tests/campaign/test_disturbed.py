@@ -33,9 +33,9 @@ workloads = ["tcp"]
 """
 # Two measurements of the cell in either repetition, and one of it as the baseline once more.
 TOTAL = 6
-# Goes on after its one repetition: nothing is known within a thousandth in these seconds.
+# Goes on after its one repetition, which has no interval, for two rounds or more.
 PRECISE = (
-    PLAN.replace("repetitions = 2", "repetitions = 1\nprecision = 0.001\nat_most = 15")
+    PLAN.replace("repetitions = 2", "repetitions = 1\nprecision = 0.3\nat_most = 200")
     + """
 [[cells]]
 nic = "virtio-net-pci"
@@ -215,7 +215,7 @@ def test_an_interrupted_run_is_resumed_without_measuring_anything_twice(
     )
 
 
-def test_a_run_that_is_killed_in_a_later_round_goes_on_until_its_time_is_up(
+def test_a_run_that_is_killed_in_a_later_round_goes_on_until_its_ratio_is_known(
     tmp_path: Path, precise: Campaign
 ) -> None:
     precise.until("repetition 2")
@@ -228,10 +228,10 @@ def test_a_run_that_is_killed_in_a_later_round_goes_on_until_its_time_is_up(
         sorted(frame.order) == [*range(len(frame))] and not frame.duplicated(["cell", "rep", "probed"]).any()
     )
     (found,) = reader.meta["precision"]
-    assert found["cell"] == "virtio-net-pci+user+qemu+tx+tcp" and not found["reached"]
+    assert found["cell"] == "virtio-net-pci+user+qemu+tx+tcp" and found["reached"] and not found["reason"]
     mine = frame[frame.cell == found["cell"]]
-    assert found["reason"] == "its 15 s are up" and found["n"] == (~mine.probed).sum() > 2
-    assert found["seconds"] == pytest.approx(mine.seconds.sum(), abs=0.01) and found["seconds"] <= 15
+    assert found["n"] == (~mine.probed).sum() >= 3 and found["half_width"] <= 0.3
+    assert found["seconds"] == pytest.approx(mine.seconds.sum(), abs=0.01)
 
 
 def resumed_after(how: signal.Signals, campaign: Campaign, folder: Path, plan: str) -> Campaign:

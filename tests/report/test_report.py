@@ -195,4 +195,4 @@ def test_a_recorded_process_has_its_stages_without_a_workload(tmp_path: Path) ->
     tables = next(section for section in document.sections if section.name == "stages").tables
     assert "1,009" in tables[0].rows[0] and not document.alerts
     (said,) = (row[1] for row in document.sections[0].tables[0].rows if row[0] == "measured")
-    assert said == "1 cells, 1 repetitions, with probes"
+    assert said == "1 cells, 1 repetition, with probes"

@@ -22,7 +22,7 @@ def write(answers: Answers) -> Section:
     rows += [
         (f"plan: {key}", _said(value)) for key, value in answers.plan.items() if key not in ("cells", "title")
     ]
-    rows.append(("measured", f"{answers.cells} cells, {answers.repetitions} repetitions, {answers.probing}"))
+    rows.append(("measured", f"{answers.cells} cells, {answers.repeated}, {answers.probing}"))
     return Section(
         "conditions",
         "Conditions",

@@ -1,0 +1,154 @@
+"""How far the numbers can be trusted: A/A, the precision that was asked for, warm-up, drift and outliers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qtrace.analyses.baseline_twice import MARGIN
+from qtrace.analyses.steadiness import DRIFT, OUTLIER
+from qtrace.report.answers import Answers, Row
+from qtrace.report.document import Section, Table
+from qtrace.report.rows import DIRECTIONS, base_name, traffic, who
+from qtrace.report.section import ReportSection
+from qtrace.report.text import MISSING, backend, clean, plain_number, present, span, times
+
+__all__ = ["SECTION", "same_thing_twice", "unsteady"]
+
+_CELL = ("nic", "netdev", "datapath", "way", "workload")
+
+
+def write(answers: Answers) -> Section:
+    """A table for each of the three."""
+    twice = [
+        (
+            *who(row),
+            traffic(row),
+            row["metric"],
+            row["n"],
+            times(row["ratio"]),
+            span(times(row["low"]), times(row["high"])),
+            row["verdict"],
+        )
+        for row in answers.ask("baseline_twice")
+    ]
+    steady = [
+        (
+            row["kind"],
+            _whose(row),
+            row["metric"],
+            row["n"],
+            times(row["ratio"]),
+            span(times(row["low"]), times(row["high"])),
+            "yes" if row["told"] else "",
+        )
+        for row in answers.ask("steadiness")
+    ]
+    known = [
+        (
+            *_place(row),
+            clean(row.get("metric", "")),
+            _percent(row.get("half_width")),
+            clean(row.get("n", "")),
+            f"{plain_number(row.get('seconds'))} s",
+            "yes" if row.get("reached") is True else f"no: {clean(row.get('reason', ''))}",
+        )
+        for row in _precision(answers)
+    ]
+    base = base_name(answers)
+    return Section(
+        "steadiness",
+        "What no difference looks like",
+        f"A/A: {base} was measured a second time in each round, under another name. What it differs by there "
+        f"is no difference; `different` (beyond {100 * MARGIN:g} %, and p below 0.05 over all rows together) "
+        "should be rare. Warm-up is the first repetition against what the others make expect, drift the end "
+        "of the run against its beginning, both over all cells of a traffic; an outlier is a value too far "
+        "from its cell's others. Nothing of it is left out of any number of this report. A ratio's precision "
+        "is half its 95 % interval, as a share of the ratio.",
+        (
+            Table.of("A/A", "NIC|back end|traffic|metric|#n|#second / first|#95 % interval|verdict", twice),
+            Table.of(
+                "Warm-up, drift and outliers",
+                "kind|traffic|metric|#n|#change|#95 % interval|told",
+                steady,
+            ),
+            Table.of(
+                f"Precision of the ratios to {base}",
+                "NIC|back end|traffic|metric|#half-width|#n|#measured for|reached",
+                known,
+            ),
+        ),
+    )
+
+
+def same_thing_twice(answers: Answers) -> Iterator[str]:
+    """What difference A/A showed, in a sentence; nothing where none was measured."""
+    rows = answers.ask("baseline_twice")
+    ratios = [value for row in rows if (value := present(row["ratio"])) is not None]
+    if not ratios:
+        return
+    different = sum(row["verdict"] == "different" for row in rows)
+    far = max(ratios, key=lambda value: max(value, 1 / value))
+    yield (
+        f"A/A, {base_name(answers)} measured twice: {different} of {len(ratios)} called different; "
+        f"the furthest is {times(far)}."
+    )
+
+
+def unsteady(answers: Answers) -> Iterator[str]:
+    """A sentence for each warm-up, drift and outlier, and for each ratio that is not known well enough."""
+    for row in answers.ask("steadiness"):
+        if row["told"]:
+            yield _in_words(row)
+    aim = _percent(answers.plan.get("precision"))
+    for row in _precision(answers):
+        if row.get("reached") is not True:
+            nic, name, carried = _place(row)
+            number = f"(n = {clean(row.get('n', ''))})"
+            known = f"{times(row.get('ratio'))}, ± {_percent(row.get('half_width'))} {number}"
+            yield (
+                f"Not known within {aim}: {nic} on {name}, {carried}, {clean(row.get('metric', ''))} of "
+                f"{base_name(answers)}: {known}; {clean(row.get('reason', ''))}."
+            )
+
+
+def _in_words(row: Row) -> str:
+    said = f"{clean(row['metric'])}, {_whose(row)}"
+    ends = span(times(row["low"]), times(row["high"]))
+    if row["kind"] == OUTLIER:
+        others = f"{times(row['ratio'])} what its other {int(row['n']) - 1} show"
+        return f"Outlier, kept: {said}, repetition {int(row['rep'])}: {others}."
+    if row["kind"] == DRIFT:
+        return f"The machine drifted: {said}: the end is {times(row['ratio'])} the beginning ({ends})."
+    return f"Warm-up: {said}: the first repetition is {times(row['ratio'])} the others ({ends})."
+
+
+def _whose(row: Row) -> str:
+    cell = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, " if row["nic"] else ""
+    way = DIRECTIONS.get(row["way"], clean(row["way"])) if row["way"] != "both" else "round trips"
+    return f"{cell}{clean(row['workload'])} {way}"
+
+
+def _precision(answers: Answers) -> list[Row]:
+    found = answers.run.meta.get("precision")
+    return found if isinstance(found, list) else []
+
+
+def _place(row: Row) -> tuple[str, str, str]:
+    """NIC, back end and traffic of a cell's id."""
+    parts = clean(row.get("cell", "")).split("+")
+    cell = dict(zip(_CELL, [*parts[:4], " ".join(parts[4:])], strict=False))
+    return (*who(cell), traffic(cell)) if len(cell) == len(_CELL) else (parts[0], MISSING, MISSING)
+
+
+def _percent(value: object) -> str:
+    share = present(value)
+    return MISSING if share is None else f"{plain_number(100 * share, 2)} %"
+
+
+SECTION = ReportSection(
+    250,
+    write,
+    ("baseline_twice", "steadiness"),
+    headline=same_thing_twice,
+    alerts=unsteady,
+)
