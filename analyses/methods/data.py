@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -21,12 +21,14 @@ _AGAIN = "+again"  # at the end of the id of a baseline that is measured a secon
 class Data:
     """The tables of one run (or of several of one venue), by name (docs/run-format.md).
 
-    `baseline` is the (netdev, datapath) with which others are compared.
+    `baseline` is the (netdev, datapath) with which others are compared. `machines` has the number of the
+    machine that measured a block, by the block's id, where there were several.
     """
 
     tables: Mapping[str, pd.DataFrame]
     venue: str
     baseline: tuple[str, str] = ("tap", "qemu")
+    machines: Mapping[str, int] = field(default_factory=dict)
 
     def table(self, name: str, *, again: bool = False) -> pd.DataFrame:
         """A copy of a table, with the columns `CELL` from the cell's id in front.

@@ -1,12 +1,17 @@
-"""Finds the analyses: every module of this folder with a `QUESTION` and an `analyse(data)`."""
+"""Finds the analyses: every module of this folder with a `QUESTION` and an `analyse(data)`.
+
+A module may also have `say(rows)`, which answers in sentences: it yields the key of a sentence in `SAYS` and
+the values for its places. `{speed:bits}` is the value `speed` as a rate (formats: `report/sentences.py`).
+"""
 
 from __future__ import annotations
 
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +19,9 @@ import qtrace.analyses
 from qtrace.analyses.methods.data import Data
 from qtrace.errors import StoreError
 
-__all__ = ["Analysis", "analyses"]
+__all__ = ["Analysis", "Said", "analyses"]
+
+Said = tuple[str, Mapping[str, Any]]  # the key of a sentence, and the values of its places
 
 _KINDS = {int: "whole numbers", str: "text"}
 
@@ -23,7 +30,8 @@ _KINDS = {int: "whole numbers", str: "text"}
 class Analysis:
     """One question about a run. The answer always has the columns `columns`, also without rows.
 
-    `needs` are tables that only some runs have (an instrument's): name -> column -> `str` or `int`.
+    `needs` are tables that only some runs have (an instrument's): name -> column -> `str` or `int`. `say`
+    chooses sentences of `says` by the answer's rows, in which a missing value is None.
     """
 
     name: str
@@ -31,6 +39,8 @@ class Analysis:
     columns: tuple[str, ...]
     _analyse: Callable[[Data], pd.DataFrame]
     needs: Mapping[str, Mapping[str, type]] = field(default_factory=dict)
+    says: Mapping[str, str] = field(default_factory=dict)
+    say: Callable[[Sequence[Mapping[str, Any]]], Iterable[Said]] = lambda rows: ()
 
     def __call__(self, data: Data) -> pd.DataFrame:
         """The answer: one row for each case, `columns` in order; no rows if a needed table has none.
@@ -62,6 +72,8 @@ def analyses() -> dict[str, Analysis]:
     for info in sorted(pkgutil.iter_modules(qtrace.analyses.__path__), key=lambda info: info.name):
         module = importlib.import_module(f"qtrace.analyses.{info.name}")
         if question := getattr(module, "QUESTION", None):
-            needs = getattr(module, "NEEDS", {})
-            found[info.name] = Analysis(info.name, question, tuple(module.COLUMNS), module.analyse, needs)
+            more = {name: value for name in ("needs", "says", "say")
+                    if (value := getattr(module, name if name == "say" else name.upper(), None))}  # fmt: skip
+            columns = tuple(module.COLUMNS)
+            found[info.name] = Analysis(info.name, question, columns, module.analyse, **more)
     return found

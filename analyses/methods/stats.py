@@ -24,6 +24,7 @@ __all__ = [
     "geometric",
     "holm",
     "log_difference",
+    "of_logs",
     "paired_difference",
     "proportion",
     "ratio",
@@ -98,7 +99,12 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> Estimate:
     Both values of a pair come from the same repetition, so a disturbance of both cancels. Pairs with a value
     that is not positive have no ratio and are left out: `n` counts the pairs used.
     """
-    logs = estimate(_log_ratios(pairs))
+    return of_logs(_log_ratios(pairs))
+
+
+def of_logs(values: Sequence[float]) -> Estimate:
+    """The geometric mean of ratios that are given as logarithms."""
+    logs = estimate(values)
     return Estimate(logs.n, _exp(logs.mean), _exp(logs.low), _exp(logs.high))
 
 

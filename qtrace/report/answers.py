@@ -30,7 +30,9 @@ class Answers:
         base = base if isinstance(base, dict) else {}
         self.baseline = (str(base.get("netdev", "tap")), str(base.get("datapath", "qemu")))
         tables = {name: run.table(name).to_pandas() for name in run.tables()}
-        self.data = Data(tables, run.meta["venue"], self.baseline)
+        hosts = run.meta.get("hosts", [])
+        machines = {str(block): number for number, host in enumerate(hosts) for block in host["blocks"]}
+        self.data = Data(tables, run.meta["venue"], self.baseline, machines if len(hosts) > 1 else {})
         try:
             self.paths: tuple[Path, ...] = tuple(path_from_json(item) for item in run.meta["paths"])
         except (KeyError, TypeError, ValueError, AttributeError) as exc:

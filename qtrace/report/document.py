@@ -21,25 +21,29 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; `title` may be empty; `rows` are formatted text, with a cell for each of `columns`."""
+    """A table; `title` may be empty; `rows` are formatted text, with a cell for each of `columns`. `said` is
+    the table in a sentence, which stands above it."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
+    said: str = ""
 
     @classmethod
-    def of(cls, title: str, columns: str, rows: Sequence[Sequence[object]]) -> Table:
+    def of(cls, title: str, columns: str, rows: Sequence[Sequence[object]], said: str = "") -> Table:
         """`columns`: titles separated by `|`; a leading `#` makes a number, a leading `$` code."""
         heads = tuple(
             Column(name.strip().lstrip("#$"), name.strip().startswith("#"), name.strip().startswith("$"))
             for name in columns.split("|")
         )
-        return cls(title, heads, tuple(tuple(clean(cell) or MISSING for cell in row) for row in rows))
+        return cls(title, heads, tuple(tuple(_cell(cell) for cell in row) for row in rows), said)
 
-    @property
-    def long(self) -> bool:
-        """Whether the table is folded in a page because of its length."""
-        return len(self.rows) > 24
+
+def _cell(value: object) -> str:
+    """A cell's text; an em space in front sets it in."""
+    text = str(value)
+    inner = text.lstrip("\u2003")
+    return text[: len(text) - len(inner)] + (clean(inner) or MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section; `reading` explains in a sentence or two its content and how to read it."""
+    """A section; `said` answers its question in sentences, `reading` explains how to read it."""
 
     name: str
     title: str
@@ -66,14 +70,17 @@ class Section:
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     code: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A report. `alerts` come first: losses, failures, damage. `headline` is the report in sentences."""
+    """A report. `alerts` come first: losses, failures, damage. `headline` is the report in sentences,
+    `because` the reasons."""
 
     title: str
     subtitle: str
     alerts: tuple[str, ...]
     headline: tuple[str, ...]
+    because: tuple[str, ...] = ()
     sections: tuple[Section, ...] = field(default=())

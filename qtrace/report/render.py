@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from qtrace.errors import StoreError
@@ -13,6 +14,8 @@ from qtrace.report.contents import contents
 from qtrace.report.document import Document, Section
 from qtrace.report.formats.html import to_html
 from qtrace.report.formats.markdown import to_markdown
+from qtrace.report.section import ReportSection
+from qtrace.report.sentences import sentences
 from qtrace.report.text import backend, clean
 from qtrace.store.run import RunReader
 
@@ -76,8 +79,18 @@ def build(run: RunReader) -> Document:
         subtitle=f"{subtitle}, {answers.repeated}.",
         alerts=tuple(_alerts(answers)),
         headline=tuple(line for part in parts for line in part.headline(answers)),
-        sections=tuple(section for part, section in written if part.always or _has_content(section)),
+        because=tuple(line for part in parts for line in part.because(answers)),
+        sections=tuple(
+            replace(section, said=(*section.said, *_said(part, answers)))
+            for part, section in written
+            if part.always or _has_content(section)
+        ),
     )
+
+
+def _said(part: ReportSection, answers: Answers) -> list[str]:
+    """The section's analyses in sentences."""
+    return [line for name in part.analyses for line in sentences(answers, name)]
 
 
 def _has_content(section: Section) -> bool:

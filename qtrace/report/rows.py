@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtrace.report.answers import Answers, Row
-from qtrace.report.text import MISSING, backend, clean, duration, present, span, times
+from qtrace.report.text import MISSING, backend, clean, duration, span
 
 __all__ = [
     "DIRECTIONS",
     "base_name",
-    "compared_in_words",
     "known",
     "of_payload",
     "place",
@@ -64,13 +63,3 @@ def place(row: Row) -> str:
 def base_name(answers: Answers) -> str:
     """The name of the back end that is the denominator of ratios, as in the report."""
     return backend(*answers.baseline)
-
-
-def compared_in_words(row: Row, base: str, value: str) -> str:
-    """`tap + vhost 2.50 Gbit/s (1.50 × tap [1.40 to 1.60 ×])`."""
-    name = backend(row["netdev"], row["datapath"])
-    if name == base or present(row["ratio"]) is None:
-        return f"{name} {value}"
-    ends = span(times(row["ratio_low"]), times(row["ratio_high"]))
-    ends = "" if row["ratio_low"] is None else f" [{ends}]"
-    return f"{name} {value} ({times(row['ratio'])} {base}{ends})"

@@ -31,8 +31,8 @@ class ReportSection:
 
     `order` is its position, lowest first; an empty section is left out unless `always`. `analyses` are the
     analyses that it shows; an analysis that no section shows gets a section of its own. `headline` gives the
-    report's first sentences, `alerts` warnings that stand before any number, `in_words` lines below a walked
-    path.
+    report's first sentences, `because` their reasons, `alerts` warnings that stand before any number,
+    `in_words` lines below a walked path.
     """
 
     order: int
@@ -40,5 +40,6 @@ class ReportSection:
     analyses: tuple[str, ...] = ()
     always: bool = False
     headline: Callable[[Answers], Iterable[str]] = _nothing
+    because: Callable[[Answers], Iterable[str]] = _nothing
     alerts: Callable[[Answers], Iterable[str]] = _nothing
     in_words: Callable[[PathRows], Iterable[str]] = _nothing

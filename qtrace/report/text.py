@@ -50,7 +50,8 @@ def plain_number(value: object, digits: int = 3) -> str:
         return MISSING
     if number == 0:
         return "0"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(number))))
+    rounded = float(f"{number:.{digits - 1}e}")  # 0.99999 is 1.00, not 1.000
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
     return f"{number:,.{min(decimals, 9)}f}"
 
 

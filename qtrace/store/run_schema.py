@@ -299,6 +299,14 @@ _ALL = (
                 "calls",
                 later=True,
             ),
+            Column(
+                "system",
+                _REAL,
+                "the part of `seconds` in the kernel, by its clock; null where it was not read",
+                "s",
+                later=True,
+            ),
+            Column("guest", _REAL, "the part of `seconds` in the guest, by the clock", "s", later=True),
         ),
     ),
     TableSchema(

@@ -16,6 +16,7 @@ from qtrace.report.render import build
 from qtrace.store.run import RunReader
 
 ORDER = [
+    "heat-maps",
     "conditions",
     "throughput",
     "latency",

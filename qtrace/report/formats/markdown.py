@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from qtrace.report.document import Document, Section, Table
@@ -20,23 +21,33 @@ def to_markdown(document: Document) -> str:
         parts.append("\n".join(f"> **{escaped(alert)}**  " for alert in document.alerts))
     parts.append(escaped(document.subtitle))
     parts.append("\n".join(f"- {escaped(line)}" for line in document.headline))
+    if document.because:
+        parts.append("Why:\n\n" + "\n".join(f"- {escaped(line)}" for line in document.because))
     parts += [_section(section) for section in document.sections]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _section(section: Section) -> str:
-    parts = [f"## {escaped(section.title)}", _prose(section.reading)]
+    parts = [f"## {escaped(section.title)}", *(f"**{escaped(line)}**" for line in section.said)]
+    parts.append(_prose(section.reading))
     for figure in section.figures:
         words = figure.text.replace("[", "(").replace("]", ")")
         parts.append(f"![{escaped(words)}](figures/{figure.name}.svg)")
-    parts += [_table(table) for table in section.tables if table.rows]
+    parts += [_folded(section, table) for table in section.tables if table.rows]
     parts += [f"```sh\n{line}\n```" for line in section.code]
     return "\n\n".join(parts)
 
 
+def _folded(section: Section, table: Table) -> str:
+    """The table behind its title; a page's reader opens it."""
+    parts = [escaped(table.said)] if table.said else []
+    summary = f"{html.escape(table.title or section.title, quote=False)} ({len(table.rows)} rows)"
+    parts += [f"<details><summary>{summary}</summary>", _table(table), "</details>"]
+    return "\n\n".join(parts)
+
+
 def _table(table: Table) -> str:
-    lines = [f"**{escaped(table.title)}**", ""] if table.title else []
-    lines.append("| " + " | ".join(escaped(column.title) for column in table.columns) + " |")
+    lines = ["| " + " | ".join(escaped(column.title) for column in table.columns) + " |"]
     lines.append("| " + " | ".join("---:" if column.number else "---" for column in table.columns) + " |")
     for row in table.rows:
         cells = [

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.figures import Bar, backend_colour, bars
-from qtrace.report.rows import base_name, compared_in_words, who
+from qtrace.report.ranking import ranked
+from qtrace.report.rows import base_name, who
 from qtrace.report.section import ReportSection
-from qtrace.report.text import duration, microseconds, present, span, times
+from qtrace.report.text import clean, microseconds, present, span, times
 
 __all__ = ["SECTION"]
 
@@ -69,9 +70,7 @@ def headline(answers: Answers) -> Iterator[str]:
         if row["metric"] == "rtt_p50":
             groups.setdefault((row["nic"], row["way"]), []).append(row)
     for (nic, _), rows in sorted(groups.items()):
-        rows = sorted(rows, key=lambda row: row["mean"])
-        parts = [compared_in_words(row, base, duration(row["mean"] * 1e3)) for row in rows]
-        yield f"{nic}, median round trip: {', '.join(parts)}."
+        yield f"{clean(nic)}, median round trip: {ranked(rows, base, microseconds, more_is_better=False)}."
 
 
 SECTION = ReportSection(200, write, ("latency",), headline=headline)

@@ -34,11 +34,15 @@ def write(answers: Answers) -> Section:
 def alerts(answers: Answers) -> Iterator[str]:
     """What was lost, and where probing changed what was to be measured."""
     for row in answers.ask("ledger"):
-        if row["kind"] == CHANGED:
-            about = f"{clean(row['cells'])}; {clean(row['note'])}"
-            yield f"{CHANGED.capitalize()}: {clean(row['item'])} ({about})."
         if row["kind"] == "lost":
             yield f"Lost: {clean(row['item'])}: {row['count']:,} ({clean(row['note'])})."
+    changed = dict.fromkeys(clean(row["cells"]) for row in answers.ask("ledger") if row["kind"] == CHANGED)
+    if changed:
+        names = "; ".join(list(changed)[:3]) + (" …" if len(changed) > 3 else "")
+        yield (
+            f"{CHANGED.capitalize()} in {len(changed)} of {answers.cells} cells ({names}): what was counted "
+            "with probes is there of another traffic. The ledger has the numbers."
+        )
 
 
 SECTION = ReportSection(1700, write, ("ledger",), always=True, alerts=alerts)

@@ -53,4 +53,4 @@ def _said(value: object) -> str:
     return str(value)
 
 
-SECTION = ReportSection(0, write)
+SECTION = ReportSection(50, write)

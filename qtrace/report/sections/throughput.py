@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.figures import Bar, backend_colour, bars
-from qtrace.report.rows import DIRECTIONS, base_name, compared_in_words, who
+from qtrace.report.ranking import ranked
+from qtrace.report.rows import DIRECTIONS, base_name, who
 from qtrace.report.section import ReportSection
-from qtrace.report.text import bits, present, span, times
+from qtrace.report.text import bits, clean, present, span, times
 
 __all__ = ["SECTION"]
 
@@ -51,9 +52,7 @@ def headline(answers: Answers) -> Iterator[str]:
     for row in answers.ask("throughput"):
         groups.setdefault((row["nic"], row["way"]), []).append(row)
     for (nic, way), rows in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] != "tx")):
-        rows = sorted(rows, key=lambda row: -row["mean"])
-        parts = [compared_in_words(row, base, bits(row["mean"])) for row in rows]
-        yield f"{nic}, {DIRECTIONS.get(way, way)}: {', '.join(parts)}."
+        yield f"{clean(nic)}, {DIRECTIONS.get(way, way)}: {ranked(rows, base, bits, more_is_better=True)}."
 
 
 def _panels(rows: Sequence[Row], bar: Callable[[Row], Bar]) -> dict[str, list[Bar]]:

@@ -18,19 +18,23 @@ from qtrace.proc import vhost_workers
 
 __all__ = ["Mapping", "Target", "ThreadTimes"]
 
+_TICKS = os.sysconf("SC_CLK_TCK")
 _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadTimes:
     """CPU seconds, context switches and `transfers` of a thread since its start. Transfers are the read and
-    write system calls that the kernel counts for every thread, None if the count cannot be read."""
+    write system calls that the kernel counts for every thread, None if the count cannot be read. `system` and
+    `guest` are the seconds in the kernel and in the guest as the kernel's clock saw them."""
 
     name: str
     seconds: float
     voluntary: int
     involuntary: int
     transfers: int | None = None
+    system: float | None = None
+    guest: float | None = None
 
     def since(self, before: ThreadTimes | None) -> ThreadTimes:
         """The differences from `before`; the totals if that is None."""
@@ -43,6 +47,8 @@ class ThreadTimes:
             self.voluntary - before.voluntary,
             self.involuntary - before.involuntary,
             (self.transfers or 0) - (before.transfers or 0) if known else None,
+            _more(self.system, before.system),
+            _more(self.guest, before.guest),
         )
 
     def row(self, tid: int) -> dict[str, Any]:
@@ -54,6 +60,8 @@ class ThreadTimes:
             "voluntary": self.voluntary,
             "involuntary": self.involuntary,
             "transfers": self.transfers,
+            "system": self.system,
+            "guest": self.guest,
         }
 
 
@@ -199,6 +207,7 @@ class Target:
                     int(switches["voluntary_ctxt_switches"]),
                     int(switches["nonvoluntary_ctxt_switches"]),
                     _transfers(entry),
+                    *_split(entry),
                 )
         return found
 
@@ -238,6 +247,19 @@ def _transfers(thread: Path) -> int | None:
         return int(told["syscr"]) + int(told["syscw"])
     except (OSError, KeyError, ValueError):
         return None
+
+
+def _split(thread: Path) -> tuple[float | None, float | None]:
+    """Seconds in the kernel and in the guest (proc(5), stat: stime and guest_time); None where unreadable."""
+    try:
+        fields = (thread / "stat").read_text().rpartition(")")[2].split()
+        return int(fields[12]) / _TICKS, int(fields[40]) / _TICKS
+    except (OSError, IndexError, ValueError):
+        return None, None
+
+
+def _more(now: float | None, before: float | None) -> float | None:
+    return now - before if now is not None and before is not None else None
 
 
 def _class_of(link: str, streams: set[str], datagrams: set[str]) -> Descriptor:

@@ -1,0 +1,107 @@
+"""Heat maps: every NIC on every back end, one map for each workload and direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from qtrace.analyses.methods.data import CELL
+from qtrace.report.answers import Answers, Row
+from qtrace.report.document import Figure, Section, Table
+from qtrace.report.heat_map import HeatCell, HeatMap, draw_heat_maps
+from qtrace.report.pair_rows import quantity
+from qtrace.report.rows import DIRECTIONS, base_name
+from qtrace.report.section import ReportSection
+from qtrace.report.text import backend, bits, clean, microseconds, times
+
+__all__ = ["SECTION"]
+
+_Key = tuple[str, str]
+_REST = [name for name in CELL if name not in ("nic", "netdev", "datapath", "way", "workload")]
+
+
+def write(answers: Answers) -> Section:
+    """A figure for each metric; its maps share one scale."""
+    rows = [row for name in ("throughput", "latency", "workload_metrics") for row in answers.ask(name)]
+    figures: list[Figure] = []
+    missing: list[tuple[str, ...]] = []
+    for metric in dict.fromkeys(str(row["metric"]) for row in rows):
+        mine = [row for row in rows if row["metric"] == metric]
+        unit = str(mine[0].get("unit", ""))
+        form, better = _form(metric, unit)
+        if better is None:
+            continue
+        figure, holes = _figure(answers, metric, mine, form, more=better)
+        figures += [figure] if figure else []
+        missing += holes
+    return Section(
+        "heat-maps",
+        "Every NIC on every back end",
+        "Means without probes. The darker, the better; the maps of a figure share one logarithmic scale. "
+        f"Below a value stands its ratio to {base_name(answers)} with the same NIC, in parentheses where "
+        "the 95 % interval holds 1. A dash was not measured, for the reason below it.",
+        (Table.of("Not measured", "NIC|back end|traffic|reason", missing),),
+        tuple(figures),
+    )
+
+
+def _form(metric: str, unit: str) -> tuple[Callable[[object], str], bool | None]:
+    """How a value is written, and whether more of it is better; None for what needs no map."""
+    if metric == "throughput":
+        return bits, True
+    if metric == "rtt_p50":
+        return microseconds, False
+    if unit.endswith("/s"):
+        return lambda value: quantity(value, unit), True
+    return str, None
+
+
+def _figure(
+    answers: Answers, metric: str, rows: Iterable[Row], form: Callable[[object], str], *, more: bool
+) -> tuple[Figure | None, list[tuple[str, ...]]]:
+    by_traffic: dict[tuple[str, ...], dict[_Key, HeatCell]] = {}
+    for row in rows:
+        key = tuple(str(row[name]) for name in ("workload", "way", *_REST))
+        by_traffic.setdefault(key, {})[_who(row)] = HeatCell(row["mean"], _against(row))
+    failed = {tuple(str(row[name]) for name in CELL): clean(row["reason"]) for row in answers.failures()}
+    maps: list[HeatMap] = []
+    missing: list[tuple[str, ...]] = []
+    nics, backs = _axes(answers)
+    for traffic, cells in by_traffic.items():
+        for cell, reason in failed.items():
+            row = dict(zip(CELL, cell, strict=True))
+            if traffic == tuple(row[name] for name in ("workload", "way", *_REST)):
+                cells.setdefault(_who(row), HeatCell(None, why=f"failed: {reason}"))
+        title = ", ".join([traffic[0], DIRECTIONS.get(traffic[1], traffic[1]), *filter(None, traffic[2:])])
+        for nic in nics:
+            for back in backs:
+                cells.setdefault((nic, back), HeatCell(None, why="not in the plan"))
+                if cells[nic, back].value is None:
+                    missing.append((nic, back, title, cells[nic, back].why))
+        maps.append(HeatMap(title, nics, backs, cells, form, more))
+    text = f"{metric.replace('_', ' ')} of each NIC on each back end"
+    return draw_heat_maps(f"heat-{metric.replace('_', '-')}", text, maps), missing
+
+
+def _axes(answers: Answers) -> tuple[list[str], list[str]]:
+    """All NICs and back ends of the run; the baseline's first."""
+    rows = [row for name in ("throughput", "latency", "workload_metrics") for row in answers.ask(name)]
+    keys = [_who(row) for row in (*rows, *answers.failures())]
+    base = base_name(answers)
+    return sorted({nic for nic, _ in keys}), sorted(
+        {back for _, back in keys}, key=lambda one: (one != base, one)
+    )
+
+
+def _who(row: Row) -> _Key:
+    return clean(row["nic"]), backend(row["netdev"], row["datapath"])
+
+
+def _against(row: Row) -> str:
+    low, high = row["ratio_low"], row["ratio_high"]
+    if row["ratio"] is None or low is None or high is None:
+        return ""
+    text = times(row["ratio"])
+    return text if low > 1 or high < 1 else f"({text})"
+
+
+SECTION = ReportSection(10, write)
