@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qtrace.analyses.methods.data import CELL, Data
 
-__all__ = ["PAIR", "Pair", "pairs_of"]
+__all__ = ["FIRST_NIC", "PAIR", "Pair", "pairs_of"]
 
 Key = tuple[str, ...]
 
@@ -15,7 +15,7 @@ Key = tuple[str, ...]
 PAIR = (*CELL, "than_nic", "than_netdev", "than_datapath")
 _OF_PAIR = ("nic", "netdev", "datapath")
 # The NIC with which the others are compared, where a run has it.
-_NIC = "virtio-net-pci"
+FIRST_NIC = "virtio-net-pci"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,13 @@ def pairs_of(data: Data, cells: Sequence[Key]) -> Iterator[Pair]:
     """Each back end with the baseline's of the same NIC, and virtio-net-pci (or the first NIC by name) with
     each other NIC on the baseline's back end, where one machine measured both."""
     known = set(cells)
-    nics = sorted({cell[0] for cell in known}, key=lambda nic: (nic != _NIC, nic))
-    for cell in sorted(known):
+    nics = sorted({cell[0] for cell in known}, key=lambda nic: (nic != FIRST_NIC, nic))
+    ordered = sorted(known, key=lambda cell: (nics.index(cell[0]), cell))
+    for cell in ordered:
         base = _with(cell, *data.baseline)
         if cell != base and base in known:
             yield Pair(cell, base)
-    for cell in sorted(known):
+    for cell in ordered:
         first = (nics[0], *cell[1:])
         is_base = cell == _with(cell, *data.baseline)
         if is_base and cell[0] != nics[0] and first in known and _one_machine(data, first, cell):

@@ -47,7 +47,7 @@ class HeatMap:
 
 
 def draw_heat_maps(name: str, text: str, maps: Sequence[HeatMap]) -> Figure | None:
-    """Maps of one quantity below each other, on one scale: the darker, the better. None without a number."""
+    """Maps of one quantity on one scale: the stronger the colour, the better. None without a number."""
     values = [cell.value for one in maps for cell in one.cells.values() if cell.value]
     if not values:
         return None

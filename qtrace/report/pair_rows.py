@@ -61,9 +61,8 @@ class ComparedPair:
     def stage_of(self, row: Row) -> str:
         """Where a factor shows: `deliver → host: 5.16 / 356 µs (about, a frame)`, or a dash."""
         for stage in self.stages:
-            if stage["factor"] == row["factor"] or (
-                stage["thread"] and stage["thread"] == row["factor"] == row["thread"]
-            ):
+            names = (stage["thread"], stage["thread"]) if stage["thread"] else (stage["factor"], "")
+            if names == (row["factor"], row["thread"]):
                 values = (quantity(stage[side], stage["unit"]) for side in ("value", "than_value"))
                 return f"{clean(stage['stage'])}: {' / '.join(values)} ({clean(stage['quantity'])})"
         return MISSING

@@ -36,7 +36,8 @@ def write(answers: Answers) -> Section:
     return Section(
         "heat-maps",
         "Every NIC on every back end",
-        "Means without probes. The darker, the better; the maps of a figure share one logarithmic scale. "
+        "Means without probes. The stronger the colour, the better; the maps of a figure share one "
+        "logarithmic scale. "
         f"Below a value stands its ratio to {base_name(answers)} with the same NIC, in parentheses where "
         "the 95 % interval holds 1. A dash was not measured, for the reason below it.",
         (Table.of("Not measured", "NIC|back end|traffic|reason", missing),),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qtrace.analyses.methods.pairs import FIRST_NIC
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.figures import Bar, backend_colour, bars
@@ -69,7 +70,7 @@ def headline(answers: Answers) -> Iterator[str]:
     for row in answers.ask("latency"):
         if row["metric"] == "rtt_p50":
             groups.setdefault((row["nic"], row["way"]), []).append(row)
-    for (nic, _), rows in sorted(groups.items()):
+    for (nic, _), rows in sorted(groups.items(), key=lambda item: (item[0][0] != FIRST_NIC, item[0])):
         yield f"{clean(nic)}, median round trip: {ranked(rows, base, microseconds, more_is_better=False)}."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from qtrace.analyses.methods.pairs import FIRST_NIC
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.figures import Bar, backend_colour, bars
@@ -51,8 +52,13 @@ def headline(answers: Answers) -> Iterator[str]:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in answers.ask("throughput"):
         groups.setdefault((row["nic"], row["way"]), []).append(row)
-    for (nic, way), rows in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] != "tx")):
+    for (nic, way), rows in sorted(groups.items(), key=_first_nic):
         yield f"{clean(nic)}, {DIRECTIONS.get(way, way)}: {ranked(rows, base, bits, more_is_better=True)}."
+
+
+def _first_nic(item: tuple[tuple[str, str], list[Row]]) -> tuple[bool, str, bool]:
+    nic, way = item[0]
+    return nic != FIRST_NIC, nic, way != "tx"
 
 
 def _panels(rows: Sequence[Row], bar: Callable[[Row], Bar]) -> dict[str, list[Bar]]:
