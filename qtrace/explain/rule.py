@@ -186,6 +186,10 @@ def _read(path: Path) -> str:
 
 @lru_cache(maxsize=512)
 def _place(root: Path, file: str, words: str) -> str:
-    text = _read(root / file)
-    place = text.find(words)
-    return file if place < 0 else f"{file}:{text.count(chr(10), 0, place) + 1}"
+    """Files move between releases (softmmu/ became system/): one of the same name is looked into as well."""
+    name = Path(file).name
+    for path in (root / file, *sorted(root.glob(f"*/{name}")), *sorted(root.glob(f"*/*/{name}"))):
+        text = _read(path)
+        if (place := text.find(words)) >= 0:
+            return f"{path.relative_to(root)}:{text.count(chr(10), 0, place) + 1}"
+    return file

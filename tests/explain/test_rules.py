@@ -70,12 +70,18 @@ def test_every_rule_has_its_lines() -> None:
     assert {rule.name for rule in rules()} == set(LINES)
 
 
-def test_every_rule_says_on_whose_word(index: Index, newer: Index) -> None:
-    roots = [Path(found.meta["root"]) for found in (index, newer)]
+def test_every_rule_says_on_whose_word(earlier: Index, newer: Index) -> None:
+    roots = [Path(found.meta["root"]) for found in (earlier, newer)]
     for rule in rules():
         assert rule.looks_for.endswith(".") and rule.severity in ("wrong", "dear", "note"), rule.name
         places = [rule.word.place(root) for root in roots]
         assert isinstance(rule.word, Page) or any(":" in place for place in places), (rule.name, places)
+
+
+def test_a_word_is_found_where_its_file_has_moved(earlier: Index, newer: Index) -> None:
+    (sandbox,) = [rule.word for rule in rules() if rule.name == "sandbox"]
+    places = [sandbox.place(Path(found.meta["root"])).split(":")[0] for found in (earlier, newer)]
+    assert places == ["softmmu/qemu-seccomp.c", "system/qemu-seccomp.c"]
 
 
 def test_a_new_rule_is_one_file(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,8 +67,8 @@ def test_a_refusal_names_the_release_that_takes_it(earlier: Index, line: str, wo
     ],
 )
 def test_which_of_the_indexed_releases_take_a_whole_line(
-    line: str, older_takes: bool, newer_takes: bool, index: Index, newer: Index
+    line: str, older_takes: bool, newer_takes: bool, earlier: Index, newer: Index
 ) -> None:
-    found = releases_that_take([newer, index, newer], ["qemu-system-x86_64", *line.split()])
-    assert [taken.release for taken in found] == [index.meta["qemu"], newer.meta["qemu"]]
+    found = releases_that_take([newer, earlier, newer], ["qemu-system-x86_64", *line.split()])
+    assert [taken.release for taken in found] == [earlier.meta["qemu"], newer.meta["qemu"]]
     assert [not taken.refusal for taken in found] == [older_takes, newer_takes]
