@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["KnownSymbols"]
 
 # Increase this number with each change of the resolver's results, so that cached answers are discarded.
-_FORMAT = 3
+_FORMAT = 4
 
 
 class KnownSymbols:

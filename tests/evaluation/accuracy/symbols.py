@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -104,18 +105,25 @@ def truth(binary: Path, root: Path) -> dict[tuple[str, str], dict[str, set[int]]
     return found
 
 
-def defined_in(binary: Path, root: Path) -> dict[tuple[str, str], dict[str, set[int]]]:
-    """As `truth`, where a unit of DWARF is no C file, as after link-time optimisation: the file is that
-    of the line in which the function begins, by addr2line."""
+def defined_in(binary: Path, index: Index) -> dict[tuple[str, str], dict[str, set[int]]]:
+    """As `truth`, where a unit of DWARF is no C file, as after link-time optimisation: the file is that of
+    the line in which a function begins, by addr2line, or of the line into which that one is inlined. Where
+    there is no such line, it is the indexed file that alone has a function of the symbol's name."""
+    root, owners = Path(index.meta["root"]).name, defaultdict(set)
+    for row in index.functions().values():
+        if row.line:
+            owners[row.name].add(row.file)
     symbols = [(symbol, address) for symbol, _, address in Elf(binary).symtab()]
     asked = "".join(f"{address:#x}\n" for _, address in symbols)
-    done = subprocess.run(
-        ["addr2line", "-e", binary], input=asked, capture_output=True, text=True, check=True
-    )
+    argv = ["addr2line", "--addresses", "--inlines", "-e", binary]
+    done = subprocess.run(argv, input=asked, capture_output=True, text=True, check=True)
+    places = [lines.splitlines()[-1] for lines in re.split("^0x", done.stdout, flags=re.MULTILINE)[1:]]
     found: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-    for (symbol, address), line in zip(symbols, done.stdout.splitlines(), strict=True):
+    for (symbol, address), place in zip(symbols, places, strict=True):
         name, _, variant = symbol.partition(".")
-        file = os.path.normpath(line.rpartition(":")[0]).rpartition(f"{root.name}/")[2]
+        file = os.path.normpath(place.rpartition(":")[0]).rpartition(f"{root}/")[2]
+        if file.endswith("<artificial>") and len(owners[name]) == 1:
+            (file,) = owners[name]
         found[name, file][variant.split(".")[0]].add(address)
     return found
 
@@ -282,7 +290,7 @@ def section(title: str, build: Path, index: Index, wide: Index) -> str:
 
 def others(builds: dict[str, Path], index: Index) -> str:
     """What was found in builds that no rule was made with."""
-    root, static, wanted = Path(index.meta["root"]), statics(index), stages(index)
+    static, wanted = statics(index), stages(index)
     lines = [
         "## Built in other ways",
         "The minimal configuration. No rule was made with these builds. Two of one address: functions that "
@@ -296,7 +304,7 @@ def others(builds: dict[str, Path], index: Index) -> str:
         if not whole.exists():
             notes.append(f"{title}: does not build: see its log.")
             continue
-        scores, open_stages = Scores(defined_in(whole, root)), []
+        scores, open_stages = Scores(defined_in(whole, index)), []
         with tempfile.TemporaryDirectory() as place:
             stripped = Path(place, "qemu-system-x86_64")
             subprocess.run(["strip", "-o", stripped, whole], check=True)
