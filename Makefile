@@ -9,7 +9,7 @@ PLAN ?= quick
 RUN ?= build/posts/run
 BUILDS ?= optimised debian o3 lto clang-lto cfi
 
-.PHONY: help setup report matrix posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why releases clean
+.PHONY: help setup report matrix posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why aa releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -31,6 +31,7 @@ help:
 	@echo 'make foreign  count the frames of guests that nobody here built, write docs/foreign.md'
 	@echo 'make reliability  do to QEMU, tracer and host what may happen to them, write docs/reliability.md'
 	@echo 'make why      make faults in live guests, hold what qtrace why names against them, write docs/why.md'
+	@echo 'make aa       measure the same thing twice, and changes made on purpose; writes a part of docs/campaign.md'
 	@echo 'make releases  try a fresh clone in a root of each Debian release, write docs/releases.md'
 	@echo 'make posts    write the posts of the series in every language, reports/posts: 20 minutes'
 	@echo 'make posts-check  type every command of every post anew, and build the posts with jekyll and hugo'
@@ -125,6 +126,11 @@ reliability: setup
 # A quarter of an hour.
 why: setup
 	@PYTHONPATH=tests:tests/measure:tests/diagnosis:tests/evaluation:tests/evaluation/speed $(BIN)/python tests/evaluation/why/page.py
+
+# Twelve minutes in the lab machine; nothing else may run meanwhile. Smaller: make aa PAIRS='2 1'
+aa: setup
+	@VENV="$(VENV)" .ci/setup ethtool
+	@PYTHONPATH=tests/evaluation:tests/evaluation/same $(BIN)/python tests/evaluation/same/page.py $(PAIRS)
 
 # vhost-user needs DPDK's testpmd besides (.ci/setup dpdk-testpmd).
 reach: setup

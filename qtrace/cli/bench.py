@@ -72,6 +72,9 @@ def command(
     PLAN is the name of a plan that comes with qtrace (quick), or a TOML file. Where this machine lacks root,
     KVM, vhost-net or kernel probes, the plan is carried out in the lab machine.
 
+    Where the plan names a precision, a cell is repeated until its ratio to the baseline is known that well,
+    or its time is up. The baseline is measured twice (A/A), to see what difference the same thing shows.
+
     A block is the part of a plan that one machine measures whole: all back ends of one NIC, direction and
     workload. 'qtrace merge' joins the runs of blocks.
     """
