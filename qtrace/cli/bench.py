@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qtrace.campaign.assignment import Assignment
     from qtrace.campaign.brief import Brief
 
-__all__ = ["command"]
+__all__ = ["command", "tell_steadiness"]
 
 
 def _plans() -> list[str]:
@@ -92,7 +92,7 @@ def command(
             sys.exit(_here(assignment, brief, progress))
         failed = _bench(assignment, venue, index_name, progress)
         _warn_of_changes(assignment.folder, progress)
-        _tell_steadiness(assignment.folder, progress)
+        tell_steadiness(assignment.folder, progress)
         progress.done(f"run: {assignment.folder}")
         if report:
             _render(assignment.folder, report, progress)
@@ -164,7 +164,7 @@ def _warn_of_changes(folder: Path, progress: ConsoleProgress) -> None:
             progress.warn(plain(f"{CHANGED}: {row['change']} ({cell})"))
 
 
-def _tell_steadiness(folder: Path, progress: ConsoleProgress) -> None:
+def tell_steadiness(folder: Path, progress: ConsoleProgress) -> None:
     """Say what difference nothing made (A/A), and what was unsteady or not known as well as the plan asks."""
     from qtrace.cli._console import plain
     from qtrace.report.answers import Answers

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from qtrace.cli._console import ConsoleProgress
+from qtrace.cli.bench import tell_steadiness
 from qtrace.report.answers import Answers
 from qtrace.report.render import build
 from qtrace.report.sections.steadiness import same_thing_twice, unsteady
 from qtrace.store.run import RunReader, RunWriter
+from qtrace.store.run_merge import merge_runs
 
 TAP, USER = "e1000+tap+qemu+tx+tcp", "e1000+user+qemu+tx+tcp"
 HOSTILE = "<script>\x1b[31m"
@@ -35,7 +40,7 @@ def test_a_a_drift_and_what_was_not_reached_are_told(tmp_path: Path) -> None:
     run = made(tmp_path / "run", precision=[known, known | {"reached": True, "reason": ""}])
     answers = Answers(run)
     assert [*same_thing_twice(answers)] == [
-        "A/A, tap measured twice: 0 of 1 called different; the furthest is 1.01 ×."
+        "A/A, tap measured twice: 0 different, 1 same within 2 %; the furthest is 1.01 ×."
     ]
     outlier, wide = unsteady(answers)
     assert outlier == (
@@ -74,3 +79,22 @@ def test_a_run_without_any_of_it_says_nothing(tmp_path: Path) -> None:
     answers = Answers(RunReader.open(tmp_path / "run"))
     assert not [*same_thing_twice(answers), *unsteady(answers)]
     assert not any(section.name == "steadiness" for section in build(answers.run).sections)
+
+
+def test_bench_says_it_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = {"cell": USER, "metric": "throughput", "n": 6, "ratio": 0.07, "half_width": 0.94}
+    run = made(tmp_path / "run", precision=[known | {"reached": False, "reason": "its 9 s are up"}])
+    tell_steadiness(run.path, ConsoleProgress())
+    said = capsys.readouterr().err.splitlines()
+    assert [line[:2] for line in said] == ["!!", "!!", "ok"]
+    assert "Outlier, kept" in said[0] and "Not known within 10 %" in said[1] and "A/A, tap" in said[2]
+
+
+def test_a_merged_run_has_the_a_a_of_every_machine(tmp_path: Path) -> None:
+    plan = {"name": "x", "cells": [], "blocks": ["e1000+tx+tcp"]}
+    run = merge_runs([made(tmp_path / "a", plan=plan, qtrace="0")], tmp_path / "run", [])
+    assert (
+        [*same_thing_twice(Answers(run))]
+        == [*same_thing_twice(Answers(RunReader.open(tmp_path / "a")))]
+        != []
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from qtrace.analyses.baseline_twice import MARGIN
@@ -86,12 +87,13 @@ def same_thing_twice(answers: Answers) -> Iterator[str]:
     ratios = [value for row in rows if (value := present(row["ratio"])) is not None]
     if not ratios:
         return
-    different = sum(row["verdict"] == "different" for row in rows)
-    far = max(ratios, key=lambda value: max(value, 1 / value))
-    yield (
-        f"A/A, {base_name(answers)} measured twice: {different} of {len(ratios)} called different; "
-        f"the furthest is {times(far)}."
+    called = Counter(row["verdict"] for row in rows)
+    words = (("different", ""), ("same", f" within {100 * MARGIN:g} %"), ("not known", ""))
+    said = ", ".join(
+        f"{called[word]} {word}{more}" for word, more in words if called[word] or word == "different"
     )
+    far = max(ratios, key=lambda value: max(value, 1 / value))
+    yield f"A/A, {base_name(answers)} measured twice: {said}; the furthest is {times(far)}."
 
 
 def unsteady(answers: Answers) -> Iterator[str]:
