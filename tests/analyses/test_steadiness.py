@@ -46,7 +46,7 @@ def told(data: Data) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("n", [3, 5])
 def test_a_steady_machine_is_seldom_called_unsteady(n: int) -> None:
     """5 % of the runs for each of the three kinds, and three times the deviation of such a count."""
-    rng, runs = np.random.default_rng(n), 100
+    rng, runs = np.random.default_rng(n), 60
     found = [{row["kind"] for row in told(run(rng, n=n))} for _ in range(runs)]
     for kind in (WARM_UP, DRIFT, OUTLIER):
         assert sum(kind in kinds for kinds in found) <= 0.05 * runs + 3 * (0.05 * 0.95 * runs) ** 0.5

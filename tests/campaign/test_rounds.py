@@ -107,13 +107,12 @@ def test_without_a_baseline_nothing_can_be_reached(plan: Plan) -> None:
     assert {one.reason for one in reached(plan, (), taken)} == {"the plan has no baseline for it"}
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_resumed_campaign_measures_what_it_would_have(plan: Plan, seed: int) -> None:
+def test_a_resumed_campaign_measures_what_it_would_have(plan: Plan) -> None:
     """Interrupted anywhere, within a later round too: the rest is the same, in the same order."""
-    whole = carried_out(plan, value := by_job(seed))
+    whole = carried_out(plan, value := by_job(1))
     keys = [(one.cell, one.rep, one.probed) for one in whole]
     assert max(one.rep for one in whole) > plan.repetitions + 2 and set(Counter(keys).values()) == {1}
-    for kept in range(0, len(whole), 7):
+    for kept in range(0, len(whole), 9):
         taken = whole[:kept]
         while jobs := due(plan, (), taken):
             assert [job.order for job in jobs] == [*range(len(taken), len(taken) + len(jobs))]
@@ -147,12 +146,12 @@ def test_what_was_taken_is_read_from_the_results_of_a_run() -> None:
     )
 
 
-@pytest.mark.parametrize("sigma", [0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("sigma", [0.05, 0.2])
 def test_an_interval_at_which_one_stops_still_covers(plan: Plan, sigma: float) -> None:
     """At least 92 % of the times: who may stop early stops where values are alike by chance, which takes up
-    to three of the 95. Drawn as the campaign decides, 400 times for each spread."""
+    to three of the 95. Drawn as the campaign decides, 250 times for each spread."""
     plan = replace(plan, precision=0.1, at_most=3600)
-    rng, covered, draws = np.random.default_rng(9), 0, 400
+    rng, covered, draws = np.random.default_rng(9), 0, 250
     for _ in range(draws):
         pairs: list[tuple[float, float]] = []
         taken: list[Taken] = []
