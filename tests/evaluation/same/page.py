@@ -48,13 +48,13 @@ _SHOWN = ("throughput", "crr_p50")
 
 def main() -> None:
     pairs, changes = (int(word) for word in sys.argv[1:3]) if len(sys.argv) == 3 else (PAIRS, CHANGED)
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="qtrace-same-") as folder:
         _measure(Path(folder), pairs, changes)
         found = [compared(path) for path in sorted(Path(folder).glob("*-*")) if (path / "first").exists()]
         facts = RunReader.open(Path(folder, "warm-up")).meta["conditions"]
     seconds = time.monotonic() - began
-    part = "\n".join([*_text(found, facts, seconds), ""])
+    part = "\n".join([*_text(found, facts, seconds, load), ""])
     before, _, rest = PAGE.read_text().partition(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}\n{marked('docs/campaign.md', part)}{END}{rest.partition(END)[2]}")
     print(part)
@@ -84,7 +84,7 @@ def compared(pair: Path) -> Compared:
     return Compared(pair.name.rpartition("-")[0], one["rows"])
 
 
-def _text(found: list[Compared], facts: dict[str, str], seconds: float) -> Iterator[str]:
+def _text(found: list[Compared], facts: dict[str, str], seconds: float, load: float) -> Iterator[str]:
     made = counts(found)
     same, wrong = made.pop(AGAIN)
     changed, right = (sum(column) for column in zip(*made.values(), strict=True))
@@ -94,7 +94,8 @@ def _text(found: list[Compared], facts: dict[str, str], seconds: float) -> Itera
         f"Of {same} comparisons of the same thing `qtrace compare` calls {wrong} different; of {changed} "
         f"changes that were made on purpose it finds {right}. Both runs of a pair are measured in turns on "
         f"the same guests, in the lab machine ({facts['CPU']}; QEMU {facts['QEMU']}), a second of traffic or "
-        f"less in each repetition; {seconds / 60:.1f} minutes in all (`make aa`)."
+        f"less in each repetition; {seconds / 60:.1f} minutes in all (`make aa`). When it began, the load of "
+        f"the host's {len(os.sched_getaffinity(0))} processors was {load:.1f}."
     )
     yield ""
     yield "| changed between the runs | repetitions | comparisons | called different | ratios |"
