@@ -19,12 +19,12 @@ TAP, USER = "e1000+tap+qemu+tx+tcp", "e1000+user+qemu+tx+tcp"
 HOSTILE = "<script>\x1b[31m"
 
 
-def made(folder: Path, **meta: Any) -> RunReader:
-    """The second round is 1 % faster each time for the second name; user has one value of a tenth."""
+def made(folder: Path, again: float = 1.01, **meta: Any) -> RunReader:
+    """The baseline is 1 % faster under its second name; user has one value of a tenth."""
     head = {"venue": "host", "conditions": {}, "paths": [], "plan": {"precision": 0.1, "at_most": 9.0}}
     with RunWriter.create(folder, head | meta) as writer:
         for rep in range(1, 7):
-            for number, (cell, speed) in enumerate(((TAP, 1e9), (f"{TAP}+again", 1.01e9), (USER, 1e8))):
+            for number, (cell, speed) in enumerate(((TAP, 1e9), (f"{TAP}+again", again * 1e9), (USER, 1e8))):
                 value = speed * (1 + rep % 3 / 1000) * (0.1 if cell == USER and rep == 4 else 1)
                 row = {"metric": "throughput", "value": value, "unit": "bit/s", "status": "ok"}
                 row |= {"started": 1e9 + 10 * rep + number, "seconds": 2.0, "workload": "tcp"}
@@ -98,3 +98,9 @@ def test_a_merged_run_has_the_a_a_of_every_machine(tmp_path: Path) -> None:
         == [*same_thing_twice(Answers(RunReader.open(tmp_path / "a")))]
         != []
     )
+
+
+def test_an_a_a_that_differs_comes_before_any_number(tmp_path: Path) -> None:
+    (said,) = (line for line in build(made(tmp_path / "run", again=1.1)).alerts if line.startswith("A/A"))
+    assert "throughput, e1000 on tap, tcp tx, guest to host: nothing was changed" in said
+    assert "the second is 1.10 × the first" in said and "trust no smaller difference" in said

@@ -97,7 +97,15 @@ def same_thing_twice(answers: Answers) -> Iterator[str]:
 
 
 def unsteady(answers: Answers) -> Iterator[str]:
-    """A sentence for each warm-up, drift and outlier, and for each ratio that is not known well enough."""
+    """A sentence for each A/A that differs, each warm-up, drift and outlier, and each ratio that is not known
+    well enough."""
+    for row in answers.ask("baseline_twice"):
+        if row["verdict"] == "different":
+            ends = span(times(row["low"]), times(row["high"]))
+            yield (
+                f"A/A: {clean(row['metric'])}, {_whose(row)}: nothing was changed, and the second is "
+                f"{times(row['ratio'])} the first ({ends}): trust no smaller difference of this run."
+            )
     for row in answers.ask("steadiness"):
         if row["told"]:
             yield _in_words(row)
