@@ -8,7 +8,7 @@ __all__ = ["AGAIN", "AGAIN_REPETITIONS", "CHANGES", "LINK_MS", "Change"]
 
 AGAIN = "again"  # the name of pairs in which nothing is changed
 AGAIN_REPETITIONS = 3  # as a plan has that names none
-LINK_MS = 20  # of delay that both runs of the changed delay have, as a link between two sites has
+LINK_MS = 40  # of delay that both runs of the changed delay have, as a link between two sites has
 
 
 @dataclass(frozen=True, slots=True)
