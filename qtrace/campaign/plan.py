@@ -43,7 +43,7 @@ _NUMBERS: Mapping[str, tuple[float, float]] = {
     "rtt": (0.1, 1000),
     "loss": (0.001, 50),
 }
-_WORDS = {"offloads": ("on", "off"), "peer": ("host", "neighbour")}
+_WORDS = {"offloads": ("on", "off"), "peer": ("host", "neighbour", "guest")}
 _AXES = (*_NUMBERS, *_WORDS)
 
 
@@ -193,7 +193,8 @@ def _block_of(cell: Cell) -> str:
 def _guests_of(blocks: Iterable[Block]) -> int:
     """How many guests these blocks need: cells with the same NIC, back end and shape share one."""
     cells = [cell for block in blocks for cell in block.cells]
-    return len({(cell.nic, cell.netdev, cell.datapath, cell.setting.shape) for cell in cells})
+    shapes = {(cell.nic, cell.netdev, cell.datapath, cell.setting.shape) for cell in cells}
+    return sum(2 if shape.peer == "guest" else 1 for *_, shape in shapes)
 
 
 def plan_names() -> list[str]:

@@ -22,8 +22,15 @@ DIRECTIONS = {"tx": "tx, guest to host", "rx": "rx, host to guest", "both": "rou
 
 
 def who(row: Row) -> tuple[str, str]:
-    """The NIC and its back end."""
-    return str(row["nic"]), backend(row["netdev"], row["datapath"])
+    """The NIC and its back end, with the traffic where the plan chose more than its direction."""
+    return str(row["nic"]), ", ".join(filter(None, (backend(row["netdev"], row["datapath"]), _chosen(row))))
+
+
+def _chosen(row: Row) -> str:
+    """The setting of the usual workloads; a further workload with its name: `mtu-9000`, `udp size-64`."""
+    workload = str(row["workload"])
+    name, _, setting = workload.partition(" ")
+    return setting if name in ("tcp", "rr") or name.startswith("live") else workload
 
 
 def traffic(row: Row) -> str:

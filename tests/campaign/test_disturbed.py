@@ -30,6 +30,8 @@ nic = "virtio-net-pci"
 netdev = "tap"
 directions = ["tx"]
 workloads = ["tcp"]
+mtu = 1400
+streams = 2
 """
 # Two measurements of the cell in either repetition, and one of it as the baseline once more.
 TOTAL = 6
@@ -42,6 +44,8 @@ nic = "virtio-net-pci"
 netdev = "user"
 directions = ["tx"]
 workloads = ["tcp"]
+mtu = 1400
+streams = 2
 """
 )
 
@@ -228,7 +232,8 @@ def test_a_run_that_is_killed_in_a_later_round_goes_on_until_its_ratio_is_known(
         sorted(frame.order) == [*range(len(frame))] and not frame.duplicated(["cell", "rep", "probed"]).any()
     )
     (found,) = reader.meta["precision"]
-    assert found["cell"] == "virtio-net-pci+user+qemu+tx+tcp" and found["reached"] and not found["reason"]
+    assert found["cell"] == "virtio-net-pci+user+qemu+tx+tcp+mtu-1400+streams-2"
+    assert found["reached"] and not found["reason"]
     mine = frame[frame.cell == found["cell"]]
     assert found["n"] == (~mine.probed).sum() >= 3 and found["half_width"] <= 0.3
     assert found["seconds"] == pytest.approx(mine.seconds.sum(), abs=0.01)

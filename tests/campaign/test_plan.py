@@ -125,7 +125,7 @@ def test_a_plan_comes_back_from_the_run_that_stores_it(text: str, tmp_path: Path
         (MINIMAL + "mtu = 1500.5\n", "'mtu' must be"),
         (MINIMAL + "loss = 100\n", "'loss' must be numbers from 0.001 to 50"),
         (MINIMAL + "rtt = nan\n", "'rtt' must be numbers"),
-        (MINIMAL + 'peer = "moon"\n', "'peer' must be of: host, neighbour"),
+        (MINIMAL + 'peer = "moon"\n', "'peer' must be of: host, neighbour, guest"),
         (MINIMAL + "offloads = false\n", "'offloads' must be of: on, off"),
         ("probes = 0\n" + MINIMAL, "'probes' must be true or false"),
         ("guests = -1\n" + MINIMAL, "'guests' must be a whole number"),
@@ -236,7 +236,7 @@ def test_a_group_has_as_many_guests_as_the_plan_allows_and_a_nic_stays_whole(tmp
         *(st.sampled_from([0, 576, 9000]), st.integers(16, 65000), st.integers(1000, 10**12)),
         *(st.integers(1, 64), st.integers(1, 8)),
         *(st.sampled_from([0.0, 0.1, 2.5, 1000.0]), st.sampled_from([0.0, 0.001, 12.5])),
-        *(st.sampled_from(["on", "off"]), st.sampled_from(["host", "neighbour"])),
+        *(st.sampled_from(["on", "off"]), st.sampled_from(["host", "neighbour", "guest"])),
     )
 )
 def test_the_words_of_a_setting_are_the_setting(setting: Setting) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qtrace.errors import CellError
+from qtrace.errors import CellError, LabError
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.host.netns import read_counters
 from qtrace.lab.link.connection import Network, open_network
@@ -101,3 +101,25 @@ def test_a_driver_that_refuses_an_mtu_is_said() -> None:
     opening = open_network("pcnet", "tap", "qemu", choose_accelerator(), setting=Setting(mtu=9000))
     with pytest.raises(CellError, match="the guest's driver takes no MTU of 9000: "), opening:
         pass
+
+
+def test_from_guest_to_guest() -> None:
+    setting = Setting(peer="guest", mtu=1280)
+    with open_network("pcnet", "dgram", "qemu", choose_accelerator(), setting=setting) as network:
+        other = network.other
+        assert other and network.peer is other and other.pid != network.guest.pid
+        assert other.sh("cat /sys/class/net/eth0/mtu").strip() == "1280"
+        with serve(network.peer, tcp.SERVER, tcp.PORT), serve(network.peer, rr.SERVER, rr.PORT):
+            for way in Direction:
+                before = read_counters(other.sh("cat /proc/net/dev"), "eth0")
+                received = moved(network, way)[0]
+                after = read_counters(other.sh("cat /proc/net/dev"), "eth0")
+                assert before and after
+                side = "rx_bytes" if way is Direction.TX else "tx_bytes"
+                assert after[side] - before[side] > received > 100_000
+            metrics = {name: value for name, value, _ in rr.rr(network, None, 2)[0]}
+            assert metrics["transactions"] > 10
+        failing = serve(network.peer, ("iperf3", "--nonsense"), 5999, timeout=1)
+        with pytest.raises(LabError, match="nonsense"), failing:
+            pass
+    assert not Path(f"/proc/{other.pid}").exists()

@@ -6,7 +6,8 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qtrace.errors import CellError, LabError, MissingPrerequisite
@@ -14,7 +15,7 @@ from qtrace.lab.guest.guest import Guest, GuestSpec, start_guest
 from qtrace.lab.guest.guest_image import CLIENTS, ensure_image
 from qtrace.lab.guest.kernel import Kernel, ensure_kernel
 from qtrace.lab.host.netns import Counters, Namespace, open_namespace, read_counters
-from qtrace.lab.link.link import BACK_ENDS, MAC, NETDEVS, Link, open_link
+from qtrace.lab.link.link import BACK_ENDS, NETDEVS, Link, open_link
 from qtrace.lab.link.shaping import guest_programs, needed_modules, shape
 from qtrace.model import PLAIN, Setting
 from qtrace.proc import vhost_workers
@@ -36,11 +37,12 @@ class Network:
     space: Namespace
     link: Link
     setting: Setting = PLAIN
+    other: Guest | None = None
 
     @property
-    def peer(self) -> Namespace:
-        """Where servers run: the host's namespace, or a neighbour's."""
-        return self.link.far or self.space
+    def peer(self) -> Namespace | Guest:
+        """Where servers run: the host's namespace, a neighbour's, or a second guest."""
+        return self.other or self.link.far or self.space
 
     def wait_until_up(self) -> None:
         """Wait for the guest, give it its address, and check that NIC, netdev and datapath are as requested;
@@ -48,10 +50,16 @@ class Network:
 
         Raises CellError if QEMU set up another combination, LabError if the guest does not come up.
         """
-        self.guest.connect(time.monotonic() + _BOOT_TIMEOUT)
+        deadline = time.monotonic() + _BOOT_TIMEOUT
+        self.guest.connect(deadline)
+        if self.other and self.link.other:
+            self.other.connect(deadline)
+            _give_address(self.nic, self.other, self.link.other)
         _configure(self)
         self.verify()
         shape(self.setting, self.guest, self.link.devices(self.space))
+        if self.other:  # delay and loss are made once, at the first guest
+            shape(replace(self.setting, rtt=PLAIN.rtt, loss=PLAIN.loss), self.other, ())
 
     def device_counters(self) -> dict[str, tuple[str, Counters]]:
         """Side (`tap`, `guest`) -> (device, counters), each from its own kernel.
@@ -175,26 +183,41 @@ def boot_network(
     with open_namespace() as space, open_link(space, netdev, datapath, form, setting) as link:
         if hub:
             link = link.behind_hub()
-        spec = GuestSpec(
-            nic,
-            link.option,
-            MAC,
-            kernel.image,
-            image,
-            accelerator,
-            processors=max(processors, setting.queues),
-            queues=setting.queues,
-            pass_fds=link.fds,
-            more=(*link.more, *more),
-        )
-        with start_guest(spec, space) as guest:
-            yield Network(nic, named, datapath, guest, space, link, setting)
+        with ExitStack() as guests:
+            started = []
+            for place, end in ((space, link), (link.far, link.other)):
+                if place and end:
+                    spec = GuestSpec(
+                        nic,
+                        end.option,
+                        end.mac,
+                        kernel.image,
+                        image,
+                        accelerator,
+                        processors=max(processors, setting.queues),
+                        queues=setting.queues,
+                        pass_fds=end.fds,
+                        more=(*end.more, *more),
+                    )
+                    started.append(guests.enter_context(start_guest(spec, place)))
+            yield Network(nic, named, datapath, started[0], space, link, setting, *started[1:])
 
 
 def _configure(network: Network) -> None:
     """Give the guest's NIC its address and check that frames pass in both directions."""
     guest, link = network.guest, network.link
-    if network.nic.startswith("usb-"):  # appears after the boot, with a name from its driver
+    _give_address(network.nic, guest, link)
+    # libslirp learns the guest's address from its ARP; a ping also waits for the link.
+    guest.sh(
+        f"for n in 1 2 3 4 5 6 7 8 9 10; do "
+        f"arping -q -c 1 -w 2 -I eth0 {link.host_addr} && ping -q -c 1 -W 2 {link.host_addr} "
+        f">/dev/null && exit 0; done; exit 1",
+        timeout=120,
+    )
+
+
+def _give_address(nic: str, guest: Guest, link: Link) -> None:
+    if nic.startswith("usb-"):  # appears after the boot, with a name from its driver
         guest.sh(
             "for n in $(seq 400); do [ -e /sys/class/net/eth0 ] && exit 0; "
             "[ -e /sys/class/net/usb0 ] && ip link set usb0 name eth0; usleep 50000; done; exit 1",
@@ -204,11 +227,4 @@ def _configure(network: Network) -> None:
         f"ip addr add {link.guest_addr}/24 dev eth0 && ip link set eth0 up && "
         f"/bin/ip neigh replace {link.host_addr} lladdr {link.host_mac} dev eth0 nud permanent",
         timeout=60,
-    )
-    # libslirp learns the guest's address from its ARP; a ping also waits for the link.
-    guest.sh(
-        f"for n in 1 2 3 4 5 6 7 8 9 10; do "
-        f"arping -q -c 1 -w 2 -I eth0 {link.host_addr} && ping -q -c 1 -W 2 {link.host_addr} "
-        f">/dev/null && exit 0; done; exit 1",
-        timeout=120,
     )

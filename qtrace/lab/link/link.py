@@ -31,6 +31,7 @@ _PLAIN = (
 # hub.
 BACK_ENDS = (*_PLAIN, *(f"hubport.{name}" for name in _PLAIN))
 MAC = "52:54:00:12:34:56"
+_OTHER_MAC = "52:54:00:12:34:57"  # of a second guest
 _SLIRP_MAC = "52:55:0a:00:02:02"  # libslirp's address for 10.0.2.2
 _PORT_TO_GUEST = 9009  # hostfwd of the user netdev: the namespace's loopback -> the guest's port 9
 _HOST, _GUEST = "192.168.76.1", "192.168.76.2"
@@ -46,7 +47,8 @@ class Link:
     `host_addr` is the host's address for the guest; `sink` is the address in the namespace to which datagrams
     for the guest's UDP port 9 are sent; `tap` the device on the host that all frames pass, except for `user`
     and passt; `helper` the program that carries them between the tap and QEMU; `far` the namespace in which
-    `host_addr` is, if it is a neighbour's behind the host's bridge.
+    `host_addr` is, if it is a neighbour's behind the host's bridge, and `other` the link there of a second
+    guest, whose `mac` it has.
     """
 
     option: str
@@ -59,18 +61,24 @@ class Link:
     helper: Helper | None = None
     more: tuple[str, ...] = ()
     far: Namespace | None = None
+    other: Link | None = None
+    mac: str = MAC
 
     def devices(self, space: Namespace) -> list[tuple[Namespace, str]]:
         """The devices of the link on the host, each in its namespace; QEMU's is `space`."""
         near = [(space, self.tap)] if self.tap else []
-        return [*near, (space, _BRIDGE), (space, _PORT), (self.far, _FAR)] if self.far else near
+        if not self.far:
+            return near
+        beyond = [(self.far, _TAP), (self.far, _BRIDGE)] if self.other else []
+        return [*near, (space, _BRIDGE), (space, _PORT), (self.far, _FAR), *beyond]
 
     def behind_hub(self) -> Link:
         """The same link with QEMU's hub between it and the NIC (net/hub.c)."""
         ports = ("hubport,id=net0,hubid=0", "hubport,id=port1,hubid=0,netdev=behind")
         option = self.option.replace("id=net0", "id=behind", 1)
         more = ("-netdev", option, "-netdev", ports[1])
-        return replace(self, option=ports[0], more=(*self.more, *more))
+        other = self.other.behind_hub() if self.other else None
+        return replace(self, option=ports[0], more=(*self.more, *more), other=other)
 
 
 @contextlib.contextmanager
@@ -100,23 +108,43 @@ def open_link(
 def _link_with_tap(
     space: Namespace, netdev: str, datapath: str, form: str, setting: Setting, stack: contextlib.ExitStack
 ) -> Link:
+    kind = (netdev, datapath, form, setting.queues)
+    option, fds, carrier = _open_back_end(space, *kind, stack)
+    if setting.peer == "host":
+        set_up(space, _TAP, f"{_HOST}/24", _GUEST, MAC)
+        return Link(option, _HOST, _GUEST, _mac_of(space, _TAP), (_GUEST, 9), _TAP, fds, carrier)
+    far = stack.enter_context(open_namespace())
+    space.ip("link", "add", _PORT, "type", "veth", "peer", "name", _FAR, "netns", far.name)
+    _bridge(space, _TAP, _PORT)
+    other = None
+    if setting.peer == "neighbour":
+        set_up(far, _FAR, f"{_HOST}/24", _GUEST, MAC)
+        mac = _mac_of(far, _FAR)
+    else:
+        mac = _OTHER_MAC
+        far_option, far_fds, far_carrier = _open_back_end(far, *kind, stack)
+        _bridge(far, _TAP, _FAR)
+        other = Link(far_option, _GUEST, _HOST, MAC, (_HOST, 9), _TAP, far_fds, far_carrier, mac=mac)
+    return Link(option, _HOST, _GUEST, mac, (_GUEST, 9), _TAP, fds, carrier, far=far, other=other)
+
+
+def _open_back_end(
+    space: Namespace, netdev: str, datapath: str, form: str, queues: int, stack: contextlib.ExitStack
+) -> tuple[str, tuple[int, ...], Helper | None]:
+    """QEMU's option, the descriptors that it inherits, and the program that carries frames to the tap."""
     fds: tuple[int, ...] = ()
     carrier: Helper | None = None
     if netdev == "vde":
         folder, carrier = stack.enter_context(open_vde(space, _TAP, QEMU_UID))
         option = f"vde,id=net0,sock={folder}"
-    elif setting.queues > 1:
-        fds = tuple(stack.enter_context(open_queues(space, _TAP, setting.queues)))
+    elif queues > 1:
+        fds = tuple(stack.enter_context(open_queues(space, _TAP, queues)))
         option = f"tap,id=net0,fds={':'.join(map(str, fds))}"
     else:
         tap = stack.enter_context(open_tap(space, _TAP, header=netdev == "tap"))
         fds = (tap.fd,)
         option = f"tap,id=net0,fd={tap.fd}"
-    far = None
-    if setting.peer == "neighbour":
-        far = _open_neighbour(space, stack)
-    else:
-        set_up(space, _TAP, f"{_HOST}/24", _GUEST, MAC)
+    space.ip("link", "set", _TAP, "up")
     if netdev in WIRED:
         wire, carrier = stack.enter_context(open_relay(space, tap, netdev, form))
         fds, option = wire.fds, wire.option
@@ -125,20 +153,14 @@ def _link_with_tap(
         name = "vhostfds" if len(vhost) > 1 else "vhostfd"
         option += f",vhost=on,{name}={':'.join(map(str, vhost))}"
         fds += vhost
-    mac = _mac_of(far, _FAR) if far else _mac_of(space, _TAP)
-    return Link(option, _HOST, _GUEST, mac, (_GUEST, 9), _TAP, fds, carrier, far=far)
+    return option, fds, carrier
 
 
-def _open_neighbour(space: Namespace, stack: contextlib.ExitStack) -> Namespace:
-    """A machine of its own behind a bridge, to which the tap belongs: the namespace that has `_HOST`."""
-    far = stack.enter_context(open_namespace())
+def _bridge(space: Namespace, *devices: str) -> None:
     space.ip("link", "add", _BRIDGE, "type", "bridge")
-    space.ip("link", "add", _PORT, "type", "veth", "peer", "name", _FAR, "netns", far.name)
-    for device in (_TAP, _PORT):
+    for device in devices:
         space.ip("link", "set", device, "master", _BRIDGE, "up")
     space.ip("link", "set", _BRIDGE, "up")
-    set_up(far, _FAR, f"{_HOST}/24", _GUEST, MAC)
-    return far
 
 
 def _mac_of(space: Namespace, device: str) -> str:

@@ -16,8 +16,8 @@ __all__ = ["PORT", "SERVER", "WORKLOAD", "udp"]
 PORT = 5202
 SERVER = ("iperf3", "-s", "-p", str(PORT))
 METRICS = (
-    Metric("throughput", "bit/s", "more", headline=True),
     Metric("datagram_rate", "1/s", "more", headline=True),
+    Metric("udp_throughput", "bit/s", "more"),
     Metric("bytes", "byte"),
     Metric("datagrams_sent", "datagram"),
     Metric("datagrams_received", "datagram"),
@@ -29,8 +29,10 @@ _SIZE = 1400  # bytes of payload: one frame at Ethernet's MTU
 def udp(
     network: Network, direction: Direction | None, seconds: float, setting: Setting = PLAIN
 ) -> tuple[list[Measured], dict[str, Any]]:
-    """`throughput` (bit/s of payload, received), `datagram_rate` (received, 1/s), `bytes` (received), and the
-    datagrams sent, received and lost; and iperf3's own JSON.
+    """`datagram_rate` (received, 1/s), `udp_throughput` (bit/s of payload, received), `bytes` (received), and
+    the datagrams sent, received and lost; and iperf3's own JSON.
+
+    The seconds are the longer ones of both ends: a receiver that got nothing for a while counts fewer.
 
     The sender counts what it sent, the receiver what it received. iperf3's own `lost_packets` are the gaps
     between those that came: it lacks the last ones. `SERVER` must run at the other end.
@@ -50,9 +52,10 @@ def udp(
     try:
         sent, came = raw["end"]["sum_sent"], raw["end"]["sum_received"]
         received = int(came["packets"]) - int(came["lost_packets"])
+        took = max(float(sent["seconds"]), float(came["seconds"]))
         values = {
-            "throughput": float(came["bits_per_second"]),
-            "datagram_rate": received / float(came["seconds"]),
+            "datagram_rate": received / took,
+            "udp_throughput": 8 * float(came["bytes"]) / took,
             "bytes": float(came["bytes"]),
             "datagrams_sent": float(sent["packets"]),
             "datagrams_received": float(received),
