@@ -10,6 +10,7 @@ from qtrace.report.text import MISSING, backend, clean, duration, span
 __all__ = [
     "DIRECTIONS",
     "base_name",
+    "chosen",
     "known",
     "of_payload",
     "place",
@@ -23,10 +24,10 @@ DIRECTIONS = {"tx": "tx, guest to host", "rx": "rx, host to guest", "both": "rou
 
 def who(row: Row) -> tuple[str, str]:
     """The NIC and its back end, with the traffic where the plan chose more than its direction."""
-    return str(row["nic"]), ", ".join(filter(None, (backend(row["netdev"], row["datapath"]), _chosen(row))))
+    return str(row["nic"]), ", ".join(filter(None, (backend(row["netdev"], row["datapath"]), chosen(row))))
 
 
-def _chosen(row: Row) -> str:
+def chosen(row: Row) -> str:
     """The setting of the usual workloads; a further workload with its name: `mtu-9000`, `udp size-64`."""
     workload = str(row["workload"])
     name, _, setting = workload.partition(" ")
@@ -46,7 +47,8 @@ def of_payload(rows: Sequence[Row]) -> list[Row]:
     return [
         row
         for row in rows
-        if row["direction"] == row["way"] or (row["way"] not in ("tx", "rx") and row["workload"] != "rr")
+        if row["direction"] == row["way"]
+        or (row["way"] not in ("tx", "rx") and str(row["workload"]).split()[:1] != ["rr"])
     ]
 
 

@@ -9,9 +9,9 @@ from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.figures import Bar, backend_colour, bars
 from qtrace.report.ranking import ranked
-from qtrace.report.rows import base_name, who
+from qtrace.report.rows import base_name, chosen, who
 from qtrace.report.section import ReportSection
-from qtrace.report.text import clean, microseconds, present, span, times
+from qtrace.report.text import backend, clean, microseconds, present, span, times
 
 __all__ = ["SECTION"]
 
@@ -27,7 +27,7 @@ def write(answers: Answers) -> Section:
         if not (row := metrics.get("rtt_p50", {})):
             continue
         tail = present(metrics["rtt_p99"]["mean"]) if "rtt_p99" in metrics else None
-        part = (name, row["mean"], backend_colour(name))
+        part = (name, row["mean"], backend_colour(backend(row["netdev"], row["datapath"])))
         ends = present(row["low"]), present(row["high"])
         found.append(Bar(f"{nic}, {name}", (part,), microseconds(row["mean"]), *ends, tail))
         others = [
@@ -64,14 +64,17 @@ def write(answers: Answers) -> Section:
 
 
 def headline(answers: Answers) -> Iterator[str]:
-    """One sentence for each NIC."""
+    """One sentence for each NIC and setting."""
     base = base_name(answers)
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in answers.ask("latency"):
         if row["metric"] == "rtt_p50":
-            groups.setdefault((row["nic"], row["way"]), []).append(row)
-    for (nic, _), rows in sorted(groups.items(), key=lambda item: (item[0][0] != FIRST_NIC, item[0])):
-        yield f"{clean(nic)}, median round trip: {ranked(rows, base, microseconds, more_is_better=False)}."
+            groups.setdefault((row["nic"], row["way"], chosen(row)), []).append(row)
+    for (nic, _, setting), rows in sorted(
+        groups.items(), key=lambda item: (item[0][0] != FIRST_NIC, item[0])
+    ):
+        head = ", ".join(filter(None, (clean(nic), "median round trip", clean(setting))))
+        yield f"{head}: {ranked(rows, base, microseconds, more_is_better=False)}."
 
 
 SECTION = ReportSection(200, write, ("latency",), headline=headline)

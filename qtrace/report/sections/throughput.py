@@ -9,9 +9,9 @@ from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.figures import Bar, backend_colour, bars
 from qtrace.report.ranking import ranked
-from qtrace.report.rows import DIRECTIONS, base_name, who
+from qtrace.report.rows import DIRECTIONS, base_name, chosen, who
 from qtrace.report.section import ReportSection
-from qtrace.report.text import bits, clean, present, span, times
+from qtrace.report.text import backend, bits, clean, present, span, times
 
 __all__ = ["SECTION"]
 
@@ -22,7 +22,7 @@ def write(answers: Answers) -> Section:
 
     def bar(row: Row) -> Bar:
         nic, name = who(row)
-        part = (name, row["mean"] / 1e9, backend_colour(name))
+        part = (name, row["mean"] / 1e9, backend_colour(backend(row["netdev"], row["datapath"])))
         ends = [present(row[end]) for end in ("low", "high")]
         low, high = (end / 1e9 if end is not None else None for end in ends)
         return Bar(f"{nic}, {name}", (part,), bits(row["mean"]), low, high)
@@ -47,18 +47,19 @@ def write(answers: Answers) -> Section:
 
 
 def headline(answers: Answers) -> Iterator[str]:
-    """One sentence for each NIC and direction."""
+    """One sentence for each NIC, direction and setting."""
     base = base_name(answers)
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in answers.ask("throughput"):
-        groups.setdefault((row["nic"], row["way"]), []).append(row)
-    for (nic, way), rows in sorted(groups.items(), key=_first_nic):
-        yield f"{clean(nic)}, {DIRECTIONS.get(way, way)}: {ranked(rows, base, bits, more_is_better=True)}."
+        groups.setdefault((row["nic"], row["way"], chosen(row)), []).append(row)
+    for (nic, way, setting), rows in sorted(groups.items(), key=_first_nic):
+        head = ", ".join(filter(None, (clean(nic), DIRECTIONS.get(way, way), clean(setting))))
+        yield f"{head}: {ranked(rows, base, bits, more_is_better=True)}."
 
 
-def _first_nic(item: tuple[tuple[str, str], list[Row]]) -> tuple[bool, str, bool]:
-    nic, way = item[0]
-    return nic != FIRST_NIC, nic, way != "tx"
+def _first_nic(item: tuple[tuple[str, str, str], list[Row]]) -> tuple[bool, str, bool, str]:
+    nic, way, setting = item[0]
+    return nic != FIRST_NIC, nic, way != "tx", setting
 
 
 def _panels(rows: Sequence[Row], bar: Callable[[Row], Bar]) -> dict[str, list[Bar]]:
