@@ -8,6 +8,7 @@ from typing import Any
 
 from qtrace.campaign.brief import Brief
 from qtrace.errors import CellError
+from qtrace.lab.guest.clock import clock_fault, read_clock
 from qtrace.lab.guest.guest_image import CLIENTS
 from qtrace.lab.guest.kernel import Kernel
 from qtrace.lab.link.connection import Network, boot_network
@@ -44,6 +45,7 @@ class LabStand:
         self._network.verify()
         workload = self._served(cell.workload)
         pid = self._network.guest.pid
+        began_at = read_clock(self._network.guest.sh)
         if probed:
             with self._attach(pid, self._watched(cell)) as session:
                 before = self._network.device_counters()
@@ -62,6 +64,8 @@ class LabStand:
             after = self._network.device_counters()
             ended = target.threads(workers)
             tables = {"threads": [now.since(began.get(tid)).row(tid) for tid, now in ended.items()]}
+        if fault := clock_fault(began_at, read_clock(self._network.guest.sh)):
+            raise CellError(fault)
         tables["results"] = [
             {"metric": metric, "value": value, "unit": unit} for metric, value, unit in metrics
         ]

@@ -17,6 +17,7 @@ from qemu.qmp.legacy import QEMUMonitorProtocol, QMPError
 from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.guest.agent import Agent
+from qtrace.lab.guest.clock import counter_words
 from qtrace.lab.host.netns import Namespace
 from qtrace.lab.host.owned import private_dir
 
@@ -86,7 +87,7 @@ class GuestSpec:
             *("-cpu", "host" if self.accelerator == "kvm" else "max,la57=off"),
             *(("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny") if self.sandbox else ()),
             *("-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}"),
-            *("-append", CMDLINE),
+            *("-append", CMDLINE + counter_words(self.accelerator)),
             *("-no-reboot", "-chardev", f"file,id=console,path={home}/console"),
             *("-serial", "chardev:console"),
             *("-qmp", f"unix:{home}/qmp,server=on,wait=off"),

@@ -26,6 +26,7 @@ from typing import IO, Literal, Self
 from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MachineGone, MissingPrerequisite
 from qtrace.lab.guest.accel import kvm_usable
+from qtrace.lab.guest.clock import counter_words
 from qtrace.lab.guest.guest import find_qemu
 from qtrace.lab.guest.kernel import Kernel, ensure_kernel
 from qtrace.lab.machine.machine_image import machine_image, share_tag
@@ -211,7 +212,8 @@ class LabMachine:
             *("-accel", "kvm" if accelerator == "kvm" else "tcg,thread=multi,tb-size=512"),
             # Five levels of page tables under five of nested paging make everything slower by half.
             *("-cpu", "host" if accelerator == "kvm" else "max,la57=off", "-no-reboot"),
-            *("-kernel", str(kernel.image), "-initrd", f"/proc/self/fd/{image}", "-append", _CMDLINE),
+            *("-kernel", str(kernel.image), "-initrd", f"/proc/self/fd/{image}", "-append"),
+            _CMDLINE + counter_words(accelerator),
             *("-serial", "stdio", "-monitor", "none"),
             *("-device", "virtio-serial-pci", "-chardev", f"socket,id=link,fd={link}"),
             *("-device", "virtserialport,chardev=link,name=qtrace"),
