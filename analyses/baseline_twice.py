@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data, headlines
+from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.analyses.methods.stats import Difference, holm, paired_difference
 
-__all__ = ["COLUMNS", "MARGIN", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "MARGIN", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "What difference does the same thing show when it is measured twice?"
 COLUMNS = (*CELL, "metric", "n", "ratio", "low", "high", "p", "verdict")
 MARGIN = 0.02  # a difference that does not matter, as `qtrace compare` has it
 _ALPHA = 0.05  # of all rows together
+SAYS = {
+    "same": "The same thing measured twice was called different in none of {of:count} comparisons.",
+    "different": "The same thing measured twice was called different in {number:count} of {of:count} "
+    "comparisons, most on {cell:cell}: {ratio:times}.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -46,3 +53,13 @@ def _verdict(found: Difference, p: float) -> str:
     if p < _ALPHA and abs(found.value) > margin:
         return "different"
     return "same" if -margin <= found.low and found.high <= margin else "not known"
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """How often the same thing was called different."""
+    differing = [row for row in rows if row["verdict"] == "different"]
+    if differing:
+        row = max(differing, key=lambda row: abs(math.log(row["ratio"])))
+        yield "different", {"number": len(differing), "of": len(rows), "cell": row, "ratio": row["ratio"]}
+    elif rows:
+        yield "same", {"of": len(rows)}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.frame_counts import carried
+from qtrace.analyses.methods.sentence import Row, Said, extremes
 
-__all__ = ["COLUMNS", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "How many packets does one system call carry?"
 COLUMNS = (
@@ -28,6 +31,11 @@ _MOVES = {
     "rx": ("read", "readv", "preadv", "recvfrom", "recvmsg", "recvmmsg"),
 }
 _FDS = ("tap", "socket")
+SAYS = {
+    "range": "A system call carries {most:number} frames on {most_cell:cell} ({most_way}), most of all,"
+    " and {least:number} on {least_cell:cell} ({least_way}), least.",
+    "kernel": "On {cell:cell} QEMU makes no system call for frames ({way}): the kernel carries them.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -59,3 +67,18 @@ def analyse(data: Data) -> pd.DataFrame:
             | {"all_calls": everything, "frames_per_any_call": moved / everything if everything else None}
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """The extremes in the payload's direction, and cells without a call."""
+    mine = [row for row in rows if row["direction"] == row["way"]]
+    if found := extremes(mine, "frames_per_call"):
+        least, most = found
+        yield (
+            "range",
+            {"most": most["frames_per_call"], "most_cell": most, "most_way": most["way"]}
+            | {"least": least["frames_per_call"], "least_cell": least, "least_way": least["way"]},
+        )
+    for row in mine:
+        if row["frames"] and not row["calls"]:
+            yield "kernel", {"cell": row, "way": row["way"]}

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.frame_counts import with_payload
+from qtrace.analyses.methods.sentence import Row, Said, extremes
 from qtrace.analyses.methods.stats import amount
 
-__all__ = ["COLUMNS", "QUESTION", "analyse", "thread_kind"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say", "thread_kind"]
 
 QUESTION = "How many CPU seconds does each thread spend on a GB?"
 COLUMNS = (*CELL, "thread", "n", "seconds", "payload", "s_per_gb", "low", "high", "switches")
+SAYS = {
+    "range": "A GB costs {least:number} CPU seconds on {least_cell:cell} and {most:number} on "
+    "{most_cell:cell} ({way}).",
+}
 
 
 def thread_kind(name: str) -> str:
@@ -46,3 +52,17 @@ def analyse(data: Data) -> pd.DataFrame:
             row["switches"] = int(by_rep["voluntary"].sum() + by_rep["involuntary"].sum())
             rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """The cheapest and the dearest cell of each direction, over all threads."""
+    sums: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        key = tuple(str(row[name]) for name in CELL)
+        before = sums.get(key, {}).get("total", 0.0)
+        sums[key] = {**row, "total": before + (row["s_per_gb"] or 0.0)}
+    for way in dict.fromkeys(row["way"] for row in rows):
+        if found := extremes([row for row in sums.values() if row["way"] == way], "total"):
+            least, most = found
+            about = {"least": least["total"], "least_cell": least, "most": most["total"], "most_cell": most}
+            yield "range", about | {"way": way}

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.cpu import thread_kind
 from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.analyses.methods.stats import proportion
 
-__all__ = ["ALL_THREADS", "COLUMNS", "QUESTION", "analyse"]
+__all__ = ["ALL_THREADS", "COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "In which functions does QEMU spend its CPU time?"
 COLUMNS = (*CELL, "thread", "function", "file", "n", "samples", "of", "share", "low", "high", "seconds")
 ALL_THREADS = "all"
+SAYS = {
+    "first": "On {cell:cell} ({way}) {function} has most of the CPU time: {share:percent} of {of:count}"
+    " samples.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -38,3 +45,14 @@ def analyse(data: Data) -> pd.DataFrame:
             rows.append(row | {"share": share.mean, "low": share.low, "high": share.high})
     rows.sort(key=lambda row: (*(str(row[name]) for name in CELL), row["thread"] != ALL_THREADS))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """The first function of each cell, over all threads."""
+    seen: set[tuple[str, ...]] = set()
+    for row in rows:
+        key = tuple(str(row[name]) for name in CELL)
+        if row["thread"] == ALL_THREADS and key not in seen:
+            seen.add(key)
+            about = {"way": row["way"], "function": row["function"]}
+            yield "first", {"cell": row, "share": row["share"], "of": row["of"]} | about

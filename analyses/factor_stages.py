@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -11,15 +11,19 @@ from qtrace.analyses.cpu import thread_kind
 from qtrace.analyses.factors import BUSY, CPU, FRAME_BYTES, TRIP_CPU, WAITING
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.pairs import PAIR, pairs_of
+from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.analyses.methods.traced_costs import frames_with_probes
 from qtrace.analyses.methods.windows import Window, thread_role, windows
 
-__all__ = ["COLUMNS", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "At which stage of the path does each factor show?"
 COLUMNS = (*PAIR, "factor", "thread", "stage", "quantity", "unit", "value", "than_value")
 
 Key = tuple[str, ...]
+SAYS = {
+    "shown": "A stage shows {shown:count} factors of {pairs:count} pairs; most of them at {stage}.",
+}
 _VCPU, _WORKER = "vCPU", "vhost worker"
 # Times in bucket b are from 2^b to 2^(b + 1) ns: their mean / 2^b, if no part of the bucket is preferred.
 _MEAN_OF_BUCKET = 1.4427
@@ -57,6 +61,15 @@ def analyse(data: Data) -> pd.DataFrame:
         for row in found if way not in ("tx", "rx") else (*_size(one, two), *found):
             rows.append({**pair.columns, **dict(zip(COLUMNS[len(PAIR) :], row, strict=True))})
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """How many factors a stage shows, and the most frequent stage."""
+    if rows:
+        stages = [str(row["stage"]) for row in rows]
+        most = max(dict.fromkeys(stages), key=stages.count)
+        pairs = {tuple(row[name] for name in PAIR) for row in rows}
+        yield "shown", {"shown": len(rows), "pairs": len(pairs), "stage": most}
 
 
 _Row = tuple[str | float | None, ...]

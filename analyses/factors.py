@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,12 +11,13 @@ import pandas as pd
 from qtrace.analyses.methods.data import Data
 from qtrace.analyses.methods.factor_tree import Cost, FactorTree, Node
 from qtrace.analyses.methods.pairs import PAIR, Pair, pairs_of
+from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.analyses.methods.stats import Estimate, geometric, ratio
 from qtrace.analyses.methods.traced_costs import calls_a_frame, function_shares
 from qtrace.analyses.methods.windows import KERNEL, QEMU, Window, windows
 
 __all__ = ["BUSY", "CALLS", "COLUMNS", "CPU", "FRAME_BYTES", "OUTSIDE", "QUESTION", "RATE", "RATIO", "REST"]
-__all__ += ["TIME_A_CALL", "TRIP_CPU", "WAITING", "analyse"]
+__all__ += ["SAYS", "TIME_A_CALL", "TRIP_CPU", "WAITING", "analyse", "say"]
 
 QUESTION = "Why is a cell faster or slower than another: which factors make up the ratio?"
 COLUMNS = (
@@ -33,6 +34,10 @@ _CPU_WAY = {"throughput": (RATE, CPU), "rtt_mean": (TRIP_CPU,)}
 _UNITS = {"throughput": "bit/s", "rtt_mean": "us"}
 
 Key = tuple[str, ...]
+SAYS = {
+    "told": "The interval of {told:count} of {of:count} ratios excludes 1; the factors of each ratio "
+    "multiply to it, but for a rest of {rest:times} at most.",
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,16 @@ def analyse(data: Data) -> pd.DataFrame:
             rows.append(head | _row(RATIO, _UNITS[metric], means, whole))
             rows += _factors(head, tree, whole.mean, _CPU_WAY[metric])
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """How many ratios there are, and the largest rest."""
+    ratios = [row for row in rows if row["factor"] == RATIO]
+    rests = [row["times"] for row in rows if row["factor"] == REST and row["times"]]
+    if ratios and rests:
+        told = sum(bool(row["low"] and row["high"]) and not row["low"] <= 1 <= row["high"] for row in ratios)
+        rest = max(rests, key=lambda times: abs(math.log(times)))
+        yield "told", {"of": len(ratios), "told": told, "rest": rest}
 
 
 def _values(data: Data, metric: str) -> dict[Key, dict[int, float]]:

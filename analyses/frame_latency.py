@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.histogram import TIMES, times
+from qtrace.analyses.methods.sentence import Row, Said, extremes
 
-__all__ = ["COLUMNS", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "How long does a frame take from its first stage to its last, and how many could be followed?"
 _ENDS = ["from_stage", "from_function", "to_stage", "to_function"]
 _SUMS = ["frames", "matched", "ambiguous", "unmatched"]
 COLUMNS = (*CELL, "direction", *_ENDS, "n", *_SUMS, "matched_share", *TIMES)
+SAYS = {
+    "followed": "{share:percent} of {frames:count} frames were followed from end to end.",
+    "range": "Half of them take less than {least:ns} on {least_cell:cell} ({least_way}) and {most:ns} on "
+    "{most_cell:cell} ({most_way}), the extremes.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -36,3 +44,14 @@ def analyse(data: Data) -> pd.DataFrame:
         mine = buckets.get(tuple(str(label) for label in labels), {})
         rows.append(row | sums | {"matched_share": share} | times(mine))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """The share that could be followed, and the extremes of the medians."""
+    frames = sum(int(row["frames"]) for row in rows)
+    if frames:
+        yield "followed", {"share": sum(int(row["matched"]) for row in rows) / frames, "frames": frames}
+    if found := extremes(rows, "p50_ns"):
+        least, most = found
+        about = {"least": least["p50_ns"], "least_cell": least, "least_way": least["direction"]}
+        yield "range", about | {"most": most["p50_ns"], "most_cell": most, "most_way": most["direction"]}

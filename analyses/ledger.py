@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.plain_and_probed import compared
+from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.analyses.methods.traffic_change import CHANGED, changes, is_only_a_cost
 
-__all__ = ["COLUMNS", "QUESTION", "SERIOUS", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "SERIOUS", "analyse", "say"]
 
 QUESTION = "What was lost, missed, sampled, or failed?"
 COLUMNS = ("kind", "item", "count", "measurements", "cells", "note")
 # Kinds that make numbers wrong or absent; the others say what a number covers.
 SERIOUS = ("lost", "failed", CHANGED)
+SAYS = {
+    "clean": "Nothing was lost, and nothing failed.",
+    "some": "Events lost: {lost:count}; measurements failed: {failed:count}.",
+    "changed": "Cells whose traffic probing changed: {cells:count}.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -42,3 +50,13 @@ def analyse(data: Data) -> pd.DataFrame:
             ]
     rows.sort(key=lambda row: (row["kind"] not in SERIOUS, row["kind"]))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """What was lost and what failed; and the cells whose traffic probing changed."""
+    lost, failed = (
+        sum(int(row["count"]) for row in rows if row["kind"] == kind) for kind in ("lost", "failed")
+    )
+    yield ("some", {"lost": lost, "failed": failed}) if lost or failed else ("clean", {})
+    if changed := {row["cells"] for row in rows if row["kind"] == CHANGED}:
+        yield "changed", {"cells": len(changed)}

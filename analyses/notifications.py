@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.frame_counts import carried
+from qtrace.analyses.methods.sentence import Row, Said, extremes
 
-__all__ = ["COLUMNS", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "How many kicks and interrupts does a packet cost?"
 COLUMNS = (
@@ -22,6 +25,12 @@ COLUMNS = (
     "interrupts_per_frame",
     "interrupt_function",
 )
+SAYS = {
+    "kicks": "A frame takes {least:number} kicks on {least_cell:cell} and {most:number} on "
+    "{most_cell:cell} (tx), the extremes.",
+    "interrupts": "A frame takes {least:number} interrupts on {least_cell:cell} ({least_way}) and "
+    "{most:number} on {most_cell:cell} ({most_way}), the extremes.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -53,3 +62,14 @@ def analyse(data: Data) -> pd.DataFrame:
                 row[f"{stage}s_per_frame"] = count / frames if frames else None
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """The extremes of both in the payload's direction."""
+    mine = [row for row in rows if row["direction"] == row["way"]]
+    for key in ("kicks", "interrupts"):
+        if found := extremes(mine, f"{key}_per_frame"):
+            least, most = found
+            about = {"least": least[f"{key}_per_frame"], "least_cell": least, "least_way": least["way"]}
+            about |= {"most": most[f"{key}_per_frame"], "most_cell": most, "most_way": most["way"]}
+            yield key, about

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.plain_and_probed import compared
+from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.analyses.methods.stats import geometric, ratio
 from qtrace.analyses.methods.traffic_change import changes, is_only_a_cost
 
-__all__ = ["COLUMNS", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "What do the probes cost?"
 COLUMNS = (*CELL, "metric", "n", "plain", "probed", "ratio", "ratio_low", "ratio_high", "changed")
+SAYS = {
+    "most": "Probes change a metric most on {cell:cell} ({way}): {metric} is {ratio:times} that without them "
+    "({ends:ends}).",
+    "changed": "In {number:count} comparisons there is no cost to read, because probing changed the traffic.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -41,3 +50,18 @@ def analyse(data: Data) -> pd.DataFrame:
                 row |= {"ratio": None, "ratio_low": None, "ratio_high": None, "changed": why}
             rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """The largest cost, and where there is none to read."""
+    known = [row for row in rows if row["ratio"] and row["ratio_low"] and row["ratio_high"]]
+    if known:
+        row = max(known, key=lambda row: abs(math.log(row["ratio"])))
+        about = {
+            "metric": row["metric"],
+            "ratio": row["ratio"],
+            "ends": (row["ratio_low"], row["ratio_high"]),
+        }
+        yield "most", {"cell": row, "way": row["way"]} | about
+    if changed := sum(bool(row["changed"]) for row in rows):
+        yield "changed", {"number": changed}

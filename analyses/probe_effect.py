@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.plain_and_probed import compared
+from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.analyses.methods.traffic_change import changes, is_only_a_cost
 
-__all__ = ["COLUMNS", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "Did probing change the traffic?"
 COLUMNS = (*CELL, "measure", "plain", "probed", "ratio", "ratio_low", "ratio_high", "is_cost", "change")
+SAYS = {
+    "none": "No count differs between measurements with probes and without by more than its interval.",
+    "some": "Cells in which a count differs with probes: {number:count}; in which it is the traffic itself: "
+    "{traffic:count}.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -28,3 +36,12 @@ def analyse(data: Data) -> pd.DataFrame:
             row |= {"ratio_high": change.ratio.high, "is_cost": cost, "change": str(change)}
             rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """In how many cells, and in how many it is more than a cost."""
+    cells = {tuple(row[name] for name in CELL): bool(row["is_cost"]) for row in rows}
+    if cells:
+        yield "some", {"number": len(cells), "traffic": sum(not cost for cost in cells.values())}
+    else:
+        yield "none", {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.frame_counts import carried
+from qtrace.analyses.methods.sentence import Row, Said
 
-__all__ = ["COLUMNS", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "Do the counts agree with the tap device's own counters?"
 COLUMNS = (
@@ -24,6 +27,11 @@ COLUMNS = (
     "bytes",
     "device_bytes",
 )
+SAYS = {
+    "same": "The probes counted {frames:count} frames, and so did the devices in each cell and direction.",
+    "differ": "The counts differ in {number:count} of {of:count} rows, most on {cell:cell} ({direction}): by "
+    "{difference:count} of {frames:count} frames.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -46,3 +54,14 @@ def analyse(data: Data) -> pd.DataFrame:
         row |= {"bytes": int(part["bytes"].sum()), "device_bytes": int(part[f"{way}_bytes"].sum())}
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """Whether all agree, and the largest difference."""
+    differing = [row for row in rows if row["difference"]]
+    if differing:
+        row = max(differing, key=lambda row: abs(int(row["difference"])))
+        about = {name: row[name] for name in ("direction", "difference", "frames")}
+        yield "differ", {"number": len(differing), "of": len(rows), "cell": row} | about
+    elif rows:
+        yield "same", {"frames": sum(int(row["frames"]) for row in rows)}

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.sentence import Row, Said
 
-__all__ = ["COLUMNS", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "How many calls, frames and bytes passed each stage?"
 _KEY = [*CELL, "direction", "position", "stage", "function", "how"]
 _NUMBERS = ("calls", "frames", "bytes")
 COLUMNS = (*_KEY, "attached", "n", *_NUMBERS, "note", "observed", *(f"{name}_error" for name in _NUMBERS))
+SAYS = {
+    "all": "All {of:count} stages were counted.",
+    "some": "{number:count} of {of:count} stages could not be counted; they have a dash, which is not zero.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -35,6 +42,13 @@ def analyse(data: Data) -> pd.DataFrame:
         row |= {f"{name}_error": _error(scaled[f"{name}_error"]) for name in _NUMBERS}
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """The number of stages that could not be counted."""
+    missing = sum(not row["attached"] for row in rows)
+    if rows:
+        yield ("some" if missing else "all"), {"number": missing, "of": len(rows)}
 
 
 def _error(halves: pd.Series) -> float | None:

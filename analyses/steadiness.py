@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from qtrace.analyses.methods.data import Data, headlines
+from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.analyses.methods.stats import holm, t_probability, t_quantile
 
-__all__ = ["COLUMNS", "DRIFT", "OUTLIER", "QUESTION", "WARM_UP", "analyse"]
+__all__ = ["COLUMNS", "DRIFT", "OUTLIER", "QUESTION", "SAYS", "WARM_UP", "analyse", "say"]
 
 QUESTION = "Was the machine the same throughout: is there a warm-up, a drift, an outlier?"
 COLUMNS = (*("kind", "way", "workload", "nic", "netdev", "datapath", "metric"),
@@ -19,6 +20,10 @@ COLUMNS = (*("kind", "way", "workload", "nic", "netdev", "datapath", "metric"),
 WARM_UP, DRIFT, OUTLIER = "warm-up", "drift", "outlier"
 _LEAST = math.log1p(0.02)  # a change nearer to none changes no answer
 _ALPHA = 0.05  # of all rows of a kind together
+SAYS = {
+    "steady": "No warm-up, drift or outlier is told.",
+    "told": "Told: {kinds}. The largest is a change of {ratio:times} ({kind}, {metric}, {traffic}).",
+}
 _FEWEST = 3  # values of which one may be an outlier
 
 
@@ -101,3 +106,16 @@ def _told(rows: list[dict[str, object]]) -> Iterator[dict[str, object]]:
     for row, p in zip(rows, corrected, strict=True):
         far = abs(math.log(float(str(row["ratio"])))) > _LEAST
         yield row | {"p": p, "told": bool(p < _ALPHA and far)}
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """How many of each kind are told, and the largest."""
+    told = [row for row in rows if row["told"]]
+    if told:
+        row = max(told, key=lambda row: abs(math.log(row["ratio"])))
+        kinds = [str(row["kind"]) for row in told]
+        counts = ", ".join(f"{kind} {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
+        about = {"kind": row["kind"], "metric": row["metric"], "traffic": f"{row['workload']} {row['way']}"}
+        yield "told", {"kinds": counts, "ratio": row["ratio"]} | about
+    elif rows:
+        yield "steady", {}

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.frame_counts import with_payload
+from qtrace.analyses.methods.sentence import Row, Said, extremes
 
-__all__ = ["COLUMNS", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "Which system calls does QEMU make for each MB of payload?"
 COLUMNS = (*CELL, "name", "fd", "n", "calls", "errors", "bytes", "payload", "calls_per_mb")
+SAYS = {
+    "range": "QEMU makes {least:number} system calls for a MB on {least_cell:cell} ({least_way}) and "
+    "{most:number} on {most_cell:cell} ({most_way}), the extremes.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -36,3 +43,15 @@ def analyse(data: Data) -> pd.DataFrame:
         )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.sort_values([*CELL, "calls"], ascending=[True] * len(CELL) + [False], kind="stable")
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """The extremes of all calls together."""
+    sums: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        key = tuple(str(row[name]) for name in CELL)
+        sums[key] = {**row, "total": sums.get(key, {}).get("total", 0.0) + row["calls_per_mb"]}
+    if found := extremes(list(sums.values()), "total"):
+        least, most = found
+        about = {"least": least["total"], "least_cell": least, "least_way": least["way"]}
+        yield "range", about | {"most": most["total"], "most_cell": most, "most_way": most["way"]}

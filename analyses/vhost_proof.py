@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.frame_counts import KERNEL
+from qtrace.analyses.methods.sentence import Row, Said
 
-__all__ = ["COLUMNS", "QUESTION", "analyse"]
+__all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "Does the kernel carry all frames with vhost on, and QEMU with vhost off?"
 COLUMNS = (
@@ -25,6 +28,12 @@ COLUMNS = (
 # drivers/vhost/net.c, drivers/vhost/vhost.c, and the socket operations of drivers/net/tun.c and tap.c,
 # which only vhost calls.
 _VHOST = r"vhost_|handle_[tr]x|(?:tun|tap)_(?:send|recv)msg"
+SAYS = {
+    "proved": "In each of {of:count} rows the frames were carried as planned.",
+    "wrong": "In {number:count} of {of:count} rows the frames were not carried as planned, first on "
+    "{cell:cell}: by {carried}.",
+    "unknown": "Of {number:count} of {of:count} rows it is not known who carried the frames.",
+}
 
 
 def analyse(data: Data) -> pd.DataFrame:
@@ -52,6 +61,19 @@ def analyse(data: Data) -> pd.DataFrame:
         row["as_planned"] = None if row["carried_by"] == "unknown" else row["carried_by"] == planned
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def say(rows: Sequence[Row]) -> Iterator[Said]:
+    """Whether all is as planned."""
+    wrong = [row for row in rows if row["as_planned"] is False]
+    unknown = sum(row["as_planned"] is None for row in rows)
+    if wrong:
+        about = {"cell": wrong[0], "carried": wrong[0]["carried_by"]}
+        yield "wrong", {"number": len(wrong), "of": len(rows)} | about
+    if unknown:
+        yield "unknown", {"number": unknown, "of": len(rows)}
+    if rows and not wrong and not unknown:
+        yield "proved", {"of": len(rows)}
 
 
 def _side(name: str, part: pd.DataFrame) -> dict[str, object]:

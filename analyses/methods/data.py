@@ -9,7 +9,7 @@ import pandas as pd
 
 from qtrace.errors import StoreError
 
-__all__ = ["CELL", "Data", "headlines", "merge"]
+__all__ = ["CELL", "Data", "cell_parts", "headlines", "merge"]
 
 # The parts of a cell's id; `way` is the direction of the payload (`tx`, `rx`) or `both` for a round trip;
 # `workload` is followed by the words of the setting, if there are any.
@@ -40,7 +40,7 @@ class Data:
         for column in frame.columns:  # a missing name becomes an empty one, so that grouping keeps its rows
             if frame[column].dtype == object or isinstance(frame[column].dtype, pd.StringDtype):
                 frame[column] = frame[column].fillna("")
-        parts = [_parts(str(cell)) for cell in frame["cell"]]
+        parts = [cell_parts(str(cell)) for cell in frame["cell"]]
         for position, column in enumerate(CELL):
             frame[column] = pd.Series([part[position] for part in parts], index=frame.index, dtype="object")
         rest = [column for column in frame.columns if column not in CELL]
@@ -88,7 +88,7 @@ def merge(parts: Sequence[Data]) -> Data:
     return Data(tables, venues[0], parts[0].baseline)
 
 
-def _parts(cell: str) -> list[str]:
+def cell_parts(cell: str) -> list[str]:
     """A workload with its setting is one name (`tcp mtu-9000`): different settings are different traffic."""
     parts = cell.removesuffix(_AGAIN).split("+")
     last = len(CELL) - 1

@@ -58,6 +58,11 @@ def _one_machine(data: Data, *cells: Key) -> bool:
     """Whether one machine measured all; of a block that nobody names that is not known."""
     if not data.machines:
         return True
-    blocks = ["+".join(part for name, part in zip(CELL, cell, strict=True) if name not in _OF_PAIR[1:])
-              for cell in cells]  # fmt: skip
+    blocks = [
+        # A block's id has its setting behind the workload, as a cell's id has.
+        "+".join(part for name, part in zip(CELL, cell, strict=True) if name not in _OF_PAIR[1:]).replace(
+            " ", "+"
+        )
+        for cell in cells
+    ]
     return len({data.machines.get(block, block) for block in blocks}) == 1

@@ -11,17 +11,16 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
 import qtrace.analyses
 from qtrace.analyses.methods.data import Data
+from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.errors import StoreError
 
-__all__ = ["Analysis", "Said", "analyses"]
+__all__ = ["Analysis", "analyses"]
 
-Said = tuple[str, Mapping[str, Any]]  # the key of a sentence, and the values of its places
 
 _KINDS = {int: "whole numbers", str: "text"}
 
@@ -40,7 +39,7 @@ class Analysis:
     _analyse: Callable[[Data], pd.DataFrame]
     needs: Mapping[str, Mapping[str, type]] = field(default_factory=dict)
     says: Mapping[str, str] = field(default_factory=dict)
-    say: Callable[[Sequence[Mapping[str, Any]]], Iterable[Said]] = lambda rows: ()
+    say: Callable[[Sequence[Row]], Iterable[Said]] = lambda rows: ()
 
     def __call__(self, data: Data) -> pd.DataFrame:
         """The answer: one row for each case, `columns` in order; no rows if a needed table has none.

@@ -9,7 +9,8 @@ import click
 from qtrace.cli._console import echo_json
 from qtrace.cli._help import Verb
 from qtrace.report.answers import Answers
-from qtrace.report.render import FORMATS, render
+from qtrace.report.formats.first_page import to_text
+from qtrace.report.render import FORMATS, build, render
 from qtrace.store.run import RunReader
 
 __all__ = ["command"]
@@ -18,7 +19,10 @@ __all__ = ["command"]
 @click.command(
     "report",
     cls=Verb,
-    examples=(("qtrace report RUN", "render a stored run as Markdown, HTML and SVG"),),
+    examples=(
+        ("qtrace report RUN", "render a stored run as Markdown, HTML and SVG"),
+        ("qtrace report RUN --format text", "what is fastest, by how much, and why"),
+    ),
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
@@ -28,16 +32,19 @@ __all__ = ["command"]
     help="The report's folder [default: RUN/report].",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["all", *FORMATS, "json"]), default="all", show_default=True
+    "--format", "form", type=click.Choice(["all", *FORMATS, "text", "json"]), default="all", show_default=True
 )
 def command(run: Path, output: Path | None, form: str) -> None:
     """Render the report of RUN, a folder that 'qtrace bench' or 'qtrace record' wrote.
 
-    With --format json the answers of all analyses go to stdout, and no file is written.
+    With --format text the answers go to stdout, and with --format json those of all analyses in full; no file
+    is written.
     """
     reader = RunReader.open(run)
     if form == "json":
         echo_json(Answers(reader).to_json())
+    elif form == "text":
+        click.echo(to_text(build(reader)), nl=False)
     else:
         formats = FORMATS if form == "all" else (form,)
         for file in render(reader, output or run / "report", formats):

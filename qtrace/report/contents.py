@@ -11,7 +11,7 @@ from qtrace.analyses.methods.data import CELL
 from qtrace.analyses.methods.registry import Analysis, analyses
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
-from qtrace.report.rows import traffic, who
+from qtrace.report.rows import bare, traffic
 from qtrace.report.section import ReportSection
 from qtrace.report.text import MISSING, count, duration, plain_number, present, size
 
@@ -58,7 +58,7 @@ def _table(analysis: Analysis, rows: tuple[Row, ...]) -> Table:
     heads += [f"{_mark(name, rows)}{name.replace('_', ' ')}" for name in rest]
     lines = []
     for row in rows:
-        whose = [*who(row), traffic(row)] if of_cell else []
+        whose = [*bare(row), traffic(row)] if of_cell else []
         lines.append(whose + [_shown(name, row[name]) for name in rest])
     return Table.of("", "|".join(heads), lines)
 

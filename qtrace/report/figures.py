@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Canvas
 
 from qtrace.report.document import Figure
 
-__all__ = ["PARTS", "Bar", "backend_colour", "bars"]
+__all__ = ["PARTS", "Bar", "backend_colour", "bars", "fitting"]
 
 # Okabe and Ito's palette, which colour-blind readers can distinguish.
 _BACKENDS = {"user": "#e69f00", "tap": "#0072b2", "tap + vhost": "#009e73"}
@@ -57,7 +57,13 @@ class Bar:
 
 def backend_colour(name: str) -> str:
     """The colour of a back end, by its name in the report."""
-    return _BACKENDS.get(name, PARTS[-1])
+    return _BACKENDS.get(name.partition(", ")[0], PARTS[-1])
+
+
+def fitting(values: Iterable[float], units: Mapping[str, float]) -> tuple[str, float]:
+    """The unit of one axis for all of these values, and its size: the largest of which one has at least 1."""
+    largest = max(values, default=0.0)
+    return next((item for item in units.items() if largest >= item[1]), list(units.items())[-1])
 
 
 def bars(

@@ -9,29 +9,37 @@ from qtrace.report.text import MISSING, backend, clean, duration, span
 
 __all__ = [
     "DIRECTIONS",
+    "bare",
     "base_name",
-    "chosen",
     "known",
     "of_payload",
     "place",
+    "titled",
     "traffic",
     "where",
     "who",
 ]
 
+_USUAL = ("tcp", "rr")
 DIRECTIONS = {"tx": "tx, guest to host", "rx": "rx, host to guest", "both": "round trip"}
 
 
+def bare(row: Row) -> tuple[str, str]:
+    """The NIC and its back end, beside a column with the traffic."""
+    return str(row["nic"]), backend(row["netdev"], row["datapath"])
+
+
 def who(row: Row) -> tuple[str, str]:
-    """The NIC and its back end, with the traffic where the plan chose more than its direction."""
-    return str(row["nic"]), ", ".join(filter(None, (backend(row["netdev"], row["datapath"]), chosen(row))))
+    """The NIC and its back end; with the workload and its setting where these are not the usual ones."""
+    name, workload = backend(row["netdev"], row["datapath"]), clean(row["workload"])
+    usual = workload in ("", *_USUAL) or workload.startswith("live")
+    return str(row["nic"]), name if usual else f"{name}, {workload}"
 
 
-def chosen(row: Row) -> str:
-    """The setting of the usual workloads; a further workload with its name: `mtu-9000`, `udp size-64`."""
-    workload = str(row["workload"])
-    name, _, setting = workload.partition(" ")
-    return setting if name in ("tcp", "rr") or name.startswith("live") else workload
+def titled(row: Row) -> str:
+    """A direction, with the workload and its setting where these are not the usual ones."""
+    way, workload = DIRECTIONS.get(row["way"], clean(row["way"])), clean(row["workload"])
+    return way if workload in _USUAL else f"{workload}, {way}"
 
 
 def traffic(row: Row) -> str:
@@ -47,8 +55,7 @@ def of_payload(rows: Sequence[Row]) -> list[Row]:
     return [
         row
         for row in rows
-        if row["direction"] == row["way"]
-        or (row["way"] not in ("tx", "rx") and str(row["workload"]).split()[:1] != ["rr"])
+        if row["direction"] == row["way"] or (row["way"] not in ("tx", "rx") and row["workload"] != "rr")
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from qtrace.analyses.methods.registry import analyses
 from qtrace.report.answers import Answers
 from qtrace.report.text import (
+    MISSING,
     backend,
     bits,
     clean,
@@ -27,7 +28,10 @@ __all__ = ["sentences", "written"]
 
 def _percent(value: object) -> str:
     number = present(value)
-    return plain_number(None if number is None else 100 * number, 2) + " %"
+    if number is None:
+        return MISSING
+    # Nearly all is not all.
+    return "> 99.9 %" if 0.9995 <= number < 1 else f"{plain_number(100 * number)} %"
 
 
 def _cell(row: object) -> str:

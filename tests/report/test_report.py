@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from made_up import make_run
+from markdown_it import MarkdownIt
 
 from qtrace.cli.analyses import command as analyses_verb
 from qtrace.cli.report import command as report_verb
@@ -75,6 +76,13 @@ def test_every_row_of_a_markdown_table_has_its_columns(report: Path) -> None:
         bars = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
         assert bars in (0, width) or not width, line
         width = bars
+
+
+def test_a_table_in_markdown_is_folded_and_still_a_table(report: Path) -> None:
+    text = (report / "report.md").read_text()
+    page = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    assert page.count("<table>") == page.count("<details") == page.count("<summary>") > 20
+    assert "| --- |" not in page
 
 
 def test_the_page_needs_nothing_else(report: Path) -> None:

@@ -42,7 +42,7 @@ def _folded(section: Section, table: Table) -> str:
     """The table behind its title; a page's reader opens it."""
     parts = [escaped(table.said)] if table.said else []
     summary = f"{html.escape(table.title or section.title, quote=False)} ({len(table.rows)} rows)"
-    parts += [f"<details><summary>{summary}</summary>", _table(table), "</details>"]
+    parts += [f'<details markdown="1"><summary>{summary}</summary>', _table(table), "</details>"]
     return "\n\n".join(parts)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
-from qtrace.report.rows import known, who
+from qtrace.report.rows import bare, known
 from qtrace.report.section import PathRows, ReportSection
 from qtrace.report.text import clean, count, duration
 
@@ -18,7 +18,7 @@ def write(answers: Answers) -> Section:
 
     lines = [
         (
-            *who(row),
+            *bare(row),
             f"{row['workload']} {row['way']}",
             row["direction"],
             row["from_stage"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from qtrace.analyses.methods.data import CELL
+from qtrace.analyses.methods.data import CELL, cell_parts, headlines
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Figure, Section, Table
 from qtrace.report.heat_map import HeatCell, HeatMap, draw_heat_maps
@@ -24,13 +24,13 @@ def write(answers: Answers) -> Section:
     rows = [row for name in ("throughput", "latency", "workload_metrics") for row in answers.ask(name)]
     figures: list[Figure] = []
     missing: list[tuple[str, ...]] = []
-    for metric in dict.fromkeys(str(row["metric"]) for row in rows):
+    for metric in headlines(answers.data):
         mine = [row for row in rows if row["metric"] == metric]
-        unit = str(mine[0].get("unit", ""))
-        form, better = _form(metric, unit)
-        if better is None:
+        if not mine:
             continue
-        figure, holes = _figure(answers, metric, mine, form, more=better)
+        is_time = metric.endswith("_p50")
+        form = microseconds if is_time else bits if metric.endswith("throughput") else _a_second
+        figure, holes = _figure(answers, metric, mine, form, more=not is_time)
         figures += [figure] if figure else []
         missing += holes
     return Section(
@@ -45,15 +45,8 @@ def write(answers: Answers) -> Section:
     )
 
 
-def _form(metric: str, unit: str) -> tuple[Callable[[object], str], bool | None]:
-    """How a value is written, and whether more of it is better; None for what needs no map."""
-    if metric == "throughput":
-        return bits, True
-    if metric == "rtt_p50":
-        return microseconds, False
-    if unit.endswith("/s"):
-        return lambda value: quantity(value, unit), True
-    return str, None
+def _a_second(value: object) -> str:
+    return quantity(value, "1/s")
 
 
 def _figure(
@@ -63,15 +56,19 @@ def _figure(
     for row in rows:
         key = tuple(str(row[name]) for name in ("workload", "way", *_REST))
         by_traffic.setdefault(key, {})[_who(row)] = HeatCell(row["mean"], _against(row))
-    failed = {tuple(str(row[name]) for name in CELL): clean(row["reason"]) for row in answers.failures()}
+    reasons = {
+        tuple(str(row[name]) for name in CELL): f"failed: {row['reason']}" for row in answers.failures()
+    }
+    for item in answers.run.meta.get("left_out", ()):
+        reasons[tuple(cell_parts(str(item["cell"])))] = str(item["reason"])
     maps: list[HeatMap] = []
     missing: list[tuple[str, ...]] = []
     nics, backs = _axes(answers)
     for traffic, cells in by_traffic.items():
-        for cell, reason in failed.items():
+        for cell, reason in reasons.items():
             row = dict(zip(CELL, cell, strict=True))
             if traffic == tuple(row[name] for name in ("workload", "way", *_REST)):
-                cells.setdefault(_who(row), HeatCell(None, why=f"failed: {reason}"))
+                cells.setdefault(_who(row), HeatCell(None, why=clean(reason)))
         title = ", ".join([traffic[0], DIRECTIONS.get(traffic[1], traffic[1]), *filter(None, traffic[2:])])
         for nic in nics:
             for back in backs:
@@ -86,7 +83,11 @@ def _figure(
 def _axes(answers: Answers) -> tuple[list[str], list[str]]:
     """All NICs and back ends of the run; the baseline's first."""
     rows = [row for name in ("throughput", "latency", "workload_metrics") for row in answers.ask(name)]
-    keys = [_who(row) for row in (*rows, *answers.failures())]
+    out = [
+        dict(zip(CELL, cell_parts(str(item["cell"])), strict=True))
+        for item in answers.run.meta.get("left_out", ())
+    ]
+    keys = [_who(row) for row in (*rows, *answers.failures(), *out)]
     base = base_name(answers)
     return sorted({nic for nic, _ in keys}), sorted(
         {back for _, back in keys}, key=lambda one: (one != base, one)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from qtrace.analyses.methods.pairs import FIRST_NIC
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
-from qtrace.report.figures import Bar, backend_colour, bars
+from qtrace.report.figures import Bar, backend_colour, bars, fitting
 from qtrace.report.ranking import ranked
-from qtrace.report.rows import base_name, chosen, who
+from qtrace.report.rows import base_name, who
 from qtrace.report.section import ReportSection
 from qtrace.report.text import backend, clean, microseconds, present, span, times
 
@@ -21,15 +21,18 @@ def write(answers: Answers) -> Section:
     by_cell: dict[tuple[str, str], dict[str, Row]] = {}
     for row in answers.ask("latency"):
         by_cell.setdefault(who(row), {})[row["metric"]] = row
+    unit, size = fitting((row["mean"] for row in answers.ask("latency")), {"s": 1e6, "ms": 1e3, "µs": 1.0})
     found: list[Bar] = []
     lines: list[tuple[object, ...]] = []
     for (nic, name), metrics in sorted(by_cell.items()):
         if not (row := metrics.get("rtt_p50", {})):
             continue
         tail = present(metrics["rtt_p99"]["mean"]) if "rtt_p99" in metrics else None
-        part = (name, row["mean"], backend_colour(backend(row["netdev"], row["datapath"])))
-        ends = present(row["low"]), present(row["high"])
-        found.append(Bar(f"{nic}, {name}", (part,), microseconds(row["mean"]), *ends, tail))
+        part = (name, row["mean"] / size, backend_colour(backend(row["netdev"], row["datapath"])))
+        low, high, mark = (
+            None if end is None else end / size for end in (present(row["low"]), present(row["high"]), tail)
+        )
+        found.append(Bar(f"{nic}, {name}", (part,), microseconds(row["mean"]), low, high, mark))
         others = [
             microseconds(metrics[key]["mean"]) if key in metrics else "" for key in ("rtt_p90", "rtt_p99")
         ]
@@ -48,7 +51,7 @@ def write(answers: Answers) -> Section:
             )
         )
     base = base_name(answers)
-    figure = bars("latency", "Median round-trip time of each cell, tick at p99", {"round trip": found}, "µs")
+    figure = bars("latency", "Median round-trip time of each cell, tick at p99", {"round trip": found}, unit)
     table = Table.of(
         "", f"NIC|back end|#p50|#95 % interval|#p90|#p99|#p50 of {base}|#95 % interval|#n", lines
     )
@@ -64,17 +67,15 @@ def write(answers: Answers) -> Section:
 
 
 def headline(answers: Answers) -> Iterator[str]:
-    """One sentence for each NIC and setting."""
+    """One sentence for each NIC."""
     base = base_name(answers)
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in answers.ask("latency"):
         if row["metric"] == "rtt_p50":
-            groups.setdefault((row["nic"], row["way"], chosen(row)), []).append(row)
-    for (nic, _, setting), rows in sorted(
-        groups.items(), key=lambda item: (item[0][0] != FIRST_NIC, item[0])
-    ):
-        head = ", ".join(filter(None, (clean(nic), "median round trip", clean(setting))))
-        yield f"{head}: {ranked(rows, base, microseconds, more_is_better=False)}."
+            groups.setdefault((row["nic"], row["workload"]), []).append(row)
+    for (nic, workload), rows in sorted(groups.items(), key=lambda item: (item[0][0] != FIRST_NIC, item[0])):
+        name = "median round trip" + f" of {clean(workload)}" * (workload != "rr")
+        yield f"{clean(nic)}, {name}: {ranked(rows, base, microseconds, more_is_better=False)}."
 
 
 SECTION = ReportSection(200, write, ("latency",), headline=headline)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtrace.model import STAGE_ORDER, Direction, Role
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
-from qtrace.report.figures import PARTS, Bar, bars
+from qtrace.report.figures import PARTS, Bar, bars, fitting
 from qtrace.report.rows import DIRECTIONS, known, of_payload, who
 from qtrace.report.section import ReportSection
 from qtrace.report.text import count, duration
@@ -18,20 +18,25 @@ def write(answers: Answers) -> Section:
     rows = sorted(of_payload(answers.ask("stage_latency")), key=_place)
     # Each stage has one colour in both panels: its bar is the time from this stage to the next.
     colours = dict(zip((role.value for role in Role), PARTS, strict=True))
+    sums: dict[tuple[str, ...], float] = {}
+    for row in rows:
+        key = (*who(row), row["direction"])
+        sums[key] = sums.get(key, 0.0) + (row["p50_ns"] or 0.0)
+    unit, size = fitting(sums.values(), {"ms": 1e6, "µs": 1e3})
     panels: dict[str, list[Bar]] = {}
     for direction in Direction:
         cells: dict[tuple[str, str], list[tuple[str, float, str]]] = {}
         for row in rows:
             if row["direction"] == direction.value and row["p50_ns"]:
                 after = row["from_stage"]
-                part = (f"after {after}", row["p50_ns"] / 1e3, colours.get(after, PARTS[-1]))
+                part = (f"after {after}", row["p50_ns"] / size, colours.get(after, PARTS[-1]))
                 cells.setdefault(who(row), []).append(part)
         panels[DIRECTIONS[direction.value]] = [
-            Bar(f"{nic}, {name}", tuple(parts), duration(sum(part[1] for part in parts) * 1e3))
+            Bar(f"{nic}, {name}", tuple(parts), duration(sum(part[1] for part in parts) * size))
             for (nic, name), parts in sorted(cells.items())
         ]
     text = "Median time between neighbouring stages, stacked, by path"
-    figure = bars("stages", text, panels, "sum of the medians, µs", legend=True)
+    figure = bars("stages", text, panels, f"sum of the medians, {unit}", legend=True)
 
     lines = [
         (

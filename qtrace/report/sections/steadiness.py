@@ -9,7 +9,7 @@ from qtrace.analyses.baseline_twice import MARGIN
 from qtrace.analyses.steadiness import DRIFT, OUTLIER
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
-from qtrace.report.rows import DIRECTIONS, base_name, traffic, who
+from qtrace.report.rows import DIRECTIONS, bare, base_name, traffic
 from qtrace.report.section import ReportSection
 from qtrace.report.text import MISSING, backend, clean, plain_number, present, span, times
 
@@ -22,7 +22,7 @@ def write(answers: Answers) -> Section:
     """A table for each of the three."""
     twice = [
         (
-            *who(row),
+            *bare(row),
             traffic(row),
             row["metric"],
             row["n"],
@@ -147,7 +147,7 @@ def _place(row: Row) -> tuple[str, str, str]:
     """NIC, back end and traffic of a cell's id."""
     parts = clean(row.get("cell", "")).split("+")
     cell = dict(zip(_CELL, [*parts[:4], " ".join(parts[4:])], strict=False))
-    return (*who(cell), traffic(cell)) if len(cell) == len(_CELL) else (parts[0], MISSING, MISSING)
+    return (*bare(cell), traffic(cell)) if len(cell) == len(_CELL) else (parts[0], MISSING, MISSING)
 
 
 def _percent(value: object) -> str:

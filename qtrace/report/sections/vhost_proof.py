@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
-from qtrace.report.rows import traffic, who
+from qtrace.report.rows import bare, traffic
 from qtrace.report.section import ReportSection
 from qtrace.report.text import backend, clean, count
 
@@ -20,7 +20,7 @@ def write(answers: Answers) -> Section:
     """The carrier of the frames of each cell."""
     lines = [
         (
-            *who(row),
+            *bare(row),
             traffic(row),
             row["direction"],
             count(row["qemu_frames"]),
