@@ -35,13 +35,15 @@ def test_settings_are_ranked_apart_and_named(tmp_path: Path) -> None:
     heads = [line.partition(":")[0] for part in (throughput, latency) for line in part.headline(answers)]
     assert heads == [
         "e1000, tx, guest to host",
-        "e1000, tx, guest to host, mtu-9000",
+        "e1000, tcp mtu-9000, tx, guest to host",
         "e1000, median round trip",
-        "e1000, median round trip, mtu-9000",
+        "e1000, median round trip of rr mtu-9000",
     ]
-    for part in (throughput, latency):
-        names = [row[1] for row in part.write(answers).tables[0].rows]
-        assert sorted(map(str, names)) == ["tap", "tap, mtu-9000", "user", "user, mtu-9000"]
+    rows = throughput.write(answers).tables[0].rows
+    named = sorted((str(row[1]), "mtu-9000" in str(row[2])) for row in rows)
+    assert named == [("tap", False), ("tap", True), ("user", False), ("user", True)]
+    names = sorted(str(row[1]) for row in latency.write(answers).tables[0].rows)
+    assert names == ["tap", "tap, rr mtu-9000", "user", "user, rr mtu-9000"]
     # Each is compared with the baseline of its own setting.
     assert {(row["netdev"], row["ratio_n"]) for row in answers.ask("throughput")} == {("tap", 3), ("user", 3)}
     assert build(run)
