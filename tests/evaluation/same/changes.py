@@ -32,5 +32,5 @@ CHANGES = (
         6,
     ),
     Change("mtu", "the tap's MTU is 576 and not 1500 (e1000, TCP to the guest)", 1500, 576, 4),
-    Change("offload", "the tap's segmentation offload is off (virtio-net-pci, TCP to the guest)", 1, 0, 4),
+    Change("offload", "the tap's segmentation offload is off (virtio-net-pci, TCP to the guest)", 1, 0, 6),
 )

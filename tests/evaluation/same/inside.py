@@ -122,7 +122,9 @@ def _changing(change: Change, network: Network) -> Iterator[State]:
     assert tap
 
     def run(*words: str) -> None:
-        subprocess.run(network.space.argv(words), check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            network.space.argv(words), check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
 
     if change.name == "mtu":
         yield lambda on: run("ip", "link", "set", tap, "mtu", str(change.second if on else change.first))
