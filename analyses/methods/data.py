@@ -29,20 +29,30 @@ class Data:
     venue: str
     baseline: tuple[str, str] = ("tap", "qemu")
     machines: Mapping[str, int] = field(default_factory=dict)
+    _made: dict[tuple[str, bool], pd.DataFrame] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def table(self, name: str, *, again: bool = False) -> pd.DataFrame:
         """A copy of a table, with the columns `CELL` from the cell's id in front.
 
         Without the baselines that were measured a second time (A/A), or with `again` of these alone.
         """
+        if (name, again) not in self._made:  # many analyses ask for the same one
+            self._made[name, again] = self._make(name, again=again)
+        return self._made[name, again].copy()
+
+    def _make(self, name: str, *, again: bool) -> pd.DataFrame:
         frame = self.tables[name]
         frame = frame[frame["cell"].astype(str).str.endswith(_AGAIN) == again].copy()
         for column in frame.columns:  # a missing name becomes an empty one, so that grouping keeps its rows
             if frame[column].dtype == object or isinstance(frame[column].dtype, pd.StringDtype):
                 frame[column] = frame[column].fillna("")
-        parts = [cell_parts(str(cell)) for cell in frame["cell"]]
+        ids = frame["cell"].astype(str)
+        parts = {cell: cell_parts(cell) for cell in ids.unique()}
         for position, column in enumerate(CELL):
-            frame[column] = pd.Series([part[position] for part in parts], index=frame.index, dtype="object")
+            values = [parts[cell][position] for cell in ids]
+            frame[column] = pd.Series(values, index=frame.index, dtype="object")
         rest = [column for column in frame.columns if column not in CELL]
         return frame[[*CELL, *rest]]
 

@@ -430,7 +430,10 @@ def migrated(part: pa.Table, name: str, written: int) -> pa.Table:
         renamed = RENAMED[step].get(name, {})
         part = part.rename_columns([renamed.get(column, column) for column in part.column_names])
     schema = SCHEMAS[name]
-    for column in TABLES[name].columns:
+    filled = [column for column in TABLES[name].columns if column.later or column.absent is not None]
+    if not filled and part.schema.equals(schema):
+        return part
+    for column in filled:
         if column.name not in part.column_names and column.later:
             empty = pa.array([column.absent] * len(part), column.type)
             part = part.append_column(column.field, empty)
