@@ -45,10 +45,10 @@ report: setup
 	@$(QTRACE) bench $(PLAN) --report reports/$(PLAN)
 	@$(BIN)/python tests/evaluation/pages.py mark reports/$(PLAN)/report.md
 
-# Twenty minutes on two quiet cores without KVM.
+# Twenty minutes on two quiet cores without KVM. A pair that fails is a row of the report.
 matrix: setup
 	@$(QTRACE) index
-	@$(QTRACE) bench matrix --venue host --report reports/matrix
+	-@$(QTRACE) bench matrix --venue host --report reports/matrix
 	@$(BIN)/python tests/evaluation/pages.py mark reports/matrix/report.md
 
 check: setup

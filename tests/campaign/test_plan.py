@@ -250,3 +250,20 @@ def test_the_words_of_a_setting_are_the_setting(setting: Setting) -> None:
 def test_a_word_that_is_no_axis_is_no_setting(word: str) -> None:
     with pytest.raises(ValueError):
         Setting.of_words(word.split("+"))
+
+
+def test_the_matrix_has_what_its_report_promises() -> None:
+    plan = load_plan("matrix")
+    usual = [cell for cell in plan.cells if cell.datapath == "qemu"]
+    pairs = {(cell.nic, cell.netdev) for cell in usual}
+    for nic in {nic for nic, _ in pairs}:
+        assert len({netdev for name, netdev in pairs if name == nic}) >= 8
+    assert len({nic for nic, _ in pairs}) >= 8 and {cell.workload for cell in usual} == {"tcp", "rr", "udp"}
+    assert not plan.left_out and len(plan.groups()) == 4
+    # On a quiet machine a guest takes 6 s to come up, one on each of two processors; a measurement half a
+    # second besides its traffic.
+    guests = len({(cell.nic, cell.netdev, cell.datapath) for cell in usual})
+    traffic = sum(
+        plan.seconds[job.cell.workload] + 0.5 for job in plan.jobs() if job.cell in usual or job.cell.again
+    )
+    assert traffic + guests * 6 / 2 < 20 * 60
