@@ -55,7 +55,8 @@ def of_payload(rows: Sequence[Row]) -> list[Row]:
     return [
         row
         for row in rows
-        if row["direction"] == row["way"] or (row["way"] not in ("tx", "rx") and row["workload"] != "rr")
+        if row["direction"] == row["way"]
+        or (row["way"] not in ("tx", "rx") and str(row["workload"]).split()[:1] != ["rr"])
     ]
 
 
