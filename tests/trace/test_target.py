@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import time
 
 from qtrace.probes.syscalls import Descriptor
 from qtrace.trace.qemu.target import Target
@@ -25,3 +28,21 @@ def test_datagrams_of_a_local_socket_are_frames_and_its_streams_are_not() -> Non
             assert {classes[end.fileno()] for end in pair} == {expected}
             for end in pair:
                 end.close()
+
+
+def test_cpu_time_is_told_apart_by_where_it_was_spent() -> None:
+    """A process that does nothing but system calls, and one that makes none."""
+    programs = {"system": "import os\nwhile True: os.stat('/')", "user": "while True: pass"}
+    shares = {}
+    for where, program in programs.items():
+        with subprocess.Popen([sys.executable, "-c", program]) as process:
+            try:
+                target = Target(process.pid)
+                deadline = time.monotonic() + 60
+                while (thread := target.threads()[process.pid]).seconds < 0.5 and time.monotonic() < deadline:
+                    time.sleep(0.05)
+            finally:
+                process.kill()
+        assert thread.system is not None and thread.guest == 0
+        shares[where] = thread.system / thread.seconds
+    assert shares["user"] < 0.3 < shares["system"] + 0.1 and shares["system"] > shares["user"]
