@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from qtrace.analyses.cpu import thread_kind
 from qtrace.analyses.methods.data import CELL, Data
+from qtrace.analyses.methods.sentence import Row
 
 __all__ = ["GUEST", "KERNEL", "QEMU", "ThreadPart", "Window", "thread_role", "windows"]
 
@@ -54,40 +56,54 @@ def thread_role(kind: str) -> str:
 def windows(data: Data) -> dict[Key, dict[int, Window]]:
     """Cell -> repetition -> its measurement without probes, where all three counted something."""
     results, devices, threads = (_plain(data.table(name)) for name in ("results", "devices", "threads"))
-    results = results[results["status"] == "ok"]
-    frames = {key: _frames(part) for key, part in devices[devices["side"] == "guest"].groupby(_ID)}
-    shares = {key: _threads(part) for key, part in threads.groupby(_ID)}
+    frames: dict[_Id, dict[str, int]] = {}
+    for row in _rows(devices[devices["side"] == "guest"]):
+        mine = frames.setdefault(_id(row), {"tx": 0, "rx": 0})
+        for way in mine:
+            mine[way] += int(row[f"{way}_packets"])
+    by_thread: dict[_Id, dict[str, list[Row]]] = {}
+    for row in _rows(_numbers(threads, "system", "guest")):
+        role = thread_role(thread_kind(str(row["thread"])))
+        by_thread.setdefault(_id(row), {}).setdefault(role, []).append(row)
+    of_results: dict[_Id, list[Row]] = {}
+    for row in _rows(results[results["status"] == "ok"]):
+        of_results.setdefault(_id(row), []).append(row)
     found: dict[Key, dict[int, Window]] = {}
-    for key, part in results.groupby(_ID, sort=True):
-        if key in frames and key in shares and (took := float(part["seconds"].max())) > 0:
-            cell, rep = (tuple(str(part[name].iloc[0]) for name in CELL), int(part["rep"].iloc[0]))
-            metrics = {str(row["metric"]): float(row["value"]) for row in part.to_dict("records")}
-            found.setdefault(cell, {})[rep] = Window(took, metrics, frames[key], shares[key])
+    for key, rows in sorted(of_results.items()):
+        took = max(float(row["seconds"]) for row in rows)
+        if key in frames and key in by_thread and took > 0:
+            cell = tuple(str(rows[0][name]) for name in CELL)
+            metrics = {str(row["metric"]): float(row["value"]) for row in rows}
+            parts = {role: _thread(mine) for role, mine in sorted(by_thread[key].items())}
+            found.setdefault(cell, {})[key[1]] = Window(took, metrics, frames[key], parts)
     return found
 
 
-_ID = ["cell", "rep"]
+_Id = tuple[str, int]
+
+
+def _id(row: Row) -> _Id:
+    return str(row["cell"]), int(row["rep"])
+
+
+def _rows(frame: pd.DataFrame) -> list[Row]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[~frame["probed"].astype(bool)]
 
 
-def _frames(part: pd.DataFrame) -> dict[str, int]:
-    return {way: int(part[f"{way}_packets"].sum()) for way in ("tx", "rx")}
+def _numbers(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Of an older run these columns are missing, which `table` shows as text."""
+    return frame.assign(**{name: pd.to_numeric(frame[name], errors="coerce") for name in names})
 
 
-def _threads(part: pd.DataFrame) -> dict[str, ThreadPart]:
-    found: dict[str, ThreadPart] = {}
-    roles = part["thread"].map(lambda name: thread_role(thread_kind(str(name))))
-    # Of an older run the whole columns are missing, which `table` shows as text.
-    split = {name: pd.to_numeric(part[name], errors="coerce") for name in ("system", "guest")}
-    part = part.assign(role=roles, **split)
-    for role, mine in part.groupby("role", sort=True):
-        seconds = float(mine["seconds"].sum())
-        system, guest = (float(mine[name].sum(min_count=len(mine))) for name in split)
-        parts = {KERNEL: system, GUEST: guest, QEMU: seconds - system - guest}
-        # The kernel's clock ticks: over a short time a part may exceed the whole.
-        known = all(value >= 0 for value in parts.values())  # NaN is not
-        found[str(role)] = ThreadPart(seconds, int(mine["voluntary"].sum()), parts if known else {})
-    return found
+def _thread(rows: Sequence[Row]) -> ThreadPart:
+    seconds, system, guest = (
+        math.fsum(float(row[name]) for row in rows) for name in ("seconds", "system", "guest")
+    )
+    parts = {KERNEL: system, GUEST: guest, QEMU: seconds - system - guest}
+    # The kernel's clock ticks: over a short time a part may exceed the whole.
+    known = all(value >= 0 for value in parts.values())  # NaN is not
+    return ThreadPart(seconds, sum(int(row["voluntary"]) for row in rows), parts if known else {})
