@@ -223,3 +223,14 @@ def test_machines_are_never_mixed() -> None:
 
 def test_it_is_one_of_the_analyses() -> None:
     assert analyses()["factors"].question == QUESTION
+
+
+def test_a_run_without_probes_has_its_factors_and_no_stages() -> None:
+    answers = Answers(RunReader.open(RUNS / "format-2" / "compared"))
+    plain = {name: frame[~frame["probed"].astype(bool)] for name, frame in answers.data.tables.items()}
+    data = Data(plain, "vm", answers.baseline)
+    found = dict(groups(analyse(data)))
+    assert len(found) == 12
+    for part in found.values():
+        assert_adds_up(part)
+    assert analyses()["factor_stages"](data).empty
