@@ -183,7 +183,7 @@ def _costs(side: Window, per: float, detail: _Detail, number: int) -> Cost:
             if part == QEMU and all(role in known for known in detail.functions):
                 for function, share in shares[role].items():
                     found[role, part, function] = seconds * share / per
-            else:
+            elif seconds:
                 found[role, part] = seconds / per
     return found
 

@@ -23,7 +23,8 @@ def write(answers: Answers) -> Section:
         "are from measurements without probes; the stage at which a factor shows, system calls and functions "
         "are from measurements with probes, whose traffic may differ (see the ledger). `processors busy` "
         "is the CPU time of all threads of QEMU and of vhost in a second; `time around the traffic` is the "
-        "measurement's duration over that of its traffic: start and end of the workload.",
+        "measurement's duration over that of its traffic: start and end of the workload. Under TCG the "
+        "guest's code runs `in QEMU`.",
         tuple(_table(pair) for pair in compared_pairs(answers)),
     )
 
