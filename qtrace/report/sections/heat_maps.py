@@ -24,7 +24,7 @@ def write(answers: Answers) -> Section:
     rows = [row for name in ("throughput", "latency", "workload_metrics") for row in answers.ask(name)]
     figures: list[Figure] = []
     missing: list[tuple[str, ...]] = []
-    for metric in headlines(answers.data):
+    for metric in sorted(headlines(answers.data), key=lambda name: name.endswith("_p50")):
         mine = [row for row in rows if row["metric"] == metric]
         if not mine:
             continue
