@@ -41,6 +41,7 @@ def test_a_clock_is_held_against_the_hosts(guest: float, host: float, wrong: boo
     assert not clock_fault(before, late)
 
 
+@pytest.mark.long
 @pytest.mark.needs("root", "tun", "ip", "setpriv", "busybox", "qemu-system-x86_64")
 def test_a_guest_that_boots_on_a_busy_host_has_the_right_time() -> None:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
