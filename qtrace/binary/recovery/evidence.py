@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 
 from qtrace.binary.code.scan import Scan
 from qtrace.binary.file.elf import Elf
@@ -38,6 +39,8 @@ _POSITIVE = ("library", "takes", "table")
 _PUT_IN, _LIBRARY_WEIGHT = 0.25, 0.4  # weight of a sign of inlined code; of a call of a library
 _MOST_HIDDEN = 3.0  # the most that missing signs of inlined code count against a function
 _FEW_OWNERS = 3  # a string identifies a function if no more functions than this use it
+# Share of the calls into other files that known bodies lack: without link-time optimisation a thousandth.
+_MOST_LACKING = 0.05
 _DSTATE = ("_TRACE_", "_DSTATE")
 
 
@@ -127,6 +130,17 @@ class Evidence:
 
         self._anchors: list[int] = []
         self._files: list[str] = []
+
+    @cached_property
+    def mixed(self) -> bool:
+        """Whether functions are inlined across files, as by link-time optimisation: bodies that are known by
+        name lack the calls of functions in other files that their source has."""
+        lacking = calls = 0
+        for function, start in self.placed.of.items():
+            if start in self.scan and self.wanted.rows[function].file.endswith(".c"):
+                lacking += self.missing(start, function)
+                calls += len(self.must(function))
+        return lacking > calls * _MOST_LACKING
 
     def _signs_of(self, start: int, traces: dict[int, str]) -> set[Sign]:
         found: set[Sign] = set()

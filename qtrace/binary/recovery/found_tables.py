@@ -49,29 +49,33 @@ class KnownTables:
             for base in places
             if base not in taken and self._fits(picture, base, known) and self._plausible(picture, base)
         ]
-        if len(bases) == 1:
+        if len(bases) == 1 and not (self._evidence.mixed and self._has_twin(key, bases[0])):
             self._put(key, bases[0])
+
+    def _alone(self, key: Key, present: set[str]) -> bool:
+        """Whether layout and numbers are enough where bodies say nothing: nothing else looks like it, and its
+        file is in the binary."""
+        picture = self._pictures[key]
+        only = len(self._looked[key][1]) == 1 and picture.file in present
+        return self._evidence.mixed and picture.numbered and only
+
+    def _has_twin(self, key: Key, base: int) -> bool:
+        """Whether another table of the same file, not found yet, fits there as well: where bodies say
+        nothing, nothing tells the two apart."""
+        return any(
+            other != key and other[1] == key[1] and self.wants(other) and self._finder.fits(picture, base, {})
+            for other, picture in self._pictures.items()
+        )
 
     def proposals(self) -> Proposals:
         """Search for every table that is not found yet, and propose the functions of those that are found."""
         claims: dict[int, list[tuple[float, Key]]] = defaultdict(list)
-        taken = self._taken()
+        taken, present = self._taken(), self._present()
         for key, picture in self._pictures.items():
             if key in self.at or picture.file in self.absent:
                 continue
-            known = self._known_in(picture)
-            if key not in self._looked or self._looked[key][0] != known:
-                self._looked[key] = known, self._finder.find(picture, known)
-            bases = [base for base in self._looked[key][1] if base not in taken]
-            fitting = [base for base in bases[:_MOST_BASES] if self._plausible(picture, base)]
-            sure = picture.telling or bool(known)
-            if len(bases) > _MOST_BASES or (len(fitting) > 1 and sure):
-                continue
-            scores = sorted(((self._score(picture, base), base) for base in fitting), reverse=True)
-            if not scores or (len(scores) > 1 and scores[0][0] < scores[1][0] + _ENOUGH):
-                continue
-            if sure or scores[0][0] >= _ENOUGH:
-                claims[scores[0][1]].append((scores[0][0], key))
+            if claim := self._claim(key, taken, present):
+                claims[claim[1]].append((claim[0], key))
         for base, rivals in claims.items():
             rivals.sort(reverse=True)
             if len(rivals) == 1 or rivals[0][0] >= rivals[1][0] + _ENOUGH:
@@ -80,6 +84,22 @@ class KnownTables:
         for key, base in list(self.at.items()):
             self._read(self._pictures[key], base, found)
         return found
+
+    def _claim(self, key: Key, taken: set[int], present: set[str]) -> tuple[float, int] | None:
+        """The score and the address of the one place where the table may be; None for none or several."""
+        picture = self._pictures[key]
+        known = self._known_in(picture)
+        if key not in self._looked or self._looked[key][0] != known:
+            self._looked[key] = known, self._finder.find(picture, known)
+        bases = [base for base in self._looked[key][1] if base not in taken]
+        fitting = [base for base in bases[:_MOST_BASES] if self._plausible(picture, base)]
+        sure = picture.telling or bool(known) or self._alone(key, present)
+        if len(bases) > _MOST_BASES or (len(fitting) > 1 and sure):
+            return None
+        scores = sorted(((self._score(picture, base), base) for base in fitting), reverse=True)
+        if not scores or (len(scores) > 1 and scores[0][0] < scores[1][0] + _ENOUGH):
+            return None
+        return scores[0] if sure or scores[0][0] >= _ENOUGH else None
 
     def _fits(self, picture: Picture, base: int, known: dict[int, int]) -> bool:
         return self._finder.fits(picture, base, known) or self._finder.fits(picture.loosened(), base, known)
@@ -97,14 +117,19 @@ class KnownTables:
         for picture in self._pictures.values():
             if picture.telling and picture.strings:
                 telling[picture.file].append(picture)
-        present = {file for _, file in self.at} | {
-            self._wanted.rows[one].file for one in self._placed.of if self._wanted.rows[one].line
-        }
+        present = self._present()
         return {
             file
             for file, items in telling.items()
             if file not in present and not any(self._finder.find(item, {}) for item in items)
         }
+
+    def _present(self) -> set[str]:
+        """Files of which something is known to be in this binary."""
+        functions = (self._wanted.rows[one] for one in self._placed.of)
+        # A literal within another table is so small that it may be anybody's.
+        tables = {file for variable, file in self.at if "+" not in variable}
+        return tables | {row.file for row in functions if row.line}
 
     def _known_in(self, picture: Picture) -> dict[int, int]:
         known = {
@@ -129,11 +154,13 @@ class KnownTables:
             if function not in others and self._wanted.rows[function].line:
                 if others and all(self._wanted.rows[one].file != picture.file for one in others):
                     return False
-                if not self._evidence.possible(address, function):
-                    return False
-                if not self._evidence.mostly(address, function):
+                if not self._evidence.mixed and not self._may_be(address, function):
                     return False
         return True
+
+    def _may_be(self, address: int, function: int) -> bool:
+        """What the body says; with link-time optimisation it says nothing."""
+        return self._evidence.possible(address, function) and self._evidence.mostly(address, function)
 
     def _score(self, picture: Picture, base: int) -> float:
         """The evidence for the callbacks at `base`, as a score."""

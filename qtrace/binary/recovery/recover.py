@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 from qtrace.binary.code.exits import Exits
 from qtrace.binary.code.scan import Scan
@@ -29,8 +28,6 @@ _LEAST = 1.0
 _LARGE = 3.0  # score of a function so large that the compiler does not inline it into several callers
 _SMALL = 2  # number of calls up to which a function is inlined into several callers
 _FAR_OFF = 3.0  # a rival whose score is lower by this much does not count
-# Share of the calls into other files that known bodies lack: without link-time optimisation a thousandth.
-_MOST_LACKING = 0.05
 _MARGIN = 1.5  # by how much the best pair must exceed any other
 
 
@@ -68,7 +65,7 @@ class Recovery:
             return "not found", "nothing of its file is in this binary"
         if outer := self._containing(function):
             return "inlined", f"contained in {', '.join(outer[:3])}" + (" …" if len(outer) > 3 else "")
-        if self.mixed:
+        if self.evidence.mixed:
             return (
                 "not found",
                 "link-time optimisation: bodies have code of other files, and their shape proves nothing",
@@ -118,20 +115,9 @@ class Recovery:
             # Steps that identify an address by name run first, until they find nothing more.
             while self._finds(self.tables.proposals, self._hands.proposals):
                 pass
-            if self.mixed or not self._finds(self._by_shape):
+            if self.evidence.mixed or not self._finds(self._by_shape):
                 break
         self.evidence.settle()
-
-    @cached_property
-    def mixed(self) -> bool:
-        """Whether functions are inlined across files, as by link-time optimisation: bodies that are known by
-        name lack the calls of functions in other files that their source has."""
-        lacking = calls = 0
-        for function, start in self.placed.of.items():
-            if start in self.scan and self.wanted.rows[function].file.endswith(".c"):
-                lacking += self.evidence.missing(start, function)
-                calls += len(self.evidence.must(function))
-        return lacking > calls * _MOST_LACKING
 
     def _finds(self, *steps: Callable[[], Proposals]) -> bool:
         """Accept the proposals of these steps; whether any of them is new."""

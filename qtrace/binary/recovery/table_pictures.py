@@ -21,6 +21,7 @@ __all__ = ["Finder", "Picture", "pictures"]
 
 _LARGEST = 1 << 20
 _MANY = 6  # functions that are enough to identify a table without other data
+_FEW = 2  # functions of a table that its numbers tell apart
 _MOST = 3000  # addresses of one table that are compared in full
 _SHORTEST = 4  # characters of a string that identifies a table
 
@@ -45,6 +46,11 @@ class Picture:
         """Whether its strings, or very many functions, make an identical second table unlikely."""
         texts = any(len(text) >= _SHORTEST for text in self.strings.values())
         return texts or len(self.functions) >= _MANY
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it has functions, and numbers that are not zero beside them, as a NetClientInfo's type."""
+        return len(self.functions) >= _FEW and any(value for _, value in self.numbers.values())
 
     def loosened(self) -> Picture:
         """The same picture with any number in place of each long one: a struct's size may depend on the
