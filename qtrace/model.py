@@ -15,6 +15,7 @@ from typing import Any
 __all__ = [
     "BY_TYPE",
     "EXACT",
+    "PARTLY",
     "PLAIN",
     "STAGE_ORDER",
     "Boundary",
@@ -35,6 +36,8 @@ __all__ = [
 
 # Confidence of a call's target: see `CallSite`.
 EXACT, BY_TYPE = "exact", "by type"
+# Confidence of an address that not all calls reach: some callers have the function inlined.
+PARTLY = "partly"
 
 
 class Direction(enum.StrEnum):
@@ -148,7 +151,8 @@ class Way:
     place of its definition, empty and 0 outside of QEMU. `condition` selects this way, as far as the source
     tree shows it, in the source's words (`msix_enabled(…)`), else empty. `evidence` has the calls that lead
     to the function, in order, from a function on the path or from the guest's entry. `usual` marks the way
-    that the path itself takes.
+    that the path itself takes. `pointed`: the way reaches the function through a pointer and no other way, so
+    its calls reach the function's own body, wherever else the compiler has put copies of it.
     """
 
     stage: Role
@@ -158,6 +162,7 @@ class Way:
     condition: str = ""
     evidence: tuple[Evidence, ...] = ()
     usual: bool = False
+    pointed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +223,7 @@ def path_from_json(data: dict[str, Any]) -> Path:
 def _way(raw: dict[str, Any]) -> Way:
     evidence = tuple(Evidence(**item) for item in raw.get("evidence", ()))
     place = (Role(raw["stage"]), raw["function"], raw["file"], int(raw["line"]))
-    return Way(*place, raw.get("condition", ""), evidence, bool(raw.get("usual")))
+    return Way(*place, raw.get("condition", ""), evidence, bool(raw.get("usual")), bool(raw.get("pointed")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from qtrace.binary.code.entry import Entries, Entry
 from qtrace.binary.symbols.symbol_cache import KnownSymbols
 from qtrace.errors import BinaryError
-from qtrace.model import Path, Probe, Symbol
+from qtrace.model import PARTLY, Path, Probe, Symbol
 from qtrace.probes.family import ANY, point_for
 from qtrace.probes.qemu_function import ARGUMENTS, SENDERS
 from qtrace.store.index import Index
@@ -53,7 +53,10 @@ class Placement:
         return self._probes[key]
 
     def locate(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
-        """(file, symbol) of a function. One without a `file` is a library's, or exported by the program."""
+        """(file, symbol) of a function. One without a `file` is a library's, or exported by the program.
+
+        The symbol's confidence may be `partly`: some callers have the function inlined.
+        """
         if file and not self._index.library_of(file):
             return self._in(self._program, function, file)
         # slirp_input is in libslirp, vde_send in libvdeplug.
@@ -64,9 +67,10 @@ class Placement:
         return found if found or file else self._in(self._program, function, "")
 
     def locate_in_program(self, function: str, file: str) -> tuple[FilePath, Symbol] | None:
-        """(file, symbol) of a function of the program itself; `file` may be empty for an exported
-        function."""
-        return self._in(self._program, function, file)
+        """(file, symbol) of a function of the program itself that every call reaches; `file` may be empty for
+        an exported function."""
+        found = self._in(self._program, function, file)
+        return found if found and found[1].confidence != PARTLY else None
 
     def entry(self, path: FilePath, symbol: Symbol, arguments: int) -> Entry:
         """The cheapest place at the function's entry at which its first `arguments` arguments are

@@ -8,6 +8,7 @@ handler.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from qtrace.model import Evidence, Path, Step, Way
 from qtrace.path.catalogue import find_nic
@@ -74,7 +75,8 @@ def _handlers(index: Index, path: Path, step: Step) -> Iterator[Way]:
         for callee, _, what, value, line in index.given(maker.id):
             if what == "function" and index.function_by_id(callee).name == _MAKES_LINES:
                 handler = index.function_by_id(int(value))
-                yield _way(step, handler, Evidence(maker.file, line, f"the handler of {_NIC_BUS}'s lines"))
+                why = Evidence(maker.file, line, f"the handler of {_NIC_BUS}'s lines")
+                yield replace(_way(step, handler, why), pointed=True)
 
 
 def _is_pci(index: Index, path: Path) -> bool:

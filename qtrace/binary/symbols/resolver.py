@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 from qtrace.binary.file.debugfile import SymbolTable, debug_file
 from qtrace.binary.file.elf import Elf
 from qtrace.binary.file.version import check_version
-from qtrace.binary.recovery.proposals import PARTLY
 from qtrace.errors import BinaryError
-from qtrace.model import Symbol
+from qtrace.model import PARTLY, Symbol
 from qtrace.store.index import FunctionRow, Index
 
 if TYPE_CHECKING:
     from qtrace.binary.recovery.recover import Recovery
 
-__all__ = ["CERTAIN", "FOUND", "LIKELY", "NOWHERE", "PARTLY", "Resolver"]
+__all__ = ["CERTAIN", "FOUND", "LIKELY", "NOWHERE", "Resolver"]
 
 # Confidence of an address: from a symbol; from tables, calls and stores; from a body that fits nothing else.
 CERTAIN, FOUND, LIKELY, NOWHERE = "exact", "high", "good", "none"
@@ -46,14 +45,14 @@ class Resolver:
     def locate(self, function: str, file: str = "") -> Symbol | None:
         """The address of `function`; `file` tells static functions with the same name apart.
 
-        None if it is unknown, or if some calls do not reach it because the compiler has inlined the function
-        into callers.
+        None if it is unknown. Where its confidence is `partly`, some calls do not reach it, because the
+        compiler has inlined the function into callers.
         """
         row = next(iter(self._index.function(function, file)), None) if self._index and file else None
         found = self._by_symbol(function, file, row is not None and row.static)
         if found is None and row is not None and row.line:
             found = self._recovered(row)
-        return found if found and found.address and found.confidence != PARTLY else None
+        return found if found and found.address else None
 
     def everything(self) -> list[Symbol]:
         """Every function of the indexed C files, in order; address 0 for functions without an address.

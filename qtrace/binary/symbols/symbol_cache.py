@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtrace.binary.file.buildid import build_id
 from qtrace.binary.file.debuginfod import servers
-from qtrace.binary.recovery.proposals import PARTLY
 from qtrace.cache import atomic_file, cache_dir
 from qtrace.errors import BinaryError
 from qtrace.model import Symbol
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["KnownSymbols"]
 
 # Increase this number with each change of the resolver's results, so that cached answers are discarded.
-_FORMAT = 4
+_FORMAT = 5
 
 
 class KnownSymbols:
@@ -50,12 +49,12 @@ class KnownSymbols:
         self._new = False
 
     def locate(self, function: str, file: str = "") -> Symbol | None:
-        """The address of `function`, or None if it is unknown."""
+        """The address of `function`, or None if it is unknown: see `Resolver.locate`."""
         key = f"{file}:{function}"
         if key not in self._answers and file and self._all is not None:
             found = next((one for one in self._all if (one.name, one.file) == (function, file)), None)
             if found is not None:
-                return found if found.address and found.confidence != PARTLY else None
+                return found if found.address else None
         if key not in self._answers:
             self._answers[key] = self._resolve().locate(function, file)
             self._new = True

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path as FilePath
 
-from qtrace.model import Direction, Path, Probe, Role, Step, Symbol, Way
+from qtrace.model import PARTLY, Direction, Path, Probe, Role, Step, Symbol, Way
 from qtrace.probes import point_for
 from qtrace.probes.family import ANY
 from qtrace.probes.qemu_function import SENDERS
@@ -82,7 +82,7 @@ def probes_for(
 def _way(path: Path, way: Way, usual: Probe, locate: Located, field_of: FieldOf) -> tuple[Probe, str]:
     """Another way of the stage that `usual` measures."""
     step = Step(way.function, way.file, way.line, way.stage)
-    probe, reason = _probe(path, step, usual.position, locate, field_of)
+    probe, reason = _probe(path, step, usual.position, locate, field_of, way.pointed)
     if not reason and usual.function in _DMA and not rings_known(path.nic):
         reason = f"where a {path.nic} has its descriptors is not known: they are not told from other DMA"
     if not reason and way.stage in _FRAMES and probe.rule not in ("buffer", "iovec", "packet"):
@@ -90,7 +90,10 @@ def _way(path: Path, way: Way, usual: Probe, locate: Located, field_of: FieldOf)
     return replace(probe, way_of=usual.function), reason
 
 
-def _probe(path: Path, step: Step, position: int, locate: Located, field_of: FieldOf) -> tuple[Probe, str]:
+def _probe(
+    path: Path, step: Step, position: int, locate: Located, field_of: FieldOf, pointed: bool = False
+) -> tuple[Probe, str]:
+    """`pointed`: the path reaches the function through a pointer only, so copies elsewhere take no call."""
     wanted = Probe(path.direction, step.stage, step.function, position, "uprobe")
     if path.datapath == "vhost-net":
         if point_for(step.function, "kprobe") is None:
@@ -106,6 +109,8 @@ def _probe(path: Path, step: Step, position: int, locate: Located, field_of: Fie
     if found is None:
         return wanted, _why_not(step)
     binary, symbol = found
+    if symbol.confidence == PARTLY and not pointed:
+        return wanted, f"{step.function} is where not all calls reach it ({symbol.evidence})"
     field = field_of(step.function, step.file)
     rule = _RULES_BY_NAME.get(step.function) or _RULES_BY_FIELD.get(field or "", "calls")
     kind = _RETURNS.get(step.function, "uprobe")
