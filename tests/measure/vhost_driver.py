@@ -24,6 +24,8 @@ from qtrace.proc import vhost_workers
 from qtrace.store.index import open_index
 from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.calibrate import ASSUMED
+from qtrace.trace.bpf.kernel_calls import KPROBE
+from qtrace.trace.bpf.links import UPROBE_MULTI, links_available
 from qtrace.trace.budget.overhead_budget import Budget
 from qtrace.trace.budget.regulator import Regulator, Window
 from qtrace.trace.session.engine import Engine
@@ -194,12 +196,15 @@ def limited(network, session) -> object:  # type: ignore[no-untyped-def]
 
 
 def load_all(engine: Engine) -> None:
-    """Have this kernel's verifier, which is stricter than newer ones, accept every program at a function."""
+    """Have this kernel's verifier, which is stricter than newer ones, accept every program at a function,
+    loaded as it is for its place: a program that is loaded for another place cannot be linked there."""
     every = [*families(), *(entry.family for entry in instruments().values())]
     points = [point for family in every for point in family.points]
-    programs = {name for point in points for kind, name in point.programs if kind != "raw_tracepoint"}
-    for name in sorted(programs):
-        engine._module.load_func(name.encode(), engine._module.KPROBE)
+    attached = Attachments(engine._module, os.getpid())
+    places = {(name, kind) for point in points for kind, name in point.programs if kind != "raw_tracepoint"}
+    for name, kind in sorted(places):
+        linked = kind.startswith("u") and links_available()
+        attached._load(name, KPROBE, UPROBE_MULTI if linked else 0)
 
 
 def refusal(engine: Engine, function: str, instead: tuple[str, ...] = ()) -> str:
