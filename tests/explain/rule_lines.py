@@ -274,6 +274,20 @@ LINES: dict[str, list[Lines]] = {
     "buffers-unmerged": [
         Lines(_USER + _VIRTIO + ",mrg_rxbuf=off", "one by one", _USER + _VIRTIO + ",mrg_rxbuf=on", _USER)
     ],
+    "short-frames": [
+        Lines(
+            "-netdev socket,id=t,connect=127.0.0.1:1 -device pcnet,netdev=t",
+            "does not fill them up for socket",
+            "-netdev tap,id=t,ifname=tap0,script=no -device pcnet,netdev=t",
+            release="newer",
+        ),
+        Lines(
+            "-net nic,model=ne2k_pci -net user -net vde",
+            "does not fill them up for vde",
+            "-net nic,model=e1000 -net user -net vde",
+            release="newer",
+        ),
+    ],
     "tap-down": [
         Lines(
             _TAP + _VIRTIO, "ip link set tap0 up", "-nic tap,ifname=tap0,script=/up,downscript=no", host=_DOWN

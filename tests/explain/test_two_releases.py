@@ -39,6 +39,23 @@ def test_the_schemas_own_word_is_the_facts(newer: Index) -> None:
     assert said["reconnect-ms"] == next(row["since"] for row in facts() if row["option"] == "reconnect-ms")
 
 
+def test_short_frames_are_filled_up_by_the_card_or_by_nobody(earlier: Index, newer: Index) -> None:
+    """Until 7.2 the card does it, for whatever back end; in 10.0 the back end does, or nobody."""
+    for nic in ("pcnet", "ne2k_pci"):
+        for netdev, short in (
+            ("socket,id=n,connect=127.0.0.1:1", True),
+            ("dgram,id=n,remote.type=inet,remote.host=224.0.0.1,remote.port=1", True),
+            ("user,id=n", False),
+            ("tap,id=n,fd=3", False),
+        ):
+            line = ["qemu-system-x86_64", "-netdev", netdev, "-device", f"{nic},netdev=n"]
+            told = [
+                [row["kind"] for row in Reader(index).explain(line)["warnings"]].count("short-frames")
+                for index in (earlier, newer)
+            ]
+            assert told == [0, int(short)], line
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

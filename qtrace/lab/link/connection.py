@@ -208,12 +208,20 @@ def _configure(network: Network) -> None:
     guest, link = network.guest, network.link
     _give_address(network.nic, guest, link)
     # libslirp learns the guest's address from its ARP; a ping also waits for the link.
-    guest.sh(
-        f"for n in 1 2 3 4 5 6 7 8 9 10; do "
-        f"arping -q -c 1 -w 2 -I eth0 {link.host_addr} && ping -q -c 1 -W 2 {link.host_addr} "
-        f">/dev/null && exit 0; done; exit 1",
-        timeout=120,
-    )
+    try:
+        guest.sh(
+            f"for n in 1 2 3 4 5 6 7 8 9 10; do "
+            f"arping -q -c 1 -w 2 -I eth0 {link.host_addr} && ping -q -c 1 -W 2 {link.host_addr} "
+            f">/dev/null && exit 0; done; exit 1",
+            timeout=120,
+        )
+    except LabError as exc:
+        refused = int(guest.sh("cat /sys/class/net/eth0/statistics/rx_errors"))
+        raise LabError(
+            f"no frame passes between the guest's {network.nic} and the host: the host does not answer"
+            + (f", and the guest's driver refused {refused} frames as damaged" if refused else ""),
+            hint=f"qtrace explain says why this QEMU's {network.nic} may refuse what its back end sends",
+        ) from exc
 
 
 def _give_address(nic: str, guest: Guest, link: Link) -> None:
