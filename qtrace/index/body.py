@@ -17,6 +17,7 @@ from qtrace.index.cursors import (
     declaration,
     field_name,
     fields,
+    is_static,
     kind_ids,
     names_given,
     pointer_to_function,
@@ -372,14 +373,17 @@ def usr_of(unit: Unit, function: Cursor) -> str:
     """A function's USR; the name of a function that is defined elsewhere is recorded.
 
     clang distinguishes static functions by their file's name without its folder, but two folders may have a
-    vhost-vdpa.c.
+    vhost-vdpa.c; and by none in a header that a system header has included, as another file may have done
+    directly.
     """
     number = declaration(function)
     if number not in names_given:
         name = usr(function)
-        if not name.startswith(_EXPORTED):
+        of_clang = name.startswith(_EXPORTED)
+        place = unit.place(position(function)[0], function) if not of_clang or is_static(function) else ""
+        if place or not of_clang:
             _, _, rest = name.partition("@")
-            name = f"c:{unit.place(position(function)[0], function)}@{rest}"
+            name = f"c:{place}@{rest}"
         unit.facts.external.setdefault(name, spelling(function))
         names_given[number] = name
     return names_given[number]

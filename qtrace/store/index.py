@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # Increase this number if the same tree would give another index: other tables, other rows, other facts.
-FORMAT = 35
+FORMAT = 36
 _COLUMNS = "id, name, file, line, static"
 
 
