@@ -78,7 +78,7 @@ def test_known_frames_are_counted_and_ctrl_c_keeps_them(network: Network, tmp_pa
     assert run.table("stages").num_rows == len(stages) and not run.damaged
 
 
-def test_the_probes_of_a_process_are_listed_with_the_reason_if_not(network: Network) -> None:
+def test_the_probes_of_a_process_are_listed_with_the_reason_if_not(network: Network, index: Index) -> None:
     words = ["probes", "--pid", str(network.guest.pid), "--format", "json"]
     said = subprocess.run(
         [sys.executable, "-m", "qtrace", *words], capture_output=True, text=True, timeout=120
@@ -86,10 +86,10 @@ def test_the_probes_of_a_process_are_listed_with_the_reason_if_not(network: Netw
     assert said.returncode == 0, said.stderr
     rows = json.loads(said.stdout)
     delivered = [row for row in rows if row["stage"] == "deliver" and row["direction"] == "tx"]
-    assert [(row["function"], row["way_of"]) for row in delivered] == [
-        ("tap_receive_iov", ""),
-        ("tap_receive_raw", "tap_receive_iov"),
-    ]
+    # Until 8.2 a tap's table has a callback for frames that come with no header.
+    raw = [row for row in index.tables("NetClientInfo", ("receive_raw",)) if row[0] == "net_tap_info"]
+    others = [("tap_receive_raw", "tap_receive_iov")] if raw else []
+    assert [(row["function"], row["way_of"]) for row in delivered] == [("tap_receive_iov", ""), *others]
     deliver = {row["direction"]: row for row in rows if row["stage"] == "deliver" and not row["way_of"]}
     assert deliver["tx"]["function"] == "tap_receive_iov" and deliver["tx"]["attachable"]
     assert deliver["tx"]["kind"] == "uprobe" and deliver["tx"]["offset"] > 0
