@@ -20,6 +20,12 @@ def reader(index: Index) -> Reader:
 
 
 @pytest.fixture(scope="session")
+def earlier_reader(earlier: Index) -> Reader:
+    """Of Debian 12's release."""
+    return Reader(earlier)
+
+
+@pytest.fixture(scope="session")
 def newer_reader(newer: Index) -> Reader:
     """Of the next Debian's release."""
     return Reader(newer)
