@@ -72,6 +72,8 @@ def test_two_runs_of_a_ping_have_one_shape_and_a_lost_one_has_another() -> None:
     assert shape(first) != shape("ping: sendto: Network is unreachable\n")
     here, gone = "tcp 0 0 10.0.2.11:4 10.0.2.2:7 ESTABLISHED\n", "tcp 0 0 10.0.2.11:3 10.0.2.2:7 TIME_WAIT\n"
     assert shape(gone + here) == shape(here) != shape(gone)
+    head = "State  Recv-Q Send-Q Local Address:Port  Peer Address:Port"  # of ss, by its release
+    assert shape(head) == shape(head + "Process") == shape(head + "  Process ")
     assert shape("link/ether 52:54:00:12:34:01 state UP") == shape("link/ether aa:bb:cc:dd:ee:ff   state UP")
 
 

@@ -25,6 +25,8 @@ _HEX = re.compile(r"\b0x[0-9a-f]+\b")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _ENDING = re.compile(r"\b(?:TIME_WAIT|FIN_WAIT[12]|CLOSE_WAIT|LAST_ACK|CLOSING)\b")
 _SPACE = re.compile(r"[ \t]+")
+# The head of ss's last column, which is empty without -p: older ones print it all the same.
+_NO_COLUMN = re.compile(r"(?<=Peer Address:Port)[ \t]*Process[ \t]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def shape(text: str) -> list[str]:
     for line in text.splitlines():
         if _ENDING.search(line):
             continue
+        line = _NO_COLUMN.sub("", line)
         line = _SPACE.sub(" ", _NUMBER.sub("N", _HEX.sub("N", _MAC.sub("M", line)))).strip()
         if line and (not found or found[-1] != line):  # as many lines of a kind as there were
             found.append(line)
