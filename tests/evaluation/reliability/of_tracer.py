@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -155,7 +155,7 @@ def disk_full(bench: Bench, report: Report) -> None:
                     full = exc.strerror
             assert frames_to_host(network, 10) == 10
             (child,) = Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split()
-            subprocess.run(["kill", "-INT", child], check=True)
+            os.kill(int(child), signal.SIGINT)
             status, out_text = tracer.end()
     last = [line for line in tracer.said.splitlines() if line.startswith("qtrace: ")][-1]
     state = json.loads(out_text)["status"]
