@@ -1,7 +1,7 @@
 """How many of a stripped QEMU's static functions `qtrace symbols` finds, and how many of those are wrong.
 
-usage: symbols.py FOLDER: the builds in it, FOLDER/qemu-VARIANT, each made by `build TREE FOLDER/qemu-VARIANT
-VARIANT`. A stripped copy is read; the symbol table and DWARF of the whole one say what is true. Folders that
+usage: symbols.py FOLDER [others]: the builds in it, FOLDER/qemu-VARIANT, each made by `build TREE
+FOLDER/qemu-VARIANT VARIANT`; with `others` the part of the builds of OTHERS alone is written anew. A stripped copy is read; the symbol table and DWARF of the whole one say what is true. Folders that
 no rule was made with are indexed for this alone. Writes docs/symbols-accuracy.md.
 """
 
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
-from pages import marked
+from pages import made_from, marked
 
 from qtrace.binary.code.bodies import function_ends
 from qtrace.binary.file.elf import Elf
@@ -37,6 +37,7 @@ from qtrace.path.walk import walk
 from qtrace.store.index import Index, find_index
 
 ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "symbols-accuracy.md"
 INPUTS = {
     "docs/symbols-accuracy.md": (
         "qtrace/binary",
@@ -194,8 +195,17 @@ found, missed or wrong there. They are in an index made for this measurement alo
     with wide_index(Path(index.meta["root"])) as wide:
         parts += [section(WHOLE[name], build, index, wide) for name, build in builds.items() if name in WHOLE]
     parts.append(others({OTHERS[name]: build for name, build in builds.items() if name in OTHERS}, index))
-    text = marked("docs/symbols-accuracy.md", "\n\n".join(parts) + "\n")
-    (ROOT / "docs" / "symbols-accuracy.md").write_text(text)
+    PAGE.write_text(marked("docs/symbols-accuracy.md", "\n\n".join(parts) + "\n"))
+
+
+def renew_others(folder: Path) -> None:
+    """Write the last part of the page anew, with the commit that it is of."""
+    builds = {title: build for name, title in OTHERS.items() if (build := folder / f"qemu-{name}").is_dir()}
+    part = others(builds, find_index(""))
+    commit = made_from(marked("docs/symbols-accuracy.md", part))
+    title, _, rest = part.partition("\n\n")
+    kept = PAGE.read_text().partition(f"\n{title}\n")[0].rstrip("\n")
+    PAGE.write_text(f"{kept}\n\n{title}\n\nThis part is of commit {commit}.\n\n{rest}\n")
 
 
 @contextlib.contextmanager
@@ -293,8 +303,8 @@ def others(builds: dict[str, Path], index: Index) -> str:
     static, wanted = statics(index), stages(index)
     lines = [
         "## Built in other ways",
-        "The minimal configuration. No rule was made with these builds. Two of one address: functions that "
-        "were said to be at the same place.",
+        "The minimal configuration. The rule for link-time optimisation was made while looking at gcc's build; "
+        "no other was made with these. Two of one address: functions that were said to be at the same place.",
         "| build | found | wrong | bodies | recall | stages found | wrong | no place | two of one address |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -367,4 +377,4 @@ def named_wrong(scores: Scores) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (renew_others if "others" in sys.argv[2:] else main)(Path(sys.argv[1]))
