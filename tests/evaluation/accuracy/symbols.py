@@ -1,8 +1,9 @@
 """How many of a stripped QEMU's static functions `qtrace symbols` finds, and how many of those are wrong.
 
 usage: symbols.py FOLDER [others]: the builds in it, FOLDER/qemu-VARIANT, each made by `build TREE
-FOLDER/qemu-VARIANT VARIANT`; with `others` the part of the builds of OTHERS alone is written anew. A stripped copy is read; the symbol table and DWARF of the whole one say what is true. Folders that
-no rule was made with are indexed for this alone. Writes docs/symbols-accuracy.md.
+FOLDER/qemu-VARIANT VARIANT`; with `others` the part of the builds of OTHERS alone is written anew. A stripped
+copy is read; the symbol table and DWARF of the whole one say what is true. Folders that no rule was made with
+are indexed for this alone. Writes docs/symbols-accuracy.md.
 """
 
 from __future__ import annotations
@@ -303,8 +304,9 @@ def others(builds: dict[str, Path], index: Index) -> str:
     static, wanted = statics(index), stages(index)
     lines = [
         "## Built in other ways",
-        "The minimal configuration. The rule for link-time optimisation was made while looking at gcc's build; "
-        "no other was made with these. Two of one address: functions that were said to be at the same place.",
+        "The minimal configuration. The rule for link-time optimisation was made while looking at gcc's "
+        "build; no other was made with these. Two of one address: functions that were said to be at the same "
+        "place.",
         "| build | found | wrong | bodies | recall | stages found | wrong | no place | two of one address |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
