@@ -13,9 +13,8 @@ from bed import Act, Bed, Form
 
 from qtrace.measure.effort import Effort
 
-__all__ = ["FAULTS", "MANY", "NO_OFFLOADS", "RING", "SECONDS", "TAP", "USER", "Fault", "fault"]
+__all__ = ["FAULTS", "MANY", "NO_OFFLOADS", "SECONDS", "TAP", "USER", "Fault", "fault"]
 
-RING = 256  # buffers of a virtio-net receive queue, as QEMU makes it
 SECONDS = 3.0
 # (bed, whether at full strength) -> what is to be done meanwhile.
 Make = Callable[[Bed, bool], Generator[Act, None, None]]

@@ -8,8 +8,8 @@ from collections.abc import Generator
 
 from bed import Act, Bed, Form
 from exact import OTHER_MAC, to_mac
-from fault import RING, fault
-from held import halted
+from fault import fault
+from held import halted, overfill, ring
 from passing import answers, chat, frames_to, restore_tap, set_link
 
 from qtrace.lab.link.link import MAC
@@ -69,10 +69,11 @@ def stopped(bed: Bed, full: bool) -> Generator[Act, None, None]:
     "half of the ring's frames come, and it goes on",
 )
 def silent(bed: Bed, full: bool) -> Generator[Act, None, None]:
+    buffers = ring(bed.network)
     with contextlib.ExitStack() as stack:
 
         def act(bed: Bed) -> None:
-            to_mac(bed.network, MAC, RING + 20 if full else RING // 2)
+            overfill(bed.network, buffers, 20 if full else -buffers // 2)
 
         if full:
             stack.enter_context(halted(bed.network))
@@ -200,10 +201,12 @@ def _queue_length(bed: Bed, length: int) -> None:
     seconds=4.0,
 )
 def short_ring(bed: Bed, full: bool) -> Generator[Act, None, None]:
+    buffers = ring(bed.network)
+
     def act(bed: Bed) -> None:
         for _ in range(8):
             with halted(bed.network):
-                to_mac(bed.network, MAC, RING + 40 if full else RING // 2)
+                overfill(bed.network, buffers, 40 if full else -buffers // 2)
                 time.sleep(0.2)
             time.sleep(0.2)
 

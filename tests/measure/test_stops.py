@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from exact import OTHER_MAC, Kind, Traced, open_traced, settle, to_mac
-from held import halted
+from held import halted, overfill, ring
 
 from qtrace.lab.link.connection import Network
 from qtrace.lab.link.link import MAC
@@ -17,8 +17,6 @@ from qtrace.measure.attacher import Attacher
 from qtrace.store.index import Index
 
 pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
-
-RING = 256  # buffers of a virtio-net receive queue, as QEMU makes it
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +46,9 @@ def stops(traced: Traced, act: Callable[[Network], None]) -> list[tuple[str, int
 @virtio_on_tap
 def test_no_receive_buffers(traced: Traced) -> None:
     """A driver that gives no new buffers: those of the ring are used up, and the next frame waits."""
+    buffers = ring(traced.network)
     with halted(traced.network):
-        found = stops(traced, lambda network: to_mac(network, MAC, RING + 10))
+        found = stops(traced, lambda network: overfill(network, buffers, 10))
     why = "waiting in QEMU's queue at the window's end: the NIC had no receive buffers for it"
     assert found == [("deliver", 1, why)]
 
