@@ -274,6 +274,15 @@ LINES: dict[str, list[Lines]] = {
     "buffers-unmerged": [
         Lines(_USER + _VIRTIO + ",mrg_rxbuf=off", "one by one", _USER + _VIRTIO + ",mrg_rxbuf=on", _USER)
     ],
+    "queue-size-unheeded": [
+        Lines(
+            _USER + _VIRTIO + ",rx_queue_size=512",
+            "1024 entries long",
+            _USER + _VIRTIO,
+            _USER + _VIRTIO,
+            release="newer",
+        )
+    ],
     "short-frames": [
         Lines(
             "-netdev socket,id=t,connect=127.0.0.1:1 -device pcnet,netdev=t",

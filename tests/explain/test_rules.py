@@ -53,8 +53,10 @@ def test_a_rule_finds_its_wrong_line_only(
     ids=[key for key, case in zip(IDS, CASES, strict=True) if case[1].mended],
 )
 def test_a_mended_line_is_read_and_finds_no_more(
-    reader: Reader, name: str, lines: Lines, tmp_path: Path
+    request: pytest.FixtureRequest, reader: Reader, name: str, lines: Lines, tmp_path: Path
 ) -> None:
+    if lines.release:
+        reader = Reader(request.getfixturevalue(lines.release))
     (row,) = [
         row
         for row in findings(reader, lines, lines.wrong, tmp_path)
