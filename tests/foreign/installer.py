@@ -127,7 +127,10 @@ class Installer:
         self.sh(f"ip link set {self.interface} up; {address}")
         while "1 packets received" not in self.sh(f"ping -c 1 -W 1 {self.link.host_addr}; true"):
             if time.monotonic() > until:
-                raise Undriven("no frame of its passes, traced or not: the host does not answer")
+                errors = self.sh(f"cat /sys/class/net/{self.interface}/statistics/rx_errors")
+                refused = int(errors.split()[-1]) > 0
+                why = "; its driver refuses what comes as damaged (explain: short-frames)" * refused
+                raise Undriven(f"no frame of its passes, traced or not: the host does not answer{why}")
 
     def ping(self, each: int) -> int:
         """So many echo requests of each size, one after the other, all answered; gives how many."""
