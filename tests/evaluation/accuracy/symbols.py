@@ -110,7 +110,7 @@ def truth(binary: Path, root: Path) -> dict[tuple[str, str], dict[str, set[int]]
 def defined_in(binary: Path, index: Index) -> dict[tuple[str, str], dict[str, set[int]]]:
     """As `truth`, where a unit of DWARF is no C file, as after link-time optimisation: the file is that of
     the line in which a function begins, by addr2line, or of the line into which that one is inlined. Where
-    there is no such line, it is the indexed file that alone has a function of the symbol's name."""
+    there is no such line, it is each indexed file that has a function of the symbol's name."""
     root, owners = Path(index.meta["root"]).name, defaultdict(set)
     for row in index.functions().values():
         if row.line:
@@ -123,10 +123,10 @@ def defined_in(binary: Path, index: Index) -> dict[tuple[str, str], dict[str, se
     found: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for (symbol, address), place in zip(symbols, places, strict=True):
         name, _, variant = symbol.partition(".")
-        file = os.path.normpath(place.rpartition(":")[0]).rpartition(f"{root}/")[2]
-        if file.endswith("<artificial>") and len(owners[name]) == 1:
-            (file,) = owners[name]
-        found[name, file][variant.split(".")[0]].add(address)
+        _, _, file = os.path.normpath(place.rpartition(":")[0]).rpartition(f"{root}/")
+        known = (Path(index.meta["root"]) / file).is_file()
+        for one in {file} if known else owners[name]:
+            found[name, one][variant.split(".")[0]].add(address)
     return found
 
 
