@@ -135,7 +135,7 @@ class Scan:
         )
         pairs = np.unique(np.stack([owner[inside], target[inside]]), axis=1)
         for source, place in zip(pairs[0].tolist(), pairs[1].tolist(), strict=True):
-            self.refers[source].add(place)
+            self.refers[source].add(self.elf.body_at(place))
 
     def _owners(self, addresses: Array) -> Array:
         """The start of the function that contains each address, -1 for none."""

@@ -28,6 +28,7 @@ _X86_64_RELATIVE, _X86_64_64 = 8, 1
 _IMPORTS = (6, 7)  # R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT
 _SYMBOL, _OBJECT, _FUNCTION, _SOURCE = "<IBBHQQ", 1, 2, 4  # Elf64_Sym; STT_OBJECT, STT_FUNC, STT_FILE
 _LARGEST = 2**30
+_ENTRY = 8  # bytes of an entry of a jump table
 _LONGEST = 1024  # longest string that is read, in bytes
 _BROKEN = (ELFError, ELFParseError, DWARFError, ValueError, KeyError, IndexError, OverflowError)
 _BROKEN_MORE = (
@@ -84,7 +85,8 @@ class Elf:
             self.build_id = build_id(path)
             link = elf.get_section_by_name(".gnu_debuglink")
             self.debug_link = _name(link.data(), 0) if link else ""
-            self.exports, self.objects = _defined(elf, ".dynsym")
+            exports, self.objects = _defined(elf, ".dynsym")
+        self.exports = {name: self.body_at(address) for name, address in exports.items()}
 
     def offset_of(self, address: int) -> int:
         """The file offset of a virtual address. Raises BinaryError if it is not in the file."""
@@ -107,6 +109,20 @@ class Elf:
                 return self._data[begin : begin + min(size, part.address + part.size - address)]
         return b""
 
+    def body_at(self, address: int) -> int:
+        """The function behind an entry of the jump table that clang's control-flow integrity makes: pointers
+        to functions, and exported names, lead to entries. Any other address is its own."""
+        if address % _ENTRY or not self.is_code(address):
+            return address
+        around = (
+            self.read(address - _ENTRY, _ENTRY),
+            self.read(address, _ENTRY),
+            self.read(address + _ENTRY, _ENTRY),
+        )
+        if not _is_entry(around[1]) or not (_is_entry(around[0]) or _is_entry(around[2])):
+            return address  # one alone may be a function that only calls another
+        return address + 5 + int.from_bytes(around[1][1:5], "little", signed=True)
+
     @functools.cached_property
     def pointers(self) -> dict[int, int]:
         """Address -> pointer stored there after loading (from relative relocations, and from relocations
@@ -126,7 +142,7 @@ class Elf:
                     elif kind == _X86_64_64 and isinstance(symbols, SymbolTableSection):
                         value = symbols.get_symbol(info >> 32)["st_value"]
                         found[place] = value + addend if value else 0
-        return found
+        return {place: self.body_at(target) for place, target in found.items()}
 
     @functools.cached_property
     def imports(self) -> dict[int, str]:
@@ -185,6 +201,11 @@ class Elf:
             raise
         except (*_BROKEN, *_BROKEN_MORE) as exc:
             raise BinaryError(f"{self.path} is damaged: {type(exc).__name__}: {exc}") from exc
+
+
+def _is_entry(code: bytes) -> bool:
+    """jmp with a distance of four bytes, and three of int3."""
+    return len(code) == _ENTRY and code[0] == 0xE9 and code[5:] == b"\xcc\xcc\xcc"
 
 
 def _names(elf: ELFFile, name: str) -> list[str]:

@@ -16,6 +16,8 @@ from qtrace.binary.recovery.wanted import Site
 
 __all__ = ["Hands", "once", "pairs"]
 
+_FARTHEST = 1 << 16  # bytes from the start of an object to a struct in it
+
 
 class _Written(NamedTuple):
     """A call of the source in `file`; `loose` if it passes on a parameter of its function."""
@@ -174,6 +176,7 @@ class Hands:
             covered = {
                 distance: sum(one + distance in offsets for one in wanted)
                 for distance in {offset - one for offset in offsets for one in wanted} | {0}
+                if abs(distance) < _FARTHEST
             }
             # Most structs are written through a pointer to them: one field is no evidence for another
             # distance.
