@@ -15,9 +15,10 @@ from qtrace.lab.workload import rr, tcp
 from qtrace.lab.workload.server import serve
 from qtrace.model import Direction, Setting
 
-pytestmark = pytest.mark.needs(
-    *("root", "tun", "ip", "setpriv", "busybox", "qemu-system-x86_64", "iperf3", "sockperf")
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.needs("root", "tun", "ip", "setpriv", "busybox", "qemu-system-x86_64", "iperf3", "sockperf"),
+]
 
 
 def moved(network: Network, way: Direction, side: str = "tap") -> tuple[float, dict[str, int]]:
