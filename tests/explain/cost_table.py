@@ -30,9 +30,10 @@ def derive(text: str, report: str) -> str:
         heads = _heads([cell.strip() for cell in rows[0]])
         for row in rows[2:]:
             lines += ["", f"[[{table}]]"]
-            lines += [
-                f"{_quoted(head)} = {_quoted(cell.strip())}" for head, cell in zip(heads, row, strict=True)
-            ]
+            for head, cell in zip(heads, row, strict=True):
+                if head == "traffic":  # `tcp tx`
+                    head, cell = "direction", cell.split()[-1]
+                lines.append(f"{_quoted(head)} = {_quoted(cell.strip())}")
     return "\n".join(lines) + "\n"
 
 
