@@ -19,7 +19,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -32,6 +32,9 @@ from qtrace.errors import MissingPrerequisite
 from qtrace.index.build import ensure_index, release_tree
 from qtrace.lab.guest.guest import find_qemu
 from qtrace.store.index import Index
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # A busy machine makes no law wrong.
 settings.register_profile("laws", deadline=None)
@@ -67,6 +70,18 @@ def skip_or_fail(reason: str) -> NoReturn:
 @pytest.fixture(scope="session", name="skip_or_fail")
 def _skip_or_fail() -> Callable[[str], NoReturn]:
     return skip_or_fail
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        skip_or_fail("needs the Python package playwright")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,18 +26,6 @@ KINDS = (
 )
 OF_NO_RELEASE = ("index.html", "glossary.html", "modes/index.html", "modes/tap-nat.html")
 QUESTIONS = load_wording("en").questions
-
-
-@pytest.fixture(scope="module")
-def chromium(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[Browser]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        skip_or_fail("needs the Python package playwright")
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from test_report import HOSTILE, add_failure, make_run
@@ -42,18 +41,6 @@ CONTRAST = """() => {
     least = Math.min(least, (two[0] + 0.05) / (two[1] + 0.05));
   }
   return least }"""
-
-
-@pytest.fixture(scope="module")
-def chromium(skip_or_fail: Callable[[str], NoReturn]) -> Iterator[Browser]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        skip_or_fail("needs the Python package playwright")
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

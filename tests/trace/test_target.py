@@ -43,6 +43,7 @@ def test_cpu_time_is_told_apart_by_where_it_was_spent() -> None:
                     time.sleep(0.05)
             finally:
                 process.kill()
-        assert thread.system is not None and thread.guest == 0
+        assert thread.guest == 0 and thread.system is not None and thread.system <= thread.seconds + 0.1
         shares[where] = thread.system / thread.seconds
-    assert shares["user"] < 0.3 < shares["system"] + 0.1 and shares["system"] > shares["user"]
+    # Python's own code is a part of the first; of the second only its start is the kernel's.
+    assert shares["user"] < 0.2 < shares["system"] <= 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from qtrace.errors import LabError
 from qtrace.lab.link.connection import Network
+from qtrace.lab.workload.iperf3 import ask_iperf3
 from qtrace.lab.workload.workload import Measured, Metric, Workload, measured
 from qtrace.model import PLAIN, Direction, Setting
 
@@ -30,16 +30,10 @@ def tcp(
     `SERVER` must run in the network's namespace.
     """
     reverse = " -R" if direction is Direction.RX else ""
-    command = f"iperf3 -c {network.link.host_addr} -p {PORT} -t {max(1, round(seconds))}{reverse} -J"
+    command = f"iperf3 -c {network.link.host_addr} -p {PORT} -t {max(1, round(seconds))}{reverse}"
     command += f" -l {setting.size}" if setting.size else ""
     command += f" -P {setting.streams}" if setting.streams > 1 else ""
-    status, output = network.guest.try_sh(command, timeout=seconds + 60)
-    try:
-        raw: dict[str, Any] = json.loads(output)
-    except ValueError as exc:
-        raise LabError(f"iperf3 in the guest ended with status {status}: {output.strip()[-300:]}") from exc
-    if status != 0 or "error" in raw:
-        raise LabError(f"iperf3 in the guest: {raw.get('error', f'status {status}')}")
+    raw = ask_iperf3(network, command, seconds)
     try:
         received, sent = raw["end"]["sum_received"], raw["end"]["sum_sent"]
         values = {

@@ -21,7 +21,7 @@ FOUND = {
     "`qtrace walk`, every pair": "702 walks, 546 reasons why not",
     "`qtrace lab up` of five modes": "tap, tap-bridge, user, vde, stream-unix",
     "`qtrace record`, exact counts": "e1000 on user rx: 1009 at host, send, deliver, enqueue",
-    "a plan of two cells, and its report": "user",
+    "a plan of two cells, and its report": "× tap",
 }
 
 
