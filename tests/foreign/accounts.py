@@ -27,6 +27,7 @@ EACH_FRAME = ("dequeue", "send", "deliver", "host", "complete", "enqueue")
 # Lines that are for no frames: virtio's configuration, vmxnet3's events. (e1000e and igb have one of the
 # interface's own name beside those of its queues.)
 _NOT_FRAMES = ("-config", "-event-")
+_LEVEL = "-fasteoi"  # how Linux names the lines of an IO-APIC that are level-triggered
 # Drivers with a timer that has the card interrupt every two seconds, to be sure that no frame is forgotten.
 _TIMED = {"e1000e": "e1000e_watchdog_task", "igb": "igb_watchdog_task"}
 # Their cards' timer of a vector's least interval: 7.2's raises the vector if an interrupt waits for it,
@@ -143,12 +144,18 @@ class Account:
         return Verdict("", "interrupt", counted, taken)
 
     @property
-    def merged(self) -> bool:
-        """Whether more interrupts were counted than the guest took, its card is not known for it, and nothing
-        else is wrong."""
+    def unclear(self) -> bool:
+        """Whether nothing is wrong but that the guest took fewer interrupts than were counted and its card is
+        not known for it, or more by a pin."""
         told = [one for one in self.verdicts() if one.stage == "interrupt" and one.wanted is not None]
         more = any(one.counted > (one.wanted or 0) for one in told) and self.machine.model not in _PULSES
-        return more and set(self.wrong()) <= set(map(str, told))
+        fewer = any(one.counted < (one.wanted or 0) for one in told) and self.of_a_pin
+        return (more or fewer) and set(self.wrong()) <= set(map(str, told))
+
+    @property
+    def of_a_pin(self) -> bool:
+        """Whether the guest takes each of its interrupts from a line that is level-triggered."""
+        return all(_LEVEL in line for line in self.interrupts)
 
     def unmeasured(self) -> dict[tuple[str, str], str]:
         """(direction, stage) -> why it could not be measured."""
@@ -167,13 +174,15 @@ def record(guest: Installer, folder: Path, index: str = "") -> Account:
     """Record it while it pings; `index` is the path of its QEMU's, where that is not the installed one.
 
     An interrupt that is raised again before the guest takes the first, as when its processor has to wait for
-    its turn on the host, is one to it. So where nothing but these differs, it is recorded again.
+    its turn on the host, is one to it. A pin that is still up when the guest has ended its interrupt gives it
+    another (ioapic_eoi_broadcast in hw/intc/ioapic.c). So where nothing but these differs, it is recorded
+    again.
     """
     folder.mkdir()
     echo = _echo(guest.machine, open_index(Path(index)) if index else ensure_index()[0])
     for number in range(1, _MOST + 1):
         account = replace(_record(guest, folder / str(number), index), recordings=number, echo=echo)
-        if not account.merged:
+        if not account.unclear:
             break
     return account
 

@@ -50,11 +50,13 @@ def running(mark: str) -> list[int]:
     return found
 
 
-def wait_for(mark: str, number: int, seconds: float = 20) -> None:
+def wait_for(mark: str, number: int, seconds: float = 120) -> None:
+    """Until so many run; a machine that wakes from idleness has taken more than 20 seconds to start them."""
     deadline = time.monotonic() + seconds
     while len(running(mark)) != number and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert len(running(mark)) == number
+    tree = subprocess.run(["ps", "-eo", "pid,ppid,stat,wchan:24,args"], capture_output=True, text=True).stdout
+    assert len(running(mark)) == number, tree
 
 
 def test_a_command_sees_the_root_and_the_folders(root: ReleaseRoot) -> None:
