@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.lab.guest.accel import choose_accelerator
+from qtrace.lab.guest.clock import counter_words
 from qtrace.lab.guest.guest_image import NIC_MODULES
 from qtrace.lab.host.owned import LABS, STATE, remove_leftovers
 from qtrace.lab.mode.live_lab import open_lab
@@ -85,6 +87,8 @@ def test_a_lab_from_up_to_down_and_the_host_is_as_before(host: Callable[[], dict
         assert {first, second} <= {row["name"] for row in _json("lab", "status") if row["state"] == "up"}
         inside = _run("lab", "shell", f"{first}:vm1", "--", "ping -c 1 -W 5 192.168.71.1 && exit 7")
         assert inside.returncode == 7 and "1 packets received" in inside.stdout
+        told = _run("lab", "shell", f"{first}:vm1", "--", "cat /proc/cmdline").stdout
+        assert f"{counter_words(choose_accelerator())} " in told
         assert "10.20.0.3/24" in _run("lab", "shell", f"{first}:lan", "--", "ip", "address").stdout
         assert "several labs have a machine 'vm1'" in _run("lab", "shell", "vm1", "--", "true").stderr
         assert f"removed lab {second}" in _run("lab", "down", second).stdout

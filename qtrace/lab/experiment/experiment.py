@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from qtrace.lab.experiment.capture import Place, open_capture, places_of
 from qtrace.lab.experiment.hops import Hop, count_matching, find_hops, without_header, write_hops
 from qtrace.lab.experiment.lab_script import Probe, Script
 from qtrace.lab.experiment.transcript import Entry, run_steps, write_transcript
+from qtrace.lab.guest.clock import clock_fault, read_clock
 from qtrace.lab.mode.live_lab import Lab, open_lab
 from qtrace.lab.mode.mode import load_mode
 from qtrace.progress import SILENT, Progress
@@ -40,7 +42,8 @@ def perform(script: Script, folder: Path, nic: str = "", progress: Progress = SI
     programs = tuple(dict.fromkeys((*script.programs, *CAPTURING)))
     with open_lab(mode, nic, max(script.guests, mode.least), progress, programs=programs) as lab:
         lab.wait_until_up()
-        hops, counts = capture_packet(lab, script.probe, folder, progress)
+        with _hold_clocks(lab):
+            hops, counts = capture_packet(lab, script.probe, folder, progress)
         entries = run_steps(lab, script.steps, progress)
         write_transcript(folder, head_of(lab, script.name), entries)
     return Recorded(entries, hops, counts)
@@ -106,6 +109,16 @@ def capture_packet(
     head = head_of(lab, lab.mode.name) | {"probe": command, "said": said.strip(), "counts": counts}
     write_hops(folder, head, hops)
     return hops, counts
+
+
+@contextlib.contextmanager
+def _hold_clocks(lab: Lab) -> Iterator[None]:
+    """Raise LabError after the block if a guest's clock is wrong: every time that it says would be."""
+    before = {name: read_clock(guest.sh) for name, guest in lab.guests.items()}
+    yield
+    for name, guest in lab.guests.items():
+        if fault := clock_fault(before[name], read_clock(guest.sh)):
+            raise LabError(f"{name}: {fault}; run it again on a host that is less busy")
 
 
 def _neighbour(lab: Lab, sender: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from qtrace.lab.guest.clock import counter_words
 from qtrace.lab.guest.guest import CMDLINE, Guest, GuestSpec, find_qemu, unprivileged
 from qtrace.lab.host.netns import Namespace
 from qtrace.lab.link.tap import private_tun
@@ -51,7 +52,7 @@ class Boot:
             *("-cpu", "host" if self.accelerator == "kvm" else "max,la57=off", "-smp", "1"),
             *("-m", f"{self.memory}M", *sandbox, *self.more),
             *("-kernel", f"/proc/self/fd/{_KERNEL}", "-initrd", f"/proc/self/fd/{_INITRD}"),
-            *("-append", f"{CMDLINE} {words}", "-no-reboot"),
+            *("-append", f"{CMDLINE}{counter_words(self.accelerator)} {words}", "-no-reboot"),
             *("-chardev", console, "-serial", "chardev:console"),
             *("-qmp", f"unix:{home}/qmp,server=on,wait=off", "-device", "virtio-serial-pci"),
             *("-chardev", f"socket,id=agent,path={home}/agent,server=on,wait=off"),
