@@ -97,7 +97,7 @@ def command(
     QEMU has, such as Proxmox's -id, is named and ignored.
     """
     from qtrace.explain.explanation import Reader
-    from qtrace.explain.pasted import Pasted, split_text
+    from qtrace.explain.pasted import Pasted, read_text
 
     if list_rules:
         _list_rules(named_index(index_name), form)
@@ -127,7 +127,7 @@ def command(
         )
         if other is not None:
             data["together"] = reader.together(
-                argv, split_text(other), config, lenient=lenient, strict=strict
+                pasted, read_text(other), config, lenient=lenient or pid is not None, strict=strict
             )
     except QtraceError as exc:
         raise type(exc)(plain(str(exc)), hint=plain(exc.hint)) from exc

@@ -19,6 +19,7 @@ from qtrace.explain.manual import read_manual
 from qtrace.explain.meaning import filter_rows, option_rows
 from qtrace.explain.models import Models
 from qtrace.explain.network import build
+from qtrace.explain.pasted import Pasted
 from qtrace.explain.reach_claims import reach_rows
 from qtrace.explain.rewrite import rewrites
 from qtrace.explain.rights import privilege
@@ -157,16 +158,20 @@ class Reader:
 
     def together(
         self,
-        argv: Sequence[str],
-        other: Sequence[str],
+        one: Pasted,
+        other: Pasted,
         config: Collection[str] = (),
         *,
         lenient: bool = False,
         strict: bool = False,
     ) -> list[dict[str, str]]:
-        """Findings about two lines on one host, beyond those of each line: see the module `together`."""
-        one, two = (self.network(words, config, lenient=lenient, strict=strict)[2] for words in (argv, other))
-        return together(one, two)
+        """Findings about two lines on one host, beyond those of each line: see the module `together`. Raises
+        RefusedLine."""
+        first, second = (
+            self.network(pasted.words, config, lenient=lenient, strict=strict, writer=pasted.writer)[2]
+            for pasted in (one, other)
+        )
+        return together(first, second)
 
     @staticmethod
     def _cost(nic: Client) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import pytest
 from test_explain import run
 
 from qtrace.explain.explanation import Reader
+from qtrace.explain.pasted import read_text
 from qtrace.store.index import Index
 
 _NIC = " -device e1000,netdev=s,mac=52:54:00:00:00:0"
@@ -52,7 +53,7 @@ _STREAM = "-netdev stream,id=s,server={},addr.type=inet,addr.host=127.0.0.1,addr
 )
 def test_two_lines(reader: Reader, one: str, two: str, kinds: set[str]) -> None:
     for first, second in ((one, two), (two, one)):
-        found = reader.together(["qemu", *first.split()], ["qemu", *second.split()])
+        found = reader.together(read_text(f"qemu {first}"), read_text(f"qemu {second}"))
         assert {item["kind"] for item in found} == kinds, found
 
 
@@ -64,3 +65,15 @@ def test_the_verb_says_it(index: Index) -> None:
     said = run(index, "--with", two, "--", one)
     assert said.exit_code == 0 and "they do not meet" in said.output
     assert "no ends apart" in run(index, "--with", _UDP.format(2, 1) + "2", "--", one).output
+
+
+def test_each_line_may_be_a_program_s_log(index: Index) -> None:
+    """Podman's QEMU has an option that this index does not know: its log alone says that it is a vendor's."""
+    log = "DEBU[0001] qemu cmd: [qemu-system-x86_64 -apple-gpu -nic user,mac=52:54:00:12:34:56]"
+    plain = "qemu-system-x86_64 -nic user"
+    for one, two in ((log, plain), (plain, log), (log, log)):
+        said = run(index, "--with", two, "--", one)
+        assert said.exit_code == 0, said.output
+        assert "has the MAC address 52:54:00:12:34:56, too" in said.output
+    refused = run(index, "--with", log, "--strict", "--", plain)
+    assert refused.exit_code == 1 and "apple-gpu" in refused.output
