@@ -40,6 +40,12 @@ def _machines() -> list[str]:
     return [name for entry in labs() for name in entry.guests] + ["host", "lan", "router", "internet"]
 
 
+def _captured() -> list[str]:
+    from qtrace.lab.experiment.place_capture import place_names
+
+    return [*_modes(), *(name.partition(":")[2] for name in place_names())]
+
+
 @click.group("lab", cls=VerbGroup)
 def command() -> None:
     """Start a connection mode in network namespaces of its own, log in, and end it."""
@@ -241,9 +247,10 @@ def shell(machine: str, words: tuple[str, ...], timeout: float) -> None:
             "qtrace lab capture user --run 'ping -c 1 10.0.2.2' --marker abcdefgh -o FOLDER",
             "a command of your own",
         ),
+        ("qtrace lab capture host-tap1 -o FOLDER", "all packets at a place of a lab that runs, until Ctrl-C"),
     )
 )
-@click.argument("mode", shell_complete=completing(_modes))
+@click.argument("what", metavar="MODE|PLACE", shell_complete=completing(_captured))
 @click.option(
     "-o",
     "--output",
@@ -261,22 +268,51 @@ def shell(machine: str, words: tuple[str, ...], timeout: float) -> None:
     metavar="TEXT",
     help="With --run: what the packet that is looked for has in its payload.",
 )
-def capture(mode: str, output: Path, nic: str, line: str, marker: str) -> None:
-    """Capture a packet of MODE in the guest, at the netdev and on the host, and show it at each place.
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="At a place: end after S seconds [default: with Ctrl-C].",
+)
+def capture(what: str, output: Path, nic: str, line: str, marker: str, seconds: float | None) -> None:
+    """Capture a packet of MODE in the guest, at the netdev and on the host, and show it at each place; or all
+    packets at one PLACE of a lab that runs.
 
-    Every place has a pcap file, which Wireshark opens too; capture.json and capture.txt have the packet at
-    each place, decoded by tcpdump. Then ten echo requests are sent and counted at every place.
+    Of a mode every place has a pcap file, which Wireshark opens too; capture.json and capture.txt have the
+    packet at each place, decoded by tcpdump. Then ten echo requests are sent and counted at every place.
+
+    A place is MACHINE-DEVICE, with LAB: before it if several labs run: vm1-net0 is the netdev of vm1,
+    host-tap1 a tap on the host, lan-eth0 a neighbour's card.
     """
-    from qtrace.lab.experiment.experiment import capture_mode
-
     if bool(line) != bool(marker):
         raise click.UsageError("--run and --marker go together")
     progress = ConsoleProgress()
     try:
-        counts = capture_mode(mode, output, nic, (line, marker), progress)
-        progress.done(f"captured: {output}")
+        if what not in _modes():
+            if nic or line:
+                raise click.UsageError("--nic and --run are for a mode, which starts a lab of its own")
+            _capture_place(what, output, seconds, progress)
+            return
+        if seconds is not None:
+            raise click.UsageError("--seconds is for a place of a lab that runs")
+        _capture_mode(what, output, nic, (line, marker), progress)
     finally:
         progress.close()
+
+
+def _capture_place(place: str, output: Path, seconds: float | None, progress: ConsoleProgress) -> None:
+    from qtrace.lab.experiment.place_capture import capture_place
+
+    file, number = capture_place(place, output, float("inf") if seconds is None else seconds, progress)
+    progress.done(f"captured: {file}")
+    click.echo(f"{plain(file.stem):<20} {number} packet{'s' * (number != 1)}")
+
+
+def _capture_mode(mode: str, output: Path, nic: str, own: tuple[str, str], progress: ConsoleProgress) -> None:
+    from qtrace.lab.experiment.experiment import capture_mode
+
+    counts = capture_mode(mode, output, nic, own, progress)
+    progress.done(f"captured: {output}")
     click.echo(plain((output / "capture.txt").read_text()))
     sent = counts.pop("sent")
     for place, number in counts.items():

@@ -15,11 +15,11 @@ from pathlib import Path
 from qtrace.errors import LabError
 from qtrace.lab.guest.guest import Guest
 from qtrace.lab.guest.guest_image import which
-from qtrace.lab.host.helper import start_helper
+from qtrace.lab.host.helper import Helper, start_helper
 from qtrace.lab.host.netns import Namespace
 from qtrace.lab.mode.live_lab import Lab
 
-__all__ = ["SIDES", "Capture", "Place", "open_capture", "places_of"]
+__all__ = ["SIDES", "Capture", "Place", "listen_in_space", "open_capture", "places_of"]
 
 # In the order in which a packet that a guest sends passes them.
 SIDES = ("guest", "netdev", "host", "world")
@@ -86,7 +86,7 @@ def open_capture(lab: Lab, folder: Path, places: Sequence[Place] | None = None) 
             elif place.side == "netdev":
                 stack.enter_context(_at_netdev(lab, place, target))
             else:
-                stack.enter_context(_in_space(lab.spaces[place.machine], place, target))
+                stack.enter_context(listen_in_space(lab.spaces[place.machine], place, target))
         yield capture
         _wait_until_still([folder / f"{place.name}.pcap" for place in capture.places if _is_written(place)])
 
@@ -132,11 +132,12 @@ def _at_netdev(lab: Lab, place: Place, target: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _in_space(space: Namespace, place: Place, target: Path) -> Iterator[None]:
+def listen_in_space(space: Namespace, place: Place, target: Path) -> Iterator[Helper]:
+    """tcpdump at a device of a namespace, until the block ends. Raises LabError, MissingPrerequisite."""
     argv = [str(which("tcpdump")), "-n", "-U", "--immediate-mode", "-s", str(_LONGEST), "-Z", "root"]
     argv += ["-i", place.device, "-w", str(target)]
-    with start_helper(space, "tcpdump", argv, lambda _: _begun(target), f"listen at {place.name}"):
-        yield
+    with start_helper(space, "tcpdump", argv, lambda _: _begun(target), f"listen at {place.name}") as one:
+        yield one
 
 
 def _is_written(place: Place) -> bool:

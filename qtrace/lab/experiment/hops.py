@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from qtrace.errors import LabError, StoreError
 from qtrace.lab.experiment.capture import Capture, Place
+from qtrace.lab.experiment.dump_file import HEADERS, cut_headers
 from qtrace.lab.guest.guest_image import which
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 _HEX = re.compile(r"^\t0x[0-9a-f]+:\s+((?:[0-9a-f]{2,4} ?)+)")
-_HEADERS = (10, 12, 20)  # lengths of virtio's header: legacy, with merged buffers, with a hash (virtio_net.h)
 _CHECKSUMS = {24, 25, 40, 41, 50, 51}  # of IPv4's header, of UDP and of TCP, behind 14 bytes of Ethernet
 
 
@@ -132,24 +131,12 @@ def find_hops(capture: Capture, sender: str, marker: bytes) -> list[Hop]:
 def without_header(place: Place, file: Path, sent: bytes) -> tuple[Path, int]:
     """A file in which frames begin where tcpdump takes them to begin, and how many bytes stood before them.
 
-    With vnet_hdr, QEMU's filter-dump (net/dump.c) of some releases writes virtio's header before each frame.
+    See `dump_file`.
     """
     if place.side != "netdev":
         return file, 0
-    header = next((at for packet in packets(file) if (at := packet.data.find(sent)) in _HEADERS), 0)
-    if not header:
-        return file, 0
-    target = file.with_suffix(".frames.pcap")
-    data = file.read_bytes()
-    order = "<" if data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
-    parts, at = [data[:24]], 24
-    while at + 16 <= len(data):
-        seconds, fraction, kept, length = struct.unpack_from(f"{order}IIII", data, at)
-        frame = data[at + 16 + header : at + 16 + kept]
-        parts += [struct.pack(f"{order}IIII", seconds, fraction, len(frame), length - header), frame]
-        at += 16 + kept
-    target.write_bytes(b"".join(parts))
-    return target, header
+    header = next((at for packet in packets(file) if (at := packet.data.find(sent)) in HEADERS), 0)
+    return cut_headers(file, header), header
 
 
 def _distance(place: Place, sender: str) -> int:

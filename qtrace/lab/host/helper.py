@@ -26,9 +26,13 @@ class Helper:
         """The process of the program (nsenter and setpriv execute it in their place)."""
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def check(self) -> None:
         """Raise LabError with the program's output if it has ended."""
-        if self._process.poll() is not None:
+        if self.ended:
             said = self._process.stderr.read().strip() if self._process.stderr else ""
             raise LabError(f"{self.name} ended with status {self._process.returncode}: {said[-300:]}")
 
