@@ -40,5 +40,6 @@ def test_a_workload_says_what_it_needs(name: str, tmp_path: Path) -> None:
 def test_what_is_measured_is_what_was_declared() -> None:
     metrics = (Metric("a", "us", "less"), Metric("b", "byte"))
     assert measured(metrics, {"b": 2.0, "a": 1.0}) == [("a", 1.0, "us"), ("b", 2.0, "byte")]
+    assert measured(metrics, {"b": None, "a": 0.0}) == [("a", 0.0, "us")]  # not told is not 0
     with pytest.raises(LabError, match="measured a, not a, b"):
         measured(metrics, {"a": 1.0})

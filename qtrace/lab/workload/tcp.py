@@ -24,8 +24,8 @@ METRICS = (
 def tcp(
     network: Network, direction: Direction | None, seconds: float, setting: Setting = PLAIN
 ) -> tuple[list[Measured], dict[str, Any]]:
-    """`throughput` (bit/s, at the receiver), `bytes` (received), `retransmits`, of all streams; and iperf3's
-    own JSON. The setting's size is that of one write.
+    """`throughput` (bit/s, at the receiver), `bytes` (received) and, where the sender's system tells them,
+    `retransmits`, of all streams; and iperf3's own JSON. The setting's size is that of one write.
 
     `SERVER` must run in the network's namespace.
     """
@@ -36,10 +36,10 @@ def tcp(
     raw = ask_iperf3(network, command, seconds)
     try:
         received, sent = raw["end"]["sum_received"], raw["end"]["sum_sent"]
-        values = {
+        values: dict[str, float | None] = {
             "throughput": float(received["bits_per_second"]),
             "bytes": float(received["bytes"]),
-            "retransmits": float(sent.get("retransmits", 0)),
+            "retransmits": float(sent["retransmits"]) if "retransmits" in sent else None,
         }
     except (KeyError, TypeError, ValueError) as exc:
         raise LabError(f"iperf3's answer lacks {exc}") from exc

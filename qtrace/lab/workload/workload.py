@@ -60,11 +60,13 @@ class Workload:
     axes: tuple[str, ...] = ()
 
 
-def measured(metrics: Sequence[Metric], values: Mapping[str, float]) -> list[Measured]:
-    """The values in the order and with the units of `metrics`. Raises LabError if the names differ."""
+def measured(metrics: Sequence[Metric], values: Mapping[str, float | None]) -> list[Measured]:
+    """The values in the order and with the units of `metrics`, without those that are None: not told is
+    not 0. Raises LabError if the names differ."""
     if values.keys() != {metric.name for metric in metrics}:
         raise LabError(f"measured {', '.join(values)}, not {', '.join(metric.name for metric in metrics)}")
-    return [(metric.name, values[metric.name], metric.unit) for metric in metrics]
+    told = ((metric, values[metric.name]) for metric in metrics)
+    return [(metric.name, value, metric.unit) for metric, value in told if value is not None]
 
 
 def clients(names: Iterable[str]) -> tuple[str, ...]:
