@@ -15,7 +15,7 @@ help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make matrix   measure eight NICs on eight back ends on this host, write reports/matrix: 20 minutes'
 	@echo 'make test     set up what is missing, run every test, the quick ones first'
-	@echo 'make test-long  the tests that take minutes each: every step on Debian 13, each setting of a plan; 20 minutes'
+	@echo 'make test-long  the tests that take half a minute or more each: every step on Debian 13, each setting of a plan; 30 minutes'
 	@echo 'make test-fast  the tests that need no root, no guest and no bcc: two minutes, as any user'
 	@echo 'make check    lint and types, and that the generated pages are true'
 	@echo 'make docs     write the generated pages (docs/cli.md, docs/qtrace.1, the verbs in README …), then make site'
@@ -61,20 +61,23 @@ docs: setup
 	@$(BIN)/python tests/generated/write.py
 	@$(MAKE) --no-print-directory site
 
-# The quick part asks only for an index that is there. PARTS follow it.
+# What needs no guest, several at a time; the quick part asks only for an index that is there. Then PARTS, alone.
 PARTS ?= rest
+SEVERAL := -n $(shell nproc) --dist loadfile
 test: check
 	@$(QTRACE) index
-	@$(BIN)/python -m pytest --part quick
+	@$(BIN)/python -m pytest --part quick $(SEVERAL)
+	@$(BIN)/python -m pytest --part slow $(SEVERAL)
 	@$(BIN)/python -m pytest $(addprefix --part ,$(PARTS))
 
-# What takes minutes each: Debian 13 as it is, each setting of a plan. Twenty minutes; needs root and Debian's archive.
+# What takes half a minute or more each: Debian 13 as it is, vhost, each setting of a plan. Needs root and Debian's
+# archive. CI has no time for the longest.
 test-long: setup
-	@$(BIN)/python -m pytest --part long
+	@$(BIN)/python -m pytest --part long --part longest
 
 # Sets nothing up where there is a virtual environment: an ordinary user may install no package.
 test-fast: $(if $(wildcard $(BIN)/python),,setup)
-	@$(BIN)/python -m pytest --part quick -p no:cacheprovider
+	@$(BIN)/python -m pytest --part quick $(SEVERAL) -p no:cacheprovider
 
 # Pages that a measurement makes name the commit that they were made from.
 pages-stale: setup

@@ -4,9 +4,16 @@ A test that needs root, bcc, a QEMU tree or the lab machine asks for it with `ne
 missing the test is skipped with the reason. `QTRACE_NO_SKIP=1` (CI sets it) turns every such skip into
 a failure.
 
-`--part quick` is what any user can run in two minutes: no root, no bcc, no guest, nothing marked `slow`, and
-of QEMU only an index that is already there. `--part rest` is everything else, but for what is marked `long`:
-minutes each, so it is a part of its own. Several parts may be named.
+The parts, each with what may run beside it:
+
+- `quick`: what any user can run in two minutes. No root, no bcc, no guest, nothing marked `slow`, and of QEMU
+  only an index that is already there. Several at a time (`-n`).
+- `slow`: no guest of a lab and no tracing either, but seconds each. Several at a time.
+- `rest`: labs, guests and tracing, which hold the host to be as they left it: one at a time.
+- `long`: what is marked so, half a minute to minutes each. One at a time.
+- `longest`: what is marked so. CI has no time for it.
+
+Several parts may be named.
 """
 
 from __future__ import annotations
@@ -39,7 +46,8 @@ if TYPE_CHECKING:
 # A busy machine makes no law wrong.
 settings.register_profile("laws", deadline=None)
 settings.load_profile("laws")
-_OF_A_GUEST = {"root", "bcc", "tun", "qemu-system-x86_64"}
+PARTS = ("quick", "slow", "rest", "long", "longest")
+_ALONE = {"root", "bcc", "tun"}
 # Fixtures that fetch a release, or index a tree.
 _LONG = {"newer", "newest", "newer_program", "side_cache"}
 # Whose QEMU is read, whichever this machine runs: what a test knows of a release it asks that release.
@@ -87,7 +95,7 @@ def chromium() -> Iterator[Browser]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--part",
-        choices=("quick", "rest", "long"),
+        choices=PARTS,
         action="append",
         default=[],
         help="see tests/conftest.py; without it everything",
@@ -104,18 +112,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _part(item: pytest.Item) -> str:
-    if item.get_closest_marker("long"):
-        return "long"
+    for name in ("longest", "long"):
+        if item.get_closest_marker(name):
+            return name
     needed = {what for mark in item.iter_markers("needs") for what in mark.args}
-    fixtures = set(getattr(item, "fixturenames", ()))
-    rest = item.get_closest_marker("slow") or needed & _OF_A_GUEST or fixtures & _LONG
-    return "rest" if rest else "quick"
+    if needed & _ALONE:
+        return "rest"
+    slow = item.get_closest_marker("slow") or "qemu-system-x86_64" in needed
+    return "slow" if slow or set(getattr(item, "fixturenames", ())) & _LONG else "quick"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*what): root, bcc, tun, or the name of a program")
     config.addinivalue_line("markers", "slow: takes seconds; no part of --part quick")
-    config.addinivalue_line("markers", "long: takes minutes; part of --part long alone")
+    config.addinivalue_line("markers", "long: takes half a minute or more; part of --part long alone")
+    config.addinivalue_line("markers", "longest: takes minutes; part of --part longest alone, not of CI")
     # A shell's background job ignores Ctrl-C, and so would the commands that tests start and interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

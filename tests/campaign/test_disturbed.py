@@ -219,6 +219,7 @@ def test_an_interrupted_run_is_resumed_without_measuring_anything_twice(
     )
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_in_a_later_round_goes_on_until_its_ratio_is_known(
     tmp_path: Path, precise: Campaign
 ) -> None:

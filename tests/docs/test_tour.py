@@ -21,7 +21,8 @@ ROWS = [(room, line, needs.strip()) for room, _, line, needs in ROW.findall(PAGE
 PROGRAMS = {"qtrace": [sys.executable, "-m", "qtrace"], "make": ["make", "-s"]}
 
 
-LONG = ("campaign/",)  # measures a block, where there is no KVM in the lab machine
+# campaign/ measures a block, where there is no KVM in the lab machine.
+LONG = {"campaign/": pytest.mark.longest, "post/": pytest.mark.long}
 NEEDS = {"": (), "root": ("root",), "bcc": ("bcc",), "guest": ("busybox", "iperf3", "sockperf", "tun")}
 
 
@@ -30,7 +31,7 @@ def marked() -> list[object]:
     rows: list[object] = []
     for room, line, needs in ROWS:
         words = [word for need in needs.split(", ") for word in NEEDS[need]]
-        marks = [pytest.mark.needs(*words), *([pytest.mark.long] if room in LONG else [])]
+        marks = [pytest.mark.needs(*words), *([LONG[room]] if room in LONG else [])]
         rows.append(pytest.param(line, marks=marks, id=room))
     return rows
 

@@ -193,6 +193,7 @@ def test_the_commands_that_it_prints_make_the_same_lab() -> None:
 
 
 @LIVE
+@pytest.mark.long
 def test_reach_measures_what_the_table_of_part_1_says() -> None:
     answer = _json("reach", "user", "tap-nat", "socket")
     rows = {row["mode"]: row for row in answer["rows"]}

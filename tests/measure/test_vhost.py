@@ -19,7 +19,7 @@ from qtrace.model import Cell
 from qtrace.store.index import Index
 from qtrace.trace.bpf.prerequisites import ensure_headers
 
-pytestmark = pytest.mark.needs("qemu-system-x86_64", "busybox", "setpriv", "bcc")
+pytestmark = [pytest.mark.long, pytest.mark.needs("qemu-system-x86_64", "busybox", "setpriv", "bcc")]
 
 DRIVER = Path(__file__).with_name("vhost_driver.py")
 FRAMES = 1009
