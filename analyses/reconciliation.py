@@ -13,9 +13,10 @@ from qtrace.analyses.methods.sentence import Row, Said
 __all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "Do the counts agree with the tap device's own counters?"
+_KEY = [*CELL, "direction"]
+_SUMS = [f"{way}_{what}" for way in ("rx", "tx") for what in ("packets", "dropped", "bytes")]
 COLUMNS = (
-    *CELL,
-    "direction",
+    *_KEY,
     "n",
     "stage",
     "function",
@@ -42,16 +43,20 @@ def analyse(data: Data) -> pd.DataFrame:
     devices = data.table("devices")
     devices = devices[(devices["side"] == "tap") & devices["probed"].astype(bool)]
     both = carried(data).merge(devices.drop(columns=[*CELL, "probed"]), on=["cell", "rep"])
+    groups = both.groupby(_KEY, sort=True)
+    sums = groups[[*_SUMS, "frames", "bytes"]].sum().assign(n=groups["rep"].nunique())
+    first = both.drop_duplicates(_KEY).sort_values(_KEY)[["stage", "function", "device"]]
     rows = []
-    for key, part in both.groupby([*CELL, "direction"], sort=True):
+    for (key, found), named in zip(sums.iterrows(), first.to_dict("records"), strict=True):
+        assert isinstance(key, tuple)
         way = "rx" if key[-1] == "tx" else "tx"
-        frames, seen = int(part["frames"].sum()), int(part[f"{way}_packets"].sum())
-        row: dict[str, object] = dict(zip([*CELL, "direction"], key, strict=True))
-        row |= {"n": int(part["rep"].nunique()), "stage": part["stage"].iloc[0]}
-        row |= {"function": part["function"].iloc[0], "frames": frames}
-        row |= {"device": f"{part['device'].iloc[0]} {way}", "device_frames": seen}
-        row |= {"device_dropped": int(part[f"{way}_dropped"].sum()), "difference": frames - seen}
-        row |= {"bytes": int(part["bytes"].sum()), "device_bytes": int(part[f"{way}_bytes"].sum())}
+        frames, seen = int(found["frames"]), int(found[f"{way}_packets"])
+        row: dict[str, object] = dict(zip(_KEY, key, strict=True))
+        row |= {"n": int(found["n"]), "stage": named["stage"], "function": named["function"]}
+        row["frames"] = frames
+        row |= {"device": f"{named['device']} {way}", "device_frames": seen}
+        row |= {"device_dropped": int(found[f"{way}_dropped"]), "difference": frames - seen}
+        row |= {"bytes": int(found["bytes"]), "device_bytes": int(found[f"{way}_bytes"])}
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

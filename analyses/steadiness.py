@@ -24,6 +24,7 @@ SAYS = {
     "steady": "No warm-up, drift or outlier is told.",
     "told": "Told: {kinds}. The largest is a change of {ratio:times} ({kind}, {metric}, {traffic}).",
 }
+_PLACE = ["nic", "netdev", "datapath"]  # of one traffic's cell
 _FEWEST = 3  # values of which one may be an outlier
 
 
@@ -43,10 +44,11 @@ def analyse(data: Data) -> pd.DataFrame:
     for key, part in values.groupby(["way", "workload", "metric"], sort=True):
         about = dict(zip(("way", "workload", "metric"), key, strict=True))
         shared += [about | row for row in _trends(part)]
-        for cell, mine in part.groupby(["nic", "netdev", "datapath"], sort=True):
-            if len(mine) >= _FEWEST:
-                place = dict(zip(("nic", "netdev", "datapath"), cell, strict=True))
-                outliers.append(about | place | _furthest(mine))
+        logs, reps = part["log"].to_numpy(), part["rep"].to_numpy()
+        for cell, at in sorted(part.groupby(_PLACE).indices.items()):
+            assert isinstance(cell, tuple)
+            if len(at) >= _FEWEST:
+                outliers.append(about | dict(zip(_PLACE, cell, strict=True)) | _furthest(logs[at], reps[at]))
     rows = [row for kind in (WARM_UP, DRIFT) for row in _told([one for one in shared if one["kind"] == kind])]
     rows += [row for row in _told(outliers) if row["told"]]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -90,15 +92,14 @@ def _trends(values: pd.DataFrame) -> Iterator[dict[str, object]]:
         yield {"kind": kind, "n": len(values), "p": p} | {name: math.exp(end) for name, end in ends.items()}
 
 
-def _furthest(values: pd.DataFrame) -> dict[str, object]:
+def _furthest(logs: np.ndarray, reps: np.ndarray) -> dict[str, object]:
     """The value furthest from its others, and how seldom one of so many is as far by chance."""
-    logs = values["log"].to_numpy()
     n = len(logs)
     at = int(np.argmax(np.abs(logs - logs.mean())))
     others = np.delete(logs, at)
     away, spread = float(logs[at] - others.mean()), float(others.std(ddof=1)) * math.sqrt(n / (n - 1))
     p = min(1.0, n * (1 - t_probability(abs(away) / spread, n - 2))) if spread else float("nan")
-    return {"kind": OUTLIER, "rep": int(values["rep"].iloc[at]), "n": n, "ratio": math.exp(away), "p": p}
+    return {"kind": OUTLIER, "rep": int(reps[at]), "n": n, "ratio": math.exp(away), "p": p}
 
 
 def _told(rows: list[dict[str, object]]) -> Iterator[dict[str, object]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -13,9 +13,9 @@ from qtrace.analyses.methods.sentence import Row, Said
 __all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "Does the kernel carry all frames with vhost on, and QEMU with vhost off?"
+_KEY = [*CELL, "direction"]
 COLUMNS = (
-    *CELL,
-    "direction",
+    *_KEY,
     "n",
     "qemu_frames",
     "qemu_functions",
@@ -47,17 +47,16 @@ def analyse(data: Data) -> pd.DataFrame:
     stages = stages[stages["attached"].astype(bool)]
     stages = stages[stages["netdev"].isin(list(stages.loc[stages["datapath"] == "vhost-net", "netdev"]))]
     in_kernel = stages["how"].isin(KERNEL)
+    below = in_kernel & stages["function"].str.match(_VHOST) & ~stages["stage"].isin(["kick", "interrupt"])
+    inside = ~in_kernel & stages["stage"].isin(["dequeue", "deliver"])
+    qemu, kernel = _counted(stages[inside]), _counted(stages[below])
     rows = []
-    for key, part in stages.groupby([*CELL, "direction"], sort=True):
-        kernel = part[in_kernel.loc[part.index] & part["function"].str.match(_VHOST)]
-        kernel = kernel[~kernel["stage"].isin(["kick", "interrupt"])]
-        qemu = part[~in_kernel.loc[part.index] & part["stage"].isin(["dequeue", "deliver"])]
-        row: dict[str, object] = dict(zip([*CELL, "direction"], key, strict=True))
-        row["n"] = int(part["rep"].nunique())
-        row |= _side("qemu", qemu) | _side("kernel", kernel)
-        in_qemu, below = row["qemu_frames"], row["kernel_frames"]
+    for key, n in stages.groupby(_KEY, sort=True)["rep"].nunique().items():
+        assert isinstance(key, tuple)
+        row: dict[str, object] = dict(zip(_KEY, key, strict=True)) | {"n": int(n)}
+        row |= _side("qemu", qemu.get(key, {})) | _side("kernel", kernel.get(key, {}))
         planned = "kernel" if row["datapath"] == "vhost-net" else "qemu"
-        row["carried_by"] = _verdict(in_qemu, below)
+        row["carried_by"] = _verdict(row["qemu_frames"], row["kernel_frames"])
         row["as_planned"] = None if row["carried_by"] == "unknown" else row["carried_by"] == planned
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -76,15 +75,23 @@ def say(rows: Sequence[Row]) -> Iterator[Said]:
         yield "proved", {"of": len(rows)}
 
 
-def _side(name: str, part: pd.DataFrame) -> dict[str, object]:
-    """The frames of the function with most counts: several functions count the same frames."""
-    if part.empty:
-        return {f"{name}_frames": None, f"{name}_functions": ""}
+def _counted(stages: pd.DataFrame) -> dict[tuple[str, ...], dict[str, int]]:
+    """Cell and direction -> function -> its frames; the functions in order."""
     # A kernel function whose frames cannot be counted still shows by its calls that it runs.
-    counted = part["frames"].where(part["frames"] > 0, part["calls"])
-    by_function = counted.groupby(part["function"]).sum()
-    functions = ", ".join(f"{function} {int(count)}" for function, count in by_function.items())
-    return {f"{name}_frames": int(by_function.max()), f"{name}_functions": functions}
+    counted = stages["frames"].where(stages["frames"] > 0, stages["calls"])
+    found: dict[tuple[str, ...], dict[str, int]] = {}
+    for key, count in counted.groupby([stages[name] for name in (*_KEY, "function")]).sum().items():
+        assert isinstance(key, tuple)
+        found.setdefault(key[:-1], {})[str(key[-1])] = int(count)
+    return found
+
+
+def _side(name: str, counted: Mapping[str, int]) -> dict[str, object]:
+    """The frames of the function with most counts: several functions count the same frames."""
+    if not counted:
+        return {f"{name}_frames": None, f"{name}_functions": ""}
+    functions = ", ".join(f"{function} {count}" for function, count in counted.items())
+    return {f"{name}_frames": max(counted.values()), f"{name}_functions": functions}
 
 
 def _verdict(qemu: object, kernel: object) -> str:

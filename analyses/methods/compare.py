@@ -17,9 +17,8 @@ def compare(data: Data, metric: str) -> pd.DataFrame:
     same NIC, workload and direction. The baseline's own ratio is 1 without an interval."""
     frame = data.metric(metric, probed=False)
     values: dict[tuple[str, ...], dict[int, float]] = {}
-    for row in frame.to_dict("records"):
-        key = tuple(str(row[column]) for column in CELL)
-        values.setdefault(key, {})[int(row["rep"])] = float(row["value"])
+    for *cell, rep, value in frame[[*CELL, "rep", "value"]].itertuples(index=False, name=None):
+        values.setdefault(tuple(map(str, cell)), {})[int(rep)] = float(value)
     netdev, datapath = data.baseline
     rows = []
     for key, by_rep in sorted(values.items()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from qtrace.errors import StoreError
@@ -44,15 +45,16 @@ class Data:
 
     def _make(self, name: str, *, again: bool) -> pd.DataFrame:
         frame = self.tables[name]
-        frame = frame[frame["cell"].astype(str).str.endswith(_AGAIN) == again].copy()
+        ids = frame["cell"].astype(str)
+        frame = frame[ids.isin([cell for cell in ids.unique() if cell.endswith(_AGAIN) == again])].copy()
         for column in frame.columns:  # a missing name becomes an empty one, so that grouping keeps its rows
             if frame[column].dtype == object or isinstance(frame[column].dtype, pd.StringDtype):
                 frame[column] = frame[column].fillna("")
-        ids = frame["cell"].astype(str)
-        parts = {cell: cell_parts(cell) for cell in ids.unique()}
+        places, cells = pd.factorize(frame["cell"].astype(str))
+        parts = [cell_parts(cell) for cell in cells]
         for position, column in enumerate(CELL):
-            values = [parts[cell][position] for cell in ids]
-            frame[column] = pd.Series(values, index=frame.index, dtype="object")
+            names = np.array([part[position] for part in parts], dtype=object)
+            frame[column] = pd.Series(names[places], index=frame.index, dtype="object")
         rest = [column for column in frame.columns if column not in CELL]
         return frame[[*CELL, *rest]]
 
@@ -65,7 +67,7 @@ class Data:
 
 def headlines(data: Data) -> list[str]:
     """The metrics by which cells are judged, each once: rates and medians, as far as the run has any."""
-    results = data.tables["results"]
+    results = data.tables["results"][["metric", "unit"]].drop_duplicates()
     pairs = dict(zip(results["metric"], results["unit"], strict=True))
     return [
         str(name) for name, unit in pairs.items() if unit in ("bit/s", "1/s") or str(name).endswith("_p50")

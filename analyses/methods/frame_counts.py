@@ -26,7 +26,7 @@ def carried(data: Data) -> pd.DataFrame:
     if stages.empty:
         return pd.DataFrame(columns=keep)
     stages["empty"] = stages["frames"] == 0
-    stages["rank"] = [_PREFERENCE.index(str(stage)) for stage in stages["stage"]]
+    stages["rank"] = stages["stage"].map({stage: rank for rank, stage in enumerate(_PREFERENCE)})
     stages = stages.sort_values(["empty", "rank", "frames"], ascending=[True, True, False], kind="stable")
     best = stages.drop_duplicates(["cell", "rep", "direction"])
     return best.sort_values([*CELL, "direction", "rep"])[keep]

@@ -1,4 +1,4 @@
-"""`qtrace export RUN --to FORMAT`: a run's sampled frames for other programs."""
+"""`qtrace export RUN --to FORMAT`: a run's sampled frames, or all of its answers, for other programs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ __all__ = ["command"]
     examples=(
         ("qtrace export RUN --to perfetto -o FILE", "the sampled frames as a timeline for ui.perfetto.dev"),
         ("qtrace export RUN --to pcapng -o FILE", "the sampled frames as packets for Wireshark"),
+        ("qtrace export RUN --to csv -o FOLDER", "the answers of all analyses, a file each"),
     ),
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--to",
     "form",
-    type=click.Choice(["perfetto", "pcapng"]),
+    type=click.Choice(["perfetto", "pcapng", "csv"]),
     required=True,
-    help="perfetto is a timeline for ui.perfetto.dev, pcapng is packets for Wireshark.",
+    help="perfetto is a timeline for ui.perfetto.dev, pcapng is packets for Wireshark, csv is tables.",
 )
+@click.option("--only", metavar="NAME", help="With csv: the answer of this analysis alone.")
 @click.option(
     "-o",
     "--output",
@@ -38,15 +40,23 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="Write this file, which must not exist yet.",
+    help="Write this file, with csv this folder, which must not exist yet.",
 )
-def command(run: Path, form: str, output: Path) -> None:
-    """Write the sampled frames of RUN to FILE, for Perfetto or Wireshark.
+def command(run: Path, form: str, only: str | None, output: Path) -> None:
+    """Write the sampled frames of RUN to FILE, for Perfetto or Wireshark, or all answers as tables.
 
     'qtrace record PID --sample N' samples frames. perfetto shows threads as tracks and a frame's stages as
     slices, with an arrow to the thread where the frame goes on. pcapng has each frame with its first 256
     bytes, its time in nanoseconds, and its time at each stage as a comment.
+
+    csv has a file for each analysis ('qtrace analyses' lists them) with its rows of all cells, also of a run
+    that is too large for a page. A missing value is an empty field.
     """
+    if only is not None and form != "csv":
+        raise click.UsageError("--only needs --to csv")
+    if form == "csv":
+        _write_answers(run, only, output)
+        return
     from qtrace.report.formats.frame_times import sampled_frames
     from qtrace.store.run import RunReader
 
@@ -78,6 +88,23 @@ def command(run: Path, form: str, output: Path) -> None:
     click.echo(
         plain(f"{output}: {written:,} frames" + (f"; {left:,} without bytes left out" if left else ""))
     )
+
+
+def _write_answers(run: Path, only: str | None, output: Path) -> None:
+    from qtrace.analyses.methods.registry import analyses
+    from qtrace.report.formats.csv_tables import write_csv
+    from qtrace.store.run import RunReader
+
+    known = list(analyses())
+    if only is not None and only not in known:
+        raise click.BadParameter(
+            f"there is no analysis {only!r}; there are {', '.join(known)}", param_hint="'--only'"
+        )
+    reader = RunReader.open(run)
+    for file, rows in write_csv(reader, [only] if only else known, output):
+        click.echo(plain(f"{file}: {rows:,} rows"))
+    for damaged in reader.damaged:
+        click.echo(plain(f"!!  damaged and left out: {damaged}"), err=True)
 
 
 def _write(output: Path, content: bytes) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,24 +12,31 @@ from qtrace.analyses.methods.data import Data
 from qtrace.analyses.methods.registry import analyses
 from qtrace.errors import StoreError
 from qtrace.model import Path, path_from_json
+from qtrace.report.document import Section
+from qtrace.report.run_tables import RunTables
 from qtrace.store.run import RunReader
 
-__all__ = ["Answers", "Row", "as_rows"]
+__all__ = ["WHOLE", "Answers", "Row", "answered", "as_rows"]
 
 Row = dict[str, Any]
+# A run of more cells has its tables read when they are asked for, and its report shows an excerpt.
+WHOLE = 200
 
 
 class Answers:
     """The input of a report. Raises StoreError if the paths in the metadata have an unknown shape."""
 
-    def __init__(self, run: RunReader) -> None:
+    def __init__(self, run: RunReader, tables: RunTables | None = None) -> None:
         self.run = run
         plan = run.meta.get("plan")
         self.plan: dict[str, Any] = plan if isinstance(plan, dict) else {}
         base = self.plan.get("baseline")
         base = base if isinstance(base, dict) else {}
         self.baseline = (str(base.get("netdev", "tap")), str(base.get("datapath", "qemu")))
-        tables = {name: run.table(name).to_pandas() for name in run.tables()}
+        tables = tables or RunTables(run)
+        self.is_large = len(run.cells()) > WHOLE
+        if not self.is_large:  # what is damaged is then known before anything is answered
+            dict(tables)
         hosts = run.meta.get("hosts", [])
         machines = {str(block): number for number, host in enumerate(hosts) for block in host["blocks"]}
         self.data = Data(tables, run.meta["venue"], self.baseline, machines if len(hosts) > 1 else {})
@@ -37,12 +44,36 @@ class Answers:
             self.paths: tuple[Path, ...] = tuple(path_from_json(item) for item in run.meta["paths"])
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise StoreError(f"{run.path / 'run.json'}: 'paths' is damaged: {exc!r}") from exc
-        self.ask = functools.cache(self._ask)
+        self._asked: dict[str, tuple[Row, ...]] = {}
 
-    def _ask(self, name: str) -> tuple[Row, ...]:
+    def ask(self, name: str) -> tuple[Row, ...]:
         """The rows of one analysis; a missing value is None."""
-        rows = as_rows(analyses()[name](self.data))
-        return tuple(sorted(rows, key=_directions_apart))
+        if name not in self._asked:
+            self._asked[name] = self._answer(name)
+        return self._asked[name]
+
+    def _answer(self, name: str) -> tuple[Row, ...]:
+        return answered(name, self.data)
+
+    def whole(self, name: str) -> tuple[Row, ...]:
+        """The rows of one analysis over all cells, also where `ask` has those of an excerpt."""
+        return self.ask(name)
+
+    def told(self, name: str) -> tuple[Row, ...]:
+        """The rows of which an analysis tells: over all cells where it was made of all."""
+        return self.ask(name)
+
+    def excerpted(self) -> Iterable[str]:
+        """What is left out, in sentences, and how to have it; nothing of a whole report."""
+        return ()
+
+    def cut(self, section: Section, analyses_of_it: Sequence[str]) -> Section:
+        """The section as it is shown: of an excerpt, with the reason for what it has not."""
+        return section
+
+    def cut_lines(self, lines: Iterable[str]) -> Iterable[str]:
+        """The lines as they are shown."""
+        return lines
 
     def failures(self) -> list[Row]:
         """The measurements that failed: cell, rep, probed, reason."""
@@ -53,7 +84,7 @@ class Answers:
     @property
     def repetitions(self) -> int:
         """The number of repetitions in the tables."""
-        return max(int(frame["rep"].nunique()) for frame in self.data.tables.values())
+        return max(int(frame["rep"].nunique()) for frame in self._frames())
 
     @property
     def repeated(self) -> str:
@@ -66,15 +97,21 @@ class Answers:
     @property
     def cells(self) -> int:
         """The number of cells with any result or failure; what was measured twice (A/A) is one."""
-        return len({cell for name in self.data.tables for cell in self.data.table(name)["cell"]})
+        names = ["results"] if self.is_large else self.data.tables
+        return len({cell for name in names for cell in self.data.table(name)["cell"].unique()})
 
     @property
     def probing(self) -> str:
         """How the measurements were taken: `without and with probes`, or one of the two."""
-        kinds = {bool(probed) for frame in self.data.tables.values() for probed in frame["probed"]}
+        kinds = {bool(probed) for frame in self._frames() for probed in frame["probed"].unique()}
         return {(False, True): "each without and with probes", (True,): "with probes"}.get(
             tuple(sorted(kinds)), "without probes"
         )
+
+    def _frames(self) -> list[pd.DataFrame]:
+        """The tables that say what was measured: of a large run its results, which each has."""
+        tables = self.data.tables
+        return [tables["results"]] if self.is_large else list(tables.values())
 
     def to_json(self) -> dict[str, Any]:
         """All answers, JSON-ready: the run's head and each question with its rows."""
@@ -95,6 +132,11 @@ class Answers:
             for name, item in analyses().items()
         }
         return head | {"damaged": list(self.run.damaged), "analyses": answers}
+
+
+def answered(name: str, data: Data) -> tuple[Row, ...]:
+    """The rows of one analysis of `data`, the directions apart."""
+    return tuple(sorted(as_rows(analyses()[name](data)), key=_directions_apart))
 
 
 def as_rows(frame: pd.DataFrame) -> list[Row]:

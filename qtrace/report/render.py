@@ -12,6 +12,7 @@ from qtrace.errors import StoreError
 from qtrace.report.answers import Answers
 from qtrace.report.contents import contents
 from qtrace.report.document import Document, Section
+from qtrace.report.excerpt import SHOWN, Excerpt
 from qtrace.report.formats.html import to_html
 from qtrace.report.formats.markdown import to_markdown
 from qtrace.report.section import ReportSection
@@ -19,9 +20,10 @@ from qtrace.report.sentences import sentences
 from qtrace.report.text import backend, clean
 from qtrace.store.run import RunReader
 
-__all__ = ["FORMATS", "build", "render"]
+__all__ = ["FORMATS", "LARGEST", "build", "render"]
 
 FORMATS = ("md", "html")
+LARGEST = 1_000_000  # bytes of report.html
 
 
 def render(run: RunReader, out: Path, formats: Collection[str] = FORMATS) -> list[Path]:
@@ -63,11 +65,33 @@ def _place(files: dict[str, str], out: Path) -> list[Path]:
 
 
 def build(run: RunReader) -> Document:
-    """The report as a document. Raises StoreError if the run's metadata cannot be understood."""
+    """The report as a document. Raises StoreError if the run's metadata cannot be understood.
+
+    Of a run with too many cells for a page (more than `answers.WHOLE`, or a page above `LARGEST`) it shows an
+    excerpt, and says what is left out.
+    """
     answers = Answers(run)
+    if not answers.is_large:
+        document = _document(answers)
+        if _fits(document):
+            return document
+    excerpt = Excerpt(answers)
+    for number in SHOWN:
+        excerpt.choose(number)
+        document = _document(excerpt)
+        if _fits(document):
+            break
+    return document
+
+
+def _fits(document: Document) -> bool:
+    return len(to_html(document).encode()) <= LARGEST
+
+
+def _document(answers: Answers) -> Document:
     parts = contents()
     written = [(part, part.write(answers)) for part in parts]
-    meta = run.meta
+    meta = answers.run.meta
     reason = clean(meta.get("venue_reason") or "")
     subtitle = f"Run {clean(meta['id'])}, venue {clean(meta['venue'])}" + (f" ({reason})" if reason else "")
     conditions = meta["conditions"]
@@ -78,10 +102,10 @@ def build(run: RunReader) -> Document:
         title=_title(answers),
         subtitle=f"{subtitle}, {answers.repeated}.",
         alerts=tuple(_alerts(answers)),
-        headline=tuple(line for part in parts for line in part.headline(answers)),
+        headline=(*answers.excerpted(), *(line for part in parts for line in part.headline(answers))),
         because=tuple(line for part in parts for line in part.because(answers)),
         sections=tuple(
-            replace(section, said=(*section.said, *_said(part, answers)))
+            answers.cut(replace(section, said=(*section.said, *_said(part, answers))), part.analyses)
             for part, section in written
             if part.always or _has_content(section)
         ),
@@ -118,6 +142,6 @@ def _alerts(answers: Answers) -> list[str]:
         said.append(f"Failed: {where}: {clean(row['reason'])}")
     if len(failures) > 8:
         said.append(f"{len(failures) - 8} more measurements failed; see the ledger.")
-    said += [line for part in contents() for line in part.alerts(answers)]
+    said += [line for part in contents() for line in answers.cut_lines(part.alerts(answers))]
     said += [f"Damaged and left out: {clean(name)}" for name in answers.run.damaged]
     return list(dict.fromkeys(said))

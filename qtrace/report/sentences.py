@@ -79,4 +79,4 @@ def written(template: str, values: Mapping[str, Any]) -> str:
 def sentences(answers: Answers, name: str) -> tuple[str, ...]:
     """What the analysis `name` says of this run, chosen by its rows; an empty answer may say nothing."""
     analysis = analyses()[name]
-    return tuple(written(analysis.says[key], values) for key, values in analysis.say(answers.ask(name)))
+    return tuple(written(analysis.says[key], values) for key, values in analysis.say(answers.told(name)))

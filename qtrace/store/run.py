@@ -7,19 +7,22 @@ writer is killed. All data is checked when read: a run may come from anywhere.
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from qtrace.errors import StoreError
+from qtrace.store.run_pack import PACKED
 from qtrace.store.run_schema import FORMAT, KEY, OLDEST, SCHEMAS, TableSchema, migrated
 
 __all__ = ["STATUSES", "RunReader", "RunWriter", "Tables", "close_dead", "require_free"]
@@ -184,34 +187,88 @@ class RunReader:
         folders = (path.name for path in self.path.glob("data/*") if path.is_dir())
         return sorted({*SCHEMAS, *(name for name in folders if _SAFE.fullmatch(name))})
 
-    def table(self, name: str) -> pa.Table:
+    def cells(self) -> list[str]:
+        """The ids of all cells with a result or a failure, sorted; no other column is read."""
+        found: set[str] = set()
+        for file in self.files("results"):
+            if file.parent.name != PACKED:
+                found.add(_cell_of(file))
+            elif (
+                part := self._read(file, "results", functools.partial(_rows, file, None, ["cell"]))
+            ) is not None:
+                found.update(map(str, part.column("cell").unique().to_pylist()))
+        return sorted(found)
+
+    def table(
+        self, name: str, cells: Collection[str] | None = None, columns: Collection[str] | None = None
+    ) -> pa.Table:
         """The rows of one table from all measurements, with the key columns; empty if there are none.
 
-        The columns are those of `run_schema.SCHEMAS` whatever format the run has; a table that is not in the
-        schemas has its file's own columns.
+        With `cells`, the rows of these alone: of packed files (`store/run_pack.py`) only the row groups that
+        may hold them are read. The columns are those of `run_schema.SCHEMAS` whatever format the run has, or
+        the key and `columns` alone; a table that is not in the schemas has its file's own columns.
         """
+        wanted = None if cells is None else frozenset(cells)
         key = pa.schema([column.field for column in KEY])
-        parts: list[pa.Table] = []
+        kept = None if columns is None else [*key.names, *columns]
+        parts = [part if kept is None else part.select(kept) for part in self.parts(name, wanted)]
+        empty = SCHEMAS.get(name, key).empty_table()
+        return pa.concat_tables(parts) if parts else empty if kept is None else empty.select(kept)
+
+    def parts(self, name: str, cells: frozenset[str] | None = None) -> Iterator[pa.Table]:
+        """The rows of a table file by file, as `table` has them; a damaged file is named in `damaged`."""
+        first: pa.Schema | None = None
+
+        def read() -> pa.Table:
+            part = _rows(file, cells if file.parent.name == PACKED else None)
+            if name in SCHEMAS:
+                return migrated(part, name, self.meta["format"])
+            if first is not None:
+                return part.select(first.names).cast(first)
+            key = pa.schema([column.field for column in KEY])
+            part.select(key.names).cast(key)
+            return part
+
+        for file in self.files(name):
+            if cells is not None and file.parent.name != PACKED and _cell_of(file) not in cells:
+                continue
+            if (part := self._read(file, name, read)) is not None:
+                first = first or part.schema
+                yield part
+
+    def rows(self, name: str, file: Path) -> pa.Table | None:
+        """The rows of one file of a table of `SCHEMAS`; None of a damaged one, which `damaged` then names."""
+        return self._read(file, name, lambda: migrated(_rows(file), name, self.meta["format"]))
+
+    def files(self, name: str) -> list[Path]:
+        """The files of a table, in the order in which they are read."""
+        return sorted((self.path / "data" / name).glob("cell=*/*.parquet"))
+
+    def _read(self, file: Path, name: str, read: Callable[[], pa.Table]) -> pa.Table | None:
+        """What `read` gives; None of a damaged file, which is then among `damaged`."""
         folder = self.path / "data" / name
-        linked = any(part.is_symlink() for part in (folder.parent, folder))
-        for file in sorted(folder.glob("cell=*/*.parquet")):
-            try:
-                _inside(file, self.path, linked)
-                # ParquetFile, because read_table would take the folder's name for a column. A measurement's
-                # table is small: handing it to threads takes longer than reading it.
-                part = pq.ParquetFile(file).read(use_threads=False)
-                if name in SCHEMAS:
-                    part = migrated(part, name, self.meta["format"])
-                elif parts:
-                    part = part.select(parts[0].schema.names).cast(parts[0].schema)
-                else:
-                    part.select(key.names).cast(key)
-                parts.append(part)
-            except (OSError, pa.ArrowException, KeyError, ValueError) as exc:
-                entry = f"{file.relative_to(self.path)}: {str(exc).splitlines()[0]}"
-                if entry not in self.damaged:
-                    self.damaged.append(entry)
-        return pa.concat_tables(parts) if parts else SCHEMAS.get(name, key).empty_table()
+        try:
+            _inside(file, self.path, any(part.is_symlink() for part in (folder.parent, folder)))
+            return read()
+        except (OSError, pa.ArrowException, KeyError, ValueError) as exc:
+            entry = f"{file.relative_to(self.path)}: {str(exc).splitlines()[0]}"
+            if entry not in self.damaged:
+                self.damaged.append(entry)
+            return None
+
+
+def _cell_of(file: Path) -> str:
+    return file.parent.name.removeprefix("cell=")
+
+
+def _rows(file: Path, cells: frozenset[str] | None = None, columns: list[str] | None = None) -> pa.Table:
+    """The file's rows; with `cells` of these alone, from the row groups that may hold them."""
+    if cells is None:
+        # ParquetFile, because read_table would take the folder's name for a column. A measurement's
+        # table is small: handing it to threads takes longer than reading it.
+        return pq.ParquetFile(file).read(columns=columns, use_threads=False)
+    wanted = ds.field("cell").isin(list(cells))
+    return ds.dataset(file, format="parquet").to_table(columns=columns, filter=wanted, use_threads=False)
 
 
 def _check_format(file: Path, said: object) -> None:

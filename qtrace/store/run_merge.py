@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from qtrace.errors import StoreError
 from qtrace.store.run import RunReader, RunWriter, require_free
-from qtrace.store.run_schema import FORMAT
+from qtrace.store.run_pack import pack_table
+from qtrace.store.run_schema import FORMAT, SCHEMAS
 
 __all__ = ["merge_runs"]
 
@@ -47,8 +50,9 @@ def merge_runs(parts: Sequence[RunReader], folder: Path, command: Sequence[str])
             "paths": _union(parts, "paths"),
         },
     ) as writer:
+        packed = _pack(parts, folder)
         for part in parts:
-            _copy(part, folder)
+            _copy(part, folder, packed)
         whole = all(part.meta["status"] == "complete" for part in parts)
         writer.update(created=min(part.meta["created"] for part in parts))
         writer.finish("complete" if whole else "partial")
@@ -128,13 +132,30 @@ def _union(parts: Sequence[RunReader], name: str) -> list[Any]:
     return found
 
 
-def _copy(part: RunReader, folder: Path) -> None:
-    """Every measurement's files. No two parts have a cell in common, so no two files have one name."""
+def _pack(parts: Sequence[RunReader], folder: Path) -> set[Path]:
+    """The tables of the format, packed; returns the files of the parts that are in them. A damaged file is
+    not, and a table that only an instrument knows stays as it is."""
+    packed: set[Path] = set()
+
+    def rows(name: str) -> Iterator[pa.Table]:
+        found = [(file, part) for part in parts for file in part.files(name)]
+        for file, part in sorted(found, key=lambda item: (item[0].parent.name, item[0].name)):
+            if (read := part.rows(name, file)) is not None:
+                packed.add(file)
+                yield read
+
+    for name in SCHEMAS:
+        pack_table(folder, name, rows(name))
+    return packed
+
+
+def _copy(part: RunReader, folder: Path, packed: Collection[Path]) -> None:
+    """Every other file. No two parts have a cell in common, so no two files have one name."""
     for name in ("data", "raw"):
         for file in sorted((part.path / name).rglob("*")):
             # A name with a dot in front is a file that its writer did not finish.
             outside = not file.resolve().is_relative_to(part.path.resolve())
-            if outside or not file.is_file() or file.name.startswith("."):
+            if outside or not file.is_file() or file.name.startswith(".") or file in packed:
                 continue
             target = folder / file.relative_to(part.path)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,13 @@ DuckDB, Dask or Spark read ten thousand.
 RUN/run.json                                  metadata, see below
 RUN/raw/MEASUREMENT/NAME.json                 what iperf3 and sockperf said, word for word
 RUN/data/TABLE/cell=CELL/MEASUREMENT.parquet
+RUN/data/TABLE/cell=every/NUMBER.parquet
 ```
 
 `MEASUREMENT` is `CELL.REP.probed` or `CELL.REP.plain`. Every file is written beside its place and renamed,
-`run.json` too: what was recorded stays readable whenever the writer dies.
+`run.json` too: what was recorded stays readable whenever the writer dies. `qtrace merge` packs the rows of
+many measurements, sorted by cell, into `cell=every`. The column `cell` has the cell; tell DuckDB and others
+that the folder's name is none (`hive_partitioning = false`).
 
 In a table `netdev` is the netdev's kind (`tap`, `user`) and `netdev_id` its name; `bucket` is a histogram's,
 and holds what took from 2^bucket up to 2^(bucket + 1) ns. Each column has its unit and its meaning in the

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from qtrace.analyses.methods.data import CELL, cell_parts, headlines
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Figure, Section, Table
+from qtrace.report.excerpt import Excerpt
 from qtrace.report.heat_map import HeatCell, HeatMap, draw_heat_maps
 from qtrace.report.pair_rows import quantity
 from qtrace.report.rows import DIRECTIONS, base_name
@@ -22,6 +23,8 @@ _REST = [name for name in CELL if name not in ("nic", "netdev", "datapath", "way
 def write(answers: Answers) -> Section:
     """A figure for each metric; its maps share one scale."""
     rows = [row for name in ("throughput", "latency", "workload_metrics") for row in answers.ask(name)]
+    if isinstance(answers, Excerpt):  # the section `overview` has all cells
+        rows = []
     figures: list[Figure] = []
     missing: list[tuple[str, ...]] = []
     for metric in sorted(headlines(answers.data), key=lambda name: name.endswith("_p50")):

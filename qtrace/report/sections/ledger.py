@@ -33,10 +33,10 @@ def write(answers: Answers) -> Section:
 
 def alerts(answers: Answers) -> Iterator[str]:
     """What was lost, and where probing changed what was to be measured."""
-    for row in answers.ask("ledger"):
+    for row in answers.whole("ledger"):
         if row["kind"] == "lost":
             yield f"Lost: {clean(row['item'])}: {row['count']:,} ({clean(row['note'])})."
-    changed = dict.fromkeys(clean(row["cells"]) for row in answers.ask("ledger") if row["kind"] == CHANGED)
+    changed = dict.fromkeys(clean(row["cells"]) for row in answers.whole("ledger") if row["kind"] == CHANGED)
     if changed:
         names = "; ".join(list(changed)[:3]) + (" …" if len(changed) > 3 else "")
         yield (

@@ -44,7 +44,7 @@ def write(answers: Answers) -> Section:
 
 def headline(answers: Answers) -> Iterator[str]:
     """Both sums and their differences in a sentence."""
-    rows = answers.ask("reconciliation")
+    rows = answers.whole("reconciliation")
     if rows:
         traced, seen = (sum(row[key] for row in rows) for key in ("frames", "device_frames"))
         off = sum(abs(row["difference"]) for row in rows)

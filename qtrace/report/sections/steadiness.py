@@ -83,7 +83,7 @@ def write(answers: Answers) -> Section:
 
 def same_thing_twice(answers: Answers) -> Iterator[str]:
     """What difference A/A showed, in a sentence; nothing where none was measured."""
-    rows = answers.ask("baseline_twice")
+    rows = answers.whole("baseline_twice")
     ratios = [value for row in rows if (value := present(row["ratio"])) is not None]
     if not ratios:
         return
@@ -99,14 +99,14 @@ def same_thing_twice(answers: Answers) -> Iterator[str]:
 def unsteady(answers: Answers) -> Iterator[str]:
     """A sentence for each A/A that differs, each warm-up, drift and outlier, and each ratio that is not known
     well enough."""
-    for row in answers.ask("baseline_twice"):
+    for row in answers.whole("baseline_twice"):
         if row["verdict"] == "different":
             ends = span(times(row["low"]), times(row["high"]))
             yield (
                 f"A/A: {clean(row['metric'])}, {_whose(row)}: nothing was changed, and the second is "
                 f"{times(row['ratio'])} the first ({ends}): trust no smaller difference of this run."
             )
-    for row in answers.ask("steadiness"):
+    for row in answers.whole("steadiness"):
         if row["told"]:
             yield _in_words(row)
     aim = _percent(answers.plan.get("precision"))

@@ -49,7 +49,7 @@ def write(answers: Answers) -> Section:
 
 def headline(answers: Answers) -> Iterator[str]:
     """The verdict in a sentence."""
-    rows = [row for row in answers.ask("vhost_proof") if row["datapath"] == "vhost-net"]
+    rows = [row for row in answers.whole("vhost_proof") if row["datapath"] == "vhost-net"]
     if rows:
         inside = sum(row["qemu_frames"] or 0 for row in rows)
         below = sum(row["kernel_frames"] or 0 for row in rows)
@@ -64,7 +64,7 @@ def headline(answers: Answers) -> Iterator[str]:
 
 def alerts(answers: Answers) -> Iterator[str]:
     """One alert for each cell whose carrier differs from the plan's."""
-    for row in answers.ask("vhost_proof"):
+    for row in answers.whole("vhost_proof"):
         if row["as_planned"] is False:
             where = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, {row['direction']}"
             yield f"Not as planned: {where} was carried by {row['carried_by']}."

@@ -1,0 +1,83 @@
+"""`qtrace export --to csv`: the answers of all cells as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from large_run import make_large_run
+from made_up import make_run
+
+from qtrace.analyses.methods.registry import analyses
+from qtrace.cli.main import command
+from qtrace.errors import StoreError
+from qtrace.report.answers import WHOLE, Answers
+from qtrace.store.run import RunReader, RunWriter
+
+_OF_LARGE = ("throughput", "factors", "ledger")
+
+
+def export(*words: str) -> str:
+    said = CliRunner().invoke(command, ["export", *words])
+    assert said.exit_code == 0, said.output
+    return said.stdout
+
+
+def test_every_answer_is_a_file(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", repetitions=2)
+    said = export(str(run), "--to", "csv", "-o", str(tmp_path / "out"))
+    answers = Answers(RunReader.open(run))
+    assert {file.stem for file in (tmp_path / "out").iterdir()} == set(analyses())
+    for name, analysis in analyses().items():
+        found = pd.read_csv(tmp_path / "out" / f"{name}.csv")
+        assert list(found.columns) == list(analysis.columns)
+        assert len(found) == len(answers.ask(name)) and f"{name}.csv: {len(found):,} rows" in said
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_run_that_is_too_large_for_a_page_is_whole_in_its_files(tmp_path: Path) -> None:
+    run = make_large_run(tmp_path / "run", WHOLE + 56)
+    answers = Answers(RunReader.open(run))
+    for name in _OF_LARGE:
+        export(str(run), "--to", "csv", "--only", name, "-o", str(tmp_path / name))
+        found = pd.read_csv(tmp_path / name / f"{name}.csv")
+        asked = pd.DataFrame(list(answers.ask(name)))[list(found.columns)]
+        order = [column for column in found.columns if not pd.api.types.is_float_dtype(found[column])]
+        one, two = (
+            frame[order].astype(str).fillna("").sort_values(order).reset_index(drop=True)
+            for frame in (found, asked)
+        )
+        assert len(one) == len(two) and one.equals(two), name
+
+
+def test_a_name_from_a_guest_is_no_formula(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", repetitions=1)
+    ledger = {"kind": "lost", "item": "=HYPERLINK(1)\n", "count": 1, "note": "a, b"}
+    writer = RunWriter(run, RunReader.open(run).meta)
+    writer.add("e1000+tap+qemu+tx+tcp", 9, True, {"ledger": [ledger]})
+    export(str(run), "--to", "csv", "--only", "ledger", "-o", str(tmp_path / "out"))
+    found = pd.read_csv(tmp_path / "out/ledger.csv")
+    assert "'=HYPERLINK(1) " in set(found["item"]) and "a, b" in set(found["note"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--to", "csv", "--only", "nothing"], "there is no analysis"),
+        (["--to", "pcapng", "--only", "cpu"], "--only needs --to csv"),
+    ],
+)
+def test_a_wrong_request_is_refused(words: list[str], said: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", repetitions=1)
+    done = CliRunner().invoke(command, ["export", str(run), *words, "-o", str(tmp_path / "out")])
+    assert done.exit_code and said in done.output and not (tmp_path / "out").exists()
+
+
+def test_an_old_folder_is_never_overwritten(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", repetitions=1)
+    (tmp_path / "out").mkdir()
+    done = CliRunner().invoke(command, ["export", str(run), "--to", "csv", "-o", str(tmp_path / "out")])
+    assert isinstance(done.exception, StoreError) and "exists already" in str(done.exception)
+    assert not list((tmp_path / "out").iterdir())
