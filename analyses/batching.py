@@ -44,29 +44,37 @@ def analyse(data: Data) -> pd.DataFrame:
     Both directions share `all_calls`. A ratio is null without calls (the kernel carries the frames).
     """
     calls = data.table("syscalls")
-    traced = set(zip(calls["cell"], calls["rep"], strict=True))
+    traced = calls[["cell", "rep"]].drop_duplicates()
     frames = carried(data)
-    known = [pair in traced for pair in zip(frames["cell"], frames["rep"], strict=True)]
-    frames = frames[pd.Series(known, index=frames.index, dtype=bool)]
+    frames = frames.reset_index(drop=True).merge(traced, on=["cell", "rep"])
+    key = [*CELL, "cell", "direction"]
+    # The calls of a cell, in the repetitions in which its frames of a direction were counted.
+    mine = frames[["cell", "direction", "rep"]].drop_duplicates().merge(calls, on=["cell", "rep"])
+    moves = pd.Series(False, index=mine.index)
+    for direction, names in _MOVES.items():
+        moves |= (mine["direction"] == direction) & mine["name"].isin(names)
+    moves &= mine["fd"].isin(_FDS)
+    per = ["cell", "direction"]
+    every, moving = (one.groupby(per)["calls"].sum().to_dict() for one in (mine, mine[moves]))
+    groups = frames.groupby(key, sort=True)
+    sums = groups["frames"].agg(["sum", "size"])
+    first = frames.drop_duplicates(key).sort_values(key)[["stage", "function"]].to_dict("records")
     rows = []
-    for key, part in frames.groupby([*CELL, "cell", "direction"], sort=True):
-        labels = [str(item) for item in key]
-        cell, direction = labels[-2:]
-        mine = calls[(calls["cell"] == cell) & calls["rep"].isin(list(part["rep"]))]
-        moving = mine[mine["fd"].isin(_FDS) & mine["name"].isin(_MOVES.get(direction, ()))]
-        moved, carrying, everything = (
-            int(part["frames"].sum()),
-            int(moving["calls"].sum()),
-            int(mine["calls"].sum()),
-        )
+    for (labels, (moved, n)), named in zip(_pairs(sums), first, strict=True):
+        direction = str(labels[-1])
+        carrying, everything = (int(one.get((labels[-2], direction), 0)) for one in (moving, every))
         rows.append(
-            dict(zip(CELL, labels, strict=False))
-            | {"direction": direction, "n": len(part), "frames": moved}
-            | {"stage": part["stage"].iloc[0], "function": part["function"].iloc[0]}
+            dict(zip(CELL, map(str, labels), strict=False))
+            | {"direction": direction, "n": n, "frames": moved, **named}
             | {"calls": carrying, "frames_per_call": moved / carrying if carrying else None}
             | {"all_calls": everything, "frames_per_any_call": moved / everything if everything else None}
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _pairs(sums: pd.DataFrame) -> Iterator[tuple[tuple[object, ...], tuple[int, int]]]:
+    for labels, moved, n in sums.itertuples(name=None):
+        yield labels, (int(moved), int(n))
 
 
 def say(rows: Sequence[Row]) -> Iterator[Said]:

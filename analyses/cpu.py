@@ -35,22 +35,28 @@ def analyse(data: Data) -> pd.DataFrame:
     threads = threads[~threads["probed"].astype(bool)].copy()
     threads["thread"] = [thread_kind(str(name)) for name in threads["thread"]]
     sums = ["seconds", "voluntary", "involuntary"]
+    payloads = threads.drop_duplicates([*CELL, "rep"])
+    of_cell = {
+        key: dict(zip(part["rep"], part["payload"], strict=True))
+        for key, part in payloads[[*CELL, "rep", "payload"]].groupby(CELL, sort=True)
+    }
+    used: dict[tuple[object, ...], dict[int, list[float]]] = {}
+    for label, *values in (
+        threads.groupby([*CELL, "thread", "rep"], sort=True)[sums].sum().itertuples(name=None)
+    ):
+        used.setdefault(label[:-1], {})[label[-1]] = values
     rows = []
-    for key, cell in threads.groupby(CELL, sort=True):
-        payload = cell.drop_duplicates("rep").set_index("rep")["payload"]
-        for thread, part in cell.groupby("thread"):
-            by_rep = part.groupby("rep")[sums].sum().reindex(payload.index, fill_value=0)
-            found = amount([float(value) for value in by_rep["seconds"] / (payload / 1e9)])
-            row: dict[str, object] = dict(zip(CELL, key, strict=True))
-            row |= {"thread": thread, "n": found.n, "seconds": float(by_rep["seconds"].sum())}
-            row |= {
-                "payload": int(payload.sum()),
-                "s_per_gb": found.mean,
-                "low": found.low,
-                "high": found.high,
-            }
-            row["switches"] = int(by_rep["voluntary"].sum() + by_rep["involuntary"].sum())
-            rows.append(row)
+    for label, by_rep in used.items():
+        payload = of_cell[label[: len(CELL)]]
+        every = [by_rep.get(rep, [0.0, 0, 0]) for rep in payload]
+        found = amount([one[0] / (size / 1e9) for one, size in zip(every, payload.values(), strict=True)])
+        seconds, voluntary, involuntary = (sum(one[place] for one in every) for place in range(len(sums)))
+        rows.append(
+            dict(zip([*CELL, "thread"], label, strict=True))
+            | {"n": found.n, "seconds": float(seconds), "payload": int(sum(payload.values()))}
+            | {"s_per_gb": found.mean, "low": found.low, "high": found.high}
+            | {"switches": int(voluntary + involuntary)}
+        )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

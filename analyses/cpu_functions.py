@@ -34,15 +34,16 @@ def analyse(data: Data) -> pd.DataFrame:
     frame["seconds"] = frame["samples"] / frame["hertz"]
     whole = frame.assign(thread=ALL_THREADS)
     both = pd.concat([whole, frame], ignore_index=True)
+    key = [*CELL, "thread"]
+    wholes = both.groupby(key, as_index=False).agg(of=("samples", "sum"), n=("rep", "nunique"))
+    found = both.groupby([*key, "function", "file"], as_index=False, sort=True)[["samples", "seconds"]].sum()
+    found = found.merge(wholes, on=key).sort_values(
+        [*key, "samples"], ascending=[True] * len(key) + [False], kind="stable"
+    )
     rows = []
-    for key, part in both.groupby([*CELL, "thread"], sort=True):
-        total, times = int(part["samples"].sum()), int(part["rep"].nunique())
-        found = part.groupby(["function", "file"], as_index=False)[["samples", "seconds"]].sum()
-        for sums in found.sort_values("samples", ascending=False, kind="stable").to_dict("records"):
-            share = proportion(int(sums["samples"]), total)
-            row: dict[str, object] = dict(zip([*CELL, "thread"], key, strict=True))
-            row |= {str(name): value for name, value in sums.items()} | {"n": times, "of": total}
-            rows.append(row | {"share": share.mean, "low": share.low, "high": share.high})
+    for row in found.to_dict("records"):
+        share = proportion(int(row["samples"]), int(row["of"]))
+        rows.append(row | {"share": share.mean, "low": share.low, "high": share.high})
     rows.sort(key=lambda row: (*(str(row[name]) for name in CELL), row["thread"] != ALL_THREADS))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

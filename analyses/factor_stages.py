@@ -135,50 +135,60 @@ def _shown(data: Data) -> dict[Key, _Shown]:
     return found
 
 
-def _groups(found: Mapping[Key, _Shown], frame: pd.DataFrame) -> Iterator[tuple[Key, pd.DataFrame]]:
-    """The rows of each known cell in its payload's direction; of a round trip in both."""
-    for key, part in frame.groupby(CELL, sort=True):
-        cell = tuple(str(item) for item in key)
-        way = cell[CELL.index("way")]
-        if cell in found:
-            yield cell, part[part["direction"] == way] if way in ("tx", "rx") else part
+def _of_payload(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows in their cell's own direction; of a round trip both."""
+    return frame[~frame["way"].isin(["tx", "rx"]) | (frame["direction"] == frame["way"])]
+
+
+def _cell(label: Sequence[object]) -> Key:
+    return tuple(str(item) for item in label[: len(CELL)])
 
 
 def _add_stages(found: Mapping[Key, _Shown], stages: pd.DataFrame, frames: Mapping[Key, int]) -> None:
-    for cell, part in _groups(found, stages[stages["attached"].astype(bool)]):
-        sized = part[(part["bytes"] > 0) & (part["frames"] > 0)].sort_values("position", kind="stable")
-        if len(sized):
-            first = sized[sized["position"] == sized["position"].iloc[0]]
-            size = float(first["bytes"].sum()) / float(first["frames"].sum())
-            found[cell].size = str(first["stage"].iloc[0]), size
-        for stage in _NOTICES:
-            mine = part[part["stage"] == stage]
-            # Several functions of one stage call each other: the busiest stands for it.
-            by_function = mine.groupby(["direction", "function"])["calls"].sum().groupby("direction").max()
-            if len(mine):
-                found[cell].notices[stage] = float(by_function.sum()) / frames[cell]
+    part = _of_payload(stages[stages["attached"].astype(bool)])
+    sized = part[(part["bytes"] > 0) & (part["frames"] > 0)]
+    first = sized[sized["position"] == sized.groupby(CELL)["position"].transform("min")]
+    sums = first.groupby(CELL, sort=True)[["bytes", "frames"]].sum()
+    names = first.drop_duplicates(CELL).set_index(CELL)["stage"]
+    for label, data, number in sums.itertuples(name=None):
+        if (cell := _cell(label)) in found:
+            found[cell].size = str(names[label]), float(data) / float(number)
+    notices = part[part["stage"].isin(_NOTICES)]
+    key = [*CELL, "stage", "direction"]
+    # Several functions of one stage call each other: the busiest stands for it.
+    busiest = notices.groupby([*key, "function"])["calls"].sum().groupby(key).max()
+    for label, calls in busiest.groupby(key[:-1], sort=True).sum().items():
+        assert isinstance(label, tuple)
+        if (cell := _cell(label)) in found:
+            found[cell].notices[str(label[-1])] = float(calls) / frames[cell]
 
 
 def _add_times(found: Mapping[Key, _Shown], edges: pd.DataFrame, frames: Mapping[Key, int]) -> None:
-    for cell, part in _groups(found, edges[(edges["from_stage"] != "") & (edges["to_stage"] != "")]):
-        spent = part["count"] * 2.0 ** part["bucket"] * _MEAN_OF_BUCKET
-        for ends, some in spent.groupby([part["direction"], part["from_stage"], part["to_stage"]]):
-            direction, first, last = (str(item) for item in ends)
+    part = _of_payload(edges[(edges["from_stage"] != "") & (edges["to_stage"] != "")])
+    spent = part["count"] * 2.0 ** part["bucket"] * _MEAN_OF_BUCKET
+    ends = [part[name] for name in (*CELL, "direction", "from_stage", "to_stage")]
+    for label, time in spent.groupby(ends, sort=True).sum().items():
+        assert isinstance(label, tuple)
+        cell, (direction, first, last) = _cell(label), label[len(CELL) :]
+        if cell in found:
             before = f"{direction} " if cell[CELL.index("way")] not in ("tx", "rx") else ""
-            found[cell].times[f"{before}{first} → {last}"] = float(some.sum()) / frames[cell]
+            found[cell].times[f"{before}{first} → {last}"] = float(time) / frames[cell]
 
 
 def _add_carriers(found: Mapping[Key, _Shown], calls: pd.DataFrame) -> None:
     """The thread with most calls on the tap or a socket; with vhost the worker."""
-    for cell in found:
-        if cell[CELL.index("datapath")] == "vhost-net":
-            found[cell].carrier = _WORKER
     carrying = calls[calls["fd"].isin(["tap", "socket"])]
-    for key, part in carrying.groupby(CELL, sort=True):
-        cell = tuple(str(item) for item in key)
-        if cell in found and not found[cell].carrier:
-            sums = part["calls"].groupby(part["thread"].map(lambda name: thread_role(thread_kind(str(name)))))
-            found[cell].carrier = str(sums.sum().idxmax())
+    role = carrying["thread"].map(lambda name: thread_role(thread_kind(str(name))))
+    most: dict[Key, tuple[str, int]] = {}
+    for label, number in (
+        carrying.assign(role=role).groupby([*CELL, "role"], sort=True)["calls"].sum().items()
+    ):
+        assert isinstance(label, tuple)
+        if int(number) > most.get(_cell(label), ("", -1))[1]:
+            most[_cell(label)] = str(label[-1]), int(number)
+    for cell, shown in found.items():
+        vhost = cell[CELL.index("datapath")] == "vhost-net"
+        shown.carrier = _WORKER if vhost else most.get(cell, ("", 0))[0]
 
 
 def _add_plain(shown: _Shown, way: str, reps: list[Window]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pandas as pd
 
@@ -64,7 +65,7 @@ def analyse(data: Data) -> pd.DataFrame:
     and of the time in which none of them ran.
     """
     measured = windows(data)
-    calls, functions = calls_a_frame(data), function_shares(data)
+    calls, functions = _by_cell(calls_a_frame(data)), _by_cell(function_shares(data))
     rows: list[dict[str, object]] = []
     for metric, take in (("throughput", _throughput), ("rtt_mean", _round_trip)):
         values = _values(data, metric)
@@ -97,6 +98,17 @@ def say(rows: Sequence[Row]) -> Iterator[Said]:
         yield "told", {"of": len(ratios), "told": told, "rest": rest}
 
 
+_Any = TypeVar("_Any")
+
+
+def _by_cell(found: Mapping[tuple[Key, str], _Any]) -> dict[Key, dict[str, _Any]]:
+    """Cell -> thread -> its entry."""
+    cells: dict[Key, dict[str, _Any]] = {}
+    for (cell, role), entry in found.items():
+        cells.setdefault(cell, {})[role] = entry
+    return cells
+
+
 def _values(data: Data, metric: str) -> dict[Key, dict[int, float]]:
     found: dict[Key, dict[int, float]] = {}
     frame = data.metric(metric, probed=False)
@@ -109,8 +121,8 @@ def _values(data: Data, metric: str) -> dict[Key, dict[int, float]]:
 def _detail(
     pair: Pair,
     sides: Sequence[tuple[Window, Window]],
-    calls: Mapping[tuple[Key, str], float],
-    functions: Mapping[tuple[Key, str], Mapping[str, float]],
+    calls: Mapping[Key, Mapping[str, float]],
+    functions: Mapping[Key, Mapping[str, Mapping[str, float]]],
 ) -> _Detail:
     windows_of_both = [side for both in sides for side in both]
     every = [thread for side in windows_of_both for thread in side.threads.values()]
@@ -123,12 +135,9 @@ def _detail(
     called = {role for role in roles if all(in_kernel(side, role) > 0 for side in windows_of_both)}
     cells = (pair.cell, pair.than)
     one, two = (
-        {role: number for (cell, role), number in calls.items() if cell == key and role in called}
-        for key in cells
+        {role: number for role, number in calls.get(cell, {}).items() if role in called} for cell in cells
     )
-    three, four = (
-        {role: shares for (cell, role), shares in functions.items() if cell == key} for key in cells
-    )
+    three, four = (functions.get(cell, {}) for cell in cells)
     # A thread that used no time has no parts, and lacks none.
     told = all(thread.parts or not thread.seconds for thread in every)
     return _Detail(told, (one, two), (three, four))

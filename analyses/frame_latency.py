@@ -31,18 +31,20 @@ def analyse(data: Data) -> pd.DataFrame:
     """
     frame = data.table("frames")
     key = [*CELL, "direction", *_ENDS]
-    buckets: dict[tuple[str, ...], dict[int, int]] = {}
-    for record in data.table("frame_times").to_dict("records"):
-        found = buckets.setdefault(tuple(str(record[name]) for name in key), {})
-        bucket = int(record["bucket"])
-        found[bucket] = found.get(bucket, 0) + int(record["count"])
+    buckets: dict[tuple[object, ...], dict[int, int]] = {}
+    counts = data.table("frame_times").groupby([*key, "bucket"], sort=True)["count"].sum()
+    for label, count in counts.items():
+        assert isinstance(label, tuple)
+        buckets.setdefault(label[:-1], {})[int(label[-1])] = int(count)
+    groups = frame.groupby(key, sort=True)
     rows = []
-    for labels, part in frame.groupby(key, sort=True):
-        row: dict[str, object] = dict(zip(key, labels, strict=True)) | {"n": int(part["rep"].nunique())}
-        sums = {name: int(part[name].sum()) for name in _SUMS}
+    summed = groups[_SUMS].sum()
+    summed.insert(0, "n", groups["rep"].nunique())
+    for labels, n, *numbers in summed.itertuples(name=None):
+        row: dict[str, object] = dict(zip(key, labels, strict=True)) | {"n": int(n)}
+        sums = dict(zip(_SUMS, map(int, numbers), strict=True))
         share = sums["matched"] / sums["frames"] if sums["frames"] else None
-        mine = buckets.get(tuple(str(label) for label in labels), {})
-        rows.append(row | sums | {"matched_share": share} | times(mine))
+        rows.append(row | sums | {"matched_share": share} | times(buckets.get(labels, {})))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

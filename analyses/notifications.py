@@ -40,26 +40,25 @@ def analyse(data: Data) -> pd.DataFrame:
     """
     stages = data.table("stages")
     stages = stages[stages["attached"].astype(bool)]
+    notices = stages[stages["stage"].isin(["kick", "interrupt"])]
+    per = ["cell", "direction", "stage", "function"]
+    counted: dict[tuple[str, ...], dict[str, int]] = {}
+    for label, count in notices.groupby(per, sort=True)["calls"].sum().items():
+        assert isinstance(label, tuple)
+        counted.setdefault(tuple(map(str, label[:-1])), {})[str(label[-1])] = int(count)
     rows = []
-    for key, part in carried(data).groupby([*CELL, "cell", "direction"], sort=True):
+    sums = carried(data).groupby([*CELL, "cell", "direction"], sort=True)["frames"].agg(["sum", "size"])
+    for key, frames, n in sums.itertuples(name=None):
         labels = [str(item) for item in key]
-        cell, direction = labels[-2:]
-        frames = int(part["frames"].sum())
         row: dict[str, object] = dict(zip(CELL, labels, strict=False))
-        row |= {"direction": direction, "n": len(part), "frames": frames}
-        mine = stages[(stages["cell"] == cell) & (stages["direction"] == direction)]
+        row |= {"direction": labels[-1], "n": int(n), "frames": int(frames)}
         for stage in ("kick", "interrupt"):
-            calls = {
-                str(function): int(found["calls"].sum())
-                for function, found in mine[mine["stage"] == stage].groupby("function")
-            }
-            if calls:
+            if calls := counted.get((*labels[-2:], stage)):
                 # Several functions of one stage call each other: the one with most calls represents the
                 # stage.
-                function = max(calls, key=lambda name: calls[name])
-                count = calls[function]
-                row |= {f"{stage}s": count, f"{stage}_function": function}
-                row[f"{stage}s_per_frame"] = count / frames if frames else None
+                function = max(calls, key=calls.__getitem__)
+                row |= {f"{stage}s": calls[function], f"{stage}_function": function}
+                row[f"{stage}s_per_frame"] = calls[function] / int(frames) if frames else None
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

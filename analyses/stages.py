@@ -30,18 +30,20 @@ def analyse(data: Data) -> pd.DataFrame:
     unknown.
     """
     frame = data.table("stages")
-    rows = []
-    for key, part in frame.groupby(_KEY, sort=True):
-        attached = bool(part["attached"].all())
-        notes = dict.fromkeys(str(note) for note in part["note"] if isinstance(note, str) and note)
-        row: dict[str, object] = dict(zip(_KEY, key, strict=True))
-        row |= {"attached": attached, "n": int(part["rep"].nunique()), "note": "; ".join(notes)}
-        row |= {column: int(part[column].sum()) if attached else None for column in _NUMBERS}
-        row |= {"observed": float(part["observed"].min())}
-        scaled = part[part["windowed"].astype(bool)]
-        row |= {f"{name}_error": _error(scaled[f"{name}_error"]) for name in _NUMBERS}
-        rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = frame.assign(
+        attached=frame["attached"].astype(bool), note=frame["note"].astype(object).fillna("")
+    )
+    groups = frame.groupby(_KEY, sort=True)
+    found = groups.agg(attached=("attached", "all"), n=("rep", "nunique"), observed=("observed", "min"))
+    sums = groups[list(_NUMBERS)].sum()
+    for column in _NUMBERS:
+        found[column] = sums[column].astype(object).where(found["attached"], None)
+    notes = frame[frame["note"] != ""].drop_duplicates([*_KEY, "note"]).groupby(_KEY, sort=True)["note"]
+    found["note"] = notes.agg("; ".join).reindex(found.index, fill_value="")
+    scaled = frame[frame["windowed"].astype(bool)]
+    for name in _NUMBERS:
+        found[f"{name}_error"] = _errors(scaled, f"{name}_error").reindex(found.index)
+    return found.reset_index()[list(COLUMNS)]
 
 
 def say(rows: Sequence[Row]) -> Iterator[Said]:
@@ -51,8 +53,8 @@ def say(rows: Sequence[Row]) -> Iterator[Said]:
         yield ("some" if missing else "all"), {"number": missing, "of": len(rows)}
 
 
-def _error(halves: pd.Series) -> float | None:
-    """The error of a sum of independent estimates; None if one of them has no interval, or all are exact."""
-    if halves.empty or halves.isna().any():
-        return None
-    return float(halves.astype(float).pow(2).sum() ** 0.5)
+def _errors(scaled: pd.DataFrame, column: str) -> pd.Series:
+    """The error of each sum of independent estimates; NaN if one of them has no interval."""
+    halves = pd.to_numeric(scaled[column], errors="coerce")
+    squares = scaled[_KEY].assign(square=halves.astype(float) ** 2).groupby(_KEY, sort=True)["square"]
+    return squares.agg(lambda values: float(values.sum(skipna=False) ** 0.5))

@@ -31,15 +31,14 @@ def analyse(data: Data) -> pd.DataFrame:
         reps[str(cell)] = len(part)
     calls["fd"] = calls["fd"].fillna("")
     rows = []
-    for key, part in calls.groupby([*CELL, "cell", "name", "fd"], sort=True):
-        labels = [str(item) for item in key]
-        cell = labels[len(CELL)]
-        made = int(part["calls"].sum())
+    made = calls.groupby([*CELL, "cell", "name", "fd"], sort=True)[["calls", "errors", "bytes"]].sum()
+    for label, number, errors, size in made.itertuples(name=None):
+        *key, cell, name, fd = (str(item) for item in label)
         rows.append(
-            dict(zip(CELL, labels, strict=False))
-            | {"name": labels[-2], "fd": labels[-1], "n": reps[cell], "calls": made}
-            | {"errors": int(part["errors"].sum()), "bytes": int(part["bytes"].sum())}
-            | {"payload": int(payload[cell]), "calls_per_mb": made / (payload[cell] / 1e6)}
+            dict(zip(CELL, key, strict=True))
+            | {"name": name, "fd": fd, "n": reps[cell], "calls": int(number)}
+            | {"errors": int(errors), "bytes": int(size), "payload": int(payload[cell])}
+            | {"calls_per_mb": int(number) / (payload[cell] / 1e6)}
         )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.sort_values([*CELL, "calls"], ascending=[True] * len(CELL) + [False], kind="stable")

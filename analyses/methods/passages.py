@@ -14,11 +14,15 @@ __all__ = ["passages"]
 def passages(frame: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
     """One row for each value of the columns `key`: `n` repetitions, whose histograms (`bucket`, `count`) are
     added, `count` passages and `TIMES`."""
+    histograms: dict[tuple[object, ...], dict[int, int]] = {}
+    for label, count in frame.groupby([*key, "bucket"], sort=True)["count"].sum().items():
+        assert isinstance(label, tuple)
+        histograms.setdefault(label[:-1], {})[int(label[-1])] = int(count)
+    reps = frame.groupby(list(key), sort=True)["rep"].nunique()
     rows = []
-    for labels, part in frame.groupby(list(key), sort=True):
-        buckets = {
-            int(str(bucket)): int(count) for bucket, count in part.groupby("bucket")["count"].sum().items()
-        }
+    for labels, n in reps.items():
+        assert isinstance(labels, tuple)
+        buckets = histograms[labels]
         row: dict[str, object] = dict(zip(key, labels, strict=True))
-        rows.append(row | {"n": int(part["rep"].nunique()), "count": sum(buckets.values())} | times(buckets))
+        rows.append(row | {"n": int(n), "count": sum(buckets.values())} | times(buckets))
     return pd.DataFrame(rows, columns=[*key, "n", "count", *TIMES])

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from large_run import make_large_run
 from test_report import HOSTILE, add_failure, make_run
 
-from qtrace.report.render import render
+from qtrace.report.answers import WHOLE
+from qtrace.report.render import LARGEST, render
 from qtrace.store.run import RunReader
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.slow]
 COMPARED = Path(__file__).parents[1] / "store" / "runs" / "format-2" / "compared"
-LARGEST = 1_000_000  # bytes
 # The contrast of each text in the page with the paper below it, as WCAG 2 has it; the least is returned. A
 # heat map's boxes are translucent: they are laid on the paper.
 CONTRAST = """() => {
@@ -60,6 +61,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out" / "report.html"
 
 
+@pytest.fixture(scope="module")
+def excerpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of more cells than a page can show."""
+    folder = tmp_path_factory.mktemp("excerpt")
+    render(RunReader.open(make_large_run(folder / "run", WHOLE + 1)), folder / "out")
+    return folder / "out" / "report.html"
+
+
 def opened(browser: Browser, file: Path, **settings: Any) -> tuple[Page, list[str]]:
     """The page, and what its console and the network say of it."""
     page = browser.new_context(**settings).new_page()
@@ -73,9 +82,9 @@ def opened(browser: Browser, file: Path, **settings: Any) -> tuple[Page, list[st
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_telephone_needs_no_sideways_scroll(
-    chromium: Browser, real: Path, hostile: Path, scheme: str
+    chromium: Browser, real: Path, hostile: Path, excerpt: Path, scheme: str
 ) -> None:
-    for file in (real, hostile):
+    for file in (real, hostile, excerpt):
         page, said = opened(chromium, file, viewport={"width": 360, "height": 740}, color_scheme=scheme)
         for open_all in (False, True):
             if open_all:
@@ -86,10 +95,11 @@ def test_a_telephone_needs_no_sideways_scroll(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read(chromium: Browser, real: Path, scheme: str) -> None:
-    page, _ = opened(chromium, real, color_scheme=scheme)
-    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-    assert page.evaluate(CONTRAST) >= 4.5
+def test_every_text_can_be_read(chromium: Browser, real: Path, excerpt: Path, scheme: str) -> None:
+    for file in (excerpt, real):
+        page, _ = opened(chromium, file, color_scheme=scheme)
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        assert page.evaluate(CONTRAST) >= 4.5
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(253, 253, 252)") == (scheme == "light")
 
@@ -104,6 +114,14 @@ def test_the_first_screen_is_the_answers(chromium: Browser, real: Path) -> None:
         assert box and box["y"] + box["height"] <= 800, text
     # The tables are folded.
     assert page.locator("table:visible").count() == 0 and page.locator("details").count() > 15
+
+
+def test_the_first_screen_of_an_excerpt_says_what_it_is(chromium: Browser, excerpt: Path) -> None:
+    page, _ = opened(chromium, excerpt, viewport={"width": 1280, "height": 800})
+    box = page.get_by_text(f"of {WHOLE + 1} cells").first.bounding_box()
+    assert box and box["y"] + box["height"] <= 800
+    maps = page.locator("#s-overview figure svg")
+    assert maps.count() == 2 and page.locator("#s-heat-maps").count() == 0
 
 
 def test_by_keyboard(chromium: Browser, real: Path) -> None:
