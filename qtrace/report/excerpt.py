@@ -12,10 +12,11 @@ from qtrace.report.document import Section, Table
 from qtrace.report.run_tables import RunTables
 from qtrace.report.text import present
 
-__all__ = ["CRITERIA", "OVER_ALL", "SHOWN", "Excerpt", "telling"]
+__all__ = ["CRITERIA", "MORE", "OVER_ALL", "SHOWN", "Excerpt", "telling"]
 
 # How many cells a page shows, at most; the next number where the page would be too large.
 SHOWN = (32, 16, 8)
+MORE = (128, 64)  # tried before, of a run that is not large: its cells may have few tables
 # The analyses that are made of all cells: the others read only the tables of the cells that are shown.
 OVER_ALL = frozenset({"throughput", "latency", "workload_metrics", "baseline_twice", "steadiness", "ledger",
                       "vhost_proof", "reconciliation"})  # fmt: skip
@@ -139,7 +140,7 @@ class Excerpt(Answers):
         """In turns the block of the first, second … cell by each criterion of each metric."""
         lists = [found for rows in self.headline_rows().values() for found in telling(rows).values()]
         seen: set[tuple[str, ...]] = set()
-        for rank in range(SHOWN[0]):
+        for rank in range(MORE[0]):
             for rows in lists:
                 if rank < len(rows):
                     block = _block([str(rows[rank][name]) for name in CELL])

@@ -12,7 +12,7 @@ from qtrace.errors import StoreError
 from qtrace.report.answers import Answers
 from qtrace.report.contents import contents
 from qtrace.report.document import Document, Section
-from qtrace.report.excerpt import SHOWN, Excerpt
+from qtrace.report.excerpt import MORE, SHOWN, Excerpt
 from qtrace.report.formats.html import to_html
 from qtrace.report.formats.markdown import to_markdown
 from qtrace.report.section import ReportSection
@@ -76,7 +76,7 @@ def build(run: RunReader) -> Document:
         if _fits(document):
             return document
     excerpt = Excerpt(answers)
-    for number in SHOWN:
+    for number in SHOWN if answers.is_large else (*(n for n in MORE if n < answers.cells), *SHOWN):
         excerpt.choose(number)
         document = _document(excerpt)
         if _fits(document):

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from large_run import cells_of, make_large_run, ratio_of
+from made_up import make_run
 
 from qtrace.analyses.methods.data import CELL, cell_parts
 from qtrace.report.answers import WHOLE, Answers
@@ -23,6 +24,7 @@ from qtrace.report.excerpt import SHOWN, Excerpt
 from qtrace.report.formats.html import to_html
 from qtrace.report.render import LARGEST, build
 from qtrace.store.run import RunReader, RunWriter
+from qtrace.store.run_merge import merge_runs
 
 # Renders a report as a process of its own: its processor time (s), its peak of memory (MB), its page (bytes).
 _CHILD = """
@@ -159,6 +161,9 @@ def test_a_page_that_would_be_too_large_is_an_excerpt_too(tmp_path: Path) -> Non
     run = make_large_run(tmp_path / "run", 56)
     document = build(RunReader.open(run))
     assert "of 56 cells" in document.headline[0] and len(to_html(document).encode()) <= LARGEST
+    maps = {figure.name: figure.svg for figure in section(document, "heat-maps").figures}
+    assert maps["heat-throughput"].count("<title>") == 56  # a map still has every cell
+    assert "not measured" not in maps["heat-throughput"]
 
 
 def test_the_answers_are_those_of_a_plain_loop(large: Path, answers: Answers) -> None:
@@ -238,3 +243,11 @@ def test_the_factors_of_a_shown_cell_multiply_to_its_ratio(large: Path) -> None:
         elif row["leaf"]:
             product[key] = product.get(key, 1.0) * row["times"]
     assert len(ratios) >= 7 and product == pytest.approx(ratios)
+
+
+def test_a_packed_run_answers_as_the_run_that_was_packed(tmp_path: Path) -> None:
+    plan = {"name": "x", "repetitions": 2, "baseline": {"netdev": "tap", "datapath": "qemu"}, "blocks": ["b"]}
+    loose = RunReader.open(make_run(tmp_path / "loose", repetitions=2, plan=plan, blocks=["b"]))
+    packed = merge_runs([loose], tmp_path / "packed", [])
+    one, two = (Answers(run).to_json()["analyses"] for run in (loose, packed))
+    assert one == two and len(one["stages"]["rows"]) > 100

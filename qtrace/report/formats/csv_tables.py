@@ -19,6 +19,8 @@ from qtrace.store.run import RunReader
 
 __all__ = ["write_csv"]
 
+_AT_ONCE = 512  # cells: a table is read once for so many
+
 _SPREADSHEET = ("=", "+", "-", "@")  # a program may take a text that begins so for a formula
 
 
@@ -69,9 +71,14 @@ def _parts(answers: Answers, names: Sequence[str]) -> Iterator[tuple[list[str], 
     for cell in answers.run.cells():
         row = dict(zip(CELL, cell_parts(cell), strict=True))
         traffic.setdefault((row["way"], row["workload"]), []).append(cell)
-    for cells in traffic.values() if by_cell else ():
-        tables = RunTables(answers.run, cells)
-        yield by_cell, Data(tables, answers.data.venue, answers.baseline, answers.data.machines)
+    waiting: list[str] = []
+    *others, last = traffic.values()
+    for cells in (*others, last) if by_cell else ():
+        waiting += cells
+        if len(waiting) >= _AT_ONCE or cells is last:
+            tables = RunTables(answers.run, waiting)
+            yield by_cell, Data(tables, answers.data.venue, answers.baseline, answers.data.machines)
+            waiting = []
 
 
 def _text(value: object) -> object:

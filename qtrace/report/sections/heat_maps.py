@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from qtrace.analyses.methods.data import CELL, cell_parts, headlines
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Figure, Section, Table
-from qtrace.report.excerpt import Excerpt
 from qtrace.report.heat_map import HeatCell, HeatMap, draw_heat_maps
 from qtrace.report.pair_rows import quantity
 from qtrace.report.rows import DIRECTIONS, base_name
@@ -22,8 +21,8 @@ _REST = [name for name in CELL if name not in ("nic", "netdev", "datapath", "way
 
 def write(answers: Answers) -> Section:
     """A figure for each metric; its maps share one scale."""
-    rows = [row for name in ("throughput", "latency", "workload_metrics") for row in answers.ask(name)]
-    if isinstance(answers, Excerpt):  # the section `overview` has all cells
+    rows = _every_row(answers)
+    if answers.is_large:  # more than maps can show: the section `overview` has one map for all settings
         rows = []
     figures: list[Figure] = []
     missing: list[tuple[str, ...]] = []
@@ -46,6 +45,10 @@ def write(answers: Answers) -> Section:
         (Table.of("Not measured", "NIC|back end|traffic|reason", missing),),
         tuple(figures),
     )
+
+
+def _every_row(answers: Answers) -> list[Row]:
+    return [row for name in ("throughput", "latency", "workload_metrics") for row in answers.whole(name)]
 
 
 def _a_second(value: object) -> str:
@@ -85,7 +88,7 @@ def _figure(
 
 def _axes(answers: Answers) -> tuple[list[str], list[str]]:
     """All NICs and back ends of the run; the baseline's first."""
-    rows = [row for name in ("throughput", "latency", "workload_metrics") for row in answers.ask(name)]
+    rows = _every_row(answers)
     out = [
         dict(zip(CELL, cell_parts(str(item["cell"])), strict=True))
         for item in answers.run.meta.get("left_out", ())
