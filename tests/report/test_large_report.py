@@ -40,7 +40,7 @@ used = resource.getrusage(resource.RUSAGE_SELF)
 page = (Path(sys.argv[2]) / "report.html").stat().st_size
 print(json.dumps({"seconds": time.process_time() - begun, "peak": used.ru_maxrss / 1024, "page": page}))
 """
-_NUMBER = 1000
+_NUMBER = 4 * (WHOLE + 10)
 _SAMPLE = 12
 
 
@@ -58,6 +58,11 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def quarter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_large_run(tmp_path_factory.mktemp("quarter") / "run", _NUMBER // 4)
+
+
+@pytest.fixture(scope="module")
 def answers(large: Path) -> Answers:
     return Answers(RunReader.open(large))
 
@@ -72,9 +77,9 @@ def section(document: Document, name: str) -> Section:
     return found
 
 
-def test_four_times_the_cells_take_less_than_six_times_the_time(large: Path, tmp_path: Path) -> None:
-    quarter = make_large_run(tmp_path / "run", _NUMBER // 4)
-    assert _NUMBER // 4 > WHOLE
+def test_four_times_the_cells_take_less_than_six_times_the_time(
+    large: Path, quarter: Path, tmp_path: Path
+) -> None:
     small, big = rendered(quarter, tmp_path / "small"), rendered(large, tmp_path / "big")
     assert big["seconds"] < 6 * small["seconds"]
     assert big["peak"] < min(1000, 2 * small["peak"])
@@ -89,7 +94,7 @@ def test_ten_thousand_cells_stay_below_a_minute_a_gigabyte_and_a_megabyte(tmp_pa
 
 
 def test_the_page_says_how_many_cells_there_are_and_how_to_have_the_rest(document: Document) -> None:
-    (said,) = re.findall(r"This page shows (\d+) of 1,000 cells", document.headline[0])
+    (said,) = re.findall(rf"This page shows (\d+) of {_NUMBER} cells", document.headline[0])
     assert 1 <= int(said) <= SHOWN[0] and "qtrace export RUN --to csv" in document.headline[0]
     counts = [int(number.replace(",", "")) for number in
               re.findall(r"Of all ([\d,]+) cells", " ".join(document.headline))]  # fmt: skip
@@ -133,13 +138,13 @@ def test_a_sentence_about_shown_cells_says_so(document: Document) -> None:
     assert "not in the plan" not in page
 
 
-def test_what_fails_in_a_cell_that_is_not_shown_is_on_the_page(large: Path, document: Document) -> None:
-    excerpt = Excerpt(Answers(RunReader.open(large)))
+def test_what_fails_in_a_cell_that_is_not_shown_is_on_the_page(quarter: Path, document: Document) -> None:
+    excerpt = Excerpt(Answers(RunReader.open(quarter)))
     excerpt.choose(SHOWN[0])
     shown = {tuple(str(row[name]) for name in CELL) for row in excerpt.ask("throughput")}
-    hidden = next(cell for cell in cells_of(_NUMBER) if "+tap+vhost-net+tx" in cell
+    hidden = next(cell for cell in cells_of(_NUMBER // 4) if "+tap+vhost-net+tx" in cell
                   and tuple(cell_parts(cell)) not in shown)  # fmt: skip
-    writer = RunWriter(large, json.loads((large / "run.json").read_text()))
+    writer = RunWriter(quarter, json.loads((quarter / "run.json").read_text()))
     nic, netdev, datapath, way, *_ = hidden.split("+")
     failed = {"nic": nic, "netdev": netdev, "datapath": datapath, "direction": way, "workload": "tcp",
               "metric": "none", "status": "failed", "reason": "the guest is gone"}  # fmt: skip
@@ -148,8 +153,8 @@ def test_what_fails_in_a_cell_that_is_not_shown_is_on_the_page(large: Path, docu
     lost = {"kind": "lost", "item": "a ring", "count": 7, "note": "too full"}
     tables: dict[str, list[dict[str, Any]]] = {"results": [failed], "stages": [stage], "ledger": [lost]}
     writer.add(hidden, 99, True, tables)
-    files = [file for name in tables for file in (large / "data" / name / f"cell={hidden}").iterdir()]
-    alerts = " ".join(build(RunReader.open(large)).alerts)
+    files = [file for name in tables for file in (quarter / "data" / name / f"cell={hidden}").iterdir()]
+    alerts = " ".join(build(RunReader.open(quarter)).alerts)
     for file in files:
         file.unlink()
     assert "the guest is gone" in alerts and "Lost: a ring: 7" in alerts
@@ -228,7 +233,7 @@ def test_the_true_ratios_are_in_their_intervals(answers: Answers) -> None:
         true = ratio_of("+".join((row["nic"], row["netdev"], row["datapath"], rest)))
         true = 1 / true if row["metric"] == "rtt_p50" else true
         hits.append(row["ratio_low"] <= true <= row["ratio_high"])
-    assert len(hits) > 800 and 0.93 < np.mean(hits) < 0.97
+    assert len(hits) > 600 and 0.93 < np.mean(hits) < 0.97
 
 
 def test_the_factors_of_a_shown_cell_multiply_to_its_ratio(large: Path) -> None:
