@@ -23,9 +23,9 @@ _LIQUID = re.compile(r"\{[{%]")
 @dataclass(frozen=True, slots=True)
 class Site:
     """`page`, `figures`, `facts` and `includes` are places below the blog's folder; `heading` stands
-    before the text; `picture` is how a figure is put in. `escapes` are names of `_ESCAPES`; `standalone`:
-    a figure is a file that a reader's system gives its colours. `files` are further files that the site
-    needs once."""
+    before the text; `picture` and `table` are how a figure and a table are put in. `escapes` are names of
+    `_ESCAPES`; `standalone`: a figure is a file that a reader's system gives its colours. `files` are
+    further files that the site needs once."""
 
     name: str
     page: str
@@ -34,6 +34,7 @@ class Site:
     heading: str
     picture: str
     mermaid: bool
+    table: str = "{table}"
     escapes: tuple[str, ...] = ()
     includes: str = ""
     standalone: bool = False
@@ -121,7 +122,7 @@ def _grid(site: Site, grid: Grid) -> str:
     line = "| " + " | ".join(_prose(site, head) for head in grid.heads) + " |"
     rule = "| " + " | ".join("---:" if at in grid.numbers else "---" for at in range(len(grid.heads))) + " |"
     rows = ["| " + " | ".join(_prose(site, cell) for cell in row) + " |" for row in grid.rows]
-    return "\n".join([line, rule, *rows])
+    return site.table.format(table="\n".join([line, rule, *rows]))
 
 
 def _fenced(site: Site, syntax: str, text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,9 +17,15 @@ _ALONE = "<style>svg{color:#1f2328}@media (prefers-color-scheme: dark){svg{color
 _FACE = 'system-ui, "Noto Sans CJK SC", "Noto Sans SC", sans-serif'
 
 
+_WIDTH = re.compile(r'width="(\d+)" style="')
+_LEAST = 0.75  # of a drawing's size its text can still be read
+
+
 def page_svg(svg: str) -> str:
-    """On one line, as it stands in a page: no blank line ends a block of HTML."""
-    return " ".join(svg.split("\n")).strip()
+    """On one line, as it stands in a page: no blank line ends a block of HTML. It becomes narrower with the
+    page only as long as its text can be read; then what is around it has to scroll."""
+    whole = " ".join(svg.split("\n")).strip()
+    return _WIDTH.sub(lambda found: f"{found[0]}min-width:{int(found[1]) * _LEAST:.0f}px;", whole, count=1)
 
 
 def standalone_svg(svg: str) -> str:

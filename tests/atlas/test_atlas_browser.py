@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import tarfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from npm_registry import packed_file
 
 from qtrace.atlas.builder import Built
 from qtrace.atlas.wording import load_wording
-from qtrace.cache import atomic_file, cache_dir
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -30,21 +28,8 @@ QUESTIONS = load_wording("en").questions
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """The text of axe-core, from npm's registry by its own client, kept in the cache."""
-    folder = cache_dir("axe-core")
-    kept = folder / f"axe-{AXE}.js"
-    if not kept.exists():
-        try:
-            subprocess.run(
-                ["npm", "pack", "--silent", f"axe-core@{AXE}"], cwd=folder, check=True, timeout=120
-            )
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
-            pytest.skip(f"npm's registry does not give axe-core {AXE}: {exc}")
-        with tarfile.open(folder / f"axe-core-{AXE}.tgz") as packed, atomic_file(kept) as beside:
-            member = packed.extractfile("package/axe.min.js")
-            assert member
-            beside.write_bytes(member.read())
-    return kept.read_text()
+    """The text of axe-core."""
+    return packed_file("axe-core", AXE, "axe.min.js").read_text()
 
 
 def places(atlas: Built) -> list[str]:

@@ -1,53 +1,232 @@
-"""A built page in Chromium: pictures take the page's colour, and nothing is wider than a telephone."""
+"""The committed posts in Chromium, as each site's own program builds them: nothing broken, nothing fetched
+from elsewhere, in both themes, on a telephone."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_post_sites import build
+from blogs import BUILDERS, Blog, build, served
+from committed_article import POSTS, drawings, read_article
+from test_post_sites import article as awkward
 
-STYLE = (
-    "<style>html{background:%s;color:%s}body{margin:0 12px}pre,table{display:block;overflow-x:auto}"
-    "figure{margin:0}</style>"
-)
-LOOK = """<script>
-window.problems = [];
-window.onerror = (text) => window.problems.push(text);
-window.onload = () => {
-  const texts = [...document.querySelectorAll("svg text")];
-  const said = {
-    wide: document.documentElement.scrollWidth,
-    page: getComputedStyle(document.body).color,
-    drawn: [...new Set(texts.map((text) => getComputedStyle(text).fill))],
-    broken: [...document.images].filter((image) => !image.naturalWidth).length,
-    problems: window.problems,
+from qtrace.post.article import Article, Diagram, Grid, Listing
+from qtrace.post.compose import load_post, post_names
+from qtrace.post.language import language_names
+from qtrace.post.site import load_site, write_article
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CASES = [(name, language) for name in post_names() for language in language_names()]
+NEEDS = {"al-folio": ("jekyll", "npm"), "jekyll": ("jekyll",), "hugo": ("hugo",), "hexo": ("npm",)}
+SITES = [
+    pytest.param(site, marks=[pytest.mark.needs("chromium", *NEEDS.get(site, ())), pytest.mark.slow])
+    for site in BUILDERS
+]
+# One for each site every time, no two the same; the others are long.
+SAMPLE = dict(zip(BUILDERS, [CASES[0], CASES[3], CASES[5], CASES[6], CASES[2]], strict=True))
+PHONE = {"width": 360, "height": 740}
+LOOK = """() => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => {
+    const [r, g, b] = parts(colour).map((part) => part / 255)
+      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
-  const out = document.createElement("output");
-  out.textContent = JSON.stringify(said);
-  document.body.append(out);
-};
-</script>"""
-THEMES = {"light": ("#ffffff", "rgb(34, 34, 34)"), "dark": ("#1c1c1d", "rgb(232, 232, 232)")}
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if ((parts(colour)[3] ?? 1) > 0.5) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const contrast = (one, other) => {
+    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const scrolls = (element) => {
+    for (let at = element; at && at !== document.body; at = at.parentElement)
+      if (["auto", "scroll"].includes(getComputedStyle(at).overflowX)) return true;
+    return false;
+  };
+  const figures = [...document.querySelectorAll("figure > svg")];
+  return {
+    wide: document.documentElement.scrollWidth,
+    back: behind(document.body),
+    broken: [...document.images].filter((image) => !image.naturalWidth).map((image) => image.src),
+    dangling: [...document.querySelectorAll("a[href^='#']")].map((link) => link.getAttribute("href").slice(1))
+      .filter((name) => name && !document.getElementById(decodeURIComponent(name))),
+    drawings: figures.map((svg) => svg.querySelector("title").textContent),
+    chapters: [...document.querySelectorAll("h2")].map((head) => head.textContent.trim()),
+    cut: [...document.querySelectorAll("table, pre, svg, p, li, h2, h3")].filter((part) =>
+      part.getBoundingClientRect().right > innerWidth + 1 && !scrolls(part)).map((part) => part.tagName),
+    small: figures.flatMap((svg) => [...svg.querySelectorAll("text")].map((text) =>
+      parseFloat(text.getAttribute("font-size")) * svg.getScreenCTM().a)).filter((size) => size < 8),
+    faint: figures.flatMap((svg) => [...svg.querySelectorAll("text")].map((text) =>
+      contrast(getComputedStyle(text).fill, behind(svg)))).filter((value) => value < 4.5),
+    listings: [...document.querySelectorAll("pre")].map((pre) => pre.innerText),
+    rows: [...document.querySelectorAll("table")].filter((table) => !table.closest(".modal, figure"))
+      .map((table) => [...table.rows].map((row) => row.cells.length)),
+    text: (() => {
+      const page = document.body.cloneNode(true);
+      for (const part of page.querySelectorAll("pre, code, script, style")) part.remove();
+      return page.textContent;
+    })(),
+    math: document.querySelectorAll("mjx-container").length,
+    mermaid: [...document.querySelectorAll(".mermaid")].map((box) => ({
+      drawn: box.querySelectorAll("svg").length,
+      wrong: box.querySelectorAll("svg[aria-roledescription=error]").length,
+      arrows: [...box.querySelectorAll(".messageText")].map((text) => text.textContent),
+      faint: [...box.querySelectorAll(".messageText")].map((text) =>
+        contrast(getComputedStyle(text).fill, behind(box))).filter((value) => value < 4.5),
+    })),
+  };
+}"""
 
 
-@pytest.mark.skipif(os.environ.get("QTRACE_POSTS") != "all", reason="a part of 'make posts-check'")
-@pytest.mark.needs("chromium", "jekyll")
-@pytest.mark.parametrize("theme", THEMES)
-def test_a_page_in_a_browser(theme: str, tmp_path: Path) -> None:
-    pages = [path for path in build("al-folio", tmp_path).rglob("*.html") if "First." in path.read_text()]
-    (page,) = [path for path in pages if "<h1>" in path.read_text()]
-    style = STYLE % THEMES[theme]
-    page.write_text(page.read_text().replace("</head>", f"{style}{LOOK}</head>"))
-    # The page's theme is not the system's: Chromium says that the system is light.
-    argv = ["chromium", "--headless", "--no-sandbox", "--window-size=360,800", "--virtual-time-budget=3000"]
-    done = subprocess.run([*argv, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=60)
-    found = re.search(r"<output>(.*?)</output>", done.stdout)
-    assert found, done.stderr[-500:]
-    said = json.loads(found[1])
-    assert said["drawn"] == [said["page"]] == [THEMES[theme][1]]
-    assert said["broken"] == 0 and said["problems"] == [] and said["wide"] <= 500  # headless has no less
+@pytest.mark.parametrize(("name", "language"), CASES)
+def test_the_article_read_back_is_the_committed_page(name: str, language: str) -> None:
+    kind = load_post(name)
+    files = write_article(read_article(name, language), load_site("plain"), "{}\n")
+    for path, text in files.items():
+        if not path.endswith(".json"):
+            assert text == (POSTS / path).read_text(), path
+    assert f"{kind.slug}/{language}.md" in files
+
+
+@pytest.fixture(scope="module")
+def blogs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Blogs by site, each with every committed post and the awkward article, built when asked for."""
+    kept: dict[str, tuple[Blog, str]] = {}
+    with contextlib.ExitStack() as stack:
+
+        def blog(site: str) -> tuple[Blog, str]:
+            if site not in kept:
+                articles = [awkward(), *(read_article(*case) for case in CASES)]
+                built = build(site, articles, tmp_path_factory.mktemp(site))
+                kept[site] = built, stack.enter_context(served(built.folder))
+            return kept[site]
+
+        yield blog
+
+
+def opened(
+    browser: Browser, blog: Blog, root: str, article: Article, **settings: Any
+) -> tuple[Page, list[str]]:
+    """The page, all drawn, and what its console says and what it asked for elsewhere."""
+    page = browser.new_context(viewport=PHONE, **settings).new_page()
+    said: list[str] = []
+    page.on(
+        "console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on(
+        "request", lambda asked: said.append(asked.url) if not asked.url.startswith((root, "data:")) else None
+    )
+    page.goto(root + blog.place(article))
+    page.wait_for_function(
+        "[...document.querySelectorAll('.mermaid')].every((box) => box.querySelector('svg'))"
+    )
+    return page, said
+
+
+def shows(seen: dict[str, Any], site: str, article: Article) -> None:
+    """All of the article is on the page, as it was meant."""
+    mermaid = load_site(site).mermaid
+    diagrams = [block for block in article.blocks() if isinstance(block, Diagram)] if mermaid else []
+    expected = [part.words for part in drawings(article)]
+    for diagram in diagrams:
+        expected.remove(diagram.picture.words)
+    assert seen["drawings"] == expected
+    titles = [chapter.title.replace("`", "") for chapter in article.chapters if chapter.title]
+    assert [title for title in seen["chapters"] if title in titles] == titles
+    grids = [block for block in article.blocks() if isinstance(block, Grid)]
+    shapes = [[len(grid.heads)] * (1 + len(grid.rows)) for grid in grids]
+    assert seen["rows"] == shapes
+    printed = ["".join(text.replace("\u2060", "").split()) for text in seen["listings"]]
+    for block in article.blocks():
+        if isinstance(block, Listing):
+            assert any("".join(block.text.split()) in text for text in printed), block.text
+    for left in ("{% raw", "{% endraw", "| ---", "](http", "{::", "{:/", "```"):
+        assert left not in seen["text"], left
+    assert len(seen["mermaid"]) == len(diagrams)
+    for drawn, diagram in zip(seen["mermaid"], diagrams, strict=True):
+        arrows = [line.partition(": ")[2] for line in diagram.mermaid.splitlines() if "->>" in line]
+        assert (drawn["drawn"], drawn["wrong"], drawn["faint"]) == (1, 0, [])
+        assert drawn["arrows"] == arrows
+
+
+def in_order(seen: dict[str, Any]) -> None:
+    """Nothing is broken, too wide, out of reach, too faint, too small, or taken for a formula."""
+    assert seen["wide"] <= PHONE["width"]
+    assert seen["broken"] == seen["dangling"] == []
+    assert seen["cut"] == seen["faint"] == seen["small"] == []
+    assert seen["math"] == 0
+
+
+WRONG = """<body style="margin:0;background:white;color:#222"><figure style="margin:0">
+<svg width="400" viewBox="0 0 2000 20">
+<title>x</title><text y="12" font-size="12" fill="#ddd">faint</text></svg></figure><img src="none.png">
+<a href="#none">x</a><div style="overflow:hidden"><table><tr><td><pre>%s</pre></td></tr></table></div>
+<mjx-container></mjx-container><link rel="icon" href="data:,"><script src="http://127.0.0.1:9/x.js"></script>"""
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.slow
+def test_a_page_that_is_wrong_is_seen(chromium: Browser, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html>" + WRONG % ("wide " * 40))
+    with served(tmp_path) as root:
+        page, said = opened(chromium, Blog(tmp_path, ""), root, awkward())
+        seen = page.evaluate(LOOK)
+    assert (seen["wide"], seen["math"], seen["dangling"]) == (400, 1, ["none"])
+    assert seen["broken"] == [f"{root}none.png"] and seen["cut"] == ["svg", "TABLE", "PRE"]
+    assert len(seen["faint"]) == len(seen["small"]) == 1
+    assert "http://127.0.0.1:9/x.js" in said and any("404" in line for line in said)
+    page.context.close()
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_what_could_be_taken_for_a_command_is_text(site: str, chromium: Browser, blogs: Any) -> None:
+    page, said = opened(chromium, *blogs(site), awkward())
+    seen = page.evaluate(LOOK)
+    in_order(seen)
+    shows(seen, site, awkward())
+    assert "It costs $5 and" in seen["text"] and said == []
+    assert "{{ page.secret }} and {% include secret %}" in seen["text"]
+    page.context.close()
+
+
+def look_at(browser: Browser, blogs: Any, site: str, article: Article) -> None:
+    blog, root = blogs(site)
+    backs = []
+    for theme in ("light", "dark"):
+        page, said = opened(browser, blog, root, article, color_scheme=theme)
+        seen = page.evaluate(LOOK)
+        in_order(seen)
+        shows(seen, site, article)
+        backs.append(seen["back"])
+        if theme == "light" and blog.switches:
+            for switch in blog.switches:
+                page.locator(switch).first.click()
+            turned = page.evaluate(LOOK)
+            assert turned["back"] != seen["back"] and turned["faint"] == []
+        assert said == []
+        page.context.close()
+    assert (backs[0] != backs[1]) == bool(blog.switches)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_committed_post_in_a_browser(site: str, chromium: Browser, blogs: Any) -> None:
+    look_at(chromium, blogs, site, read_article(*SAMPLE[site]))
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.long
+def test_every_committed_post_in_a_browser(site: str, chromium: Browser, blogs: Any) -> None:
+    for case in CASES:
+        if case != SAMPLE[site]:
+            look_at(chromium, blogs, site, read_article(*case))
