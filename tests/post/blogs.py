@@ -1,4 +1,4 @@
-"""Blogs with posts in them, built by each site's own program, and a server on the loopback that shows them.
+"""Blogs with posts in them, built by each site's own program.
 
 Jekyll and Hugo have no theme in Debian: they get a layout of ours, which sets neither tables nor drawings and
 has al-folio's conventions (the theme as an attribute, MathJax, Mermaid of marked code). MkDocs and Hexo have
@@ -7,28 +7,19 @@ their own themes, whose files that would come from elsewhere are left out.
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
 import json
-import os
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 from npm_registry import installed_packages, packed_file
 
 from qtrace.post.article import Article
 from qtrace.post.site import load_site, write_article
-
-if TYPE_CHECKING:
-    from _typeshed import SupportsRead, SupportsWrite
 
 HEXO = {
     "hexo": "8.1.2",
@@ -47,7 +38,7 @@ SCRIPTS = (
 # The rest of a page is what a theme's reset has: long words in code break, listings scroll.
 STYLE = """
 :root { --back: #ffffff; --text: #222222 }
-html[data-theme="dark"] { --back: #1c1c1d; --text: #e8e8e8 }
+html[data-theme="dark"] { --back: #1c1c1d; --text: #e8e8e8; color-scheme: dark }
 body { background: var(--back); color: var(--text); margin: 0 15px; font-family: sans-serif }
 pre { overflow: auto } code { overflow-wrap: break-word } figure { margin: 0 0 1rem; max-width: 90vw }
 """
@@ -80,12 +71,12 @@ MATH = 'window.MathJax = { tex: { inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]] }
 
 @dataclass(frozen=True, slots=True)
 class Blog:
-    """`folder` is what is served; `address` of a page by slug, language and date; `switches` are what is
-    clicked, one after another, to turn the page dark."""
+    """`folder` is what is served; `address` of a page by slug, language and date; `switch` is what is
+    clicked to turn the page dark."""
 
     folder: Path
     address: str
-    switches: tuple[str, ...] = ()
+    switch: str = ""
 
     def place(self, article: Article) -> str:
         names = {"slug": article.slug, "language": article.language, "day": article.date.replace("-", "/")}
@@ -120,7 +111,7 @@ def jekyll(folder: Path, scripts: str = "") -> Blog:
     settings = "markdown: kramdown\npermalink: /blog/:year/:title/\n"
     write(folder, {"_layouts/post.html": layout, "_config.yml": settings})
     run(["jekyll", "build", "--quiet"], folder)
-    return Blog(folder / "_site", "blog/2026/{slug}-{language}/", ("#light-toggle",))
+    return Blog(folder / "_site", "blog/2026/{slug}-{language}/", "#light-toggle")
 
 
 def al_folio(folder: Path) -> Blog:
@@ -140,7 +131,7 @@ def hugo(folder: Path) -> Blog:
     settings += "[languages.zh]\n[languages.en]\n"
     write(folder, {"config.toml": settings, "layouts/_default/single.html": layout})
     run(["hugo", "--quiet"], folder)
-    return Blog(folder / "public", "{language}/posts/{slug}/", ("#light-toggle",))
+    return Blog(folder / "public", "{language}/posts/{slug}/", "#light-toggle")
 
 
 def mkdocs(folder: Path) -> Blog:
@@ -155,8 +146,7 @@ def mkdocs(folder: Path) -> Blog:
         },
     )
     run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"], folder)
-    switches = (".navbar-toggler", "#theme-menu", "[data-bs-theme-value=dark]")
-    return Blog(folder / "site", "posts/{slug}.{language}/", switches)
+    return Blog(folder / "site", "posts/{slug}.{language}/", "[data-bs-theme-value=dark]")
 
 
 def hexo(folder: Path) -> Blog:
@@ -195,27 +185,3 @@ def build(site: str, articles: Sequence[Article], folder: Path) -> Blog:
     for article in articles:
         write(folder, write_article(article, load_site(site), "{}\n"))
     return BUILDERS[site](folder)
-
-
-class _Silent(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *words: object) -> None:
-        """Nothing."""
-
-    def copyfile(self, source: SupportsRead[bytes], outputfile: SupportsWrite[bytes]) -> None:
-        """A page that is left before all of it has come is no error."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            super().copyfile(source, outputfile)
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The folder's address on the loopback."""
-    handler = functools.partial(_Silent, directory=os.fspath(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/"
-        finally:
-            server.shutdown()
-            thread.join()
