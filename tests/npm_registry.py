@@ -3,18 +3,21 @@ where the registry does not answer, the test is skipped."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from qtrace.cache import atomic_file, cache_dir
 
-_QUIET = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts")
+_QUIET = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1")
 
 
 def packed_file(package: str, version: str, member: str) -> Path:
@@ -22,39 +25,38 @@ def packed_file(package: str, version: str, member: str) -> Path:
     folder = cache_dir("npm")
     kept = folder / f"{package.replace('/', '-')}-{version}-{Path(member).name}"
     if not kept.exists():
-        work = _work(kept)
-        _npm(["pack", "--silent", f"{package}@{version}"], work)
-        (archive,) = work.glob("*.tgz")
-        with tarfile.open(archive) as packed, atomic_file(kept) as beside:
-            found = packed.extractfile(f"package/{member}")
-            assert found, member
-            beside.write_bytes(found.read())
-        shutil.rmtree(work)
+        with _work() as work:
+            _npm(["pack", "--silent", "--fetch-retries=1", f"{package}@{version}"], work)
+            (archive,) = work.glob("*.tgz")
+            with tarfile.open(archive) as packed, atomic_file(kept) as beside:
+                found = packed.extractfile(f"package/{member}")
+                assert found, member
+                beside.write_bytes(found.read())
     return kept
 
 
 def installed_packages(name: str, wanted: Mapping[str, str]) -> Path:
     """The folder node_modules with these packages (name -> version) and what they need; none of their
     scripts is run."""
-    words = " ".join(f"{package}@{version}" for package, version in sorted(wanted.items()))
-    folder = cache_dir("npm") / name
-    said = folder / "wanted"
-    if not said.exists() or said.read_text() != words:
-        work = _work(folder)
-        (work / "package.json").write_text(json.dumps({"private": True, "dependencies": dict(wanted)}))
-        _npm(["install", *_QUIET], work)
-        (work / "wanted").write_text(words)
-        shutil.rmtree(folder, ignore_errors=True)
-        work.rename(folder)
+    words = json.dumps({"private": True, "dependencies": dict(sorted(wanted.items()))})
+    folder = cache_dir("npm") / f"{name}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
+    if not folder.exists():
+        with _work() as work:
+            (work / "package.json").write_text(words)
+            _npm(["install", *_QUIET], work)
+            with contextlib.suppress(OSError):  # another process was first
+                work.rename(folder)
     return folder / "node_modules"
 
 
-def _work(target: Path) -> Path:
-    """An empty folder beside `target`."""
-    work = target.with_name(f"{target.name}.work")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    return work
+@contextlib.contextmanager
+def _work() -> Iterator[Path]:
+    """An empty folder in the cache, removed unless it was renamed."""
+    work = Path(tempfile.mkdtemp(prefix="work-", dir=cache_dir("npm")))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _npm(words: list[str], folder: Path) -> None:

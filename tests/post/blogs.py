@@ -19,7 +19,7 @@ import yaml
 from npm_registry import installed_packages, packed_file
 
 from qtrace.post.article import Article
-from qtrace.post.site import load_site, write_article
+from qtrace.post.site import Site, load_site, write_article
 
 HEXO = {
     "hexo": "8.1.2",
@@ -28,6 +28,8 @@ HEXO = {
     "hexo-renderer-stylus": "3.0.1",
     "hexo-generator-index": "4.0.0",
     "hexo-theme-landscape": "1.1.0",
+    "hexo-theme-next": "8.29.0",
+    "@next-theme/plugins": "8.29.1",
 }
 # As al-folio loads them, by the names of the packages.
 SCRIPTS = (
@@ -72,11 +74,12 @@ MATH = 'window.MathJax = { tex: { inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]] }
 @dataclass(frozen=True, slots=True)
 class Blog:
     """`folder` is what is served; `address` of a page by slug, language and date; `switch` is what is
-    clicked to turn the page dark."""
+    clicked to turn the page dark, `dark` whether it is where the system is."""
 
     folder: Path
     address: str
     switch: str = ""
+    dark: bool = True
 
     def place(self, article: Article) -> str:
         names = {"slug": article.slug, "language": article.language, "day": article.date.replace("-", "/")}
@@ -150,25 +153,31 @@ def mkdocs(folder: Path) -> Blog:
 
 
 def hexo(folder: Path) -> Blog:
-    """With the theme that Hexo has by default."""
-    modules = installed_packages("hexo", HEXO)
-    (folder / "node_modules").symlink_to(modules)
+    """With the theme that Hexo has by default, which is always light."""
     theme = folder / "themes" / "landscape"
-    shutil.copytree(modules / "hexo-theme-landscape", theme)
+    shutil.copytree(installed_packages("hexo", HEXO) / "hexo-theme-landscape", theme)
     head = theme / "layout" / "_partial" / "head.ejs"
     lines = [line for line in head.read_text().splitlines() if "css('https://" not in line]
     head.write_text("\n".join(lines).replace("</head>", '<link rel="icon" href="data:,"></head>'))
+    return _generate(folder, "landscape", {"favicon": ""})
+
+
+def hexo_next(folder: Path) -> Blog:
+    """With the theme NexT, dark where the system is. Its files are its own, and a text is there at once."""
+    local = {"internal": "local", "plugins": "local"}
+    settings = {"darkmode": True, "vendors": local, "motion": {"enable": False}, "scheme": "Gemini"}
+    return _generate(folder, "next", settings, dark=True)
+
+
+def _generate(folder: Path, theme: str, theme_settings: dict[str, object], *, dark: bool = False) -> Blog:
+    modules = installed_packages("hexo", HEXO)
+    (folder / "node_modules").symlink_to(modules)
     package = {"name": "blog", "private": True, "hexo": {"version": ""}, "dependencies": HEXO}
-    settings: dict[str, object] = {
-        "title": "blog",
-        "url": "http://127.0.0.1",
-        "theme": "landscape",
-        "language": "zh-CN",
-    }
-    settings["theme_config"] = {"favicon": ""}
-    write(folder, {"package.json": json.dumps(package), "_config.yml": yaml.safe_dump(settings)})
+    settings = {"title": "blog", "url": "http://127.0.0.1", "language": "zh-CN"}
+    words = yaml.safe_dump(settings | {"theme": theme, "theme_config": theme_settings})
+    write(folder, {"package.json": json.dumps(package), "_config.yml": words})
     run([str(modules / ".bin" / "hexo"), "generate", "--silent"], folder)
-    return Blog(folder / "public", "{day}/{slug}-{language}/")
+    return Blog(folder / "public", "{day}/{slug}-{language}/", dark=dark)
 
 
 BUILDERS: dict[str, Callable[[Path], Blog]] = {
@@ -178,10 +187,17 @@ BUILDERS: dict[str, Callable[[Path], Blog]] = {
     "mkdocs": mkdocs,
     "hexo": hexo,
 }
+# Further themes of a site, for the long tests.
+THEMES: dict[str, tuple[str, Callable[[Path], Blog]]] = {"hexo-next": ("hexo", hexo_next)}
+
+
+def profile_of(site: str) -> Site:
+    """The profile for a name of `BUILDERS` or `THEMES`."""
+    return load_site(THEMES[site][0] if site in THEMES else site)
 
 
 def build(site: str, articles: Sequence[Article], folder: Path) -> Blog:
     """The articles in a blog of `site`, below `folder`."""
     for article in articles:
-        write(folder, write_article(article, load_site(site), "{}\n"))
-    return BUILDERS[site](folder)
+        write(folder, write_article(article, profile_of(site), "{}\n"))
+    return (THEMES[site][1] if site in THEMES else BUILDERS[site])(folder)
