@@ -113,10 +113,13 @@ def test_an_unknown_site_is_refused() -> None:
 
 @pytest.mark.parametrize("site", [name for name in site_names() if name != "plain"])
 def test_what_is_wide_scrolls_by_itself(site: str) -> None:
-    """Whether the theme sees to it or not. A drawing's text stays three quarters of its size."""
+    """Whether the theme sees to it or not, and by the keyboard too. A drawing's text stays three quarters of
+    its size."""
     page, files = written(site)
     around = page.partition("| a | b |")[0] + "".join(files[name] for name in files if name.endswith(".html"))
     assert re.search(r"overflow-x: ?auto", around)
+    page += "".join(files[name] for name in files if name.endswith(".html"))
+    assert '<figure role="group" style="overflow-x:auto" tabindex="0">' in page
     for name, svg in files.items():
         if name.endswith(".svg"):
             found = re.search(r'width="(\d+)" style="min-width:(\d+)px;max-width:100%', svg)
