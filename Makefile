@@ -149,7 +149,7 @@ posts: setup
 	    install -D -m 644 -t reports/posts/material/$$post build/posts/$$post/*.json || exit 1; \
 	done
 
-# Five minutes; needs root, and npm's registry for Hexo and Mermaid. The committed posts are what the labs are held
+# Four minutes; needs root, and npm's registry for Hexo and Mermaid. The committed posts are what the labs are held
 # against, and what each site's own program builds.
 posts-check: setup
 	@VENV="$(VENV)" .ci/setup jekyll hugo chromium $$(command -v npm >/dev/null || echo npm)
