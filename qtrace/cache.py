@@ -17,7 +17,16 @@ from typing import TextIO
 
 from qtrace.errors import MissingPrerequisite
 
-__all__ = ["atomic_dir", "atomic_file", "cache_dir", "exclusive", "free_space", "locked", "need_space"]
+__all__ = [
+    "atomic_dir",
+    "atomic_file",
+    "cache_dir",
+    "exclusive",
+    "free_space",
+    "hold",
+    "locked",
+    "need_space",
+]
 
 
 def cache_dir(*parts: str) -> Path:
@@ -50,12 +59,22 @@ def locked(name: str) -> Iterator[None]:
 def exclusive(name: str, waiting: Callable[[], None]) -> Iterator[None]:
     """As `locked`, but calls `waiting` once if another process holds it."""
     with _lock_file(name) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not hold(handle.fileno()):
             waiting()
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def hold(descriptor: int) -> bool:
+    """Lock an open file against everybody who opens it by itself; False where another has locked it.
+
+    The lock ends when the last copy of the descriptor is closed, in this process and its children.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _lock_file(name: str) -> TextIO:

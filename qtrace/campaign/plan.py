@@ -22,7 +22,17 @@ from qtrace.lab.workload.possible import why_not
 from qtrace.lab.workload.workload import workloads
 from qtrace.model import Cell, Direction, Setting
 
-__all__ = ["Block", "Job", "LeftOut", "Plan", "PlanError", "load_plan", "plan_names", "stored_plan"]
+__all__ = [
+    "Block",
+    "Job",
+    "LeftOut",
+    "Plan",
+    "PlanError",
+    "load_plan",
+    "plan_names",
+    "plan_text",
+    "stored_plan",
+]
 
 DATAPATHS = ("qemu", "vhost-net")
 _MOST_REPETITIONS = 1000
@@ -203,21 +213,24 @@ def plan_names() -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
+def plan_text(name_or_path: str) -> str:
+    """The TOML text of a plan, by its name or its path. Raises PlanError."""
+    if name_or_path in plan_names():
+        return (resources.files("qtrace.campaign") / "plans" / f"{name_or_path}.toml").read_text()
+    try:
+        return Path(name_or_path).read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        known = ", ".join(plan_names())
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
+        raise PlanError(
+            f"cannot read the plan {name_or_path}: {reason}", hint=f"plans that come with qtrace: {known}"
+        ) from exc
+
+
 def load_plan(name_or_path: str) -> Plan:
     """Read a plan by its name or its path. Raises PlanError."""
-    if name_or_path in plan_names():
-        where = f"plan {name_or_path}"
-        text = (resources.files("qtrace.campaign") / "plans" / f"{name_or_path}.toml").read_text()
-    else:
-        where = name_or_path
-        try:
-            text = Path(name_or_path).read_text()
-        except (OSError, UnicodeDecodeError) as exc:
-            known = ", ".join(plan_names())
-            reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
-            raise PlanError(
-                f"cannot read the plan {name_or_path}: {reason}", hint=f"plans that come with qtrace: {known}"
-            ) from exc
+    text = plan_text(name_or_path)
+    where = f"plan {name_or_path}" if name_or_path in plan_names() else name_or_path
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from qtrace.cli._cluster import cluster_options
 from qtrace.cli._console import ConsoleProgress, pass_on
 from qtrace.cli._help import Verb, completing
 from qtrace.cli._options import index_option
@@ -33,6 +34,10 @@ def _plans() -> list[str]:
         ("qtrace bench MY-PLAN.toml --report FOLDER", "a plan of your own, and its report"),
         ("qtrace bench --resume RUN", "go on with a run that was interrupted"),
         ("qtrace bench quick --blocks", "the parts of a plan that machines can share"),
+        (
+            "qtrace bench quick --scheduler tcp://HOST:8786 --venue vm -o RUN",
+            "have the workers of a Dask cluster measure them",
+        ),
     ),
 )
 @click.argument("plan", required=False, shell_complete=completing(_plans, files=True))
@@ -55,6 +60,7 @@ def _plans() -> list[str]:
     "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Measure the rest of an interrupted run."
 )
 @index_option
+@cluster_options
 @click.option("--brief", type=click.Path(path_type=Path), hidden=True)
 def command(
     plan: str | None,
@@ -66,6 +72,7 @@ def command(
     resume: Path | None,
     index_name: str,
     brief: Path | None,
+    **cluster: Any,
 ) -> None:
     """Measure every cell of PLAN, with and without probes, and record the run.
 
@@ -77,6 +84,10 @@ def command(
 
     A block is the part of a plan that one machine measures whole: all back ends of one NIC, direction and
     workload. 'qtrace merge' joins the runs of blocks.
+
+    With --scheduler, the workers of a Dask cluster measure the blocks (pip install 'qtrace[cluster]'). They
+    share the folder of RUN with this machine; blocks that are done are not measured again. Trusted networks
+    only: who reaches a scheduler can run anything on its workers.
     """
     if (plan is None) == (resume is None):
         raise click.UsageError("give a plan, or --resume RUN")
@@ -85,20 +96,62 @@ def command(
     if list_blocks:
         _list_blocks(plan or "")
         return
+    if cluster["scheduler"]:
+        sys.exit(_on_cluster(plan, output, venue, index_name, report, bool(blocks), cluster))
+    if any(cluster.values()):
+        raise click.UsageError("--resource and the --tls options belong to --scheduler")
     assignment = _assignment(plan, output, blocks, resume)
     progress = ConsoleProgress()
     try:
         if brief is not None:  # inside the lab machine: everything else is done outside
             sys.exit(_here(assignment, brief, progress))
         failed = _bench(assignment, venue, index_name, progress)
-        _warn_of_changes(assignment.folder, progress)
-        tell_steadiness(assignment.folder, progress)
-        progress.done(f"run: {assignment.folder}")
-        if report:
-            _render(assignment.folder, report, progress)
+        _tell(assignment.folder, report, progress)
     finally:
         progress.close()
     sys.exit(failed)
+
+
+def _tell(run: Path, report: Path | None, progress: ConsoleProgress) -> None:
+    """Say of a new run what a reader should know, and render its report."""
+    _warn_of_changes(run, progress)
+    tell_steadiness(run, progress)
+    progress.done(f"run: {run}")
+    if report:
+        _render(run, report, progress)
+
+
+def _on_cluster(
+    plan: str | None,
+    output: Path | None,
+    venue: str,
+    index_name: str,
+    report: Path | None,
+    blocks: bool,
+    options: dict[str, Any],
+) -> int:
+    """Have a Dask cluster's workers measure the plan; 1 if a cell failed."""
+    from qtrace.campaign.block_task import COMMAND
+    from qtrace.campaign.cluster import measure_on_cluster
+    from qtrace.cli._cluster import chosen_cluster
+
+    if plan is None or blocks:
+        raise click.UsageError(
+            "--scheduler takes a whole plan, and goes on by itself: no --resume or --block"
+        )
+    if output is None:
+        raise click.UsageError("--scheduler needs -o RUN, in a folder that the workers share with it")
+    if venue == "auto":
+        raise click.UsageError("--scheduler needs --venue host or vm: runs of two venues are never joined")
+    words = (*COMMAND, "--venue", venue, *(("--index", index_name) if index_name else ()))
+    progress = ConsoleProgress()
+    try:
+        cluster = chosen_cluster(options, index_name)
+        run = measure_on_cluster(plan, output.absolute(), cluster, progress, sys.argv[1:], words)
+        _tell(run.path, report, progress)
+    finally:
+        progress.close()
+    return int(run.meta["status"] != "complete")
 
 
 def _list_blocks(plan: str) -> None:

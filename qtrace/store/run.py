@@ -6,7 +6,6 @@ writer is killed. All data is checked when read: a run may come from anywhere.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import json
 import os
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from qtrace.cache import hold
 from qtrace.errors import StoreError
 from qtrace.store.run_pack import PACKED
 from qtrace.store.run_schema import FORMAT, KEY, OLDEST, SCHEMAS, TableSchema, migrated
@@ -321,11 +321,9 @@ def close_dead(path: Path) -> None:
 def _locked(file: Path) -> BinaryIO:
     """The file, open and locked. Raises StoreError where another process has it."""
     handle = file.open("rb")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
+    if not hold(handle.fileno()):
         handle.close()
-        raise StoreError(f"{file.parent} is being written by another process") from exc
+        raise StoreError(f"{file.parent} is being written by another process")
     return handle
 
 

@@ -76,3 +76,13 @@ def test_a_name_loads_only_the_verbs_that_begin_so() -> None:
         "print([item.value for item in found], {'pandas', 'matplotlib'} & {*sys.modules})"
     )
     assert run(sys.executable, "-c", asked).strip() == "['walk'] set()"
+
+
+def test_no_verb_loads_the_cluster_before_it_is_asked_for() -> None:
+    asked = (
+        "import sys, qtrace.cli.main as m\n"
+        "context = m.click.Context(m.command)\n"
+        "found = [m.command.get_command(context, name) for name in m.command.list_commands(context)]\n"
+        "print(len(found) > 20, {'distributed', 'dask', 'tornado'} & {*sys.modules})"
+    )
+    assert run(sys.executable, "-c", asked).strip() == "True set()"
