@@ -9,7 +9,7 @@ PLAN ?= quick
 RUN ?= build/posts/run
 BUILDS ?= optimised debian o3 lto clang-lto cfi
 
-.PHONY: help setup report matrix posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why aa releases clean
+.PHONY: help setup report matrix posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why aa cluster-cost releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -32,6 +32,7 @@ help:
 	@echo 'make reliability  do to QEMU, tracer and host what may happen to them, write docs/reliability.md'
 	@echo 'make why      make faults in live guests, hold what qtrace why names against them, write docs/why.md'
 	@echo 'make aa       measure the same thing twice, and changes made on purpose; writes a part of docs/campaign.md'
+	@echo 'make cluster-cost  what it costs to have a cluster measure ten thousand blocks; writes a part of docs/campaign.md'
 	@echo 'make releases  try a fresh clone in a root of each Debian release, write docs/releases.md'
 	@echo 'make posts    write the posts of the series in every language, reports/posts: 20 minutes'
 	@echo 'make posts-check  type every command of every post anew, and open the posts in Chromium on every site'
@@ -133,6 +134,10 @@ why: setup
 aa: setup
 	@VENV="$(VENV)" .ci/setup ethtool
 	@PYTHONPATH=tests/evaluation:tests/evaluation/same $(BIN)/python tests/evaluation/same/page.py $(PAIRS)
+
+# Some minutes; needs no root. Fewer: make cluster-cost BLOCKS=500
+cluster-cost: setup
+	@PYTHONPATH=tests/evaluation:tests/evaluation/cluster:tests/campaign $(BIN)/python tests/evaluation/cluster/page.py $(BLOCKS)
 
 # vhost-user needs DPDK's testpmd besides (.ci/setup dpdk-testpmd).
 reach: setup

@@ -14,7 +14,7 @@ from qtrace.binary.file.version import qemu_version
 from qtrace.distribution.identity import distribution
 from qtrace.distribution.system_bcc import find_bcc
 
-__all__ = ["conditions"]
+__all__ = ["conditions", "processor"]
 
 
 def conditions(binary: Path, accelerator: str, guest_kernel: str, version: str = "") -> dict[str, str]:
@@ -24,7 +24,7 @@ def conditions(binary: Path, accelerator: str, guest_kernel: str, version: str =
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "accelerator": accelerator,
-        "CPU": _cpu(),
+        "CPU": processor(),
         "memory": f"{memory:.1f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "guest kernel": guest_kernel,
@@ -38,7 +38,7 @@ def conditions(binary: Path, accelerator: str, guest_kernel: str, version: str =
     }
 
 
-def _cpu() -> str:
+def processor() -> str:
     """The model, the number of CPUs online, and the number that this process may use, if that is smaller."""
     model = platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -25,7 +25,7 @@ from qtrace.errors import LabError, MissingPrerequisite, QtraceError
 from qtrace.progress import Progress
 from qtrace.store.run import RunReader
 
-__all__ = ["Cluster", "measure_on_cluster"]
+__all__ = ["Cluster", "measure_blocks", "measure_on_cluster"]
 
 _LOOK = 1.0  # seconds between two looks at scheduler and workers
 _TIME_TO_CLOSE = 2.0  # seconds; a client without its scheduler would try to reach it for longer
@@ -69,32 +69,42 @@ def measure_on_cluster(
 ) -> RunReader:
     """Have every block of the plan `name` measured that is not done, and join all into `run`.
 
-    `command` measures one block and `lab` is the lock of a machine's lab (`qtrace.campaign.block_task`);
-    `argv` is what run.json says of the whole. Raises QtraceError where a block was not measured: what is
-    done stays, and the next call goes on.
+    `argv` is what run.json says of the whole; the rest is as in `measure_blocks`.
     """
     folder = BlockFolder(run, name)
     with folder.open():
         if there := folder.merged():
             progress.done(f"{run} is there already: nothing is measured")
             return there
-        if due := folder.to_measure():
-            for reason in filter(None, (reason for _, reason in due)):
-                progress.warn(f"{reason}: the block is measured again")
-            orders = [Order(block, str(folder.path), folder.digest, tuple(command), lab) for block, _ in due]
-            total = len(folder.plan.blocks)
-            try:
-                with _connected(cluster) as client:
-                    _Campaign(client, cluster, total, progress).measure(orders)
-            except KeyboardInterrupt:
-                left = len(folder.to_measure())
-                progress.warn(
-                    f"{total - left} of {total} blocks are measured and stay in {folder.path}: "
-                    "the same command goes on"
-                )
-                raise
+        measure_blocks(folder, cluster, progress, command, lab)
         progress.step(f"joining {len(folder.plan.blocks)} blocks")
         return folder.merge(argv)
+
+
+def measure_blocks(
+    folder: BlockFolder, cluster: Cluster, progress: Progress, command: Sequence[str] = COMMAND, lab: str = ""
+) -> None:
+    """Have every block measured that is not done, into the folder, which is open.
+
+    `command` measures one block and `lab` is the lock of a machine's lab (`qtrace.campaign.block_task`).
+    Raises QtraceError where a block was not measured: what is done stays, and the next call goes on.
+    """
+    due = folder.to_measure()
+    for reason in filter(None, (reason for _, reason in due)):
+        progress.warn(f"{reason}: the block is measured again")
+    if not due:
+        return
+    orders = [Order(block, str(folder.path), folder.digest, tuple(command), lab) for block, _ in due]
+    total = len(folder.plan.blocks)
+    try:
+        with _connected(cluster) as client:
+            _Campaign(client, cluster, total, progress).measure(orders)
+    except KeyboardInterrupt:
+        done = total - len(folder.to_measure())
+        progress.warn(
+            f"{done} of {total} blocks are measured and stay in {folder.path}: the same command goes on"
+        )
+        raise
 
 
 @contextlib.contextmanager

@@ -17,9 +17,11 @@ import pytest
 from dask_cluster import Campaign, Client, DaskCluster, until
 
 from qtrace.campaign.block_task import carry_out_order
+from qtrace.store.index import Index
 from qtrace.store.run import RunReader
 
 pytest.importorskip("distributed", reason="needs the Python package distributed")
+psutil = pytest.importorskip("psutil")  # which distributed needs
 pytestmark = [pytest.mark.slow, pytest.mark.needs("setpriv")]
 
 BLOCKS, SECONDS = 4, 0.15
@@ -32,6 +34,8 @@ MOMENTS: dict[str, Callable[[Campaign, Client], object]] = {
     "in the last block": lambda campaign, _: campaign.number("begin") == BLOCKS,
 }
 LONG = [moment for moment in MOMENTS if moment != "half way"]
+JOINING = "while blocks are joined"
+MOMENTS[JOINING] = lambda _, client: "joining" in client.said
 
 
 @pytest.fixture(scope="module", name="started")
@@ -54,18 +58,27 @@ def keep_workers(cluster: DaskCluster, number: int = 2) -> None:
         cluster.start_worker()
 
 
-def sleepers(campaign: Campaign) -> list[int]:
-    """The processes of blocks that still run."""
+def processes(*words: bytes) -> list[int]:
+    """Those whose command line has all of these, each within a word."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if str(campaign.record).encode() in entry.read_bytes().split(b"\0"):
-                words = entry.read_bytes()
-                if b"cluster_driver.py" not in words:
-                    found.append(int(entry.parent.name))
+            line = entry.read_bytes()
         except OSError:
             continue
+        if all(word in line for word in words):
+            found.append(int(entry.parent.name))
     return found
+
+
+def namespaces(owners: list[int]) -> list[str]:
+    """The network namespaces of these campaigns."""
+    return [str(path) for pid in owners for path in Path("/run/netns").glob(f"qt-{pid:x}-*")]
+
+
+def sleepers(campaign: Campaign) -> list[int]:
+    """The processes of blocks that still run."""
+    return processes(b"sleeping_block.py", str(campaign.record).encode() + b"\0")
 
 
 def test_two_workers_share_one_lab(cluster: DaskCluster, tmp_path: Path) -> None:
@@ -146,6 +159,11 @@ def test_who_is_killed_whenever(cluster: DaskCluster, who: str, moment: str, tmp
     KILLS[who](cluster, tmp_path, moment)
 
 
+@pytest.mark.long
+def test_the_client_is_killed_while_it_joins(cluster: DaskCluster, tmp_path: Path) -> None:
+    kill_client(cluster, tmp_path, JOINING)
+
+
 def test_an_interrupted_client_takes_its_blocks_back(cluster: DaskCluster, tmp_path: Path) -> None:
     keep_workers(cluster)
     campaign = Campaign(tmp_path, 2, 30.0)
@@ -212,12 +230,11 @@ def refused(client: Client, *said: str) -> None:
     assert "Traceback" not in client.said and len(message.splitlines()) == 2
 
 
-def test_a_worker_must_have_the_resource(cluster: DaskCluster, tmp_path: Path) -> None:
-    with DaskCluster(tmp_path) as other:
-        other.start_worker(resources="")
-        said = f'dask worker {other.address} --nthreads 1 --resources "lab=1"'
-        client = Campaign(tmp_path / "none", 1, 0).start(other.address, patience=1)
-        refused(client, "no worker of the scheduler at tcp://", "lab=1", said)
+def test_a_worker_must_have_the_resources(cluster: DaskCluster, tmp_path: Path) -> None:
+    keep_workers(cluster, 1)
+    said = f'dask worker {cluster.address} --nthreads 1 --resources "lab=1 kvm=1"'
+    client = Campaign(tmp_path, 1, 0).start(cluster.address, patience=0.5, needs="lab=1 kvm=1")
+    refused(client, "no worker of the scheduler at tcp://", "has the resources lab=1 kvm=1", said)
 
 
 @pytest.mark.parametrize(
@@ -313,3 +330,29 @@ def test_usage(words: list[str], said: str) -> None:
     argv = [sys.executable, "-m", "qtrace", "bench", "--scheduler", "tcp://127.0.0.1:1", *words]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and said in done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
+def test_a_real_block_outlives_its_worker(cluster: DaskCluster, index: Index, tmp_path: Path) -> None:
+    """By the command line and the lab's guests: the worker is killed while its guest runs, another measures
+    the block anew, and of the first nothing is left."""
+    plan, run = tmp_path / "plan.toml", tmp_path / "run"
+    plan.write_text(
+        'name = "real"\nrepetitions = 1\nprobes = false\n[seconds]\ntcp = 1.0\n[[cells]]\nnic = "e1000"\n'
+        'netdev = "tap"\ndirections = ["rx"]\nworkloads = ["tcp"]\n'
+    )
+    keep_workers(cluster)
+    words = ["bench", str(plan), "--venue", "host", "-o", str(run), "--scheduler", cluster.address]
+    client = Client([sys.executable, "-m", "qtrace", *words], tmp_path / "said")
+    measuring = until(lambda: processes(b"--block", str(run).encode()), "the block is begun")
+    guests = until(lambda: namespaces(measuring), "its guest has a namespace")
+    ours = {psutil.Process(pid).ppid() for pid in measuring}
+    cluster.end(next(worker for worker in cluster.workers if worker.pid in ours))
+    until(lambda: not namespaces(measuring), f"{guests} are removed")
+    assert client.end() == 0, client.said
+    measured = RunReader.open(run)
+    assert measured.meta["status"] == "complete" and measured.meta["venue"] == "host"
+    rates = [row["value"] for row in measured.table("results").to_pylist() if row["metric"] == "throughput"]
+    assert len(rates) == 2 and all(rate > 1e6 for rate in rates)  # the baseline and itself once more
+    assert not processes(b"--block", str(run).encode())

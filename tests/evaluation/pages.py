@@ -4,7 +4,8 @@
     python tests/evaluation/pages.py mark PAGE    # name this tree's commit in a page that was just made
 
 A generator declares `INPUTS`: its page's path from the root -> the files and folders that the page's numbers
-depend on. It writes `marked(page, text)`.
+depend on. It writes `marked(page, text)`. A part of a page that `make NAME` makes is PATH#NAME; it stands
+between two comments (`with_part`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["inputs", "made_from", "marked", "stale", "with_line_of"]
+__all__ = ["inputs", "made_from", "marked", "stale", "text_of", "with_line_of", "with_part"]
 
 ROOT = Path(__file__).parents[2]
 INPUTS = {
@@ -32,6 +33,7 @@ INPUTS = {
     )
 }
 _LINE = re.compile(r"^Made from (?:a tree at or before )?commit ([0-9a-f]{7,40})\b.*\n\n?", re.MULTILINE)
+_BEGIN, _END = "<!-- made by make {} -->\n", "<!-- end -->\n"
 _LENGTH = 10  # of a commit's name
 
 
@@ -68,6 +70,22 @@ def with_line_of(before: str, text: str) -> str:
     return f"{title}\n\n{line[0].strip()}\n\n{rest}" if line else text
 
 
+def with_part(page: str, part: str, root: Path = ROOT) -> str:
+    """The whole text of the page PATH#NAME with a new part, marked."""
+    path, _, name = page.partition("#")
+    before, begin, rest = (root / path).read_text().partition(_BEGIN.format(name))
+    if not begin:
+        raise SystemExit(f"{path} has no line {_BEGIN.format(name)!r}")
+    return f"{before}{begin}\n{marked(page, part, root)}{_END}{rest.partition(_END)[2]}"
+
+
+def text_of(page: str, root: Path = ROOT) -> str:
+    """A page as it stands, or its part."""
+    path, _, name = page.partition("#")
+    text = (root / path).read_text()
+    return text.partition(_BEGIN.format(name))[2].partition(_END)[0] if name else text
+
+
 def made_from(text: str) -> str:
     """The commit that a page names, or nothing."""
     match = _LINE.search(text)
@@ -77,7 +95,7 @@ def made_from(text: str) -> str:
 def stale(root: Path = ROOT, declared: Mapping[str, tuple[str, ...]] | None = None) -> Iterator[str]:
     """A line for each page whose inputs have changed since it was made."""
     for page, wanted in sorted((inputs(root) if declared is None else declared).items()):
-        commit = made_from((root / page).read_text())
+        commit = made_from(text_of(page, root))
         if not commit:
             yield f"{page}: names no commit that it was made from"
             continue

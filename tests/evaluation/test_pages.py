@@ -71,6 +71,21 @@ def test_a_page_is_stale_when_an_input_of_its_own_has_changed(clone: Path) -> No
     assert [line.partition(":")[0] for line in pages.stale(clone)] == ["made/a.md", "made/b.md"]
 
 
+def test_two_parts_of_one_page_have_a_commit_each(clone: Path) -> None:
+    page = clone / "made/c.md"
+    first, second = ("<!-- made by make x -->\n", "<!-- made by make y -->\n")
+    page.write_text(f"# C\n\n{first}old\n<!-- end -->\nBetween.\n{second}<!-- end -->\n")
+    commit = git(clone, "rev-parse", "--short=10", "HEAD").strip()
+    page.write_text(pages.with_part("made/c.md#x", "New.\n\nText.\n", clone))
+    change(clone, "code/a/one.py")
+    page.write_text(pages.with_part("made/c.md#y", "Other.\n\n", clone))
+    assert page.read_text().startswith(
+        f"# C\n\n{first}\nNew.\n\nMade from commit {commit}.\n\nText.\n<!-- end -->\nBetween.\n"
+    )
+    declared = {"made/c.md#x": ("code/a",), "made/c.md#y": ("code/a",)}
+    assert [line.partition(":")[0] for line in pages.stale(clone, declared)] == ["made/c.md#x"]
+
+
 def test_a_page_without_a_commit_or_of_an_unknown_one_is_stale(clone: Path) -> None:
     (clone / "made/a.md").write_text("# Title\n\nText.\n")
     (clone / "made/b.md").write_text("# Title\n\nMade from a tree at or before commit 0123456789.\n")
@@ -82,5 +97,5 @@ def test_the_project_s_own_pages_name_a_commit_and_inputs_that_are_there() -> No
     declared = pages.inputs()
     assert {"docs/accuracy.md", "docs/overhead.md", "reports/quick/report.md"} < {*declared}
     for page, wanted in declared.items():
-        assert pages.made_from((pages.ROOT / page).read_text()), page
+        assert pages.made_from(pages.text_of(page)), page
         assert [path for path in wanted if not (pages.ROOT / path).exists()] == [], page

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from changes import AGAIN, AGAIN_REPETITIONS, CHANGES
 from click.testing import CliRunner
-from pages import marked
+from pages import with_part
 from same_counts import Compared, as_promised, counts
 
 from qtrace.cli._console import pass_on
@@ -34,14 +34,13 @@ from qtrace.store.run import RunReader
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "campaign.md"
 INPUTS = {
-    "docs/campaign.md": (
+    "docs/campaign.md#aa": (
         "analyses/methods",
         "qtrace/campaign",
         "qtrace/lab",
         "tests/evaluation/same",
     )
 }
-BEGIN, END = "<!-- made by make aa -->\n", "<!-- end -->\n"
 PAIRS, CHANGED = 10, 20
 _SHOWN = ("throughput", "crr_p50")
 
@@ -55,8 +54,7 @@ def main() -> None:
         facts = RunReader.open(Path(folder, "warm-up")).meta["conditions"]
     seconds = time.monotonic() - began
     part = "\n".join([*_text(found, facts, seconds, load), ""])
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{marked('docs/campaign.md', part)}{END}{rest.partition(END)[2]}")
+    PAGE.write_text(with_part("docs/campaign.md#aa", part))
     print(part)
     sys.exit(0 if as_promised(found) else "more was called different, or less was found, than promised")
 
