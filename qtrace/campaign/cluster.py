@@ -283,9 +283,8 @@ class _Campaign:
             if time.monotonic() - self._missing_since > self._cluster.patience:
                 raise self._no_worker()
         if self._workers < before:
-            self._progress.warn(
-                f"a worker is gone, {self._workers} are left: its block is measured by another"
-            )
+            left = f"{self._workers} are left" if self._workers else "none is left: waiting for another"
+            self._progress.warn(f"a worker is gone, and its block is measured again; {left}")
 
     def _able(self) -> int:
         """How many workers have the resources."""

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,31 +17,32 @@ from qtrace.campaign.cluster import Cluster, measure_blocks
 from qtrace.progress import SILENT
 from qtrace.store.run_schema import FORMAT
 
-__all__ = ["PARTS", "Cost", "measure"]
+__all__ = ["PARTS", "Cost", "measure", "parts_of"]
 
 PARTS = 10  # of the campaign, by the blocks' order in time
 _PLAN = 'name = "nothing"\nprobes = false\n[[cells]]\nnic = "virtio-net-pci"\nnetdev = "tap"\n'
-# A block's run without a measurement, made by three programs: sh, mkdir and sed.
-_BLOCK = 'mkdir "$2" && exec sed "s/@/$1/g" "$3" > "$2/run.json"'
+# A block's run without a measurement. The file `begin` is as old as the command, and run.json as its end.
+_BLOCK = 'mkdir "$2" && : > "$2/begin" && exec sed "s/@/$1/g" "$3" > "$2/run.json"'
 _LEAST_SIZE = 16
 _T_95 = 2.262  # Student's t for PARTS - 1 degrees of freedom
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Times in seconds; `parts` are the means a block of equal parts of the campaign, and `alone` is the mean
-    of the same command without the engine. Memory in MiB by process, when it was idle and at most."""
+    """Times in seconds; `parts` are the means a block of equal parts of the campaign, without the time that
+    the blocks' commands took themselves (`command`, the mean). `again` is how long it takes to find all done.
+    Memory in MiB by process, when it was idle and at most."""
 
     blocks: int
     whole: float
     parts: tuple[float, ...]
-    alone: float
+    command: float
     again: float
     memory: dict[str, tuple[float, float]]
 
     @property
     def block(self) -> tuple[float, float]:
-        """The mean a block and half its 95 % interval, over the parts."""
+        """The engine's own mean a block and half its 95 % interval, over the parts."""
         half = _T_95 * statistics.stdev(self.parts) / math.sqrt(len(self.parts))
         return statistics.mean(self.parts), half
 
@@ -63,7 +63,6 @@ def measure(folder: Path, blocks: int) -> Cost:
         pids = {"scheduler": cluster.scheduler.pid, "worker": worker.pid, "client": os.getpid()}
         lab = str(folder / "lab.lock")
         _warm_up(folder, plan, where, command, lab)
-        alone = _alone(folder, command, blocks // PARTS)
         idle = {name: _memory(pid, "VmRSS") for name, pid in pids.items()}
         began = time.time()
         target = BlockFolder(folder / "run", str(plan))
@@ -71,17 +70,26 @@ def measure(folder: Path, blocks: int) -> Cost:
             measure_blocks(target, where, SILENT, command, lab)
         whole = time.time() - began
         most = {name: _memory(pid, "VmHWM") for name, pid in pids.items()}
-    ended = sorted((target.path / block.id).stat().st_ctime for block in target.plan.blocks)
-    assert len(ended) == blocks
     began = time.time()
     assert not target.to_measure()
     again = time.time() - began
-    step = blocks // PARTS
-    # The first part begins with its first block: what comes before is in `whole`.
-    marks = [ended[0], *ended[step - 1 :: step]]
-    counts = [step - 1, *[step] * (PARTS - 1)]
-    parts = tuple((end - begin) / count for begin, end, count in zip(marks, marks[1:], counts, strict=False))
-    return Cost(blocks, whole, parts, alone, again, {name: (idle[name], most[name]) for name in pids})
+    folders = [target.path / block.id for block in target.plan.blocks]
+    took = [_mtime(path / "run.json") - _mtime(path / "begin") for path in folders]
+    parts = parts_of(sorted(zip((path.stat().st_ctime for path in folders), took, strict=True)))
+    memory = {name: (idle[name], most[name]) for name in pids}
+    return Cost(blocks, whole, parts, statistics.mean(took), again, memory)
+
+
+def parts_of(blocks: list[tuple[float, float]]) -> tuple[float, ...]:
+    """Equal parts of blocks in order of their ends, each with what its command took: the mean time from one
+    end to the next, without the command. What comes before the first block's end is in no part."""
+    step = len(blocks) // PARTS
+    found = []
+    for number in range(PARTS):
+        first, last = max(number * step - 1, 0), (number + 1) * step - 1
+        took = sum(seconds for _, seconds in blocks[first + 1 : last + 1])
+        found.append((blocks[last][0] - blocks[first][0] - took) / (last - first))
+    return tuple(found)
 
 
 def _warm_up(folder: Path, plan: Path, where: Cluster, command: tuple[str, ...], lab: str) -> None:
@@ -93,15 +101,8 @@ def _warm_up(folder: Path, plan: Path, where: Cluster, command: tuple[str, ...],
         measure_blocks(target, where, SILENT, command, lab)
 
 
-def _alone(folder: Path, command: tuple[str, ...], number: int) -> float:
-    """The mean time of the same command, begun by this process one after another."""
-    (folder / "alone").mkdir()
-    began = time.monotonic()
-    for block in range(number):
-        words = {"{block}": "block", "{folder}": str(folder / "alone" / str(block))}
-        argv = ["setpriv", "--pdeathsig=TERM", "--", *(words.get(word, word) for word in command)]
-        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
-    return (time.monotonic() - began) / number
+def _mtime(file: Path) -> float:
+    return file.stat().st_mtime
 
 
 def _memory(pid: int, line: str) -> float:
