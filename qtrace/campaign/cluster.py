@@ -28,7 +28,7 @@ from qtrace.store.run import RunReader
 __all__ = ["Cluster", "measure_blocks", "measure_on_cluster"]
 
 _LOOK = 1.0  # seconds between two looks at scheduler and workers
-_TIME_TO_CLOSE = 2.0  # seconds; a client without its scheduler would try to reach it for longer
+_TIME_TO_CLOSE = 1.0  # seconds; a client without its scheduler would try to reach it for longer
 _ADDRESS = re.compile(r"(?:tcp|tls)://[^\s/]+:\d+")
 _NAMED = 3  # blocks named in a message
 

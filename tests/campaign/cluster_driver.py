@@ -1,5 +1,5 @@
-"""A client of a Dask cluster, as a process to be disturbed: PLAN RUN ADDRESS PATIENCE NEEDS LAB
-CA,CERTIFICATE,KEY COMMAND..."""
+"""A client of a Dask cluster, as a process to be disturbed: PLAN RUN ADDRESS PATIENCE LAB CA,CERTIFICATE,KEY
+COMMAND..."""
 
 import sys
 from pathlib import Path
@@ -23,11 +23,10 @@ class Steps:
 
 
 def main() -> None:
-    plan, run, address, patience, needs, lab, tls, *command = sys.argv[1:]
+    plan, run, address, patience, lab, tls, *command = sys.argv[1:]
     names = ("tls_ca_file", "tls_client_cert", "tls_client_key")
     files = dict(zip(names, tls.split(","), strict=True)) if tls else {}
-    resources = {name: float(number) for name, number in (word.split("=") for word in needs.split())}
-    cluster = Cluster(address, resources, files, float(patience))
+    cluster = Cluster(address, tls=files, patience=float(patience))
     try:
         measured = measure_on_cluster(plan, Path(run), cluster, Steps(), ["bench"], command, lab)
     except QtraceError as exc:

@@ -163,14 +163,12 @@ class Campaign:
             writer.add(cell, 1, False, {"results": [row]}, {})
             writer.finish(status)
 
-    def start(
-        self, address: str, patience: float = 10.0, needs: str = "lab=1", tls: Sequence[str] = ()
-    ) -> Client:
-        """The driver, with the resources that a worker needs, and Dask's own options for tls."""
+    def start(self, address: str, patience: float = 10.0, tls: Sequence[str] = ()) -> Client:
+        """The driver, with Dask's own options for tls."""
         sleeper = (str(HERE / "sleeping_block.py"), "{block}", "{folder}")
         command = ("{python}", "-I", "-S", *sleeper, str(self._folder / "templates"), str(self.record))
         argv = [sys.executable, str(HERE / "cluster_driver.py"), str(self.plan_file), str(self.run), address]
-        argv += [str(patience), needs, str(self._folder / "lab.lock"), ",".join(tls[1::2])]
+        argv += [str(patience), str(self._folder / "lab.lock"), ",".join(tls[1::2])]
         argv += [*command, str(self.seconds)]
         number = len(list(self._folder.glob("said-*")))
         return Client(argv, self._folder / f"said-{number}")

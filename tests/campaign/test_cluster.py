@@ -17,6 +17,9 @@ import pytest
 from dask_cluster import Campaign, Client, DaskCluster, until
 
 from qtrace.campaign.block_task import carry_out_order
+from qtrace.campaign.cluster import Cluster, measure_on_cluster
+from qtrace.errors import QtraceError
+from qtrace.progress import SILENT
 from qtrace.store.index import Index
 from qtrace.store.run import RunReader
 
@@ -230,11 +233,20 @@ def refused(client: Client, *said: str) -> None:
     assert "Traceback" not in client.said and len(message.splitlines()) == 2
 
 
+def refused_here(campaign: Campaign, cluster: Cluster, *said: str) -> None:
+    """As `refused`, in this process."""
+    with pytest.raises(QtraceError) as caught:
+        measure_on_cluster(str(campaign.plan_file), campaign.run, cluster, SILENT, ["bench"])
+    message = f"{caught.value}\n{caught.value.hint}"
+    assert all(text in message for text in said) and len(message.splitlines()) == 2, message
+
+
 def test_a_worker_must_have_the_resources(cluster: DaskCluster, tmp_path: Path) -> None:
     keep_workers(cluster, 1)
     said = f'dask worker {cluster.address} --nthreads 1 --resources "lab=1 kvm=1"'
-    client = Campaign(tmp_path, 1, 0).start(cluster.address, patience=0.5, needs="lab=1 kvm=1")
-    refused(client, "no worker of the scheduler at tcp://", "has the resources lab=1 kvm=1", said)
+    wanted = Cluster(cluster.address, {"lab": 1, "kvm": 1}, patience=0.5)
+    none = "no worker of the scheduler at tcp://"
+    refused_here(Campaign(tmp_path, 1, 0), wanted, none, "has the resources lab=1 kvm=1", said)
 
 
 @pytest.mark.parametrize(
@@ -255,21 +267,26 @@ def test_a_worker_with_another_qtrace_is_refused(before: str, said: str, tmp_pat
 
 def test_nobody_and_strangers_at_the_address(cluster: DaskCluster, tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, 1, 0)
-    no_scheduler = "no Dask scheduler answers at "
+
+    def nothing(address: str, *said: str, patience: float = 0.5) -> None:
+        no_scheduler = f"no Dask scheduler answers at {address}: "
+        refused_here(campaign, Cluster(address, patience=patience), no_scheduler, *said)
+
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        refused(campaign.start(address, patience=0.5), no_scheduler + address, "no answer within 0.5 s")
-    refused(campaign.start(address, patience=0.5), no_scheduler + address, "dask scheduler --host")
+        nothing(address, "no answer within 0.5 s")
+    nothing(address, "dask scheduler --host")
     argv = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as other:
         assert other.stdout
-        port = other.stdout.readline().split()[5]
-        refused(campaign.start(f"tcp://127.0.0.1:{port}", patience=0.5), no_scheduler)
+        nothing(f"tcp://127.0.0.1:{other.stdout.readline().split()[5]}")
         other.kill()
     keep_workers(cluster, 1)
-    told = until(lambda: worker_addresses(cluster), "a worker is up")
-    refused(campaign.start(told[0], patience=2), no_scheduler, "it is a Worker")
-    refused(campaign.start("somewhere"), "'somewhere' is no address of a scheduler", "tcp://HOST:8786")
+    (worker,) = until(lambda: worker_addresses(cluster), "a worker is up")
+    nothing(worker, "it is a Worker", patience=10.0)
+    refused_here(
+        campaign, Cluster("somewhere"), "'somewhere' is no address of a scheduler", "tcp://HOST:8786"
+    )
 
 
 def test_without_the_package_it_says_how_to_install_it(tmp_path: Path) -> None:
@@ -287,7 +304,7 @@ def test_a_folder_of_another_plan_is_refused(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path, 2, 0)
     campaign.blocks.mkdir()
     (campaign.blocks / "plan.toml").write_text('name = "x"\n[[cells]]\nnic = "e1000"\nnetdev = "tap"\n')
-    refused(campaign.start("tcp://127.0.0.1:1"), "holds blocks of another plan", "another folder")
+    refused_here(campaign, Cluster("tcp://127.0.0.1:1"), "holds blocks of another plan", "another folder")
 
 
 def test_a_worker_that_does_not_see_the_folder_is_refused(tmp_path: Path) -> None:
@@ -311,7 +328,7 @@ def test_tls_as_dask_has_it(tmp_path: Path) -> None:
         assert secured.address.startswith("tls://")
         secured.start_worker()
         campaign = Campaign(tmp_path / "campaign", 1, 0)
-        refused(campaign.start(secured.address, patience=2), "no Dask scheduler answers at tls://")
+        refused_here(campaign, Cluster(secured.address, patience=2), "no Dask scheduler answers at tls://")
         client = campaign.start(secured.address, tls=words)
         assert client.end() == 0, client.said
         campaign.require_whole()
