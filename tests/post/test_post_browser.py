@@ -150,6 +150,6 @@ def test_a_committed_post_in_a_browser(site: str, chromium: Browser, blogs: Any)
 @pytest.mark.parametrize("site", sites(*BUILDERS, *THEMES))
 @pytest.mark.long
 def test_every_committed_post_in_a_browser(site: str, chromium: Browser, blogs: Any) -> None:
-    for case in CASES:
+    for case in CASES if site in BUILDERS else CASES[1::5]:  # of a further theme two, one in each language
         if case != SAMPLE.get(site):
             look_at(chromium, blogs, site, read_article(*case))
