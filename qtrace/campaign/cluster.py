@@ -196,10 +196,8 @@ class _Campaign:
         """Submit every order and wait for all. Raises QtraceError where a block was not measured."""
         self._await_worker()
         self._done = self._total - len(orders)
-        self._progress.done(
-            f"{self._workers} workers with {self._cluster.needs}: {len(orders)} of {self._total} blocks are "
-            "to be measured"
-        )
+        workers = f"{self._workers} worker{'s' * (self._workers > 1)} with {self._cluster.needs}"
+        self._progress.done(f"{workers}: {len(orders)} of {self._total} blocks are to be measured")
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
             self._collect(self._submit(orders, ended), ended)
