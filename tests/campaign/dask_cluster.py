@@ -125,9 +125,9 @@ class Client:
     def said(self) -> str:
         return self._said.read_text()
 
-    def end(self) -> int:
+    def end(self, seconds: float = DEADLINE) -> int:
         """Its exit status, once it has ended by itself."""
-        return self.process.wait(timeout=DEADLINE)
+        return self.process.wait(timeout=seconds)
 
     def interrupt(self, how: int) -> int:
         self.process.send_signal(how)
