@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -24,16 +24,17 @@ WHOLE = 200
 
 
 class Answers:
-    """The input of a report. Raises StoreError if the paths in the metadata have an unknown shape."""
+    """The input of a report; `tables` are the run's, where they are read already or not whole. Raises
+    StoreError if the paths in the metadata have an unknown shape."""
 
-    def __init__(self, run: RunReader, tables: RunTables | None = None) -> None:
+    def __init__(self, run: RunReader, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
         self.run = run
         plan = run.meta.get("plan")
         self.plan: dict[str, Any] = plan if isinstance(plan, dict) else {}
         base = self.plan.get("baseline")
         base = base if isinstance(base, dict) else {}
         self.baseline = (str(base.get("netdev", "tap")), str(base.get("datapath", "qemu")))
-        tables = tables or RunTables(run)
+        tables = RunTables(run) if tables is None else tables
         self.is_large = len(run.cells()) > WHOLE
         if not self.is_large:  # what is damaged is then known before anything is answered
             dict(tables)

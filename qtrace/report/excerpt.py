@@ -48,7 +48,7 @@ class Excerpt(Answers):
     def __init__(self, answers: Answers) -> None:
         if answers.is_large:
             answers = Answers(answers.run, RunTables(answers.run, columns=_COLUMNS))
-        self.__dict__.update(answers.__dict__)
+        super().__init__(answers.run, answers.data.tables)
         self._all = answers
         self._every_path = self.paths
         self._ids = answers.run.cells()
