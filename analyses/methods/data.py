@@ -10,12 +10,12 @@ import pandas as pd
 
 from qtrace.errors import StoreError
 
-__all__ = ["CELL", "Data", "cell_parts", "headlines", "merge"]
+__all__ = ["AGAIN", "CELL", "Data", "cell_parts", "headlines", "merge"]
 
 # The parts of a cell's id; `way` is the direction of the payload (`tx`, `rx`) or `both` for a round trip;
 # `workload` is followed by the words of the setting, if there are any.
 CELL = ["nic", "netdev", "datapath", "way", "workload"]
-_AGAIN = "+again"  # at the end of the id of a baseline that is measured a second time
+AGAIN = "+again"  # at the end of the id of a baseline that is measured a second time
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Data:
     def _make(self, name: str, *, again: bool) -> pd.DataFrame:
         frame = self.tables[name]
         ids = frame["cell"].astype(str)
-        frame = frame[ids.isin([cell for cell in ids.unique() if cell.endswith(_AGAIN) == again])].copy()
+        frame = frame[ids.isin([cell for cell in ids.unique() if cell.endswith(AGAIN) == again])].copy()
         for column in frame.columns:  # a missing name becomes an empty one, so that grouping keeps its rows
             if frame[column].dtype == object or isinstance(frame[column].dtype, pd.StringDtype):
                 frame[column] = frame[column].fillna("")
@@ -102,6 +102,6 @@ def merge(parts: Sequence[Data]) -> Data:
 
 def cell_parts(cell: str) -> list[str]:
     """A workload with its setting is one name (`tcp mtu-9000`): different settings are different traffic."""
-    parts = cell.removesuffix(_AGAIN).split("+")
+    parts = cell.removesuffix(AGAIN).split("+")
     last = len(CELL) - 1
     return [*parts[:last], " ".join(parts[last:])] if len(parts) > last else [cell, "", "", "", ""]

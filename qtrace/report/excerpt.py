@@ -28,7 +28,6 @@ _COLUMNS = {
     "threads": ("transfers",),
 }
 _ROWS, _LINES, _ALERTS, _DRAWINGS = 200, 12, 8, 8  # of one table, sentences and alerts of one section; paths
-_AGAIN = "+again"
 
 
 def telling(rows: Sequence[Row]) -> Mapping[str, list[Row]]:

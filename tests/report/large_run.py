@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from qtrace.analyses.methods.data import AGAIN
 from qtrace.store.run import RunReader, RunWriter
 from qtrace.store.run_pack import pack_table
 from qtrace.store.run_schema import SCHEMAS
@@ -48,12 +49,15 @@ def ratio_of(cell: str) -> float:
     return 1.0 if BACKENDS[back] == 1.0 else BACKENDS[back] * odd
 
 
-def make_large_run(path: Path, number: int, *, seed: int = 1) -> Path:
-    """Write a run of `number` cells to `path`, packed as `qtrace merge` packs one."""
+def make_large_run(path: Path, number: int, *, seed: int = 1, again: int = 0) -> Path:
+    """Write a run of `number` cells to `path`, packed as `qtrace merge` packs one; `again` of its baselines
+    are measured twice."""
     real = RunReader.open(REAL)
     tables = {name: real.table(name).to_pandas() for name in SCHEMAS}
-    cells = sorted(cells_of(number))
-    blocks = sorted({_block(cell) for cell in cells})
+    once = sorted(cells_of(number))
+    blocks = sorted({_block(cell) for cell in once})
+    twice = [f"{cell}{AGAIN}" for cell in once if ratio_of(cell) == 1][:again]
+    cells = sorted([*once, *twice])
     plan = {**real.meta["plan"], "title": "", "cells": [], "blocks": blocks}
     meta = {
         **real.meta,

@@ -171,6 +171,14 @@ def test_a_page_that_would_be_too_large_is_an_excerpt_too(tmp_path: Path) -> Non
     assert "not measured" not in maps["heat-throughput"]
 
 
+def test_what_was_measured_twice_makes_no_run_large(tmp_path: Path) -> None:
+    run = RunReader.open(make_large_run(tmp_path / "run", WHOLE, again=8))
+    assert len(run.cells()) == WHOLE + 8
+    answers = Answers(run)
+    assert answers.cells == WHOLE and not answers.is_large
+    assert Answers(RunReader.open(make_large_run(tmp_path / "more", WHOLE + 1))).is_large
+
+
 def test_the_answers_are_those_of_a_plain_loop(large: Path, answers: Answers) -> None:
     reader = RunReader.open(large)
     tables = {name: reader.table(name).to_pandas() for name in ("results", "stages", "devices", "threads")}
