@@ -15,7 +15,7 @@ help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make matrix   measure eight NICs on eight back ends on this host, write reports/matrix: 20 minutes'
 	@echo 'make test     set up what is missing, run every test, the quick ones first'
-	@echo 'make test-long  the tests that take half a minute or more each: every step on Debian 13, each setting of a plan; 30 minutes'
+	@echo 'make test-long  the tests that take half a minute or more each: every step on Debian 13, each setting of a plan; 20 minutes'
 	@echo 'make test-fast  the tests that need no root, no guest and no bcc: two minutes, as any user'
 	@echo 'make check    lint and types, and that the generated pages are true'
 	@echo 'make docs     write the generated pages (docs/cli.md, docs/qtrace.1, the verbs in README …), then make site'
