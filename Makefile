@@ -34,7 +34,7 @@ help:
 	@echo 'make aa       measure the same thing twice, and changes made on purpose; writes a part of docs/campaign.md'
 	@echo 'make cluster-cost  what it costs to have a cluster measure ten thousand blocks; writes a part of docs/campaign.md'
 	@echo 'make releases  try a fresh clone in a root of each Debian release, write docs/releases.md'
-	@echo 'make posts    write the posts of the series in every language, reports/posts: 20 minutes'
+	@echo 'make posts    write the posts of the series in every language, reports/posts: ten minutes'
 	@echo 'make posts-check  type every command of every post anew, and open the posts in Chromium on every site'
 	@echo 'make setup    only what the others need'
 
