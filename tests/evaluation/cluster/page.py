@@ -52,8 +52,8 @@ def text(cost: Cost, load: float) -> Iterator[str]:
         f"{cost.blocks:,} blocks that do nothing but write an empty run, by one worker of this machine "
         f"({processor()}; load {load:.1f} when it began; Python {platform.python_version()}, distributed "
         f"{version('distributed')}): {cost.whole:.0f} s in all. Without what the blocks' commands take "
-        f"themselves ({1000 * cost.command:.1f} ms on the mean), a block costs {1000 * mean:.1f} ms "
-        f"(± {1000 * half:.1f}: 95 % interval over ten parts of the campaign) for Dask, a process, the locks "
+        f"themselves ({1000 * cost.command:.3g} ms on the mean), a block costs {1000 * mean:.3g} ms "
+        f"(± {1000 * half:.2g}: 95 % interval over ten parts of the campaign) for Dask, a process, the locks "
         f"and the files. To find all of them done takes {cost.again:.1f} s (`make cluster-cost`)."
     )
     yield ""
