@@ -1,11 +1,12 @@
 """What tests take from npm's registry, by its own client. It is kept in the cache, so npm is asked once;
-where the registry does not answer, the test is skipped."""
+where the registry does not answer, the test is skipped. Anything else that npm cannot do is a failure."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -17,7 +18,11 @@ import pytest
 
 from qtrace.cache import atomic_file, cache_dir
 
-_QUIET = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1")
+_WORDS = ("--loglevel=error", "--fetch-retries=1")
+# npm's codes for a registry that cannot be reached. What it does not have is E404 or ETARGET.
+_AWAY = re.compile(
+    r"\b(ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|E5\d\d)\b"
+)
 
 
 def packed_file(package: str, version: str, member: str) -> Path:
@@ -26,7 +31,7 @@ def packed_file(package: str, version: str, member: str) -> Path:
     kept = folder / f"{package.replace('/', '-')}-{version}-{Path(member).name}"
     if not kept.exists():
         with _work() as work:
-            _npm(["pack", "--silent", "--fetch-retries=1", f"{package}@{version}"], work)
+            _npm(["pack", *_WORDS, f"{package}@{version}"], work)
             (archive,) = work.glob("*.tgz")
             with tarfile.open(archive) as packed, atomic_file(kept) as beside:
                 found = packed.extractfile(f"package/{member}")
@@ -43,7 +48,7 @@ def installed_packages(name: str, wanted: Mapping[str, str]) -> Path:
     if not folder.exists():
         with _work() as work:
             (work / "package.json").write_text(words)
-            _npm(["install", *_QUIET], work)
+            _npm(["install", *_WORDS, "--no-audit", "--no-fund", "--ignore-scripts"], work)
             with contextlib.suppress(OSError):  # another process was first
                 work.rename(folder)
     return folder / "node_modules"
@@ -61,6 +66,9 @@ def _work() -> Iterator[Path]:
 
 def _npm(words: list[str], folder: Path) -> None:
     try:
-        subprocess.run(["npm", *words], cwd=folder, check=True, timeout=300, capture_output=True)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
+        done = subprocess.run(["npm", *words], cwd=folder, timeout=300, capture_output=True, text=True)
+    except subprocess.TimeoutExpired as exc:
         pytest.skip(f"npm's registry does not answer: {exc}")
+    if away := _AWAY.search(done.stderr):
+        pytest.skip(f"npm's registry does not answer: {away[0]}")
+    assert done.returncode == 0, done.stderr[-1000:]

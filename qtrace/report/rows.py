@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from qtrace.report.answers import Answers, Row
-from qtrace.report.text import MISSING, backend, clean, duration, span
+from qtrace.report.text import MISSING, backend, clean, duration, span, times
 
 __all__ = [
     "DIRECTIONS",
     "bare",
     "base_name",
+    "compared",
     "known",
     "of_payload",
     "place",
@@ -64,6 +65,20 @@ def known(row: Row, name: str) -> str:
     """A quantile followed by the bounds of its bucket; `name` is `p50`, `p90` or `p99`."""
     ends = span(duration(row[f"{name}_low_ns"]), duration(row[f"{name}_high_ns"]))
     return f"{duration(row[f'{name}_ns'])} ({ends})" if row[f"{name}_ns"] else MISSING
+
+
+def compared(row: Row, form: Callable[[object], str]) -> tuple[object, ...]:
+    """The cell, its mean and its ratio to the baseline, both with their intervals, and n: seven columns after
+    the NIC; `form` writes a mean."""
+    return (
+        *bare(row),
+        traffic(row),
+        form(row["mean"]),
+        span(form(row["low"]), form(row["high"])),
+        times(row["ratio"]),
+        span(times(row["ratio_low"]), times(row["ratio_high"])),
+        row["n"],
+    )
 
 
 def where(row: Row) -> str:

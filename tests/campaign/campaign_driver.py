@@ -5,23 +5,12 @@ A run that is there already is resumed."""
 import sys
 from pathlib import Path
 
+from plain_steps import Steps
+
 from qtrace.campaign.assignment import assigned, resumed
 from qtrace.campaign.brief import make_brief
 from qtrace.campaign.carry_out import record_here
 from qtrace.index.build import ensure_index
-
-
-class Steps:
-    """Progress as plain lines on stdout."""
-
-    def step(self, text: str) -> None:
-        print(f"step {text}", flush=True)
-
-    def done(self, text: str) -> None:
-        print(f"done {text}", flush=True)
-
-    def warn(self, text: str) -> None:
-        print(f"warn {text}", flush=True)
 
 
 def main() -> None:

@@ -4,22 +4,11 @@ COMMAND..."""
 import sys
 from pathlib import Path
 
+from plain_steps import Steps
+
 from qtrace.campaign.cluster import Cluster, measure_on_cluster
 from qtrace.cli._requests import heed_requests
 from qtrace.errors import QtraceError
-
-
-class Steps:
-    """Progress as plain lines on stdout."""
-
-    def step(self, text: str) -> None:
-        print(f"step {text}", flush=True)
-
-    def done(self, text: str) -> None:
-        print(f"done {text}", flush=True)
-
-    def warn(self, text: str) -> None:
-        print(f"warn {text}", flush=True)
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from qtrace.report.document import Figure, Section, Table
 from qtrace.report.excerpt import Excerpt, telling
 from qtrace.report.heat_map import HeatCell, HeatMap, draw_heat_maps
 from qtrace.report.pair_rows import quantity
-from qtrace.report.rows import DIRECTIONS, bare, base_name, traffic
+from qtrace.report.rows import DIRECTIONS, bare, base_name, compared, traffic
 from qtrace.report.section import ReportSection
-from qtrace.report.text import backend, bits, clean, count, microseconds, present, span, times
+from qtrace.report.text import backend, bits, clean, count, microseconds, present, times
 
 __all__ = ["SECTION"]
 
@@ -80,16 +80,7 @@ def _range(values: Sequence[float]) -> str:
 def _furthest(metric: str, rows: Sequence[Row], base: str) -> Table:
     form = _form(metric)
     lines = [
-        (
-            why.replace("the baseline", base),
-            *bare(row),
-            traffic(row),
-            form(row["mean"]),
-            span(form(row["low"]), form(row["high"])),
-            times(row["ratio"]),
-            span(times(row["ratio_low"]), times(row["ratio_high"])),
-            row["n"],
-        )
+        (why.replace("the baseline", base), *compared(row, form))
         for why, found in telling(rows).items()
         for row in found[:_MOST]
     ]

@@ -9,9 +9,9 @@ from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.figures import Bar, backend_colour, bars, fitting
 from qtrace.report.ranking import ranked
-from qtrace.report.rows import bare, base_name, titled, traffic, who
+from qtrace.report.rows import base_name, compared, titled, who
 from qtrace.report.section import ReportSection
-from qtrace.report.text import backend, bits, clean, present, span, times
+from qtrace.report.text import backend, bits, clean, present
 
 __all__ = ["SECTION"]
 
@@ -34,7 +34,7 @@ def write(answers: Answers) -> Section:
     table = Table.of(
         "",
         f"NIC|back end|traffic|#throughput|#95 % interval|#of {base}|#95 % interval|#n",
-        _compared(rows, bits),
+        [compared(row, bits) for row in rows],
     )
     return Section(
         "throughput",
@@ -62,21 +62,6 @@ def _panels(rows: Sequence[Row], bar: Callable[[Row], Bar]) -> dict[str, list[Ba
     """Bars by direction and workload, which never share a panel."""
     titles = dict.fromkeys(titled(row) for row in rows)
     return {title: [bar(row) for row in rows if titled(row) == title] for title in titles}
-
-
-def _compared(rows: Sequence[Row], form: Callable[[object], str]) -> list[tuple[object, ...]]:
-    return [
-        (
-            *bare(row),
-            traffic(row),
-            form(row["mean"]),
-            span(form(row["low"]), form(row["high"])),
-            times(row["ratio"]),
-            span(times(row["ratio_low"]), times(row["ratio_high"])),
-            row["n"],
-        )
-        for row in rows
-    ]
 
 
 SECTION = ReportSection(100, write, ("throughput",), headline=headline)
