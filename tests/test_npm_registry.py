@@ -22,5 +22,5 @@ def test_a_registry_that_is_away_is_a_skip(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_release_that_is_not_there_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QTRACE_CACHE", str(tmp_path))
-    with pytest.raises(AssertionError, match="ETARGET|E404"):
+    with pytest.raises(AssertionError, match=r"ETARGET|E404"):
         packed_file("axe-core", "0.0.404", "axe.min.js")
