@@ -112,10 +112,14 @@ atlas: setup
 	@VENV="$(VENV)" .ci/setup chromium
 	@PYTHONPATH=tests/evaluation:tests/atlas $(BIN)/python tests/evaluation/atlas/page.py
 
-# Nothing of it is committed.
+# Nothing of it is committed. The atlas has the installed QEMU and the next two releases, whose sources are fetched.
+SITE_SUITES ?= trixie sid
 site: setup
 	@$(QTRACE) index
-	@$(QTRACE) atlas -o build/atlas
+	@set -o pipefail; releases=; for suite in "" $(SITE_SUITES); do \
+	    release=$$($(QTRACE) index $${suite:+--debian $$suite} --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["qemu"])') || exit 1; \
+	    releases="$$releases --index $$release"; \
+	done; $(QTRACE) atlas -o build/atlas $$releases
 	@$(BIN)/python .ci/site build/atlas build/site
 
 # An hour; needs root and Debian's archive. Rows alone: python tests/evaluation/foreign/page.py e1000e
