@@ -79,7 +79,7 @@ BPF_PERCPU_ARRAY(lost, u64, LOST_KINDS);
 BPF_PERCPU_ARRAY(hits, u64, 1); /* of all functions: the cost of probing is computed from it */
 BPF_PERCPU_HASH(edges, u32, u64, 8192); /* EDGE_KEY */
 BPF_HASH(latest, u64, struct seen, 4096);
-BPF_ARRAY(last_way, u32, OWNERS); /* owner -> direction of its last passage + 1, 0 before the first */
+BPF_ARRAY(last_way, u32, OWNERS); /* owner -> direction of its last frame + 1, 0 before the first */
 
 static __always_inline void lose(u32 kind) {
     u64 *value = lost.lookup(&kind);
@@ -176,8 +176,10 @@ static __always_inline u64 passed(u32 entry, u32 owner, u64 frames, u64 bytes) {
         return 0; /* only a part of its path is seen */
     lock_xadd(&count->seen, 1);
 
+    /* A kick is no frame: an interrupt's handler in the guest writes to registers too. A line that is only read stays
+     * in every processor's cache. */
     u32 *way = last_way.lookup(&owner);
-    if (way && *way != place->direction + 1) /* a line that is only read stays in every processor's cache */
+    if (frames && way && *way != place->direction + 1)
         *way = place->direction + 1;
 
     u64 now = bpf_ktime_get_ns();
