@@ -50,7 +50,9 @@ def traced(request: pytest.FixtureRequest, attacher: Attacher, index: Index) -> 
 def test_every_stage_has_counted_every_frame(traced: Traced, direction: Direction) -> None:
     window = pass_frames(traced, direction)
     assert not wrong_in(window)
-    assert {"send", "deliver"} <= {row["stage"] for row in window.rows if row["frames"] == FRAMES}
+    # A frame that the host had no room for is delivered again.
+    exact = {row["stage"] for row in window.rows if row["frames"] == window.wanted(row) >= FRAMES}
+    assert {"send", "deliver"} <= exact
 
 
 def served(network: Network) -> int:
