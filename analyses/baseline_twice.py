@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data, headlines
+from qtrace.analyses.methods.run_comparison import MARGIN
 from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.analyses.methods.stats import Difference, holm, paired_difference
 
@@ -15,7 +16,6 @@ __all__ = ["COLUMNS", "MARGIN", "QUESTION", "SAYS", "analyse", "say"]
 
 QUESTION = "What difference does the same thing show when it is measured twice?"
 COLUMNS = (*CELL, "metric", "n", "ratio", "low", "high", "p", "verdict")
-MARGIN = 0.02  # a difference that does not matter, as `qtrace compare` has it
 _ALPHA = 0.05  # of all rows together
 SAYS = {
     "same": "The same thing measured twice was called different in none of {of:count} comparisons.",

@@ -171,7 +171,8 @@ class Path:
 
     `netdev` is the QAPI name (`tap`); `datapath` is `qemu`, or `vhost-net` if the kernel carries the frames.
     `steps` are in the order in which a frame passes them. `ways` are all ways of all stages, in the order of
-    the stages, the usual one first; empty unless they were asked for.
+    the stages, the usual one first; empty unless they were asked for. `qemu` names the QEMU of a plan that
+    has several.
     """
 
     nic: str
@@ -181,6 +182,7 @@ class Path:
     steps: tuple[Step, ...]
     boundary: Boundary
     ways: tuple[Way, ...] = ()
+    qemu: str = ""
 
     @property
     def stages(self) -> tuple[Step, ...]:
@@ -193,7 +195,8 @@ class Path:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; `path_from_json` is its inverse."""
-        return asdict(self)
+        data = asdict(self)
+        return data if self.qemu else {key: value for key, value in data.items() if key != "qemu"}
 
 
 def path_from_json(data: dict[str, Any]) -> Path:
@@ -217,6 +220,7 @@ def path_from_json(data: dict[str, Any]) -> Path:
         steps=tuple(steps),
         boundary=Boundary(**data["boundary"]),
         ways=tuple(_way(raw) for raw in data.get("ways", ())),
+        qemu=str(data.get("qemu", "")),
     )
 
 
@@ -286,7 +290,7 @@ class Setting:
     bit/s (0: as fast as it goes); `streams` and `queues` are numbers; `rtt` is a round trip in ms and `loss`
     a percentage of the packets of each direction, both made on purpose; `offloads` is `on`, as they come, or
     `off` at both ends; `peer` is the machine at the other end: the `host`, or a `neighbour` behind a bridge
-    of the host.
+    of the host; `qemu` is the QEMU by its name in the plan, empty for the installed one.
     """
 
     mtu: int = 0
@@ -298,6 +302,7 @@ class Setting:
     loss: float = 0.0
     offloads: str = "on"
     peer: str = "host"
+    qemu: str = ""
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conditions": {"binary", "distribution"},
     "measure": {"analyses", "conditions", "explain", "path", "index", "binary", "probes", "trace", "store"},
     "diagnosis": {"measure", "trace", "analyses", "store"},
-    "campaign": {"measure", "analyses", "conditions", "lab", "trace", "path", "store"},
+    "campaign": {"measure", "analyses", "conditions", "lab", "trace", "path", "binary", "store"},
     "report": {"analyses", "store"},
     "post": {"report", "explain", "path", "index", "lab", "analyses", "distribution", "store"},
     "atlas": {"post", "report", "explain", "path", "lab", "store"},

@@ -10,11 +10,12 @@ import pandas as pd
 
 from qtrace.errors import StoreError
 
-__all__ = ["AGAIN", "CELL", "Data", "cell_parts", "headlines", "merge"]
+__all__ = ["AGAIN", "CELL", "Data", "cell_parts", "headlines", "merge", "qemu_of", "without_qemu"]
 
 # The parts of a cell's id; `way` is the direction of the payload (`tx`, `rx`) or `both` for a round trip;
 # `workload` is followed by the words of the setting, if there are any.
 CELL = ["nic", "netdev", "datapath", "way", "workload"]
+_QEMU = "qemu-"  # the beginning of a setting's word
 AGAIN = "+again"  # at the end of the id of a baseline that is measured a second time
 
 
@@ -105,3 +106,14 @@ def cell_parts(cell: str) -> list[str]:
     parts = cell.removesuffix(AGAIN).split("+")
     last = len(CELL) - 1
     return [*parts[:last], " ".join(parts[last:])] if len(parts) > last else [cell, "", "", "", ""]
+
+
+def qemu_of(workload: str) -> str:
+    """The name of the QEMU in a workload with its setting, empty where its plan names none."""
+    found = (word for word in workload.split()[1:] if word.startswith(_QEMU))
+    return next(found, "").removeprefix(_QEMU)
+
+
+def without_qemu(workload: str) -> str:
+    """The workload and its setting but for the QEMU: the same in each."""
+    return " ".join(word for word in workload.split() if not word.startswith(_QEMU))

@@ -12,7 +12,7 @@ from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.stats import Difference, Estimate, estimate, holm, log_difference
 from qtrace.errors import StoreError
 
-__all__ = ["COMPARISON", "VERDICTS", "compare_runs"]
+__all__ = ["COMPARISON", "MARGIN", "VERDICTS", "compare_runs", "verdict_of"]
 
 COMPARISON = (
     *CELL,
@@ -20,6 +20,7 @@ COMPARISON = (
     *("ratio", "low", "high", "p", "verdict", "reason"),
 )
 VERDICTS = ("slower", "faster", "same", "not known")
+MARGIN = 0.02  # a difference that does not matter
 
 _ALPHA = 0.05  # of all cells together
 _Cell = tuple[str, ...]
@@ -44,7 +45,7 @@ def compare_runs(
     better: Mapping[str, str],
     *,
     metrics: Collection[str],
-    margin: float = 0.02,
+    margin: float = MARGIN,
     relative: bool = False,
 ) -> pd.DataFrame:
     """One row for each metric of `metrics` and each cell that either run has, columns `COMPARISON`. Only
@@ -118,7 +119,7 @@ def _to_baseline(values: _Values, baseline: tuple[str, str]) -> _Values:
 
 
 def _row(pair: _Pair, p: float, margin: float, better: str) -> dict[str, object]:
-    verdict, reason = _verdict(pair, p, margin, better)
+    verdict, reason = verdict_of((pair.first.n, pair.second.n), pair.found, p, margin, better)
     numbers = {"first": pair.first.mean, "second": pair.second.mean, "ratio": pair.found.value}
     numbers |= {"low": pair.found.low, "high": pair.found.high}
     return {
@@ -134,8 +135,11 @@ def _row(pair: _Pair, p: float, margin: float, better: str) -> dict[str, object]
     }
 
 
-def _verdict(pair: _Pair, p: float, margin: float, better: str) -> tuple[str, str]:
-    counts, found = (pair.first.n, pair.second.n), pair.found
+def verdict_of(
+    counts: tuple[int, int], found: Difference, p: float, margin: float, better: str
+) -> tuple[str, str]:
+    """One of `VERDICTS`, and why it is not known. `counts` are the numbers of values, `p` is corrected for
+    there being many differences, `margin` is a logarithm; `better` is `more` or `less`."""
     if 0 in counts:
         return "not known", "measured in one of the runs only" if any(counts) else "measured in neither run"
     if 1 in counts:

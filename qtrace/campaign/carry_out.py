@@ -7,26 +7,29 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from qtrace import __version__
+from qtrace.binary.file.version import qemu_version
 from qtrace.cache import cache_dir
 from qtrace.campaign.assignment import Assignment
 from qtrace.campaign.brief import Brief, make_brief
 from qtrace.campaign.guest_stand import open_stand
 from qtrace.campaign.jobs import Outcome, Stand, run_campaign
 from qtrace.campaign.plan import LeftOut, Plan
+from qtrace.campaign.plan_qemus import PlanQemus
 from qtrace.campaign.rounds import reached
 from qtrace.conditions import conditions
 from qtrace.errors import LabError, MissingPrerequisite, StoreError
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.guest import find_qemu
-from qtrace.lab.guest.guest_image import ensure_image, shared_libraries
+from qtrace.lab.guest.guest_image import ensure_image
 from qtrace.lab.guest.kernel import ensure_kernel
+from qtrace.lab.guest.qemu_program import QemuProgram
 from qtrace.lab.host.owned import remove_leftovers
 from qtrace.lab.link.shaping import guest_programs, needed_modules
 from qtrace.lab.machine.machine import LabMachine
@@ -39,6 +42,7 @@ from qtrace.model import Cell
 from qtrace.model import Path as WalkedPath
 from qtrace.progress import Progress
 from qtrace.store.index import Index, open_index
+from qtrace.store.left_out import left_out_fact
 from qtrace.store.run import RunReader, close_dead
 from qtrace.trace.bpf.prerequisites import ensure_headers, require_tracing
 from qtrace.trace.session.engine import open_engine
@@ -54,22 +58,31 @@ def new_run_folder(plan: Plan, parent: Path) -> Path:
 
 
 def prepare_brief(
-    plan: Plan, index: Index, venue: Venue, command: Sequence[str], progress: Progress
+    plan: Plan, qemus: PlanQemus, venue: Venue, command: Sequence[str], progress: Progress
 ) -> Brief:
-    """Walk the plan's paths and find their functions in the installed QEMU; a plan without probes needs
-    none."""
+    """Walk the plan's paths in the index of each QEMU and find their functions in its program; a plan without
+    probes needs none."""
+    if plan.probes:
+        progress.step("walking the plan's paths and finding their functions in the binary")
+    gone = {one.cell for one in qemus.left_out}
+    cells = [cell for cell in plan.cells if cell.setting.qemu in qemus.indexes and cell.id not in gone]
+    brief = replace(
+        make_brief(cells if plan.probes else (), qemus.indexes, venue.reason, command),
+        qemus=dict(qemus.programs),
+        left_out=qemus.left_out,
+    )
     if not plan.probes:
-        return make_brief((), index, venue.reason, command)
-    progress.step("walking the plan's paths and finding their functions in the binary")
-    brief = make_brief(plan.cells, index, venue.reason, command)
-    binary = find_qemu().resolve()
-    probes, unplaced = Placement(index, [binary, *shared_libraries(binary)]).probes(
-        [path for found in brief.ways.values() if not isinstance(found, str) for path in found]
-    )
+        return brief
+    probes, unplaced = 0, 0
+    for name, index in qemus.indexes.items():
+        program = qemus.programs[name].program if name else QemuProgram(find_qemu().resolve())
+        walked = [path for paths in brief.ways.values() for path in paths if isinstance(path, WalkedPath)]
+        found = Placement(index, [program.file.resolve(), *program.libraries()]).probes(
+            [path for path in walked if path.qemu == name]
+        )
+        probes, unplaced = probes + len(found[0]), unplaced + len(found[1])
     ways = sum(not isinstance(found, str) for found in brief.ways.values())
-    progress.done(
-        f"{ways} pairs of paths walked: {len(probes)} stages can be measured, {len(unplaced)} cannot"
-    )
+    progress.done(f"{ways} pairs of paths walked: {probes} stages can be measured, {unplaced} cannot")
     return brief
 
 
@@ -85,26 +98,16 @@ def record_here(
     measured, KeyboardInterrupt after cleaning up.
     """
     plan, blocks = assignment.plan, assignment.blocks
-    here, left_out = _measurable(plan, progress)
+    here, left_out = _measurable(plan, brief.left_out, progress)
     if plan.probes:
         require_tracing()
     for what in remove_leftovers():
         progress.warn(f"removed what a dead run had left: {what}")
-    index = open_index(brief.index)
+    indexes = {name: open_index(file) for name, file in brief.indexes.items()}
     kernel = ensure_kernel(progress)
     accelerator = choose_accelerator()
     programs = clients(cell.workload for cell in plan.cells)
-    facts = conditions(find_qemu(), accelerator, f"Linux {kernel.release}")
-    if brief.machine:
-        facts["lab machine"] = brief.machine
-        facts["accelerator"] += ", in the lab machine, which is itself emulated" * ("tcg" in brief.machine)
-    facts |= _left_out_fact(left_out, len(plan.cells) + len(plan.left_out))
-    facts["repetitions"] = str(plan.repetitions)
-    if plan.precision:
-        facts["repetitions"] += (
-            f" at least, until ratios are within {100 * plan.precision:g} % or {plan.at_most:g} s are up"
-        )
-    facts["source index"] = f"QEMU {index.meta['qemu']}, libclang {index.meta['libclang']}"
+    facts = _facts(here, left_out, brief, accelerator, f"Linux {kernel.release}", indexes)
     meta = {
         "qtrace": __version__,
         "command": list(brief.command),
@@ -116,18 +119,22 @@ def record_here(
         "paths": [path.to_json() for path in brief.paths(job.cell for job in here.jobs(blocks))],
     }
     with assignment.open(meta) as writer, ExitStack() as tools:
-        attacher: Attacher | None = None
+        attachers: dict[str, Attacher] = {}
 
         def compile_probes() -> None:
-            nonlocal attacher
-            attacher = Attacher(tools.enter_context(open_engine(progress)), index)
-
-        def attach(pid: int, paths: Sequence[WalkedPath]) -> AbstractContextManager[Session]:
-            assert attacher is not None
-            return attacher.attach(pid, paths)
+            engine = tools.enter_context(open_engine(progress))
+            attachers.update((name, Attacher(engine, index)) for name, index in indexes.items())
 
         def start(cell: Cell, stack: ExitStack) -> Stand:
-            return stack.enter_context(open_stand(cell, attach, brief, kernel, accelerator, programs))
+            name = cell.setting.qemu
+
+            def attach(pid: int, paths: Sequence[WalkedPath]) -> AbstractContextManager[Session]:
+                return attachers[name].attach(pid, paths)
+
+            program = brief.qemus[name].program if name else None
+            return stack.enter_context(
+                open_stand(cell, attach, brief, kernel, accelerator, programs, program)
+            )
 
         outcome = run_campaign(
             here,
@@ -137,6 +144,7 @@ def record_here(
             writer,
             progress,
             meanwhile=compile_probes if plan.probes else lambda: None,
+            releases=_releases(brief),
         )
         if plan.precision:
             writer.update(precision=[one.to_json() for one in reached(here, blocks, outcome.taken)])
@@ -144,26 +152,64 @@ def record_here(
     return outcome
 
 
-def _measurable(plan: Plan, progress: Progress) -> tuple[Plan, list[LeftOut]]:
-    """The part of the plan that this machine can measure, and the cells that nobody or this machine cannot.
+def _facts(
+    here: Plan,
+    left_out: Sequence[LeftOut],
+    brief: Brief,
+    accelerator: str,
+    guest_kernel: str,
+    indexes: Mapping[str, Index],
+) -> dict[str, str]:
+    """The conditions of the run. Each QEMU that the plan names has its own."""
+    facts = conditions(find_qemu(), accelerator, guest_kernel)
+    if brief.machine:
+        facts["lab machine"] = brief.machine
+        facts["accelerator"] += ", in the lab machine, which is itself emulated" * ("tcg" in brief.machine)
+    facts |= left_out_fact(
+        [one.reason for one in left_out], len(here.cells) + len({one.cell for one in left_out})
+    )
+    facts["repetitions"] = str(here.repetitions)
+    if here.precision:
+        facts["repetitions"] += (
+            f" at least, until ratios are within {100 * here.precision:g} % or {here.at_most:g} s are up"
+        )
+    if brief.qemus and not any(cell.setting.qemu == "" for cell in here.cells):
+        del facts["QEMU"], facts["libslirp"]
+    for name, qemu in brief.qemus.items():
+        facts[f"QEMU {name}"] = qemu.version
+        facts[f"QEMU {name}: libslirp"] = qemu.program.package_version("libslirp") or "unknown"
+    for name, index in indexes.items():
+        about = f"QEMU {name}: source index" if name else "source index"
+        facts[about] = f"QEMU {index.meta['qemu']}, libclang {index.meta['libclang']}"
+    return facts
+
+
+def _releases(brief: Brief) -> dict[str, str]:
+    """The release of each QEMU by its name in the plan."""
+    return {"": qemu_version(find_qemu()).split()[0]} | {
+        name: qemu.release for name, qemu in brief.qemus.items()
+    }
+
+
+def _measurable(plan: Plan, absent: Sequence[LeftOut], progress: Progress) -> tuple[Plan, list[LeftOut]]:
+    """The part of the plan that this machine can measure, and the cells that nobody or this machine cannot,
+    or that a QEMU does not have (`absent`).
 
     Raises MissingPrerequisite if nothing is left.
     """
-    here = [LeftOut(cell.id, reason) for cell in plan.cells if (reason := why_not_here(cell))]
-    left_out = [*plan.left_out, *here]
+    told = {one.cell for one in absent}
+    here = [
+        LeftOut(cell.id, reason)
+        for cell in plan.cells
+        if cell.id not in told and (reason := why_not_here(cell))
+    ]
+    left_out = [*plan.left_out, *absent, *here]
     for reason, times in Counter(one.reason for one in left_out).items():
         progress.warn(f"{times} cells left out: {reason}")
     part = plan.without(one.cell for one in left_out)
     if not part.cells:
         raise MissingPrerequisite(f"no cell of the plan can be measured here: {left_out[-1].reason}")
     return part, left_out
-
-
-def _left_out_fact(left_out: Sequence[LeftOut], named: int) -> dict[str, str]:
-    """A condition of the run, for every report: how many cells are left out, and why."""
-    reasons = Counter(one.reason for one in left_out)
-    said = "; ".join(f"{times} because {reason}" for reason, times in reasons.items())
-    return {"cells left out": f"{len(left_out)} of {named}: {said}"} if left_out else {}
 
 
 def record_in_machine(

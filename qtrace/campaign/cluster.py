@@ -12,7 +12,7 @@ import logging
 import queue
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,7 +35,8 @@ _NAMED = 3  # blocks named in a message
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Dask scheduler, and what a worker must have to measure a block.
+    """A Dask scheduler, and what a worker must have to measure a block; of a plan with several QEMUs it must
+    have that of the block too (`qemu-10.0`).
 
     `tls` are arguments of `distributed.Security`; without them Dask's own configuration holds. `patience` is
     the time in seconds for which the scheduler, or a worker with the resources, may be missing.
@@ -46,16 +47,14 @@ class Cluster:
     tls: Mapping[str, str] = field(default_factory=dict)
     patience: float = 10.0
 
-    @property
-    def needs(self) -> str:
-        """The resources as `dask worker --resources` takes them."""
-        return " ".join(f"{name}={number:g}" for name, number in self.resources.items())
+    def of(self, qemu: str) -> dict[str, float]:
+        """The resources for a block whose cells are measured in the QEMU of that name."""
+        return {**self.resources, **({f"qemu-{qemu}": 1.0} if qemu else {})}
 
-    @property
-    def start_worker(self) -> str:
-        """The command that starts such a worker."""
+    def start_worker(self, resources: Mapping[str, float]) -> str:
+        """The command that starts a worker with these resources."""
         tls = " --tls-ca-file FILE --tls-cert FILE --tls-key FILE" * self.address.startswith("tls:")
-        return f'dask worker {self.address} --nthreads 1 --resources "{self.needs}"{tls}'
+        return f'dask worker {self.address} --nthreads 1 --resources "{_listed(resources)}"{tls}'
 
 
 def measure_on_cluster(
@@ -96,9 +95,10 @@ def measure_blocks(
         return
     orders = [Order(block, str(folder.path), folder.digest, tuple(command), lab) for block, _ in due]
     total = len(folder.plan.blocks)
+    qemus = {block.id: block.cells[0].setting.qemu for block in folder.plan.blocks}
     try:
         with _connected(cluster) as client:
-            _Campaign(client, cluster, total, progress).measure(orders)
+            _Campaign(client, cluster, total, qemus, progress).measure(orders)
     except KeyboardInterrupt:
         done = total - len(folder.to_measure())
         progress.warn(
@@ -182,10 +182,16 @@ def _task() -> Callable[[Mapping[str, Any], str], dict[str, Any]]:
 class _Campaign:
     """The blocks on their way."""
 
-    def __init__(self, client: Any, cluster: Cluster, total: int, progress: Progress) -> None:
+    def __init__(
+        self, client: Any, cluster: Cluster, total: int, qemus: Mapping[str, str], progress: Progress
+    ) -> None:
+        """`qemus` names the QEMU of each block, where the plan names any."""
         self._client = client
         self._cluster = cluster
         self._total = total
+        self._qemus = qemus
+        self._needs: list[dict[str, float]] = []  # the resources of all blocks, each set once
+        self._lacking: Mapping[str, float] = {}  # those that a block waits for, and no worker has
         self._progress = progress
         self._done = 0
         self._workers = 0
@@ -194,9 +200,11 @@ class _Campaign:
 
     def measure(self, orders: Sequence[Order]) -> None:
         """Submit every order and wait for all. Raises QtraceError where a block was not measured."""
+        self._needs = self._needs_of(order.block for order in orders)
         self._await_worker()
         self._done = self._total - len(orders)
-        workers = f"{self._workers} worker{'s' * (self._workers > 1)} with {self._cluster.needs}"
+        needs = " or ".join(map(_listed, self._needs))
+        workers = f"{self._workers} worker{'s' * (self._workers > 1)} with {needs}"
         self._progress.done(f"{workers}: {len(orders)} of {self._total} blocks are to be measured")
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
@@ -209,25 +217,32 @@ class _Campaign:
     def _submit(self, orders: Sequence[Order], ended: queue.SimpleQueue[Any]) -> dict[str, str]:
         """Each block by the key of its task. A task whose future nobody has any more, because it has been
         told or this client is closed, is forgotten by the scheduler and taken back from its worker."""
-        futures = self._client.map(
-            _task(),
-            [asdict(order) for order in orders],
-            version=__version__,
-            # A name of its own: what a client before this one began is nobody's any more.
-            key=[f"{order.block}-{self._client.id}" for order in orders],
-            resources=dict(self._cluster.resources),
-            pure=False,
-        )
-        for future in futures:
-            future.add_done_callback(ended.put)
-        return {future.key: order.block for future, order in zip(futures, orders, strict=True)}
+        blocks: dict[str, str] = {}
+        for needs in self._needs:
+            mine = [order for order in orders if self._cluster.of(self._qemus[order.block]) == needs]
+            futures = self._client.map(
+                _task(),
+                [asdict(order) for order in mine],
+                version=__version__,
+                # A name of its own: what a client before this one began is nobody's any more.
+                key=[f"{order.block}-{self._client.id}" for order in mine],
+                resources=needs,
+                pure=False,
+            )
+            blocks |= {future.key: order.block for future, order in zip(futures, mine, strict=True)}
+            for future in futures:
+                future.add_done_callback(ended.put)
+        return blocks
+
+    def _needs_of(self, blocks: Iterable[str]) -> list[dict[str, float]]:
+        return [self._cluster.of(qemu) for qemu in dict.fromkeys(self._qemus[block] for block in blocks)]
 
     def _await_worker(self) -> None:
         deadline = time.monotonic() + self._cluster.patience
-        while not self._able():
+        while not self._able(self._needs):
             if time.monotonic() > deadline:
                 raise self._no_worker()
-            self._progress.step(f"waiting for a worker with {self._cluster.needs}")
+            self._progress.step(f"waiting for a worker with {_listed(self._lacking)}")
             time.sleep(min(_LOOK, self._cluster.patience / 4))
 
     def _collect(self, waiting: dict[str, str], ended: queue.SimpleQueue[Any]) -> None:
@@ -241,7 +256,7 @@ class _Campaign:
                     future.add_done_callback(ended.put)
                 del future
             if time.monotonic() - looked > _LOOK:
-                self._look()
+                self._look(self._needs_of(waiting.values()))
                 looked = time.monotonic()
 
     def _take(self, block: str, told: Mapping[str, Any]) -> None:
@@ -269,12 +284,12 @@ class _Campaign:
             raise self._gone()
         return None
 
-    def _look(self) -> None:
+    def _look(self, needs: Sequence[Mapping[str, float]]) -> None:
         """Raise LabError where nobody is left who could measure."""
         if self._client.status != "running":
             raise self._gone()
         before = self._workers
-        if self._able():
+        if self._able(needs):
             self._missing_since = None
         else:
             self._missing_since = self._missing_since or time.monotonic()
@@ -284,17 +299,17 @@ class _Campaign:
             left = f"{self._workers} are left" if self._workers else "none is left: waiting for another"
             self._progress.warn(f"a worker is gone, and its block is measured again; {left}")
 
-    def _able(self) -> int:
-        """How many workers have the resources."""
+    def _able(self, needed: Sequence[Mapping[str, float]]) -> bool:
+        """Whether each of these sets of resources has a worker with it."""
         try:
             workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         except OSError as exc:
             raise self._gone() from exc
-        wanted = self._cluster.resources.items()
-        self._workers = sum(
-            all(worker["resources"].get(name, 0) >= number for name, number in wanted) for worker in workers
-        )
-        return self._workers
+        of_workers = [worker["resources"] for worker in workers]
+        self._workers = sum(any(_has(own, needs) for needs in self._needs) for own in of_workers)
+        lacking = (needs for needs in needed if not any(_has(own, needs) for own in of_workers))
+        self._lacking = next(lacking, {})
+        return not self._lacking
 
     def _raise_failed(self) -> None:
         named = [f"{block}: {text}" for block, text in list(self._failed.items())[:_NAMED]]
@@ -312,7 +327,17 @@ class _Campaign:
         )
 
     def _no_worker(self) -> QtraceError:
+        lacking = self._lacking
         return LabError(
-            f"no worker of the scheduler at {self._cluster.address} has the resources {self._cluster.needs}",
-            hint=f"start one: {self._cluster.start_worker}; what is done stays",
+            f"no worker of the scheduler at {self._cluster.address} has the resources {_listed(lacking)}",
+            hint=f"start one: {self._cluster.start_worker(lacking)}; what is done stays",
         )
+
+
+def _has(own: Mapping[str, float], needs: Mapping[str, float]) -> bool:
+    return all(own.get(name, 0) >= number for name, number in needs.items())
+
+
+def _listed(resources: Mapping[str, float]) -> str:
+    """The resources as `dask worker --resources` takes them."""
+    return " ".join(f"{name}={number:g}" for name, number in resources.items())

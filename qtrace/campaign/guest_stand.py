@@ -11,6 +11,7 @@ from qtrace.errors import CellError
 from qtrace.lab.guest.clock import clock_fault, read_clock
 from qtrace.lab.guest.guest_image import CLIENTS
 from qtrace.lab.guest.kernel import Kernel
+from qtrace.lab.guest.qemu_program import QemuProgram
 from qtrace.lab.link.connection import Network, boot_network
 from qtrace.lab.workload.server import serve
 from qtrace.lab.workload.workload import Workload, workloads
@@ -22,7 +23,7 @@ from qtrace.trace.session.session import Session
 
 __all__ = ["Attach", "LabStand", "open_stand"]
 
-# (process, paths) -> a session that counts their stages.
+# (process, paths) -> a session that counts their stages, in the QEMU of the stand.
 Attach = Callable[[int, Sequence[Path]], AbstractContextManager[Session]]
 
 
@@ -99,13 +100,16 @@ def open_stand(
     kernel: Kernel,
     accelerator: str,
     programs: tuple[str, ...] = CLIENTS,
+    qemu: QemuProgram | None = None,
 ) -> Iterator[LabStand]:
-    """Start the guest for `cell` and cells like it, with `programs` in it; end it when the block ends."""
+    """Start the guest for `cell` and cells like it, with `programs` in it, in `qemu` or the installed QEMU;
+    end it when the block ends."""
     with (
         boot_network(
             *(cell.nic, cell.netdev, cell.datapath, accelerator, kernel),
             programs=programs,
             setting=cell.setting.shape,
+            qemu=qemu,
         ) as network,
         ExitStack() as stack,
     ):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Protocol
 
 from qtrace.campaign.plan import Job, Plan
@@ -125,13 +126,14 @@ def run_campaign(
     writer: RunWriter,
     progress: Progress,
     meanwhile: Callable[[], None] = lambda: None,
+    releases: Mapping[str, str] = MappingProxyType({}),
 ) -> Outcome:
     """Take every measurement of these blocks that is due after what was `taken`, and record it in `writer`.
 
     `open_stand(cell, stack)` starts a cell's guest and registers its end with `stack`. All stands of a group
     (`Plan.groups`) come up first, so that none starts while another is measured, and end with it; `meanwhile`
-    is called while the first come up. After closing everything, raises errors of the machine (not those of a
-    cell) and KeyboardInterrupt.
+    is called while the first come up. `releases` has the release of each QEMU of the plan, for the record.
+    After closing everything, raises errors of the machine (not those of a cell) and KeyboardInterrupt.
     """
     outcome = Outcome(taken=[*taken])
     began = time.monotonic()
@@ -146,7 +148,8 @@ def run_campaign(
                 for job in jobs:
                     # The place in the whole campaign, and not in this group's part of it.
                     job = replace(job, order=len(outcome.taken))
-                    outcome.taken.append(_take(plan, job, stands, writer, outcome, progress, total))
+                    release = releases.get(job.cell.setting.qemu, "")
+                    outcome.taken.append(_take(plan, job, stands, writer, outcome, progress, total, release))
                 jobs = due(plan, group, outcome.taken)
             stands.close()
     finally:
@@ -197,6 +200,7 @@ def _take(
     outcome: Outcome,
     progress: Progress,
     total: int,
+    release: str,
 ) -> Taken:
     cell = job.cell
     what = f"[{job.order + 1}/{total}] {_label(cell)} {cell.direction or 'both ways'} {cell.workload}"
@@ -211,6 +215,7 @@ def _take(
         "datapath": cell.datapath,
         "direction": cell.direction.value if cell.direction else None,
         "workload": cell.workload,
+        "qemu": release,
         "order": job.order,
         "started": started,
     }

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,8 @@ _NUMBERS: Mapping[str, tuple[float, float]] = {
     "loss": (0.001, 50),
 }
 _WORDS = {"offloads": ("on", "off"), "peer": ("host", "neighbour", "guest")}
-_AXES = (*_NUMBERS, *_WORDS)
+_AXES = (*_NUMBERS, *_WORDS, "qemu")
+_RELEASE = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}")
 
 
 class PlanError(QtraceError):
@@ -73,7 +74,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The cells that are compared with each other: all back ends of one NIC, direction, workload and setting.
+    """The cells that are compared with each other: all back ends of one NIC, direction, workload and setting,
+    in one QEMU.
 
     One machine measures a block whole, because a ratio holds only within one machine. `id` is
     NIC+DIRECTION+WORKLOAD, and the setting's words.
@@ -105,6 +107,7 @@ class Plan:
     (`qtrace.campaign.rounds`), until half the 95 % interval of its ratio to the baseline is within that share
     of the ratio, or its measurements have taken `at_most` seconds. With `probes`, each repetition is measured
     without and with probes, else only without. `guests` is the most that run at the same time, 0 for all.
+    `qemus` says where a QEMU is that a cell names: the path of its program, or a release of the distribution.
     """
 
     name: str
@@ -118,6 +121,7 @@ class Plan:
     at_most: float = _AT_MOST
     probes: bool = True
     guests: int = 0
+    qemus: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
 
     @property
@@ -193,7 +197,9 @@ class Plan:
             "cells": [cell.id for cell in self.cells],
             "left_out": [{"cell": one.cell, "reason": one.reason} for one in self.left_out],
             "blocks": [block.id for block in self.blocks],
-        } | ({"precision": self.precision, "at_most": self.at_most} if self.precision else {})
+            **({"precision": self.precision, "at_most": self.at_most} if self.precision else {}),
+            **({"qemu": dict(self.qemus)} if self.qemus else {}),
+        }
 
 
 def _block_of(cell: Cell) -> str:
@@ -293,7 +299,7 @@ class _Reader:
             self.data,
             (
                 *("name", "title", "repetitions", "precision", "at_most", "probes", "guests"),
-                *("seed", "seconds", "baseline", "cells"),
+                *("seed", "seconds", "baseline", "qemu", "cells"),
             ),
             "the plan",
         )
@@ -328,8 +334,26 @@ class _Reader:
             at_most=self.number("at_most", _AT_MOST, 1, _MOST_SECONDS),
             probes=probes,
             guests=self.whole("guests", 0, 0, _MOST_GUESTS),
+            qemus=self.qemus({cell.setting.qemu for cell in named}),
             left_out=left_out,
         )
+
+    def qemus(self, used: Set[str]) -> dict[str, str]:
+        """Name -> the path of a program, or a release of the distribution; a name that is a release of QEMU
+        may be absent."""
+        table = self.data.get("qemu", {})
+        if not isinstance(table, dict):
+            raise self.fail("'qemu' must be a table")
+        for name, place in table.items():
+            if not _NAME.fullmatch(name):
+                raise self.fail(f"{name!r} cannot be the name of a QEMU")
+            if not isinstance(place, str) or not (place.startswith("/") or _NAME.fullmatch(place)):
+                raise self.fail(
+                    f"qemu.{name} must be the whole path of a program, or a release of the distribution"
+                )
+        if lost := sorted(name for name in used - {"", *table} if not _RELEASE.fullmatch(name)):
+            raise self.fail(f"{lost[0]!r} is no release of QEMU: say in [qemu] where that one is")
+        return dict(table)
 
     def precision(self) -> float | None:
         if "precision" in self.data:
@@ -401,9 +425,8 @@ class _Reader:
         value = entry.get(axis, default)
         values = value if isinstance(value, list) and value else [value]
         for one in values:
-            if axis in _WORDS:
-                if one not in _WORDS[axis]:
-                    raise self.fail(f"{axis!r} must be of: {', '.join(_WORDS[axis])}")
+            if axis not in _NUMBERS:
+                self.word(axis, one)
                 continue
             least, most = _NUMBERS[axis]
             whole = axis not in ("rtt", "loss")
@@ -413,6 +436,14 @@ class _Reader:
                     f"{axis!r} must be {'whole numbers' if whole else 'numbers'} from {least:g} to {most:g}"
                 )
         return [float(one) if axis in ("rtt", "loss") else one for one in dict.fromkeys(values)]
+
+    def word(self, axis: str, one: object) -> None:
+        """Raise PlanError unless it is one of the axis's values."""
+        if axis == "qemu":
+            if not isinstance(one, str) or (one and not _NAME.fullmatch(one)):
+                raise self.fail(f"{one!r} cannot be the name of a QEMU")
+        elif one not in _WORDS[axis]:
+            raise self.fail(f"{axis!r} must be of: {', '.join(_WORDS[axis])}")
 
     def choices(
         self, entry: Mapping[str, Any], key: str, known: list[str], default: list[str] | None = None

@@ -186,16 +186,15 @@ def _bench(assignment: Assignment, venue: str, index_name: str, progress: Consol
     """Choose the venue, prepare, measure; 1 if a cell failed."""
     from qtrace.cache import exclusive
     from qtrace.campaign.carry_out import prepare_brief, record_in_machine
-    from qtrace.lab.guest.guest import find_qemu
+    from qtrace.campaign.plan_qemus import find_qemus
     from qtrace.lab.machine.venue import choose_venue
-    from qtrace.measure.matching import index_for
 
     assignment.require_folder()
     # A resumed run stays in its venue: numbers of two are never mixed.
     place = choose_venue(assignment.run.meta["venue"] if assignment.run else venue)
     progress.done(f"venue: {place.name} ({place.reason})")
-    index = index_for(find_qemu(), index_name, progress)
-    brief = prepare_brief(assignment.plan, index, place, sys.argv[1:], progress)
+    qemus = find_qemus(assignment.plan, assignment.blocks, index_name, progress)
+    brief = prepare_brief(assignment.plan, qemus, place, sys.argv[1:], progress)
     wait = "another campaign is measuring on this machine: waiting for its end"
     # Two campaigns at the same time would disturb each other's measurements.
     with exclusive("measuring", lambda: progress.warn(wait)):

@@ -134,6 +134,16 @@ class Distribution(ABC):
         as `bookworm-backports`; its packages are kept apart.
         """
 
+    def unpack_qemu(self, suite: str, progress: Progress = SILENT) -> Path:
+        """A folder that QEMU can have as its root: the release's qemu-system-x86_64 with its firmware, all
+        libraries and setpriv, unpacked into the cache. Without a download where one is there.
+
+        Raises MissingPrerequisite.
+        """
+        raise MissingPrerequisite(
+            f"qtrace cannot unpack a QEMU of {self.name} {suite}", hint="name the path of its program instead"
+        )
+
     @abstractmethod
     def kernel(self, progress: Progress = SILENT) -> KernelPackage:
         """The distribution's own x86_64 kernel with all its modules, for guests."""

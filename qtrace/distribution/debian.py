@@ -14,7 +14,7 @@ from qtrace.distribution.apt import Apt, no_archive
 from qtrace.distribution.apt_sources import Archive, archives
 from qtrace.distribution.base import Distribution, KernelPackage, NotListed, NotOnMirror, unknown_source
 from qtrace.distribution.dpkg import compare, installed_packages, newest_of, query
-from qtrace.distribution.unpacked import folder_name, merge_headers, merge_kernel, run_tool
+from qtrace.distribution.unpacked import folder_name, merge_headers, merge_kernel, merge_root, run_tool
 from qtrace.errors import MissingPrerequisite
 from qtrace.progress import SILENT, Progress
 
@@ -22,6 +22,8 @@ __all__ = ["Debian", "depends_on"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+~:-]*")
+# What is unpacked of all that apt would install with QEMU: nothing that runs once or looks after a system.
+_OF_QEMU = ("lib", "zlib", "qemu-system-", "seabios", "ipxe-qemu", "util-linux")
 
 
 class Debian(Distribution):
@@ -185,6 +187,23 @@ class Debian(Distribution):
                 archive.unlink()
             progress.done(f"{name} {wanted}: unpacked into the cache")
             return target
+
+    def unpack_qemu(self, suite: str, progress: Progress = SILENT) -> Path:
+        _checked(_NAME, suite)
+        homes = cache_dir("roots")
+        program = self.packages["qemu-system-x86_64"]
+        if have := sorted(homes.glob(f"{suite}_*"), key=lambda home: home.stat().st_mtime):
+            return have[-1]
+        progress.step(f"asking apt what the QEMU of {suite} needs")
+        # As on a machine on which nothing is installed.
+        ask = ("apt-get", "-s", "-oDir::State::status=/dev/null", "--no-install-recommends", "install")
+        with locked("apt"):
+            said = self._apt(suite).ask(progress, *ask, program, self.packages["setpriv"])
+        listed = dict(re.findall(r"^Inst (\S+) \((\S+) ", said, re.MULTILINE))
+        wanted = {name: version for name, version in listed.items() if name.startswith(_OF_QEMU)}
+        parts = [self.fetch_package(name, progress, version, suite) for name, version in wanted.items()]
+        version = folder_name(wanted.get(program, ""))
+        return merge_root(homes / f"{suite}_{version}", parts, progress)
 
     def kernel(self, progress: Progress = SILENT) -> KernelPackage:
         release, homes = self._release_packages(self.kernel_meta, "linux-image-", progress)

@@ -12,7 +12,12 @@ from qtrace.cache import atomic_dir, cache_dir, locked
 from qtrace.errors import MissingPrerequisite
 from qtrace.progress import Progress
 
-__all__ = ["folder_name", "merge_headers", "merge_kernel", "overlay_headers", "run_tool"]
+__all__ = ["folder_name", "merge_headers", "merge_kernel", "merge_root", "overlay_headers", "run_tool"]
+
+# What a program needs of the running system, and the place for the root that it left.
+_PLACES = ("proc", "dev", "sys", "run", "tmp", "old")
+_PARTS = (("usr", "usr"), ("lib", "usr/lib"), ("lib64", "usr/lib64"))
+_NOT_READ = shutil.ignore_patterns("doc", "man", "locale", "info", "lintian", "bash-completion")
 
 
 def folder_name(version: str) -> str:
@@ -63,6 +68,36 @@ def merge_headers(name: str, homes: Sequence[Path], progress: Progress) -> Path:
             with atomic_dir(target) as work:
                 overlay_headers(homes, work)
             progress.done(f"kernel headers {name}: merged in the cache")
+    return target
+
+
+def merge_root(target: Path, homes: Sequence[Path], progress: Progress) -> Path:
+    """The folder `target` as the root of a small system of the packages in `homes`; made if it is not there.
+
+    The files are linked, not copied. Its list of packages is in the file `packages`, one a line.
+    """
+    with locked("roots"):
+        if target.exists():
+            return target
+        progress.step(f"merging {len(homes)} packages into {target.name}")
+        with atomic_dir(target) as work:
+            for name in ("usr/bin", "usr/lib", "usr/lib64", *_PLACES):
+                (work / name).mkdir(parents=True)
+            for name in ("bin", "lib", "lib64"):
+                (work / name).symlink_to(f"usr/{name}")
+            for home in homes:
+                for part, place in _PARTS:
+                    if (home / part).is_dir() and not (home / part).is_symlink():
+                        shutil.copytree(
+                            home / part,
+                            work / place,
+                            symlinks=True,
+                            dirs_exist_ok=True,
+                            ignore=_NOT_READ,
+                            copy_function=os.link,
+                        )
+            (work / "packages").write_text("".join(f"{home.name}\n" for home in homes))
+        progress.done(f"{target.name}: a root for its QEMU is in the cache")
     return target
 
 

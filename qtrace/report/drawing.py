@@ -64,7 +64,8 @@ def layer(file: str, beyond: str = "kernel") -> tuple[str, str]:
 
 def path_name(path: Path) -> str:
     """The stem of the drawing's file."""
-    raw = f"path-{path.nic}-{path.netdev}-{path.datapath}-{path.direction}"
+    qemu = f"-qemu-{path.qemu}" if path.qemu else ""
+    raw = f"path-{path.nic}-{path.netdev}-{path.datapath}-{path.direction}{qemu}"
     return re.sub(r"[^A-Za-z0-9-]+", "-", raw)
 
 
@@ -76,6 +77,7 @@ def draw_path(path: Path, answers: Answers | None, template: jinja2.Template) ->
     height = (cards[-1].y + cards[-1].height if cards else _TOP) + 24
     ways = "guest to host" if path.direction is Direction.TX else "host to guest"
     title = f"{clean(path.nic)} on {backend(path.netdev, path.datapath)}"
+    title += f", QEMU {clean(path.qemu)}" if path.qemu else ""
     said = f"{ways}" + (f", {workload} measurements with probes" if counts else ", read from the source")
     keys = list(dict.fromkeys(layer(step.file, path.boundary.kind) for step in path.stages))
     values = {
@@ -107,6 +109,8 @@ def _crossing(path: Path) -> str:
 
 def _measured(path: Path, answers: Answers) -> tuple[list[Row], list[Row], str]:
     """The path's rows of stages and edges: from traffic in its own direction, else from round trips."""
+    from qtrace.analyses.methods.data import qemu_of
+
     mine = {
         "nic": path.nic,
         "netdev": path.netdev,
@@ -118,7 +122,9 @@ def _measured(path: Path, answers: Answers) -> tuple[list[Row], list[Row], str]:
         return [
             row
             for row in answers.ask(name)
-            if row["way"] == way and all(row[key] == value for key, value in mine.items())
+            if row["way"] == way
+            and all(row[key] == value for key, value in mine.items())
+            and qemu_of(str(row["workload"])) == path.qemu
         ]
 
     for way in (path.direction.value, "both"):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from qtrace.analyses.methods.data import CELL, Data, cell_parts, headlines
+from qtrace.analyses.methods.data import CELL, Data, cell_parts, headlines, qemu_of
 from qtrace.report.answers import Answers, Row, answered
 from qtrace.report.document import Section, Table
 from qtrace.report.run_tables import RunTables
@@ -19,7 +19,7 @@ SHOWN = (32, 16, 8)
 MORE = (128, 64)  # tried before, of a run that is not large: its cells may have few tables
 # The analyses that are made of all cells: the others read only the tables of the cells that are shown.
 OVER_ALL = frozenset({"throughput", "latency", "workload_metrics", "baseline_twice", "steadiness", "ledger",
-                      "vhost_proof", "reconciliation"})  # fmt: skip
+                      "vhost_proof", "reconciliation", "qemus"})  # fmt: skip
 CRITERIA = ("highest", "lowest", "highest ratio to the baseline", "lowest ratio to the baseline")
 # The columns that these read of the long tables, besides the key.
 _COLUMNS = {
@@ -67,8 +67,10 @@ class Excerpt(Answers):
         self._shown = {tuple(cell_parts(cell)) for cell in shown}
         tables = RunTables(self.run, shown)
         self._part = Data(tables, self.data.venue, self.baseline, self.data.machines)
-        pairs = dict.fromkeys(cell[:3] for cell in sorted(self._shown))
-        mine = [path for path in self._every_path if (path.nic, path.netdev, path.datapath) in pairs]
+        pairs = dict.fromkeys((*cell[:3], qemu_of(cell[-1])) for cell in sorted(self._shown))
+        mine = [
+            path for path in self._every_path if (path.nic, path.netdev, path.datapath, path.qemu) in pairs
+        ]
         self.paths = tuple(mine[:_DRAWINGS])
 
     def whole(self, name: str) -> tuple[Row, ...]:

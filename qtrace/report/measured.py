@@ -102,7 +102,8 @@ class Measured:
         times = f"{self.repetitions} repetition" + "s" * (self.repetitions != 1)
         lines = [f"measured in {clean(self.run)}: {clean(self.traffic)}, {times}"]
         lines += [f"NOT EXACT: {item}" for item in self.lost]
-        wanted = ("accelerator", "kernel", "QEMU")
+        qemus = (name for name in self.conditions if name.startswith("QEMU ") and ":" not in name)
+        wanted = ("accelerator", "kernel", "QEMU", *qemus)
         lines.append(
             "; ".join(f"{key}: {clean(self.conditions[key])}" for key in wanted if key in self.conditions)
         )

@@ -95,8 +95,11 @@ def _document(answers: Answers) -> Document:
     reason = clean(meta.get("venue_reason") or "")
     subtitle = f"Run {clean(meta['id'])}, venue {clean(meta['venue'])}" + (f" ({reason})" if reason else "")
     conditions = meta["conditions"]
+    qemus = [name for name in conditions if name.startswith("QEMU ") and ":" not in name]
     subtitle += "".join(
-        f", {clean(name)} {clean(conditions[name])}" for name in ("QEMU", "accelerator") if name in conditions
+        f", {clean(name)}{':' * (name in qemus)} {clean(conditions[name])}"
+        for name in ("QEMU", *qemus, "accelerator")
+        if name in conditions
     )
     return Document(
         title=_title(answers),

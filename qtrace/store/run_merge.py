@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from qtrace.errors import StoreError
+from qtrace.store.left_out import LEFT_OUT, left_out_fact
 from qtrace.store.run import RunReader, RunWriter, require_free
 from qtrace.store.run_pack import pack_table
 from qtrace.store.run_schema import FORMAT, SCHEMAS
@@ -20,6 +21,8 @@ __all__ = ["merge_runs"]
 _DONE = ("complete", "partial")
 # What differs between two runs of one machine under the same conditions.
 _NOT_KEPT = frozenset({"date"})
+# The beginning of the conditions of one QEMU of a plan with several: only its own blocks have them.
+_OF_QEMU = "QEMU "
 
 
 def merge_runs(parts: Sequence[RunReader], folder: Path, command: Sequence[str]) -> RunReader:
@@ -102,16 +105,34 @@ def _require_each_once(wanted: Sequence[str], measured: Mapping[Path, Sequence[s
 
 
 def _hosts(parts: Sequence[RunReader], measured: Mapping[Path, Sequence[str]]) -> list[dict[str, Any]]:
-    """One entry for all parts with the same conditions: as far as can be told, one machine."""
+    """One entry for all parts with the same conditions: as far as can be told, one machine. It has the
+    conditions of each QEMU that any of them ran, and all cells that they left out."""
     found: list[dict[str, Any]] = []
+    of_host: list[list[RunReader]] = []
     for part in parts:
         kept = {name: text for name, text in part.meta["conditions"].items() if name not in _NOT_KEPT}
-        same = next((host for host in found if host["conditions"] == kept), None)
-        if same is None:
-            same = {"blocks": [], "conditions": kept}
-            found.append(same)
-        same["blocks"] += measured[part.path]
+        place = next((n for n, host in enumerate(found) if _agree(host["conditions"], kept)), len(found))
+        if place == len(found):
+            found.append({"blocks": [], "conditions": {}})
+            of_host.append([])
+        if found[place]["conditions"].get(LEFT_OUT, kept.get(LEFT_OUT)) != kept.get(LEFT_OUT):
+            kept |= _left_out([*of_host[place], part])
+        found[place]["conditions"] |= kept
+        found[place]["blocks"] += measured[part.path]
+        of_host[place].append(part)
     return found
+
+
+def _agree(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether one machine can have both conditions."""
+    own = {name for name in one.keys() ^ other.keys() if name.startswith(_OF_QEMU) or name == LEFT_OUT}
+    return all(one.get(name) == other.get(name) for name in {*one, *other} - own - {LEFT_OUT})
+
+
+def _left_out(parts: Sequence[RunReader]) -> dict[str, str]:
+    plan = parts[0].meta["plan"]
+    reasons = [str(one["reason"]) for one in _union(parts, "left_out")]
+    return left_out_fact(reasons, len(plan["cells"]) + len(plan.get("left_out", ())))
 
 
 def _shared(hosts: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -124,6 +124,9 @@ _ALL = (
             Column("datapath", _TEXT, "`qemu`, or `vhost-net` where the kernel carries the frames"),
             Column("direction", _TEXT, "the payload's direction: `tx`, `rx`; null for a round trip"),
             Column("workload", _TEXT, "the workload's name"),
+            Column(
+                "qemu", _TEXT, "the release of the QEMU, empty where it was not noted", absent="", later=True
+            ),
             Column("order", _SMALL, "the measurement's place in the shuffled campaign"),
             Column("started", _REAL, "when it began", "s since 1970"),
             Column("seconds", _REAL, "the duration of the measurement", "s"),

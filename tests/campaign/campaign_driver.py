@@ -17,7 +17,7 @@ def main() -> None:
     run = Path(sys.argv[2])
     assignment = resumed(run) if run.exists() else assigned(sys.argv[1], run)
     index, _ = ensure_index()
-    brief = make_brief(assignment.plan.cells, index, "a test", ())
+    brief = make_brief(assignment.plan.cells, {"": index}, "a test", ())
     outcome = record_here(assignment, "host", brief, Steps())
     sys.exit(int(bool(outcome.failed)))
 

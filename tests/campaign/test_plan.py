@@ -81,6 +81,8 @@ def test_blocks_share_the_cells_out_and_each_has_its_baseline() -> None:
         MINIMAL,
         f"precision = 0.05\nat_most = 40\n{MINIMAL}",
         MINIMAL + 'directions = ["rx"]\nworkloads = ["tcp", "crr"]\n',
+        MINIMAL
+        + 'mtu = [576, 1500]\nqemu = ["7.2", "10.0", "mine"]\n[qemu]\n"10.0" = "trixie"\nmine = "/x/q"\n',
     ],
 )
 def test_a_plan_comes_back_from_the_run_that_stores_it(text: str, tmp_path: Path) -> None:
@@ -127,6 +129,11 @@ def test_a_plan_comes_back_from_the_run_that_stores_it(text: str, tmp_path: Path
         (MINIMAL + "rtt = nan\n", "'rtt' must be numbers"),
         (MINIMAL + 'peer = "moon"\n', "'peer' must be of: host, neighbour, guest"),
         (MINIMAL + "offloads = false\n", "'offloads' must be of: on, off"),
+        (MINIMAL + 'qemu = "mine"\n', "'mine' is no release of QEMU: say in .qemu. where"),
+        (MINIMAL + "qemu = 7.2\n", "7.2 cannot be the name of a QEMU"),
+        (MINIMAL + 'qemu = ["7.2", "a+b"]\n', "'a.b' cannot be the name of a QEMU"),
+        (MINIMAL + '[qemu]\n"10.0" = "../qemu"\n', "qemu.10.0 must be the whole path of a program, or a rel"),
+        ('qemu = "7.2"\n' + MINIMAL, "'qemu' must be a table"),
         ("probes = 0\n" + MINIMAL, "'probes' must be true or false"),
         ("guests = -1\n" + MINIMAL, "'guests' must be a whole number"),
         (MINIMAL.replace('"tap"', '["tap", 7]'), "cannot be the name"),
@@ -200,6 +207,21 @@ def test_a_setting_makes_a_block_of_its_own(tmp_path: Path) -> None:
         written(tmp_path, MINIMAL + 'directions = ["tx"]\nworkloads = ["tcp"]\nstreams = [1, 4]\n')
     )
     assert [block.id for block in plan.blocks] == ["e1000+tx+tcp", "e1000+tx+tcp+streams-4"]
+
+
+def test_a_block_has_one_qemu_and_all_of_a_nic_are_taken_in_turns(tmp_path: Path) -> None:
+    lists = 'nic = ["e1000", "pcnet"]\nnetdev = ["tap", "user"]\nworkloads = ["rr"]\nqemu = ["7.2", "10.0"]\n'
+    plan = load_plan(written(tmp_path, f'name = "x"\nguests = 4\n[[cells]]\n{lists}'))
+    blocks = [f"{nic}+both+rr+qemu-{qemu}" for nic in ("e1000", "pcnet") for qemu in ("7.2", "10.0")]
+    assert [block.id for block in plan.blocks] == blocks
+    for block in plan.blocks:
+        assert len({cell.setting.qemu for cell in block.cells}) == 1
+        assert block.baseline and block.baseline.setting.qemu == block.cells[0].setting.qemu
+    # Two guests of each QEMU: a NIC's stay together, as releases are compared in turns.
+    assert plan.groups() == (tuple(blocks[:2]), tuple(blocks[2:]))
+    for rep in (1, 2, 3):
+        taken = {job.cell.setting.qemu for job in plan.jobs(blocks[:2]) if job.rep == rep}
+        assert taken == {"7.2", "10.0"}
 
 
 NICS = """

@@ -85,6 +85,33 @@ def test_a_package_is_unpacked_once(archive: ArchiveOfOurs, debian: Debian) -> N
     assert debian.fetch_package("thing") == home
 
 
+def test_a_qemu_is_unpacked_with_all_that_it_runs_with(archive: ArchiveOfOurs, debian: Debian) -> None:
+    """Into a folder that can be its root; nothing of it is installed, and what only looks after a system is
+    not fetched."""
+    files = {"qemu-system-x86": "usr/bin/qemu-system-x86_64", "util-linux": "usr/bin/setpriv"}
+    files |= {"libours": "lib/libours.so.1", "seabios": "usr/share/bios", "passwd": "usr/sbin/useradd"}
+    for name, path in files.items():
+        depends = "libours, seabios, passwd" if name == "qemu-system-x86" else ""
+        archive.package(name, "1:10.0-1", {path: name.encode(), "usr/share/doc/x": b"read"}, depends)
+    archive.list()
+    root = debian.unpack_qemu("here")
+    assert root.name == "here_1_10.0-1"
+    assert (root / "usr/bin/qemu-system-x86_64").read_bytes() == b"qemu-system-x86"
+    assert (
+        (root / "lib/libours.so.1").read_bytes() == (root / "usr/lib/libours.so.1").read_bytes() == b"libours"
+    )
+    assert (root / "bin/setpriv").is_file() and (root / "usr/share/bios").is_file()
+    assert not (root / "usr/sbin").exists() and not (root / "usr/share/doc").exists()
+    assert {"proc", "dev", "sys", "run", "tmp", "old"} <= {path.name for path in root.iterdir()}
+    listed = sorted((root / "packages").read_text().split())
+    assert listed == sorted(f"{name}_1_10.0-1" for name in files if name != "passwd")
+    (archive.root / "dists").rename(archive.root / "gone")  # nothing is asked for again
+    assert debian.unpack_qemu("here") == root
+    with pytest.raises(MissingPrerequisite):
+        debian.unpack_qemu("nowhere")
+    assert not list(root.parent.glob("nowhere*"))
+
+
 def test_a_file_that_the_mirror_lists_and_lacks(archive: ArchiveOfOurs, debian: Debian) -> None:
     file = archive.package("thing", "1.0", {"usr/share/thing/a": b""})
     archive.list()

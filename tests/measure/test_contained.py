@@ -99,7 +99,7 @@ def places(contained: Network, newer: Index) -> dict[tuple[str, str], int | None
 @pytest.fixture(scope="module")
 def session(contained: Network, newer: Index) -> Iterator[Session]:
     cell = Cell("virtio-net-pci", "tap", "qemu", None, "rr")
-    paths = make_brief([cell], newer, "", ()).paths_of(cell)
+    paths = make_brief([cell], {"": newer}, "", ()).paths_of(cell)
     with open_engine() as engine, Attacher(engine, newer).attach(contained.guest.pid, paths) as session:
         yield session
 

@@ -36,7 +36,7 @@ def network(index: Index) -> Iterator[Network]:
 def test_samples_are_the_cpu_time_that_the_kernel_has_counted(
     network: Network, attacher: Attacher, index: Index
 ) -> None:
-    paths = make_brief([CELL], index, "", ()).paths_of(CELL)
+    paths = make_brief([CELL], {"": index}, "", ()).paths_of(CELL)
     pid = network.guest.pid
     with attacher.attach(pid, paths) as session:
         cpu = session.add(CpuFunctions(QemuProcess(pid, index=index), HERTZ))
@@ -70,7 +70,7 @@ def test_samples_are_the_cpu_time_that_the_kernel_has_counted(
 
 
 def test_what_is_in_no_window_is_not_sampled(network: Network, attacher: Attacher, index: Index) -> None:
-    paths = make_brief([CELL], index, "", ()).paths_of(CELL)
+    paths = make_brief([CELL], {"": index}, "", ()).paths_of(CELL)
     with attacher.attach(network.guest.pid, paths) as session:
         cpu = session.add(CpuFunctions(QemuProcess(network.guest.pid, index=index), HERTZ))
         frames_to_host(network, 3000)

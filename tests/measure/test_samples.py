@@ -103,7 +103,7 @@ def test_a_rate_is_kept_and_what_is_passed_over_is_counted(
     network: Network, attacher: Attacher, index: Index
 ) -> None:
     cell = Cell("virtio-net-pci", "tap", "qemu", None, "rr")
-    paths = make_brief([cell], index, "", ()).paths_of(cell)
+    paths = make_brief([cell], {"": index}, "", ()).paths_of(cell)
     with attacher.attach(network.guest.pid, paths) as session:
         sampler = session.add(FrameSamples(3, most=5))
         session.start()
@@ -125,7 +125,7 @@ def test_what_was_under_way_at_a_pause_is_unmatched(
     network: Network, attacher: Attacher, index: Index
 ) -> None:
     cell = Cell("virtio-net-pci", "tap", "qemu", None, "rr")
-    paths = make_brief([cell], index, "", ()).paths_of(cell)
+    paths = make_brief([cell], {"": index}, "", ()).paths_of(cell)
     with attacher.attach(network.guest.pid, paths) as session:
         session.start()
         for _ in range(2):

@@ -33,7 +33,7 @@ def answer(index: Index, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     ensure_image(kernel)
     ensure_headers(release=kernel.release)
     brief = tmp_path_factory.mktemp("vhost") / "brief.json"
-    make_brief([Cell("virtio-net-pci", "tap", "vhost-net", None, "rr")], index, "", ()).save(brief)
+    make_brief([Cell("virtio-net-pci", "tap", "vhost-net", None, "rr")], {"": index}, "", ()).save(brief)
     said: dict[str, bytes] = {"stdout": b"", "stderr": b""}
 
     def hear(stream: str, data: bytes) -> None:

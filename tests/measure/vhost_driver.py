@@ -90,7 +90,7 @@ def main() -> None:
             refusal(engine, "qtrace_has_none", ("qtrace_has_none_either", "tun_sendmsg")),
             refusal(engine, "qtrace_has_none"),
         ]
-        attacher = Attacher(engine, open_index(brief.index))
+        attacher = Attacher(engine, open_index(brief.indexes[""]))
         for datapath in ("vhost-net", "qemu"):
             cell = Cell("virtio-net-pci", "tap", datapath, None, "rr")
             paths = [*brief.paths_of(cell), *brief.other_datapath(cell)]

@@ -58,6 +58,29 @@ def test_every_measurement_is_there_and_each_machine_s_conditions(tmp_path: Path
     assert not list((tmp_path / "run").rglob(".*"))
 
 
+def test_two_qemus_of_one_machine_are_one_machine(tmp_path: Path) -> None:
+    """Each block says only what it knows: its own QEMU, and what that lacks."""
+    one = {"conditions": {"CPU": "A", "QEMU 7.2": "7.2.22", "cells left out": "1 of 3: 1 because no igb"}}
+    two = {"conditions": {"CPU": "A", "QEMU 10.0": "10.0.13"}}
+    plan = PLAN | {"cells": ["a", "b", "c"]}
+    gone = [{"cell": "igb", "reason": "no igb"}]
+    parts = [
+        part(tmp_path / "a", 0, 1, plan=plan, left_out=gone, **one),
+        part(tmp_path / "b", 2, plan=plan, **two),
+    ]
+    (host,) = merge_runs(parts, tmp_path / "run", []).meta["hosts"]
+    assert host["blocks"] == BLOCKS
+    assert host["conditions"] == one["conditions"] | two["conditions"]
+    for text in ("7.2.21", "7.2.22"):  # another build of the same release is another machine
+        three = {"conditions": {"CPU": "A", "QEMU 7.2": text}}
+        parts = [
+            part(tmp_path / f"c{text}", 0, 1, plan=plan, **one),
+            part(tmp_path / f"d{text}", 2, plan=plan, **three),
+        ]
+        run = merge_runs(parts, tmp_path / f"run{text}", [])
+        assert len(run.meta["hosts"]) == (1 if text == "7.2.22" else 2)
+
+
 def test_ratios_of_the_merged_run_are_those_of_the_parts(tmp_path: Path) -> None:
     parts = [part(tmp_path / name, number, paths=[]) for number, name in enumerate("abc")]
     run = merge_runs(parts, tmp_path / "run", [])

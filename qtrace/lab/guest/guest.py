@@ -18,6 +18,7 @@ from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MissingPrerequisite
 from qtrace.lab.guest.agent import Agent
 from qtrace.lab.guest.clock import counter_words
+from qtrace.lab.guest.qemu_program import QemuProgram
 from qtrace.lab.host.netns import Namespace
 from qtrace.lab.host.owned import private_dir
 
@@ -48,7 +49,8 @@ CMDLINE = (
 
 @dataclass(frozen=True, slots=True)
 class GuestSpec:
-    """The guest to start. `netdev` are QEMU's own arguments after `-netdev`, `id=net0` among them."""
+    """The guest to start. `netdev` are QEMU's own arguments after `-netdev`, `id=net0` among them; `qemu` is
+    the QEMU that it runs in, None for the installed one."""
 
     nic: str
     netdev: str
@@ -62,6 +64,7 @@ class GuestSpec:
     sandbox: bool = True
     pass_fds: tuple[int, ...] = field(default=())
     more: tuple[str, ...] = ()  # further arguments
+    qemu: QemuProgram | None = None
 
     def argv(self, binary: Path, home: Path, kernel: int, initrd: int) -> list[str]:
         """The command line; sockets and console log are in `home`.
@@ -124,7 +127,7 @@ class Guest:
 
     @property
     def pid(self) -> int:
-        """The QEMU process (nsenter and setpriv execute it in their place)."""
+        """The QEMU process (nsenter, setpriv and others execute it in their place)."""
         return self._process.pid
 
     def sh(self, command: str, timeout: float = 30.0) -> str:
@@ -260,15 +263,15 @@ def start_guest(spec: GuestSpec, space: Namespace) -> Iterator[Guest]:
     """Start `spec` in `space`; `Guest.connect` waits until it has booted. It is ended when the block ends, or
     when this process dies.
     """
-    binary = find_qemu()
+    program = spec.qemu or QemuProgram(find_qemu())
     with private_dir(QEMU_UID) as home:
         with (
             (home / "stderr").open("wb") as log,
             spec.kernel.open("rb") as kernel,
             spec.initrd.open("rb") as initrd,
         ):
-            inner = spec.argv(binary, home, kernel.fileno(), initrd.fileno())
-            argv = space.argv(unprivileged(inner, spec.accelerator))
+            inner = spec.argv(program.inside, home, kernel.fileno(), initrd.fileno())
+            argv = space.argv(program.argv(unprivileged(inner, spec.accelerator)))
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from qtrace.errors import CellError, LabError, MissingPrerequisite
 from qtrace.lab.guest.guest import Guest, GuestSpec, start_guest
 from qtrace.lab.guest.guest_image import CLIENTS, ensure_image
 from qtrace.lab.guest.kernel import Kernel, ensure_kernel
+from qtrace.lab.guest.qemu_program import QemuProgram
 from qtrace.lab.host.netns import Counters, Namespace, open_namespace, read_counters
 from qtrace.lab.link.link import BACK_ENDS, NETDEVS, Link, open_link
 from qtrace.lab.link.shaping import guest_programs, needed_modules, shape
@@ -158,14 +159,15 @@ def boot_network(
     more: tuple[str, ...] = (),
     programs: tuple[str, ...] = CLIENTS,
     setting: Setting = PLAIN,
+    qemu: QemuProgram | None = None,
 ) -> Iterator[Network]:
     """A namespace, a link (see `open_link`) and a guest that boots; all are removed when the block ends.
 
     `netdev` is one of `NETDEVS` or of `BACK_ENDS`, which name form and hub too. With `hub`, QEMU's hub stands
-    between NIC and netdev; `more` are further arguments of QEMU, `programs` the programs in the guest. The
-    guest is ready after `Network.wait_until_up`, so that several can boot at the same time. Raises CellError
-    for an impossible combination, LabError if the set-up fails, MissingPrerequisite for anything that the
-    machine lacks.
+    between NIC and netdev; `more` are further arguments of QEMU, `programs` the programs in the guest; `qemu`
+    is the QEMU, None for the installed one. The guest is ready after `Network.wait_until_up`, so that several
+    can boot at the same time. Raises CellError for an impossible combination, LabError if the set-up fails,
+    MissingPrerequisite for anything that the machine lacks.
     """
     if os.geteuid() != 0:
         raise MissingPrerequisite("network namespaces and taps need root", hint="run it with sudo")
@@ -198,6 +200,7 @@ def boot_network(
                         queues=setting.queues,
                         pass_fds=end.fds,
                         more=(*end.more, *more),
+                        qemu=qemu,
                     )
                     started.append(guests.enter_context(start_guest(spec, place)))
             yield Network(nic, named, datapath, started[0], space, link, setting, *started[1:])

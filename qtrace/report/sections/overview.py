@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
+from qtrace.analyses.methods.data import qemu_of
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Figure, Section, Table
 from qtrace.report.excerpt import Excerpt, telling
@@ -49,6 +50,8 @@ def _map(metric: str, rows: Sequence[Row], base: str) -> Figure | None:
         if ratio is None or ratio <= 0:
             continue
         title = f"{clean(row['workload']).partition(' ')[0]}, {DIRECTIONS.get(row['way'], clean(row['way']))}"
+        if qemu := qemu_of(str(row["workload"])):  # one map has the cells of one QEMU
+            title += f", QEMU {clean(qemu)}"
         settings.setdefault(title, set()).add(row["workload"])
         found.setdefault(title, {}).setdefault(bare(row), []).append(ratio)
     is_time = metric.endswith("_p50")

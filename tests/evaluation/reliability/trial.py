@@ -51,7 +51,7 @@ class Bench:
     def paths(self, network: Network) -> list[Path]:
         """The paths of a network's NIC, both ways."""
         cell = Cell(network.nic, network.netdev, network.datapath, None, "rr")
-        return make_brief([cell], self.index, "", ()).paths_of(cell)
+        return make_brief([cell], {"": self.index}, "", ()).paths_of(cell)
 
 
 @contextlib.contextmanager
