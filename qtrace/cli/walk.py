@@ -155,7 +155,7 @@ def _of_frame(
     from qtrace.report.walked import walked_path
 
     path = with_ways(index, walk(index, nic, netdev, datapath, direction=direction))
-    figures = _figures(run, path, workload) if run else None
+    figures = _figures(run, path, workload, index.meta["qemu"]) if run else None
     return walked_path(path, index, figures, unfolded=unfolded)
 
 
@@ -168,12 +168,12 @@ def _handed(index: Index, nic: str, netdev: str, direction: Direction) -> Walked
     return Walked(handed.title, handed.end, handed.steps, handed.to_json(), index)
 
 
-def _figures(run: FilePath, path: Path, workload: str) -> Measured:
+def _figures(run: FilePath, path: Path, workload: str, release: str) -> Measured:
     from qtrace.report.measured import measured
     from qtrace.store.run import RunReader
 
     reader = RunReader.open(run)
-    figures = measured(reader, path, workload)
+    figures = measured(reader, path, workload, release)
     for damaged in reader.damaged:
         click.echo(f"!!  damaged and left out: {damaged}", err=True)
     return figures

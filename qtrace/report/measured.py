@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from qtrace.analyses.methods.data import CELL
+from qtrace.analyses.methods.data import CELL, qemu_of
 from qtrace.analyses.methods.traffic_change import CHANGED
 from qtrace.errors import StoreError
 from qtrace.model import Path, Step
@@ -135,12 +135,17 @@ class Measured:
         return asdict(self) | {"system_calls": calls}
 
 
-def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
+def measured(run: RunReader, path: Path, workload: str = "", release: str = "") -> Measured:
     """The run's measurements of `path`, of one workload: `tcp`, `tcp rx`, `rr`; by default the one whose
-    payload has the path's direction. Raises StoreError if the run has none of the path, naming the paths that
-    it has."""
+    payload has the path's direction. Of a run with several QEMUs only those of the `release` in whose source
+    the path was walked. Raises StoreError if the run has none of the path, naming the paths that it has."""
     answers = Answers(run)
-    rows = [row for row in answers.ask("stages") if row["direction"] == path.direction]
+    own = _named(answers, release)
+    rows = [
+        row
+        for row in answers.ask("stages")
+        if row["direction"] == path.direction and qemu_of(str(row["workload"])) in own
+    ]
     mine = [row for row in rows if _is_of(row, path)]
     if not mine:
         known = sorted({f"{row['nic']} on {backend(row['netdev'], row['datapath'])}" for row in rows})
@@ -183,6 +188,23 @@ def measured(run: RunReader, path: Path, workload: str = "") -> Measured:
         others=tuple(item for item in traffics if item != chosen),
         foot=tuple(line for part in contents() for line in part.in_words(about)),
     )
+
+
+def _named(answers: Answers, release: str) -> set[str]:
+    """The names that QEMUs of this release have in the run's plan, empty for a plan that names none."""
+    results = answers.data.table("results")
+    named = {
+        qemu_of(str(workload)): str(found)
+        for workload, found in zip(results["workload"], results["qemu"], strict=True)
+    }
+    own = {name for name, found in named.items() if not name or not release or found == release}
+    if named and not own:
+        raise StoreError(
+            f"the run {answers.run.path} was measured in QEMU {', '.join(sorted(set(named.values())))}; this "
+            f"is the path in {release}",
+            hint="give the index of one of them: --index",
+        )
+    return own or {""}
 
 
 def _is_of(row: Row, path: Path) -> bool:

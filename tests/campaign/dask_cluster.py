@@ -29,7 +29,7 @@ nic = "virtio-net-pci"
 netdev = "tap"
 directions = ["tx"]
 workloads = ["tcp"]
-size = {sizes}
+{lists}
 """
 # qtrace is not needed there, and results do not pass it.
 _SCHEDULER = (
@@ -135,9 +135,10 @@ class Client:
 
 
 class Campaign:
-    """A plan of blocks that sleep: `run` is what it makes, `events` what the blocks recorded."""
+    """A plan of blocks that sleep: `run` is what it makes, `events` what the blocks recorded. `lists` make
+    the blocks, without them a list of sizes."""
 
-    def __init__(self, folder: Path, blocks: int, seconds: float) -> None:
+    def __init__(self, folder: Path, blocks: int, seconds: float, lists: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.seconds = seconds
@@ -145,7 +146,8 @@ class Campaign:
         self.run = folder / "run"
         self.blocks = folder / "run.blocks"
         self.plan_file = folder / "plan.toml"
-        self.plan_file.write_text(_PLAN.format(sizes=[64 + number for number in range(blocks)]))
+        lists = lists or f"size = {[64 + number for number in range(blocks)]}"
+        self.plan_file.write_text(_PLAN.format(lists=lists))
         self.plan: Plan = load_plan(str(self.plan_file))
         self.ids = [block.id for block in self.plan.blocks]
         assert len(self.ids) == blocks

@@ -374,3 +374,23 @@ def test_a_real_block_outlives_its_worker(cluster: DaskCluster, index: Index, tm
     rates = [row["value"] for row in measured.table("results").to_pylist() if row["metric"] == "throughput"]
     assert len(rates) == 2 and all(rate > 1e6 for rate in rates)  # the baseline and itself once more
     assert not processes(b"--block", str(run).encode())
+
+
+def test_a_block_goes_to_a_worker_with_its_qemu(cluster: DaskCluster, tmp_path: Path) -> None:
+    """The two blocks differ in their QEMU alone; each worker has one of them."""
+    for worker in [*cluster.workers]:
+        cluster.end(worker)
+    campaign = Campaign(tmp_path, 2, SECONDS, 'size = 64\nqemu = ["7.2", "10.0"]')
+    old = cluster.start_worker("lab=1 qemu-7.2=1")
+    lonely = campaign.start(cluster.address, patience=3.0)
+    assert lonely.end() == 1
+    assert "has the resources lab=1 qemu-10.0=1" in lonely.said and not campaign.events
+    assert '--resources "lab=1 qemu-10.0=1"' in lonely.said
+    new = cluster.start_worker("lab=1 qemu-10.0=1")
+    client = campaign.start(cluster.address)
+    assert client.end() == 0, client.said
+    campaign.require_whole()
+    begun = {one["block"].rpartition("+qemu-")[2]: one["worker"] for one in campaign.events}
+    assert begun == {"7.2": old.pid, "10.0": new.pid}
+    for worker in (old, new):
+        cluster.end(worker)
