@@ -56,9 +56,9 @@ class PlanQemus:
 def find_qemus(plan: Plan, blocks: Collection[str], index_name: str, progress: Progress) -> PlanQemus:
     """The QEMUs of these blocks, or of all: fetched, and the installed one's index made, where necessary.
 
-    The cells of a QEMU that is not to be had, or that has no index here, are left out. `index_name` is the
-    index of the QEMU of its release. Raises MissingPrerequisite, StoreError or TargetError for the installed
-    QEMU, where cells name none.
+    The cells of a QEMU that is not to be had, or that has no index here, are left out; a block that is asked
+    for by its id is not, as another machine may have its QEMU. `index_name` is the index of the QEMU of its
+    release. Raises QtraceError for such a block, and for the installed QEMU where cells name none.
     """
     cells = [cell for block in plan.chosen(blocks) for cell in block.cells]
     programs: dict[str, PlanQemu] = {}
@@ -75,6 +75,8 @@ def find_qemus(plan: Plan, blocks: Collection[str], index_name: str, progress: P
             found = _found(name, place, progress)
             index = _index_of(found, place, index_name, progress) if plan.probes else None
         except QtraceError as exc:
+            if blocks:
+                raise
             reason = f"{exc} ({exc.hint})" if exc.hint else str(exc)
             left_out += [LeftOut(cell.id, reason) for cell in mine]
             continue

@@ -11,6 +11,7 @@ from qtrace.binary.file.version import qemu_version
 from qtrace.campaign.brief import Brief, make_brief
 from qtrace.campaign.plan import Plan, load_plan
 from qtrace.campaign.plan_qemus import PlanQemu, absent_cells, find_qemus
+from qtrace.errors import MissingPrerequisite
 from qtrace.lab.guest.guest import find_qemu
 from qtrace.lab.guest.qemu_program import QemuProgram
 from qtrace.model import Cell, Direction, path_from_json
@@ -44,6 +45,13 @@ def test_a_release_that_is_not_installed_says_how_to_name_it(tmp_path: Path) -> 
     assert said.startswith(
         f"QEMU 99.1 is not here: installed is QEMU {release} (say in the plan where it is:"
     )
+
+
+def test_a_block_by_its_id_is_refused_where_its_qemu_is_not(tmp_path: Path) -> None:
+    """And not done with all its cells left out: another machine may have that QEMU."""
+    plan = plan_of(tmp_path, "99.1", f'[qemu]\n"99.1" = "{tmp_path}/none"\n')
+    with pytest.raises(MissingPrerequisite, match=r"QEMU 99\.1 is not here: there is no program"):
+        find_qemus(plan, [plan.blocks[0].id], "", SILENT)
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
