@@ -8,13 +8,17 @@ from dataclasses import replace
 import pytest
 from made_up import FRAMES, fill, make_run, way
 
+from qtrace.analyses.methods.data import qemu_of
 from qtrace.errors import StoreError
 from qtrace.model import Cell, Direction, Setting
 from qtrace.model import Path as Way
+from qtrace.report.answers import Answers
 from qtrace.report.document import Document
+from qtrace.report.excerpt import Excerpt
 from qtrace.report.formats.markdown import to_markdown
 from qtrace.report.measured import measured
 from qtrace.report.render import build
+from qtrace.report.sections import overview
 from qtrace.store.run import RunReader, RunWriter
 
 RELEASES = {"7.2": "7.2.22", "10.0": "10.0.13"}
@@ -92,6 +96,19 @@ def test_nothing_else_has_numbers_of_both(document: Document) -> None:
     for line in whole.splitlines():
         both = all(f"qemu-{qemu}" in line for qemu in RELEASES)
         assert not both or "Probing" in line or "plan:" in line, line
+
+
+def test_an_excerpt_has_a_map_of_each_and_the_paths_of_what_it_shows(run: RunReader) -> None:
+    excerpt = Excerpt(Answers(run))
+    excerpt.choose(2)  # one block
+    assert excerpt.shown == 2
+    (qemu,) = {path.qemu for path in excerpt.paths}
+    assert {qemu_of(str(row["workload"])) for row in excerpt.ask("stages")} == {qemu}
+    assert {path.netdev for path in excerpt.paths} == {"tap", "user"}
+    (figure,) = overview.write(excerpt).figures
+    for name in RELEASES:
+        assert f"tcp, tx, guest to host, QEMU {name}: 1 setting" in figure.svg
+    assert len(excerpt.told("qemus")) == 2  # of all cells, as the sentence says
 
 
 def test_a_walk_shows_what_was_measured_in_its_own_release(run: RunReader) -> None:
