@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qtrace.analyses.methods.data import qemu_of
+from qtrace.errors import StoreError
 from qtrace.model import Path, Step
 from qtrace.post.fact_book import FactBook
 from qtrace.report.answers import Answers, Row
@@ -37,10 +39,19 @@ def name_of(row: Row) -> str:
 
 
 class RunFacts:
-    """Puts a run's numbers into `book`; `names` are the back ends that the run has."""
+    """Puts a run's numbers into `book`; `names` are the back ends that the run has.
+
+    Raises StoreError for a run with several QEMUs: a fact has no room for which of them it is of.
+    """
 
     def __init__(self, run: RunReader, book: FactBook) -> None:
         self.book, self.answers = book, Answers(run)
+        qemus = {qemu_of(str(name)) for name in self.answers.data.table("results")["workload"].unique()}
+        if len(qemus) > 1:
+            raise StoreError(
+                f"{run.path} has several QEMUs ({', '.join(sorted(qemus))}): a post tells of one",
+                hint="give the run of a plan with one QEMU",
+            )
         self._where = str(run.meta["id"])
         self._ratios: dict[str, tuple[float, float]] = {}
         self._add_conditions(run.meta)

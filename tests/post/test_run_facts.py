@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from qtrace.errors import PostError
+from qtrace.errors import PostError, StoreError
 from qtrace.post.fact_book import FactBook
 from qtrace.post.run_facts import NAMES, RunFacts
 from qtrace.report.text import bits, count
-from qtrace.store.run import RunReader
+from qtrace.store.run import RunReader, RunWriter
 
 RUN = Path(__file__).parent.parent / "store" / "runs" / "format-2" / "measured"
 
@@ -56,6 +56,16 @@ def test_a_claim_needs_the_whole_interval(run: RunReader) -> None:
     ):
         facts._ratios["x"] = (low, high)
         assert facts.verdict("x") == said
+
+
+def test_a_run_of_several_qemus_is_refused(tmp_path: Path) -> None:
+    meta = {"venue": "host", "conditions": {}, "paths": [], "plan": {}}
+    row = {"metric": "throughput", "value": 1e9, "unit": "bit/s", "status": "ok"}
+    with RunWriter.create(tmp_path / "run", meta) as writer:
+        for qemu in ("7.2", "10.0"):
+            writer.add(f"virtio-net-pci+tap+qemu+tx+tcp+qemu-{qemu}", 1, False, {"results": [row]})
+    with pytest.raises(StoreError, match=r"has several QEMUs \(10\.0, 7\.2\): a post tells of one"):
+        RunFacts(RunReader.open(tmp_path / "run"), FactBook())
 
 
 def test_the_book_says_what_it_has_and_takes_no_second_value() -> None:
