@@ -130,14 +130,14 @@ class Guest:
         """The QEMU process (nsenter, setpriv and others execute it in their place)."""
         return self._process.pid
 
-    def sh(self, command: str, timeout: float = 30.0) -> str:
+    def sh(self, command: str, timeout: float = 120.0) -> str:
         """Run a shell command in the guest and return its output. Raises LabError if it fails."""
         status, output = self._line().run(command, timeout)
         if status != 0:
             raise LabError(f"in the guest, {command!r} ended with status {status}: {output.strip()[-500:]}")
         return output
 
-    def try_sh(self, command: str, timeout: float = 30.0) -> tuple[int, str]:
+    def try_sh(self, command: str, timeout: float = 120.0) -> tuple[int, str]:
         """As `sh`, but returns (exit status, output)."""
         return self._line().run(command, timeout)
 
@@ -185,7 +185,7 @@ class Guest:
         self._qmp = QEMUMonitorProtocol(str(self._home / "qmp"))
         try:
             self._qmp.connect()
-            self._qmp.settimeout(20)
+            self._qmp.settimeout(120)
         except (QMPError, OSError, EOFError) as exc:
             raise LabError(self.epitaph() or f"cannot reach QEMU's monitor: {exc}") from exc
         except KeyboardInterrupt:

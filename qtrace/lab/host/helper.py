@@ -45,7 +45,7 @@ def start_helper(
     ready: Callable[[int], bool],
     until: str,
     *,
-    timeout: float = 30.0,
+    timeout: float = 120.0,
     pass_fds: Sequence[int] = (),
 ) -> Iterator[Helper]:
     """Run `command` in `space`; the block begins when `ready(pid)`, which `until` names in the error.

@@ -48,7 +48,7 @@ def ip(*args: str) -> str:
     """Run iproute2's `ip`. Raises LabError with its output."""
     try:
         said = subprocess.run(
-            ["ip", *args], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+            ["ip", *args], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
         )
     except FileNotFoundError as exc:
         raise MissingPrerequisite("the program 'ip' is missing", hint=distribution().hint("ip")) from exc

@@ -232,10 +232,10 @@ def _give_address(nic: str, guest: Guest, link: Link) -> None:
         guest.sh(
             "for n in $(seq 400); do [ -e /sys/class/net/eth0 ] && exit 0; "
             "[ -e /sys/class/net/usb0 ] && ip link set usb0 name eth0; usleep 50000; done; exit 1",
-            timeout=60,
+            timeout=120,
         )
     guest.sh(
         f"ip addr add {link.guest_addr}/24 dev eth0 && ip link set eth0 up && "
         f"/bin/ip neigh replace {link.host_addr} lladdr {link.host_mac} dev eth0 nud permanent",
-        timeout=60,
+        timeout=120,
     )

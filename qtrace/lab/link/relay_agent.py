@@ -19,7 +19,7 @@ __all__ = ["main"]
 
 _MOST = 65600  # bytes: larger than any frame
 _LENGTH = struct.Struct("!I")
-_PATIENCE = 60.0  # seconds to wait until QEMU listens
+_PATIENCE = 120.0  # seconds to wait until QEMU listens
 # QEMU has not opened its end yet, or has closed it: the frame has no receiver.
 _NOBODY = (ConnectionRefusedError, FileNotFoundError)
 

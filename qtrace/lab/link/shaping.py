@@ -80,5 +80,5 @@ def _delay(guest: Guest, setting: Setting) -> None:
         f"/bin/tc qdisc add dev eth0 root {words} && /bin/tc qdisc add dev ifb0 root {words} && "
         "/bin/tc qdisc add dev eth0 ingress && "
         "/bin/tc filter add dev eth0 parent ffff: matchall action mirred egress redirect dev ifb0",
-        timeout=60,
+        timeout=120,
     )

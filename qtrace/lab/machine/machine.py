@@ -59,7 +59,7 @@ class LabMachine:
         memory: int = 3072,
         cpus: int = 3,
         kernel: Kernel | None = None,
-        boot_timeout: float = 120.0,
+        boot_timeout: float = 300.0,
     ) -> None:
         self.share = [Path(path).resolve() for path in share]
         self.memory, self.cpus = memory, cpus
@@ -169,7 +169,7 @@ class LabMachine:
         except LabError:
             with contextlib.suppress(LabError):
                 self._send(b"S", str(int(signal.SIGKILL)).encode())
-                self._wait(None, time.monotonic() + 10)
+                self._wait(None, time.monotonic() + 120)
 
     def _wait(self, on_output: Output | None, deadline: float | None) -> int:
         while True:

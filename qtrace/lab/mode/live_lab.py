@@ -33,7 +33,7 @@ from qtrace.progress import SILENT, Progress
 __all__ = ["LAB_PROGRAMS", "Lab", "open_lab"]
 
 LAB_PROGRAMS = ("ip", "nft", "nsenter", "setpriv", "unshare", "busybox", "perl")
-_BOOT_TIMEOUT = 120.0  # seconds; two guests on a busy machine take five
+_BOOT_TIMEOUT = 300.0  # seconds; two guests on a busy machine take five, and a disk may stand still
 
 
 @dataclass(slots=True)
@@ -233,7 +233,7 @@ def _wait_for_server(boot: Boot, guest: Guest) -> None:
     """Wait until a guest that others connect to listens: it makes its monitor after its netdevs."""
     if not any("listen=" in item or "server=on" in item for item in boot.netdev):
         return
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + _BOOT_TIMEOUT
     while not guest.has_monitor():
         if gone := guest.epitaph():
             raise LabError(f"{boot.name}: {gone}")

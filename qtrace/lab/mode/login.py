@@ -40,7 +40,7 @@ def run_in_guest(entry: Entry, guest: str, command: Sequence[str], timeout: floa
     with _alone(entry.home / guest):
         agent = Agent(entry.home / guest / "agent", lambda: _gone(entry, guest), f"s{os.getpid()}.")
         try:
-            agent.wait_ready(time.monotonic() + 30)
+            agent.wait_ready(time.monotonic() + 120)
             try:
                 return agent.run(line, deadline - time.monotonic())
             except KeyboardInterrupt:
@@ -59,7 +59,7 @@ def ask_monitor(entry: Entry, guest: str, line: str) -> str:
         monitor = QEMUMonitorProtocol(str(entry.home / guest / "qmp"))
         try:
             monitor.connect()
-            monitor.settimeout(20)
+            monitor.settimeout(120)
             return str(monitor.cmd("human-monitor-command", **{"command-line": line}))
         except (QMPError, OSError, EOFError) as exc:
             gone = _gone(entry, guest)

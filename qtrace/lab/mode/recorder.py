@@ -64,7 +64,7 @@ class Recorder:
 
 def _done(command: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120)
     except FileNotFoundError as exc:
         name = str(exc.filename)
         raise MissingPrerequisite(f"the program {name!r} is missing", hint=distribution().hint(name)) from exc

@@ -137,7 +137,7 @@ def stop(names: list[str], timeout: float = 30.0) -> list[str]:
                 os.kill(entry.owner, signal.SIGTERM)
             if not _gone(entry, timeout):
                 os.kill(entry.owner, signal.SIGKILL)
-                _gone(entry, 5, process=True)
+                _gone(entry, 60, process=True)
             said.append(f"lab {name}")
     return said + remove_leftovers()
 

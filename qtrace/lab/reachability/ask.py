@@ -64,7 +64,7 @@ def ask_from_guest(guest: Guest, targets: Sequence[Target], seconds: int) -> lis
             lines.append(f'echo "arp {number}" $(arping -f -c 2 -w {seconds} -I eth0 {where} 2>&1) &')
     every = [f"{kind}:{target.address}:{target.port}" for target in targets for kind in ("tcp", "udp")]
     lines.append(f"perl /responder.pl ask {seconds} {' '.join(every)}")
-    said = guest.sh("\n".join([*lines, "wait"]), timeout=60).splitlines()
+    said = guest.sh("\n".join([*lines, "wait"]), timeout=120).splitlines()
     found: dict[str, str] = {}
     for line in said:
         first, _, rest = line.partition(" ")

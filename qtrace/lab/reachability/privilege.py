@@ -94,7 +94,7 @@ def _alone(lab: Lab) -> str:
     # The neighbour's namespace: it contains nothing of the mode.
     argv = ["unshare", "--mount", "sh", "-c", script, "qemu", *unprivileged(qemu, "tcg", gains=True)]
     done = subprocess.run(
-        lab.spaces["lan"].argv(argv), input="quit\n", capture_output=True, text=True, timeout=60
+        lab.spaces["lan"].argv(argv), input="quit\n", capture_output=True, text=True, timeout=120
     )
     return _complaint(done)
 
@@ -119,7 +119,7 @@ def _userns(lab: Lab) -> str:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=120,
     )
     return "" if done.returncode == 0 else " ".join((done.stderr or done.stdout).split())[-300:]
 
@@ -145,7 +145,7 @@ def _group(lab: Lab) -> dict[str, str]:
     for who, groups in (("without", "--clear-groups"), ("with", f"--groups={_GROUP}")):
         drop = ["setpriv", f"--reuid={QEMU_UID}", f"--regid={QEMU_UID}", groups, "--bounding-set=-all"]
         argv = ["unshare", "--mount", "sh", "-c", " && ".join(private), "qemu", *drop, "--", *qemu]
-        done = subprocess.run(space.argv(argv), input="quit\n", capture_output=True, text=True, timeout=60)
+        done = subprocess.run(space.argv(argv), input="quit\n", capture_output=True, text=True, timeout=120)
         said[who] = _complaint(done)
     space.ip("link", "delete", "tap0")
     return said

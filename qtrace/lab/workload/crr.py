@@ -89,7 +89,7 @@ def crr(
     """
     words = (network.link.host_addr, PORT, _MESSAGE, seconds)
     command = shlex.join(["perl", "-e", _CLIENT, *map(str, words)])
-    status, output = network.guest.try_sh(command, timeout=seconds + 60)
+    status, output = network.guest.try_sh(command, timeout=seconds + 120)
     try:
         raw: dict[str, Any] = json.loads(output)
         values = {"connection_rate": raw["connections"] / raw["seconds"], "connections": raw["connections"]}

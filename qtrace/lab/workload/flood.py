@@ -39,7 +39,7 @@ def flood(
     command = (
         f"/bin/ping -f -n -q -w {max(1, round(seconds))} -s {setting.size or _SIZE} {network.link.host_addr}"
     )
-    _, output = network.guest.try_sh(command, timeout=seconds + 60)
+    _, output = network.guest.try_sh(command, timeout=seconds + 120)
     counts, times = _COUNTS.search(output), _TIMES.search(output)
     if not counts or not times or not int(counts[3]):
         raise LabError(f"ping's answer cannot be read: {output.strip()[-300:]}")

@@ -13,7 +13,7 @@ __all__ = ["ask_iperf3"]
 
 def ask_iperf3(network: Network, command: str, seconds: float) -> dict[str, Any]:
     """What `command`, an iperf3 that runs for these seconds, answers. Raises LabError with its own reason."""
-    status, output = network.guest.try_sh(f"{command} -J", timeout=seconds + 60)
+    status, output = network.guest.try_sh(f"{command} -J", timeout=seconds + 120)
     try:
         raw: dict[str, Any] = json.loads(output)
     except ValueError as exc:

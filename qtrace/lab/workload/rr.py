@@ -35,7 +35,7 @@ def rr(
         f"sockperf ping-pong --tcp -i {network.link.host_addr} -p {PORT} -t {max(1, round(seconds))} "
         f"-m {setting.size or _MESSAGE} --full-rtt --no-rdtsc"
     )
-    output = network.guest.sh(command, timeout=seconds + 60)
+    output = network.guest.sh(command, timeout=seconds + 120)
     clean = re.sub(r"\x1b\[[0-9;]*m", "", output)
     mean, count = _MEAN.search(clean), _COUNT.search(clean)
     percentiles = {name: float(value) for name, value in _PERCENTILE.findall(clean)}

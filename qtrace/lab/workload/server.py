@@ -18,7 +18,7 @@ _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 @contextlib.contextmanager
 def serve(
-    place: Namespace | Guest, command: Sequence[str], port: int, timeout: float = 30.0
+    place: Namespace | Guest, command: Sequence[str], port: int, timeout: float = 120.0
 ) -> Iterator[Helper | None]:
     """Run `command` in a namespace or a guest until the block ends; the block begins when TCP `port` listens.
     Gives the process, None in a guest."""
@@ -38,7 +38,7 @@ def _serve_in(guest: Guest, command: Sequence[str], port: int, timeout: float) -
     tries = max(1, int(timeout / 0.05))
     guest.sh(
         f"{shlex.join(command)} >/tmp/server-{port} 2>&1 & for n in $(seq {tries}); do {seen} && exit 0; "
-        f"usleep 50000; done; cat /tmp/server-{port}; exit 1",
+        f"kill -0 $! 2>/dev/null || break; usleep 50000; done; cat /tmp/server-{port}; exit 1",
         timeout=timeout + 30,
     )
 

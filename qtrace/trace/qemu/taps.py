@@ -14,7 +14,7 @@ from qtrace.proc import tap_names
 
 __all__ = ["TapState", "read_taps"]
 
-_PATIENCE = 5.0  # seconds for `ip`, which needs some hundredths
+_PATIENCE = 60.0  # seconds for `ip`, which needs some hundredths
 _LARGEST = 8 * 2**20
 
 
