@@ -1,7 +1,8 @@
-"""keeper.py COMMAND...: run COMMAND, and leave no process of it behind, however it ends.
+"""keeper.py PARENT COMMAND...: run COMMAND, and leave no process of it behind, however it ends.
 
-It is told by SIGTERM that its own parent has died (setpriv --pdeathsig), even of kill -9. What COMMAND
-started and left becomes this process's child (a subreaper's), so it can be found and killed.
+PARENT is the process that starts it. It is told by SIGTERM that PARENT has died (setpriv --pdeathsig), even
+of kill -9. What COMMAND started and left becomes this process's child (a subreaper's), so it can be found and
+killed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_PATIENCE = 120.0  # seconds for what is killed to be gone
 
 
 def children() -> list[int]:
@@ -60,18 +62,19 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         # In the background of a shell, or below nohup, it is ignored, and would be by all children.
         signal.signal(number, signal.SIG_DFL)
-    process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, process_group=0)
 
     def stop(number: int, _frame: object) -> None:
-        end_all(time.monotonic() + 20)
+        end_all(time.monotonic() + _PATIENCE)
         os._exit(128 + number)
 
+    # Before anything is started: a request that comes then would end this process alone.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
-    if os.getppid() == 1:  # it has died before we could be told
+    if os.getppid() != int(sys.argv[1]):  # it has died before we could be told
         stop(signal.SIGTERM, None)
+    process = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, process_group=0)
     status = wait_for(process.pid)
-    end_all(time.monotonic() + 20)
+    end_all(time.monotonic() + _PATIENCE)
     return status if status >= 0 else 128 - status
 
 

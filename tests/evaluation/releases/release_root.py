@@ -66,7 +66,14 @@ class ReleaseRoot:
         enter = ["sh", str(_HERE / "enter.sh"), str(self.pristine), str(self.work)]
         enter.append("\n".join(map(str, self.folders)))
         command = [
-            *("setpriv", "--pdeathsig=TERM", "--", sys.executable, str(_HERE / "keeper.py")),
+            *(
+                "setpriv",
+                "--pdeathsig=TERM",
+                "--",
+                sys.executable,
+                str(_HERE / "keeper.py"),
+                str(os.getpid()),
+            ),
             *("unshare", "--mount", "--propagation", "private", "--", *enter),
             *("env", "-i", *words, "sh", "-c", f"cd {shlex.quote(cwd)} && exec {shlex.join(argv)}"),
         ]
