@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
+from frames import all_passed
 
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import Network, open_network
@@ -46,18 +48,25 @@ def test_every_datagram_and_every_echo_is_counted() -> None:
                     _udp_is_exact(network, way, setting)
         before = both(network)
         metrics = {name: value for name, value, _ in flood.flood(network, None, 1, Setting(size=1000))[0]}
+        all_passed(network)  # requests and answers that were under way when ping ended
         guest, host = map(difference, before, both(network))
-        assert metrics["echoes_sent"] == guest["Icmp.OutEchos"] == host["Icmp.InEchos"] > 100
-        # The last request's answer may come after ping has ended.
-        assert 0 <= guest["Icmp.InEchoReps"] - metrics["echoes_received"] <= 1
-        assert metrics["echoes_lost"] == metrics["echoes_sent"] - metrics["echoes_received"] <= 1
+        assert metrics["echoes_sent"] == guest["Icmp.OutEchos"] == host["Icmp.InEchos"] > 10
+        # Every request is answered, and those are lost to ping whose answer came after its end.
+        assert guest["Icmp.InEchoReps"] == metrics["echoes_sent"] >= metrics["echoes_received"] > 0
+        assert metrics["echoes_lost"] == metrics["echoes_sent"] - metrics["echoes_received"]
         assert 0 < metrics["echo_mean"] <= metrics["echo_max"]
-        assert metrics["echo_rate"] * metrics["echo_mean"] / 1e6 <= 1.05  # one after the other
+        # One after the other, and one more for each hundredth of a second without an answer: so many are
+        # under way on the mean, which is their rate times their mean time (Little's law).
+        under_way = metrics["echo_rate"] * metrics["echo_mean"] / 1e6
+        assert under_way <= 1.05 * (1 + metrics["echo_max"] / 10_000)
 
 
 def _udp_is_exact(network: Network, way: Direction, setting: Setting) -> None:
-    before = both(network)
+    all_passed(network)
+    before, began = both(network), time.monotonic()
     values = {name: value for name, value, _ in udp.udp(network, way, 1, setting)[0]}
+    took = time.monotonic() - began
+    all_passed(network)
     guest, host = map(difference, before, both(network))
     sender, receiver = (guest, host) if way is Direction.TX else (host, guest)
     # One datagram of each end comes before: iperf3's greeting and its answer.
@@ -66,9 +75,10 @@ def _udp_is_exact(network: Network, way: Direction, setting: Setting) -> None:
     # What waits in the socket when iperf3 ends is delivered and not read.
     assert values["datagrams_received"] <= read
     assert values["datagrams_lost"] == values["datagrams_sent"] - values["datagrams_received"]
-    assert 0.9 < values["datagrams_received"] / values["datagram_rate"] < 2  # seconds
+    assert 0.9 < values["datagrams_received"] / values["datagram_rate"] < took  # seconds
     assert values["bytes"] == values["datagrams_received"] * (setting.size or 1400)
     if setting.rate:
         # On a busy host a ring may overflow even at this rate: then the kernels say so, too.
         assert values["datagrams_received"] == read
-        assert 50 < values["datagrams_sent"] < 120  # of 1400 bytes at 1 Mbit/s
+        # 1400 bytes each at 1 Mbit/s, and not some thousands. A guest that stood still sends fewer.
+        assert 10 < values["datagrams_sent"] <= took * setting.rate / (8 * 1400) + 1

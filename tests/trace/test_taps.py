@@ -25,8 +25,8 @@ def space() -> Iterator[Namespace]:
 
 def holder(space: Namespace, *descriptors: int) -> subprocess.Popen[bytes]:
     """A process in the namespace that holds the descriptors."""
-    process = subprocess.Popen(space.argv(["sleep", "60"]), pass_fds=descriptors)
-    until = time.monotonic() + 20
+    process = subprocess.Popen(space.argv(["sleep", "600"]), pass_fds=descriptors)
+    until = time.monotonic() + 120
     while not Path(f"/proc/{process.pid}/ns/net").samefile(space.path):
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -54,7 +54,7 @@ def waiting() -> Iterator[tuple[subprocess.Popen[bytes], int, int]]:
 
 def rows_once(pid: int, call: str) -> tuple[ThreadCalls, list[dict[str, Any]]]:
     """Looked at until the main thread stands in this call; then three times."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         calls = ThreadCalls(pid)
         for _ in range(3):
