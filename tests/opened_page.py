@@ -109,6 +109,7 @@ def served(folder: Path) -> Iterator[str]:
 def opened(browser: Browser, root: str, place: str = "", **settings: Any) -> tuple[Page, list[str]]:
     """The page, all drawn, and what its console says and what it asked for elsewhere."""
     page = browser.new_context(viewport=PHONE, **settings).new_page()
+    page.set_default_timeout(120_000)  # milliseconds
     said: list[str] = []
 
     def printed(message: ConsoleMessage) -> None:

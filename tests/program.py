@@ -29,7 +29,7 @@ class Program:
         """What it prints for these words."""
         environment = os.environ | self.environment
         done = subprocess.run(
-            [self.path, *words], capture_output=True, text=True, env=environment, timeout=60
+            [self.path, *words], capture_output=True, text=True, env=environment, timeout=300
         )
         return done.stdout
 

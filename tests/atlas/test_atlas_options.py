@@ -134,7 +134,7 @@ def test_a_stamp_is_of_the_indexes(installed: Index, tmp_path: Path) -> None:
 
 
 def asked(port: int, host: str, path: str = "/atlas.json") -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.request("GET", path, headers={"Host": host})
     answer = connection.getresponse()
     return answer.status, answer.read()
@@ -164,7 +164,7 @@ def test_the_server_is_of_this_machine_alone_and_shows_a_new_index(installed: In
             assert newer["built"] != json.loads(body)["built"]
         finally:
             served.send_signal(signal.SIGINT)
-        assert served.wait(20) == 130
+        assert served.wait(120) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["of.sqlite"]  # nothing is left behind
 
 
@@ -184,7 +184,7 @@ def test_ctrl_c_leaves_no_process_no_file_and_one_line(installed: Index, tmp_pat
         assert "reading" in build.stderr.readline()  # its processes are there
         os.killpg(build.pid, signal.SIGINT)  # as a terminal does
         said = build.stderr.read()
-        assert build.wait(20) == 130
+        assert build.wait(120) == 130
     assert "Traceback" not in said and said.strip().endswith("qtrace: interrupted")
     assert not list(tmp_path.iterdir())
     with pytest.raises(ProcessLookupError):

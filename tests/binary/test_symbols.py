@@ -117,12 +117,12 @@ def test_what_has_no_address_says_why(found: dict[tuple[str, str], Symbol]) -> N
 def test_a_second_time_it_comes_from_the_cache(
     index: Index, earlier_file: Path, found: dict[tuple[str, str], Symbol]
 ) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     known = KnownSymbols(earlier_file, index)
     assert len(known.everything()) == len(found)
     assert known.locate("tap_send", "net/tap.c") == found["tap_send", "net/tap.c"]
     assert known.locate("start_xmit", "hw/net/e1000.c") is None
-    assert time.monotonic() - began < 2  # 0.1 s where nothing else runs
+    assert time.process_time() - began < 2  # 0.1 s on a machine of 2022
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def replaced(tmp_path: Path) -> Iterator[int]:
     modules = {"QEMU_MODULE_DIR": "/usr/lib/x86_64-linux-gnu/qemu"}
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=os.environ | modules)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while Path(f"/proc/{process.pid}/exe").resolve() != program:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)

@@ -17,7 +17,7 @@ ENVIRONMENT = {**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}"}
 
 def run(*argv: str, **asked: str) -> str:
     done = subprocess.run(
-        argv, env=ENVIRONMENT | asked, capture_output=True, text=True, timeout=60, check=True
+        argv, env=ENVIRONMENT | asked, capture_output=True, text=True, timeout=300, check=True
     )
     return done.stdout
 
@@ -55,7 +55,7 @@ def test_nothing_is_said_where_nothing_is_indexed(tmp_path: Path) -> None:
     asked = {"_QTRACE_COMPLETE": "bash_complete", "COMP_WORDS": "qtrace walk e10", "COMP_CWORD": "2"}
     argv = [str(PROGRAM)]
     env = ENVIRONMENT | asked | {"QTRACE_CACHE": str(tmp_path)}
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 

@@ -35,7 +35,7 @@ def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         stdin=subprocess.DEVNULL,
     )
 

@@ -72,7 +72,7 @@ def said(body: str, request: str = "SIGINT") -> tuple[str, str]:
     """What a process prints that is asked to end in `body`: (stdout, stderr)."""
     body = textwrap.indent(textwrap.dedent(body.format(request=request)), "    ")
     script = _FRAME.format(request=request, body=body)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     return done.stdout.strip(), done.stderr.strip()
 
 
@@ -93,7 +93,7 @@ def test_what_the_caller_ignores_stays_ignored() -> None:
         signal.raise_signal(signal.SIGINT)
         print("went on")
     """)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert (done.stdout, done.stderr) == ("went on\n", "")
 
 

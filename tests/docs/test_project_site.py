@@ -28,7 +28,7 @@ def test_the_project_s_site_in_a_browser(chromium: Browser, tmp_path: Path) -> N
     atlas, site = tmp_path / "atlas", tmp_path / "site"
     atlas.mkdir()
     (atlas / "index.html").write_text("<!doctype html><title>atlas</title>")
-    subprocess.run([sys.executable, ROOT / ".ci" / "site", atlas, site], check=True, timeout=120)
+    subprocess.run([sys.executable, ROOT / ".ci" / "site", atlas, site], check=True, timeout=600)
     with served(site) as root:
         for place in PAGES:
             page, said = opened(chromium, root, place, color_scheme="light")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from qtrace.errors import TargetError
+from qtrace.measure.qemu_process import QemuProcess
 from qtrace.store.index import Index
 from qtrace.store.run import RunWriter
 
@@ -37,13 +41,27 @@ def marked() -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def pid() -> Iterator[int]:
-    """The QEMU that the page starts."""
+def pid(index: Index) -> Iterator[int]:
+    """The QEMU that the page starts, as soon as its NIC has its back end."""
     line = re.search(r"^qemu-system-x86_64 .*$", PAGE, re.MULTILINE)
     assert line
     with subprocess.Popen(shlex.split(line[0]), stdin=subprocess.DEVNULL) as qemu:
+        deadline = time.monotonic() + 120
+        while not _has_network(qemu.pid, index):
+            assert qemu.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
         yield qemu.pid
         qemu.kill()
+
+
+def _has_network(pid: int, index: Index) -> bool:
+    if os.geteuid() != 0:
+        return True  # another user's memory is nobody's to read
+    try:
+        clients = QemuProcess(pid, index=index).clients()
+    except TargetError:
+        return False
+    return len(clients) == 2 and all(client.peer for client in clients)
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def test_a_line_from_a_file_and_from_stdin(index: Index, tmp_path: Path) -> None
 
 def test_a_process(index: Index) -> None:
     # Something that waits and is called as a QEMU is.
-    wait = "import sys, time; print(flush=True); time.sleep(60)"
+    wait = "import sys, time; print(flush=True); time.sleep(600)"
     argv = [sys.executable, "-c", wait, "-nic", "user,model=rtl8139", "-id", "100"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         try:

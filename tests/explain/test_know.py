@@ -96,7 +96,7 @@ def test_what_needs_a_privilege_is_refused_without(
     command = ["unshare", "--net", "--", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
     command += ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
     command += [INSTALLED.path, "-S", "-display", "none", "-accel", "tcg", "-monitor", "stdio", *line.split()]
-    done = subprocess.run(command, input="quit\n", capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, input="quit\n", capture_output=True, text=True, timeout=300)
     assert (done.returncode != 0) == bool(needs), done.stderr
     assert refusal in done.stderr
 

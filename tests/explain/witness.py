@@ -113,17 +113,17 @@ def ask(argv: Sequence[str], home: Path, needs: str = "", program: Program = INS
 
 
 def _ask(process: subprocess.Popen[bytes], monitor: Path, said: Path) -> Account:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         if process.poll() is not None:
             return Account(refused=said.read_text(errors="replace").strip() or "it ended without a word")
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:
             line.connect(str(monitor))
-            line.settimeout(20)
+            line.settimeout(120)
             try:
                 return _account(line)
             except (OSError, ValueError):
-                process.wait(20)  # it has opened its monitor and refuses all the same
+                process.wait(120)  # it has opened its monitor and refuses all the same
                 continue
         assert time.monotonic() < deadline, said.read_text(errors="replace")
         time.sleep(0.01)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("root", "setpriv", "qemu-system-x86_64", "ip", "n
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
 
 
 def test_a_lab_in_a_container() -> None:

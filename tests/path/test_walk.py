@@ -7,9 +7,9 @@ look whether the walk is still right.
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -197,6 +197,12 @@ def test_json_is_the_issue_s_and_comes_back(index: Index) -> None:
     assert path_from_json(data) == path
 
 
+def children_seconds() -> float:
+    """Of processor time that children took which have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_the_verb_answers_at_once_and_without_pandas_or_libclang(index: Index) -> None:
     code = (
         "import sys; from qtrace.cli.main import command as verbs; "
@@ -204,10 +210,10 @@ def test_the_verb_answers_at_once_and_without_pandas_or_libclang(index: Index) -
         "assert not {'pandas', 'clang', 'pyarrow'} & set(sys.modules)"
     )
     fastest = 10.0
-    for _ in range(5):  # the best of five: other work on this machine is not the verb's
-        began = time.monotonic()
+    for _ in range(5):  # the best of five, by its processor time: other work is not the verb's
+        began = children_seconds()
         said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        fastest = min(fastest, time.monotonic() - began)
+        fastest = min(fastest, children_seconds() - began)
         assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout)["nic"] == "e1000"
     assert fastest < 0.6  # 0.3 s on an idle machine of CI's kind

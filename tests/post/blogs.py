@@ -105,7 +105,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 def run(argv: Sequence[str], folder: Path) -> None:
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -94,7 +94,7 @@ def test_a_file_that_is_dropped_in_is_in_the_report(tmp_path: Path) -> None:
     (copy / "report" / "sections" / "mine.py").write_text(SECTION)
     run = make_run(tmp_path / "run", repetitions=1)
     words = ["-m", "qtrace", "report", str(run), "-o", str(tmp_path / "out"), "--format", "md"]
-    subprocess.run([sys.executable, *words], cwd=copy.parent, check=True, timeout=120)
+    subprocess.run([sys.executable, *words], cwd=copy.parent, check=True, timeout=300)
     page = (tmp_path / "out" / "report.md").read_text()
     places = [page.index(f"\n## {title}\n") for title in (
         "Round-trip latency", "A section of mine", "The paths", "The cost of the probes",

@@ -72,6 +72,7 @@ def excerpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(browser: Browser, file: Path, **settings: Any) -> tuple[Page, list[str]]:
     """The page, and what its console and the network say of it."""
     page = browser.new_context(**settings).new_page()
+    page.set_default_timeout(120_000)  # milliseconds
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))

@@ -53,7 +53,7 @@ def test_a_format_that_is_dropped_in_is_offered(index: Index, tmp_path: Path) ->
     words = ["-m", "qtrace", "walk", "e1000", "tap", "--direction", "tx", "--index", str(index.path)]
     words += ["--format", "names"]
     said = subprocess.run(
-        [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
     )
     path = walk(index, "e1000", "tap", direction=Direction.TX)
     assert said.stdout.split() == [step.function for step in path.steps]
