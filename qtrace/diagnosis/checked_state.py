@@ -36,6 +36,7 @@ _TAP_MAYBE: Mapping[str, Any] = {
     **dict.fromkeys(("header", "up", "addressed"), bool),
     **dict.fromkeys(("mtu", "queue_length", "cut_at"), int),
     "master": str,
+    "readers": list,
 }
 
 
@@ -71,6 +72,8 @@ def _moment(state: dict[str, Any], where: str, path: str) -> None:
         _fields(tap, _TAP, _TAP_MAYBE, where, f"{path}.taps.{number}")
         if not all(isinstance(descriptor, int) for descriptor in tap["descriptors"]):
             raise _damaged(where, f"{path}.taps.{number}.descriptors")
+        if not all(isinstance(reader, str) for reader in tap.get("readers") or ()):
+            raise _damaged(where, f"{path}.taps.{number}.readers")
     for name, nic in state.get("nics", {}).items():
         _fields(nic, {"queues": list}, {"netdev_id": str, "hub": bool}, where, f"{path}.nics.{name}")
         for number, queue in enumerate(nic["queues"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Generator
 
@@ -10,7 +11,7 @@ from bed import Act, Bed, Form
 from exact import OTHER_MAC, to_mac
 from fault import fault
 from held import halted, overfill, ring
-from passing import answers, chat, frames_to, restore_tap, set_link
+from passing import answers, chat, frames_to, restore_tap, set_link, tcp_sum_is_right
 
 from qtrace.lab.link.link import MAC
 
@@ -244,6 +245,27 @@ def _with_mtu(bed: Bed, stays: bool, mtu: int) -> Generator[Act, None, None]:
         yield chat
     finally:
         give(1500)
+
+
+@fault(
+    "checksums-left",
+    "a program reads the tap from a packet socket, and the guest opens connections",
+    "the same with csum=off on the line",
+    near_form=Form("virtio-net-pci,csum=off"),
+)
+def read_raw(bed: Bed, full: bool) -> Generator[Act, None, None]:
+    space, address = bed.network.space, bed.network.link.host_addr
+    everything = socket.htons(0x0003)  # ETH_P_ALL
+    with space.make(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, everything)) as reader:
+        reader.bind(("tap0", 0))
+        reader.settimeout(60)
+        yield lambda bed: bed.network.guest.try_sh(
+            f"for n in $(seq 20); do nc -w 1 {address} 7 </dev/null >/dev/null 2>&1; done"
+        )
+        sums = [
+            right for right in (tcp_sum_is_right(reader.recv(2048)) for _ in range(20)) if right is not None
+        ]
+        assert sums and set(sums) == {not full}, sums
 
 
 @fault("tap-alone", "the tap has no address and no bridge", "it has its address; nobody answers the guest")

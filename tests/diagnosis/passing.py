@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import time
 
 from bed import Bed
@@ -14,7 +15,16 @@ from qtrace.lab.workload import tcp
 from qtrace.lab.workload.server import serve
 from qtrace.model import Direction
 
-__all__ = ["answers", "chat", "frames_to", "restore_tap", "sent_by", "set_link", "stream"]
+__all__ = [
+    "answers",
+    "chat",
+    "frames_to",
+    "restore_tap",
+    "sent_by",
+    "set_link",
+    "stream",
+    "tcp_sum_is_right",
+]
 
 
 def chat(bed: Bed, count: int = 20) -> None:
@@ -77,3 +87,16 @@ def frames_to(bed: Bed, count: int) -> None:
     for _ in range(count // 5):
         to_mac(bed.network, MAC, 5)
         time.sleep(0.01)
+
+
+def tcp_sum_is_right(frame: bytes) -> bool | None:
+    """Whether a frame from the guest has the checksum that TCP asks for; None for another frame."""
+    if frame[6:12] != bytes.fromhex(MAC.replace(":", "")) or frame[12:14] != b"\x08\x00" or frame[23] != 6:
+        return None
+    start, end = 14 + 4 * (frame[14] & 15), 14 + struct.unpack_from("!H", frame, 16)[0]
+    segment = frame[start:end]
+    data = frame[26:34] + struct.pack("!HH", 6, len(segment)) + segment + bytes(len(segment) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total == 0xFFFF

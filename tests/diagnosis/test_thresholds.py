@@ -209,3 +209,23 @@ def test_what_waits_behind_a_blocked_thread_is_said() -> None:
     assert finding.effect == "breaks" and "sendmsg" in finding.text
     assert any("CPU 0" in item.text and "futex" in item.text for item in finding.evidence)
     assert any("server=off" in item.command for item in finding.advice)
+
+
+@pytest.mark.parametrize(
+    ("readers", "features", "expected"),
+    [(["ubridge (7)"], 1, 1), ([], 1, 0), (None, 1, 0), (["ubridge (7)"], 2, 0)],
+)
+def test_checksums_left_where_somebody_reads_raw(
+    readers: list[str] | None, features: int, expected: bool
+) -> None:
+    """Which is a note: a program that only looks loses nothing."""
+
+    def agreed(state: Row) -> None:
+        for queue in state["queues"]:
+            queue["near"]["features"] = features
+
+    seen = with_state(OBSERVED["read_raw"], agreed)
+    (nic,) = seen.nics
+    seen = replace(seen, nics=[replace(nic, taps=[{**nic.taps[0], "readers": readers}])])
+    assert is_named("checksums-left", seen) == expected
+    assert not diagnose(seen).weighty

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -64,6 +65,32 @@ def test_several_queues_in_a_bridge(space: Namespace) -> None:
             process.wait()
     assert (tap.header, tap.queues, tap.master) == (True, True, "br0")
     assert tap.descriptors == tuple(sorted(queues))
+
+
+def packet_socket(space: Namespace, protocol: int, device: str) -> socket.socket:
+    made = space.make(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol)))
+    made.bind((device, 0))
+    return made
+
+
+def test_who_reads_a_tap_or_its_bridge_raw(space: Namespace) -> None:
+    """Not who reads another device, every device, or frames that have no such checksum."""
+    me = f"{Path('/proc/self/comm').read_text().strip()} ({os.getpid()})"
+    with open_tap(space, "read") as tap:
+        for name in ("br0", "br1"):
+            space.ip("link", "add", name, "type", "bridge")
+        space.ip("link", "set", "dev", "read", "master", "br0")
+        process = holder(space, tap.fd)
+        try:
+            with packet_socket(space, 0x0003, "br1"), packet_socket(space, 0x88CC, "read"):
+                assert read_taps(process.pid)[0].readers == ()
+            for device, protocol in (("read", 0x0003), ("br0", 0x0800)):
+                with packet_socket(space, protocol, device):
+                    assert read_taps(process.pid)[0].readers == (me,)
+            assert read_taps(process.pid)[0].readers == ()
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_a_tap_of_another_namespace_is_said_to_be_there(space: Namespace) -> None:

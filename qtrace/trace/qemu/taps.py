@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qtrace.proc import tap_names
+from qtrace.trace.qemu.packet_sockets import packet_readers
 
 __all__ = ["TapState", "read_taps"]
 
@@ -26,7 +27,7 @@ class TapState:
     (IFF_MULTI_QUEUE); `up` as the administrator has it, `carrier` as the link has it; `queue_length` in
     frames, where the kernel keeps those that QEMU has not read; `master` is the bridge that it is a port of,
     `addressed` whether it has an address of its own; `cut_at` the largest frame in bytes that the kernel
-    hands it.
+    hands it; `readers` the programs that read its frames, or its bridge's, from packet sockets.
     """
 
     name: str
@@ -40,6 +41,7 @@ class TapState:
     master: str | None = None
     addressed: bool | None = None
     cut_at: int | None = None
+    readers: tuple[str, ...] = ()
     unread: str = ""
 
 
@@ -55,7 +57,20 @@ def read_taps(pid: int) -> tuple[TapState, ...]:
     except (OSError, ValueError, subprocess.SubprocessError) as exc:
         reason = f"ip could not be asked in its network namespace: {exc}"
         return tuple(TapState(name, tuple(sorted(fds)), unread=reason) for name, fds in sorted(held.items()))
-    return tuple(_tap(name, tuple(sorted(fds)), devices.get(name)) for name, fds in sorted(held.items()))
+    places = {name: _places(devices, name) for name in held}
+    readers = packet_readers(pid, {index for indexes in places.values() for index in indexes})
+    found = []
+    for name, fds in sorted(held.items()):
+        who = tuple(dict.fromkeys(one for index in places[name] for one in readers.get(index, ())))
+        found.append(_tap(name, tuple(sorted(fds)), devices.get(name), who))
+    return tuple(found)
+
+
+def _places(devices: Mapping[str, Mapping[str, Any]], name: str) -> list[int]:
+    """The indexes of a tap and of its bridge, where there are such."""
+    row = devices.get(name, {})
+    rows = (row, devices.get(row.get("master", ""), {}))
+    return [int(one["ifindex"]) for one in rows if one.get("ifindex")]
 
 
 def _devices(pid: int) -> dict[str, Mapping[str, Any]]:
@@ -74,7 +89,9 @@ def _is_ours(pid: int) -> bool:
     return os.path.samestat(Path(f"/proc/{pid}/ns/net").stat(), Path("/proc/self/ns/net").stat())
 
 
-def _tap(name: str, descriptors: tuple[int, ...], row: Mapping[str, Any] | None) -> TapState:
+def _tap(
+    name: str, descriptors: tuple[int, ...], row: Mapping[str, Any] | None, readers: tuple[str, ...]
+) -> TapState:
     if row is None:
         return TapState(name, descriptors, unread="its device is in another network namespace")
     data = row.get("linkinfo", {}).get("info_data", {})
@@ -92,6 +109,7 @@ def _tap(name: str, descriptors: tuple[int, ...], row: Mapping[str, Any] | None)
         master=row.get("master", ""),
         addressed=bool(addresses),
         cut_at=_cut_at(row),
+        readers=readers,
     )
 
 
