@@ -17,7 +17,7 @@ import pytest
 from frames import frames_from
 from program import Program
 
-from qtrace.errors import TargetError
+from qtrace.errors import TargetError, TraceError
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.guest import find_qemu
 from qtrace.lab.link.connection import Network, open_network
@@ -213,7 +213,7 @@ def _ready(process: subprocess.Popen[bytes], index: Index) -> list[NetClient]:
             clients = QemuProcess(process.pid, index=index).clients()
             if len(clients) == 6 and all(client.peer for client in clients):
                 return clients
-        except TargetError:
+        except (TargetError, TraceError):  # of a process that does not run the program yet, the second
             pass
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -55,8 +56,18 @@ def wait_for(mark: str, number: int, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while len(running(mark)) != number and time.monotonic() < deadline:
         time.sleep(0.05)
-    tree = subprocess.run(["ps", "-eo", "pid,ppid,stat,wchan:24,args"], capture_output=True, text=True).stdout
-    assert len(running(mark)) == number, tree
+    assert len(running(mark)) == number, tree()
+
+
+def tree() -> str:
+    """Every process: its id, its state, its parent's id, where in the kernel it waits, its command line."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, parent, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found.append(f"{entry.name} {state} {parent} {(entry / 'wchan').read_text()} {words}")
+    return "\n".join(found)
 
 
 def test_a_command_sees_the_root_and_the_folders(root: ReleaseRoot) -> None:
