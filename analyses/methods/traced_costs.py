@@ -10,10 +10,12 @@ from qtrace.analyses.cpu import thread_kind
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.windows import thread_role
 
-__all__ = ["OTHERS", "calls_a_frame", "frames_with_probes", "function_shares"]
+__all__ = ["LEAST_SAMPLES", "OTHERS", "calls_a_frame", "frames_with_probes", "function_shares"]
 
 Key = tuple[str, ...]
 OTHERS = "other functions"
+# Of a thread in QEMU: fewer say too little of where its time goes (a tenth of 50 is 0.04 to 0.21).
+LEAST_SAMPLES = 50
 _SHOWN = 0.03  # of a thread's samples in QEMU: a function with less is one of the others
 
 
@@ -45,14 +47,15 @@ def calls_a_frame(data: Data) -> dict[tuple[Key, str], float]:
 
 def function_shares(data: Data) -> dict[tuple[Key, str], Mapping[str, float]]:
     """(cell, thread) -> function -> its share of the thread's samples in QEMU and its libraries; functions
-    with few samples are OTHERS together. The kernel's and the guest's samples are not among them."""
+    with few samples are OTHERS together. The kernel's and the guest's samples are not among them, and no
+    thread with fewer than `LEAST_SAMPLES`."""
     samples = data.table("cpu_functions")
     samples = samples[~samples["function"].astype(str).str.startswith("[")]
     sums: dict[tuple[Key, str], dict[str, int]] = {}
     for row in _by_role(samples, "samples", "function").to_dict("records"):
         key = (tuple(str(row[name]) for name in CELL), str(row["role"]))
         sums.setdefault(key, {})[str(row["function"])] = int(row["samples"])
-    return {key: _shares(counts) for key, counts in sums.items() if sum(counts.values())}
+    return {key: _shares(counts) for key, counts in sums.items() if sum(counts.values()) >= LEAST_SAMPLES}
 
 
 def _by_role(frame: pd.DataFrame, number: str, *more: str) -> pd.DataFrame:

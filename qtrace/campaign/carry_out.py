@@ -37,6 +37,8 @@ from qtrace.lab.machine.venue import Venue
 from qtrace.lab.workload.possible import why_not_here
 from qtrace.lab.workload.workload import clients
 from qtrace.measure.attacher import Attacher
+from qtrace.measure.instrument_registry import instruments
+from qtrace.measure.instruments.cpu_functions import FAMILY as SAMPLES
 from qtrace.measure.placement import Placement
 from qtrace.model import Cell
 from qtrace.model import Path as WalkedPath
@@ -122,8 +124,10 @@ def record_here(
         attachers: dict[str, Attacher] = {}
 
         def compile_probes() -> None:
-            engine = tools.enter_context(open_engine(progress))
-            attachers.update((name, Attacher(engine, index)) for name, index in indexes.items())
+            others = [instruments()[SAMPLES.name].source] if plan.cpu_hertz else []
+            engine = tools.enter_context(open_engine(progress, others))
+            for name, index in indexes.items():
+                attachers[name] = Attacher(engine, index, plan.cpu_hertz)
 
         def start(cell: Cell, stack: ExitStack) -> Stand:
             name = cell.setting.qemu
@@ -173,6 +177,8 @@ def _facts(
         facts["repetitions"] += (
             f" at least, until ratios are within {100 * here.precision:g} % or {here.at_most:g} s are up"
         )
+    if here.probes and here.cpu_hertz:
+        facts["CPU samples"] = f"{here.cpu_hertz} a second on each processor (cpu-clock), with probes"
     if brief.qemus and not any(cell.setting.qemu == "" for cell in here.cells):
         del facts["QEMU"], facts["libslirp"]
     for name, qemu in brief.qemus.items():

@@ -55,7 +55,8 @@ class LabStand:
                 self._network.settle()
                 session.stop()
                 after = self._network.device_counters()
-                tables: Tables = session.read().tables()
+                snapshot = session.read()
+                tables: Tables = snapshot.tables() | session.besides(snapshot)
         else:
             target = Target(pid)
             workers = target.workers()

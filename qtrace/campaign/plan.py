@@ -42,6 +42,7 @@ _MOST_SECONDS = 3600
 _LEAST_PRECISION, _MOST_PRECISION = 0.001, 0.5
 _AT_MOST = 120.0
 _MOST_GUESTS = 256
+_MOST_HERTZ = 1000
 _MOST_CELLS = 20_000
 # Axis -> the least and the greatest of its numbers. docs/campaign.md has their units.
 _NUMBERS: Mapping[str, tuple[float, float]] = {
@@ -107,7 +108,9 @@ class Plan:
     (`qtrace.campaign.rounds`), until half the 95 % interval of its ratio to the baseline is within that share
     of the ratio, or its measurements have taken `at_most` seconds. With `probes`, each repetition is measured
     without and with probes, else only without. `guests` is the most that run at the same time, 0 for all.
-    `qemus` says where a QEMU is that a cell names: the path of its program, or a release of the distribution.
+    With `cpu_hertz` the measurements with probes sample the functions in which QEMU's threads are, so many
+    times a second. `qemus` says where a QEMU is that a cell names: the path of its program, or a release of
+    the distribution.
     """
 
     name: str
@@ -121,6 +124,7 @@ class Plan:
     at_most: float = _AT_MOST
     probes: bool = True
     guests: int = 0
+    cpu_hertz: int = 0
     qemus: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
 
@@ -198,6 +202,7 @@ class Plan:
             "left_out": [{"cell": one.cell, "reason": one.reason} for one in self.left_out],
             "blocks": [block.id for block in self.blocks],
             **({"precision": self.precision, "at_most": self.at_most} if self.precision else {}),
+            **({"cpu_hertz": self.cpu_hertz} if self.cpu_hertz else {}),
             **({"qemu": dict(self.qemus)} if self.qemus else {}),
         }
 
@@ -299,7 +304,7 @@ class _Reader:
             self.data,
             (
                 *("name", "title", "repetitions", "precision", "at_most", "probes", "guests"),
-                *("seed", "seconds", "baseline", "qemu", "cells"),
+                *("seed", "seconds", "baseline", "cpu_hertz", "qemu", "cells"),
             ),
             "the plan",
         )
@@ -334,6 +339,7 @@ class _Reader:
             at_most=self.number("at_most", _AT_MOST, 1, _MOST_SECONDS),
             probes=probes,
             guests=self.whole("guests", 0, 0, _MOST_GUESTS),
+            cpu_hertz=self.whole("cpu_hertz", 0, 0, _MOST_HERTZ),
             qemus=self.qemus({cell.setting.qemu for cell in named}),
             left_out=left_out,
         )

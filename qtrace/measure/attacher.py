@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path as FilePath
 
+from qtrace.binary.symbols.names import FunctionNames
 from qtrace.errors import StoreError
+from qtrace.measure.instruments.cpu_functions import CpuFunctions
 from qtrace.measure.placement import Placement
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Path
@@ -36,18 +38,23 @@ def attach(
 
 class Attacher:
     """Attaches an engine to one process after another of the QEMU for which `index` was made; the functions
-    in its files are located only once."""
+    in its files are located only once. With `cpu_hertz` its sessions sample the threads' functions too, if
+    the engine has the programs of that instrument."""
 
-    def __init__(self, engine: Engine, index: Index) -> None:
+    def __init__(self, engine: Engine, index: Index, cpu_hertz: int = 0) -> None:
         self._engine = engine
         self._index = index
+        self._cpu_hertz = cpu_hertz
         self._placements: dict[tuple[FilePath, ...], Placement] = {}
+        self._names: dict[str, FunctionNames | None] = {}
 
     @contextlib.contextmanager
     def attach(self, pid: int, paths: Sequence[Path], level: Level = Level.STAGES) -> Iterator[Session]:
         """`attach`, in process `pid`."""
         process = QemuProcess(pid, index=self._index, placements=self._placements)
         with attach(self._engine, process, paths, level) as session:
+            if self._cpu_hertz:
+                session.add(CpuFunctions(process, self._cpu_hertz, self._names))
             yield session
 
 

@@ -26,6 +26,7 @@ from qtrace.analyses.factors import (
 )
 from qtrace.analyses.methods.data import Data
 from qtrace.analyses.methods.registry import analyses
+from qtrace.analyses.methods.traced_costs import LEAST_SAMPLES
 from qtrace.report.answers import Answers
 from qtrace.store.run import RunReader
 
@@ -204,6 +205,33 @@ def test_known_numbers() -> None:
     assert times[CALLS] == pytest.approx(math.exp(-0.25)) and times[TIME_A_CALL] == pytest.approx(1)
     assert times["in QEMU"] == pytest.approx(math.exp(0.25))
     assert frame.loc[CALLS, ["value", "than_value"]].tolist() == [1.0, 0.5]
+
+
+def sampled(vhost: dict[str, int], tap: dict[str, int]) -> Data:
+    """As `made_up`, with samples of the main loop's functions."""
+    rows = [
+        {"cell": f"{VIRTIO}+{back}+tx+tcp", "rep": 1, "probed": True, "thread": "qemu-system-x86", "tid": 1}
+        | {"function": function, "file": "net/x.c", "samples": samples, "hertz": 99}
+        for back, counts in (("tap+vhost-net", vhost), ("tap+qemu", tap))
+        for function, samples in {**counts, "[kernel]": 1000}.items()
+    ]
+    data = made_up(system=0.25, calls=50)
+    return Data({**data.tables, "cpu_functions": pd.DataFrame(rows)}, "host")
+
+
+def test_a_thread_s_time_in_qemu_is_divided_by_samples() -> None:
+    """0.75 s of tap are a third a and two thirds b; 0.5 s of vhost are b alone."""
+    frame = analyse(sampled({"b": 50}, {"a": 20, "b": 40})).set_index("factor")
+    assert frame.loc["b", "of"].endswith("main loop / in QEMU") and frame.loc["b", "leaf"]
+    assert frame.loc["a", ["value", "than_value"]].tolist() == pytest.approx([0, 0.25 / 100])
+    assert frame.loc["b", ["value", "than_value"]].tolist() == pytest.approx([0.5 / 100, 0.5 / 100])
+    assert frame.loc["a", "times"] == pytest.approx(math.exp(0.25))
+    assert frame.loc["b", "times"] == pytest.approx(1) and not frame.loc["in QEMU", "leaf"]
+
+
+def test_few_samples_divide_nothing() -> None:
+    frame = analyse(sampled({"b": LEAST_SAMPLES - 1}, {"a": 20, "b": 40})).set_index("factor")
+    assert "a" not in frame.index and frame.loc["in QEMU", "leaf"]
 
 
 def test_a_thread_without_calls_has_no_factor_of_calls() -> None:

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.long, pytest.mark.needs("root", "bcc", "tun", "qemu-sy
 PLAN = """
 name = "two"
 repetitions = 1
+cpu_hertz = 99
 [seconds]
 tcp = 1
 [qemu]
@@ -72,6 +73,11 @@ def test_each_cell_is_measured_in_its_own_qemu_with_its_own_index(
         mine = [row for row in stages if row["cell"].endswith(f"+qemu-{name}") and row["direction"] == "tx"]
         counted = {row["stage"]: row["frames"] for row in mine if row["attached"]}
         assert min(counted[stage] for stage in ("dequeue", "send", "deliver", "host")) > 10, name
+        sampled = [
+            row for row in measured.table("cpu_functions").to_pylist() if row["cell"].endswith(f"-{name}")
+        ]
+        files = {row["file"] for row in sampled if "/" in row["file"]}
+        assert files and all(Path(index.meta["root"], file).is_file() for file in files), name
         places = {
             (step["function"], step["file"], step["line"])
             for path in measured.meta["paths"]

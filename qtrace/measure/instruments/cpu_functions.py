@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 from bisect import bisect
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -77,16 +77,25 @@ class CpuPlace:
 
 
 class CpuFunctions:
-    """Takes `hertz` samples a second on each processor, of the process's threads and vhost workers only."""
+    """Takes `hertz` samples a second on each processor, of the process's threads and vhost workers only.
+
+    Processes of one program can share `names`: a mapped file's name -> its functions, which are then read
+    once.
+    """
 
     family = FAMILY
     columns = COLUMNS
 
-    def __init__(self, process: QemuProcess, hertz: int) -> None:
+    def __init__(
+        self,
+        process: QemuProcess,
+        hertz: int,
+        names: MutableMapping[str, FunctionNames | None] | None = None,
+    ) -> None:
         self._process, self.hertz = process, hertz
         self._files = process.files  # read now: the process may have ended when its functions are named
         self._spans: list[Span] = []
-        self._names: dict[str, FunctionNames | None] = {}
+        self._names = {} if names is None else names
 
     def open(self, tracing: Tracing) -> None:
         """Attach to every online processor. Raises TraceError."""

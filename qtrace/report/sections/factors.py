@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qtrace.report.answers import Answers
+from qtrace.analyses.cpu_functions import ALL_THREADS
+from qtrace.analyses.methods.data import CELL
+from qtrace.analyses.methods.traced_costs import LEAST_SAMPLES
+from qtrace.analyses.methods.windows import QEMU, thread_role
+from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.pair_rows import ComparedPair, compared_pairs, quantity
 from qtrace.report.section import ReportSection
-from qtrace.report.text import clean, span, times
+from qtrace.report.text import clean, count, span, times
 
 __all__ = ["SECTION"]
+
+# A cell's key and a thread -> function -> (samples, file).
+_Samples = dict[tuple[str, ...], dict[str, tuple[int, str]]]
 
 
 def write(answers: Answers) -> Section:
     """A table for each pair: every factor with its two values, its number, and the stage where it shows."""
+    samples = _samples(answers)
     return Section(
         "factors",
         "Why: the ratios taken apart",
@@ -24,17 +32,61 @@ def write(answers: Answers) -> Section:
         "are from measurements with probes, whose traffic may differ (see the ledger). `processors busy` "
         "is the CPU time of all threads of QEMU and of vhost in a second; `time around the traffic` is the "
         "measurement's duration over that of its traffic: start and end of the workload. Under TCG the "
-        "guest's code runs `in QEMU`.",
-        tuple(_table(pair) for pair in compared_pairs(answers)),
+        "guest's code runs `in QEMU`." + _of_functions(answers),
+        tuple(_table(pair, samples) for pair in compared_pairs(answers)),
     )
 
 
-def _table(pair: ComparedPair) -> Table:
+def _of_functions(answers: Answers) -> str:
+    """What a reader must know of samples; nothing where none were taken."""
+    if not answers.ask("cpu_functions"):
+        return ""
+    return (
+        " A thread's time in QEMU is divided among its functions by samples, where both sides have "
+        f"{LEAST_SAMPLES} of it or more: their own time, without their callees'."
+    )
+
+
+def _samples(answers: Answers) -> _Samples:
+    """Of each cell and thread: function -> its samples and its file; the kernel's and the guest's are
+    another part of the thread's time."""
+    found: _Samples = {}
+    for row in answers.ask("cpu_functions"):
+        if row["thread"] != ALL_THREADS and not str(row["function"]).startswith("["):
+            key = (*(str(row[name]) for name in CELL), thread_role(str(row["thread"])))
+            functions = found.setdefault(key, {})
+            before, _ = functions.get(str(row["function"]), (0, ""))
+            functions[str(row["function"])] = before + int(row["samples"]), str(row["file"] or "")
+    return found
+
+
+def _seen(pair: ComparedPair, row: Row, samples: _Samples) -> str:
+    """The samples of a function on both sides with its file, or why a thread's time is not divided."""
+    whole = pair.whole
+    other = whole | {name: whole[f"than_{name}"] for name in ("nic", "netdev", "datapath")}
+    sides = [
+        samples.get((*(str(one[name]) for name in CELL), str(row["thread"])), {}) for one in (whole, other)
+    ]
+    if row["factor"] == QEMU and row["leaf"] and any(sides):
+        numbers = " / ".join(count(sum(number for number, _ in side.values())) for side in sides)
+        return f"not by function: {numbers} samples, of {LEAST_SAMPLES} on each side"
+    found = [side.get(str(row["factor"])) for side in sides]
+    if not row["of"].endswith(f" / {QEMU}") or not any(found):
+        return ""
+    file = next(one[1] for one in found if one)
+    return f"{' / '.join(count(one[0]) if one else '0' for one in found)} samples, {clean(file)}"
+
+
+def _table(pair: ComparedPair, samples: _Samples) -> Table:
     one, two = pair.names
     lines = [_line("measured ratio", pair.whole, "")]
     for row in pair.factors:
         depth = row["of"].count(" / ") + 1 if row["of"] else 0
-        lines.append(_line("\u2003" * depth + clean(row["factor"]), row, pair.stage_of(row)))
+        lines.append(
+            _line(
+                "\u2003" * depth + clean(row["factor"]), row, _seen(pair, row, samples) or pair.stage_of(row)
+            )
+        )
     lines.append(_line("rest, unexplained", pair.rest, ""))
     heads = f"factor|#{one.replace('|', ' ')}|#{two.replace('|', ' ')}|#times|#95 %|shows at"
     return Table.of(pair.title, heads, lines, said(pair))

@@ -19,6 +19,7 @@ from qtrace.probes.family import Family
 from qtrace.probes.qemu_function import NOTES, RULES, SENDERS, Site
 from qtrace.probes.shared import Loss
 from qtrace.probes.syscalls import CLASSES, DOES, Descriptor
+from qtrace.store.run import Tables
 from qtrace.trace.bpf.attachments import Attachments
 from qtrace.trace.bpf.prerequisites import kprobes_available
 from qtrace.trace.bpf.running import ALL, CALLS, NOTHING
@@ -148,6 +149,14 @@ class Session:
         self._empty(instrument.family)
         instrument.open(Tracing(self._module, self._attached, self._target))
         return instrument
+
+    def besides(self, snapshot: Snapshot) -> Tables:
+        """The tables of all instruments in the last window, of the whole process."""
+        found: Tables = {}
+        for instrument in self._instruments:
+            for name, rows in instrument.tables(snapshot, {0}).items():
+                found.setdefault(name, []).extend(rows)
+        return found
 
     def start(self) -> None:
         """Begin a window: all counts start at zero."""
