@@ -89,9 +89,8 @@ def test_each_cell_is_measured_in_its_own_qemu_with_its_own_index(
         for function, file, line in places:
             assert line in {row.line for row in index.function(function, file)}, (name, function)
     (section,) = (one for one in build(measured).sections if one.name == "qemus")
-    assert [row[9] for table in section.tables for row in table.rows] == [
-        "not known: one repetition has no interval"
-    ]
+    ((row,),) = (table.rows for table in section.tables)
+    assert str(row[9]).startswith("not known: one repetition has no interval")
 
 
 def _words(file: Path) -> bytes:
