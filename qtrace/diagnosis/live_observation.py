@@ -21,6 +21,8 @@ from qtrace.trace.session.level import Level
 __all__ = ["CPU_HERTZ", "observe"]
 
 CPU_HERTZ = 199  # as record has it
+# Of the level full: what costs nothing where it does not happen, and says much where it does.
+_ALSO = frozenset({"retransmissions", "iotlb_misses"})
 
 
 def observe(
@@ -34,9 +36,7 @@ def observe(
 ) -> Observation:
     """Look at the process for so long; nothing is sent, and no monitor is asked. The run stays in `folder`
     where one is given. Raises as `record_process`."""
-    wanted = effort or Effort(
-        Level.STAGES, default_budget(Level.STAGES), CPU_HERTZ, also=frozenset({"retransmissions"})
-    )
+    wanted = effort or Effort(Level.STAGES, default_budget(Level.STAGES), CPU_HERTZ, also=_ALSO)
     with _kept(folder) as place:
         record_process(process, nics, seconds, place, progress, command, wanted)
         return observations(RunReader.open(place))[0]

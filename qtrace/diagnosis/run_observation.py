@@ -20,7 +20,7 @@ _LIVE = "live"
 _WHOLE = ("threads", "cpu_functions", "syscalls", "errnos", "ledger")
 # The tables that a rule may look at, and what it relies on of one that the run format leaves to its writer.
 _READ = (
-    *("stages", "ways", "queues", "waits", "stops", "devices", "retransmissions"),
+    *("stages", "ways", "queues", "waits", "stops", "devices", "retransmissions", "iotlb_misses"),
     *("results", "threads", "cpu_functions", "syscalls", "errnos", "ledger"),
 )
 _ERRNOS = {"name", "fd", "errno", "count"}
@@ -75,6 +75,8 @@ def _of_process(
     unknown += [tap["unread"] for tap in end.get("taps", ()) if tap.get("unread")]
     again = [row for nic in nics for row in nic.rows("retransmissions") if not row["attached"]]
     unknown += dict.fromkeys(f"what libslirp sends again: {row['note']}" for row in again)
+    missed = [row for nic in nics for row in nic.rows("iotlb_misses") if not row["attached"]]
+    unknown += dict.fromkeys(f"what vhost has QEMU translate: {row['note']}" for row in missed)
     seconds = float(state.get("seconds", 0.0))
     if not seconds:
         unknown.append("how long the window was: nothing that is a rate is known")

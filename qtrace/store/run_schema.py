@@ -358,6 +358,20 @@ _ALL = (
         ),
     ),
     TableSchema(
+        "iotlb_misses",
+        "The addresses that the kernel's vhost had QEMU translate, behind a virtual IOMMU (level full).",
+        (
+            _NETDEV_ID,
+            _QUEUE,
+            _FUNCTION,
+            _FILE,
+            _LINE,
+            _ATTACHED,
+            Column("count", _COUNT, "the number of misses", "times"),
+            _NOTE,
+        ),
+    ),
+    TableSchema(
         "devices",
         "A network device's own counters, as differences over the measurement's window.",
         (

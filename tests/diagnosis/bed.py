@@ -12,7 +12,8 @@ from pathlib import Path
 from qtrace.diagnosis.live_observation import observe
 from qtrace.diagnosis.observation import Observation
 from qtrace.lab.guest.accel import choose_accelerator
-from qtrace.lab.guest.guest import GuestSpec, start_guest
+from qtrace.lab.guest.clock import counter_words
+from qtrace.lab.guest.guest import CMDLINE, GuestSpec, start_guest
 from qtrace.lab.guest.guest_image import ensure_image
 from qtrace.lab.guest.kernel import ensure_kernel
 from qtrace.lab.host.netns import open_namespace
@@ -32,7 +33,8 @@ _STARTED = "counting in"
 
 @dataclass(frozen=True)
 class Form:
-    """A guest: its NIC with properties, its netdev, and how its tap was made."""
+    """A guest: its NIC with properties, its netdev, and how its tap was made. With `iommu`, words for its
+    kernel, it is a q35 with a virtual IOMMU."""
 
     nic: str = "virtio-net-pci"
     netdev: str = "tap"
@@ -41,6 +43,7 @@ class Form:
     header: bool = True
     queues: int = 1
     vhost: bool = False
+    iommu: str = ""
 
     @property
     def model(self) -> str:
@@ -52,7 +55,7 @@ class Form:
 
     def __str__(self) -> str:
         parts = [self.nic.replace(",", " "), self.netdev, self.form, "hub" * self.hub]
-        parts += ["vhost=on" * self.vhost]
+        parts += ["vhost=on" * self.vhost, self.iommu]
         parts += ["no header" * (not self.header), f"{self.queues} queues" * (self.queues > 1)]
         return ", ".join(filter(None, parts))
 
@@ -69,7 +72,7 @@ class Bed:
         begun, failed = threading.Event(), []
 
         def during() -> None:
-            begun.wait(60)
+            begun.wait()  # programs are compiled first; set at the latest when that has failed
             try:
                 act(self)
             except BaseException as exc:
@@ -134,13 +137,21 @@ def open_bed(form: Form, index: Index) -> Iterator[Bed]:
             accelerator,
             processors=processors,
             pass_fds=link.fds,
-            more=link.more,
+            more=(*link.more, *_iommu(form, accelerator)),
         )
         with start_guest(spec, space) as guest:
             network = Network(form.model, form.netdev, form.datapath, guest, space, link)
             network.wait_until_up()
             hurry(guest.pid)
             yield Bed(form, network, index)
+
+
+def _iommu(form: Form, accelerator: str) -> list[str]:
+    """Of words that are given twice QEMU takes the last."""
+    if not form.iommu:
+        return []
+    words = f"{CMDLINE}{counter_words(accelerator)} {form.iommu}"
+    return ["-machine", "q35", "-device", "intel-iommu,device-iotlb=on", "-append", words]
 
 
 def hurry(pid: int, niceness: int = -15) -> None:

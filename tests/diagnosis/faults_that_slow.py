@@ -361,3 +361,19 @@ def unbound(bed: Bed, full: bool) -> Generator[Act, None, None]:
 )
 def no_use_of_vhost(bed: Bed, full: bool) -> Generator[Act, None, None]:
     yield chat
+
+
+_IOMMU_NIC = "virtio-net-pci,disable-legacy=on,iommu_platform=on,ats=on"
+
+
+@fault(
+    "iommu-misses",
+    "vhost behind a virtual IOMMU by which the guest's driver maps each buffer",
+    "the guest's IOMMU lets its devices through (iommu=pt)",
+    Form(_IOMMU_NIC, vhost=True, iommu="intel_iommu=on iommu.strict=1"),
+    near_form=Form(_IOMMU_NIC, vhost=True, iommu="intel_iommu=on iommu=pt"),
+    seconds=10.0,
+)
+def mapped_each_time(bed: Bed, full: bool) -> Generator[Act, None, None]:
+    address = bed.network.link.host_addr
+    yield lambda bed: bed.network.guest.try_sh(f"ping -q -c 400 -i 0.01 -W 1 {address}", timeout=120)

@@ -229,3 +229,13 @@ def test_checksums_left_where_somebody_reads_raw(
     seen = replace(seen, nics=[replace(nic, taps=[{**nic.taps[0], "readers": readers}])])
     assert is_named("checksums-left", seen) == expected
     assert not diagnose(seen).weighty
+
+
+@pytest.mark.parametrize(
+    ("misses", "frames", "expected"), [(99, 100, 0), (100, 1000, 1), (100, 1001, 0), (100, 0, 1)]
+)
+def test_iommu_misses_from_a_hundred_and_one_in_ten_on(misses: int, frames: int, expected: bool) -> None:
+    seen = with_rows(OBSERVED["mapped_each_time"], "iotlb_misses", lambda row: row | {"count": misses})
+    seen = with_rows(seen, "stages", lambda row: row | {"frames": 0})
+    seen = with_rows(seen, "stages", at_stage("tx", "deliver", frames=frames))
+    assert is_named("iommu-misses", seen) == expected

@@ -20,7 +20,10 @@ __all__ = ["OBSERVED", "Tried", "keep", "kept", "named", "try_fault"]
 OBSERVED = Path(__file__).parent / "observed"
 # Of a thread's functions so many are kept: a rule names the first three.
 _FUNCTIONS = 6
-_TABLES = ("stages", "waits", "stops", "queues", "devices", "retransmissions", "syscalls", "errnos")
+_TABLES = (
+    *("stages", "waits", "stops", "queues", "devices", "retransmissions", "iotlb_misses", "syscalls"),
+    "errnos",
+)
 
 
 @dataclass(frozen=True)

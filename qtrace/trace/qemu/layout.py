@@ -41,7 +41,14 @@ CLIENTS = (
     *("VirtIONet.vqs", "VirtIONet.curr_guest_offloads", "VirtIONet.vhost_started"),
     *("VirtIONet.net_conf", "virtio_net_conf.mtu", "VirtIOMMIOProxy.irq"),
     *("VirtIONetQueue.rx_vq", "VirtIONetQueue.tx_vq"),
-    *("TAPState.fd", "TAPState.vhost_net", "NetL2TPV3State.fd", "NetSocketState.fd", "NetDgramState.fd"),
+    *(
+        "TAPState.fd",
+        "TAPState.vhost_net",
+        "vhost_net.dev",
+        "NetL2TPV3State.fd",
+        "NetSocketState.fd",
+        "NetDgramState.fd",
+    ),
     *("NetStreamState.ioc", "NetPasstState.ioc", "QIOChannelSocket.fd"),
     *("SlirpState.slirp", "VDEState.vde", "NetHubPort.hub", "NetHub.id"),
     # Read to find out why a frame stopped (qtrace.trace.qemu.receiver).

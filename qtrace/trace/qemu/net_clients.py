@@ -43,9 +43,9 @@ class NetClient:
 
     `driver` is `nic` or the back end's (`tap`, `user`, …), `model` the device's type for a NIC; `queue` is
     its number within the device. `objects` are the addresses that stand for it in the arguments of QEMU's
-    functions: its own, its library's and, for queue 0, its device's and its line's. `queued` frames wait in
-    its NetQueue, of `most_queued` (0: not known); `filters` are those on it that are on, `receiver` how a NIC
-    stands.
+    functions: its own, its library's or its vhost device's and, for queue 0, its device's and its line's.
+    `queued` frames wait in its NetQueue, of `most_queued` (0: not known); `filters` are those on it that are
+    on, `receiver` how a NIC stands.
 
     `virtqueues` (received, sent), the `features` and `offloads` that the guest's driver has accepted, and the
     `mtu` that it was told (0: none) are None for a device that is not virtio. `vhost`: the kernel carries the
@@ -204,7 +204,10 @@ class _Reader:
         if field in self.layout:
             client = _with(client, [self.word(client.address, field)])
         if client.driver == "tap" and "TAPState.vhost_net" in self.layout:
-            client = replace(client, vhost=bool(self.word(client.address, "TAPState.vhost_net")))
+            vhost = self.word(client.address, "TAPState.vhost_net")
+            inside = self.layout.get("vhost_net.dev")
+            device = vhost + inside if vhost and inside is not None else 0
+            client = _with(replace(client, vhost=bool(vhost)), [device])
         return client
 
 

@@ -122,8 +122,9 @@ def _make_inside(faults: list[Fault], index: Index) -> int:
     tests = ROOT / "tests"
     path = ":".join(str(tests / name) for name in ("", "measure", "diagnosis"))
     argv = ["env", f"PYTHONPATH={path}", sys.executable, str(Path(__file__).with_name("inside.py"))]
+    names = [fault.make.__name__ for fault in faults]
     with LabMachine(kernel=kernel) as machine:
-        status = machine.run([*argv, str(index.path)], on_output=hear, timeout=900)
+        status = machine.run([*argv, str(index.path), *names], on_output=hear, timeout=900)
     if status:
         print(f"BAD in the lab machine: {said['stderr'].decode()[-1000:]}", file=sys.stderr, flush=True)
         return len(faults)
