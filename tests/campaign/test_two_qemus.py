@@ -51,7 +51,11 @@ def test_each_cell_is_measured_in_its_own_qemu_with_its_own_index(
         str(run),
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "qtrace", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        [sys.executable, "-m", "qtrace", *words],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     assert "/roots/" not in Path("/proc/self/mountinfo").read_text()
