@@ -45,8 +45,8 @@ class PlanQemu:
 
 @dataclass(frozen=True, slots=True)
 class PlanQemus:
-    """By name in the plan: the programs, without the installed one that no cell names; the index of each,
-    which a plan without probes needs for none; and the cells that are left out."""
+    """By name in the plan: the programs, without the installed one that no cell names; the index of each, of
+    a plan without probes as far as it is here; and the cells that are left out."""
 
     programs: Mapping[str, PlanQemu]
     indexes: Mapping[str, Index]
@@ -73,7 +73,7 @@ def find_qemus(plan: Plan, blocks: Collection[str], index_name: str, progress: P
         try:
             place = plan.qemus.get(name, "")
             found = _found(name, place, progress)
-            index = _index_of(found, place, index_name, progress) if plan.probes else None
+            index = _index_of(found, place, index_name, progress, needed=plan.probes)
         except QtraceError as exc:
             if blocks:
                 raise
@@ -108,14 +108,20 @@ def _found(name: str, place: str, progress: Progress) -> PlanQemu:
     return found
 
 
-def _index_of(qemu: PlanQemu, place: str, index_name: str, progress: Progress) -> Index:
-    """Raises QtraceError with the command that makes the index."""
+def _index_of(
+    qemu: PlanQemu, place: str, index_name: str, progress: Progress, *, needed: bool
+) -> Index | None:
+    """None where it is not here and not `needed`, else raises QtraceError with the command that makes it."""
     mine = index_name if _is_of(index_name, qemu.release) else ""
-    if not place:
-        return index_for(qemu.program.file, mine, progress)
     try:
+        if not place:
+            return index_for(qemu.program.file, mine, progress)
         return index_for(qemu.program.file, mine or qemu.release, progress, qemu.release)
     except QtraceError as exc:
+        if not needed:
+            return None
+        if not place:
+            raise
         make = f"--debian {place}" if not place.startswith("/") else "--source TREE"
         raise MissingPrerequisite(
             f"there is no source index of QEMU {qemu.release}", hint=f"run: qtrace index {make}"
