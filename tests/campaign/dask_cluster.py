@@ -18,7 +18,7 @@ from qtrace.store.run import RunReader, RunWriter
 
 __all__ = ["DEADLINE", "Campaign", "Client", "DaskCluster", "until"]
 
-DEADLINE = 60.0
+DEADLINE = 300.0
 HERE = Path(__file__).parent
 _PLAN = """
 name = "sleeping"
@@ -99,6 +99,11 @@ class DaskCluster:
             return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     @property
+    def registered(self) -> int:
+        """How many workers have come to schedulers of this cluster so far."""
+        return self.log.count("Register worker addr")
+
+    @property
     def log(self) -> str:
         """What the scheduler and the workers logged."""
         return (self._folder / "dask.log").read_text()
@@ -165,7 +170,7 @@ class Campaign:
             writer.add(cell, 1, False, {"results": [row]}, {})
             writer.finish(status)
 
-    def start(self, address: str, patience: float = 10.0, tls: Sequence[str] = ()) -> Client:
+    def start(self, address: str, patience: float = 120.0, tls: Sequence[str] = ()) -> Client:
         """The driver, with Dask's own options for tls."""
         sleeper = (str(HERE / "sleeping_block.py"), "{block}", "{folder}")
         command = ("{python}", "-I", "-S", *sleeper, str(self._folder / "templates"), str(self.record))
@@ -174,6 +179,18 @@ class Campaign:
         argv += [*command, str(self.seconds)]
         number = len(list(self._folder.glob("said-*")))
         return Client(argv, self._folder / f"said-{number}")
+
+    def hold(self, number: int) -> None:
+        """The block that begins as this one waits for `release`."""
+        Path(f"{self.record}.hold").write_text(str(number))
+
+    def hold_step(self, text: str) -> None:
+        """The client stays at the step with this text until `release`."""
+        Path(f"{self.run}.hold").write_text(text)
+
+    def release(self) -> None:
+        for place in (self.record, self.run):
+            Path(f"{place}.hold").unlink(missing_ok=True)
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 Writes the run of TEMPLATES/BLOCK into FOLDER, half of it before it sleeps and half after, and tells the file
 RECORD when it began and ended, and whether another one was in the lab meanwhile. Where RECORD.fail names the
-block it fails.
+block it fails. If it is the one that begins as the number in RECORD.hold it waits until that file is gone.
 """
 
 import fcntl
@@ -30,14 +30,18 @@ def main() -> None:
         except BlockingIOError:
             tell("overlap")
         tell("begin")
+        number = Path(record).read_text().count('"event": "begin"')
+        hold = Path(f"{record}.hold")
         fail = Path(f"{record}.fail")
         if fail.exists() and fail.read_text() == block:
             print("    a step before", "qtrace: the guest did not come up", "        look at it", sep="\n")
             sys.exit(1)
         files = sorted(path for path in Path(templates, block).rglob("*") if path.is_file())
-        for number, file in enumerate(files):
-            if number == len(files) // 2:
+        for place, file in enumerate(files):
+            if place == len(files) // 2:
                 time.sleep(float(seconds))
+                while hold.exists() and hold.read_text() == str(number):
+                    time.sleep(0.02)
             target = Path(folder) / file.relative_to(Path(templates, block))
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)

@@ -59,7 +59,7 @@ def measure(folder: Path, blocks: int) -> Cost:
     command = ("sh", "-c", _BLOCK, "sh", "{block}", "{folder}", str(template))
     with DaskCluster(folder) as cluster:
         worker = cluster.start_worker()
-        where = Cluster(cluster.address, patience=60)
+        where = Cluster(cluster.address, patience=120)
         pids = {"scheduler": cluster.scheduler.pid, "worker": worker.pid, "client": os.getpid()}
         lab = str(folder / "lab.lock")
         _warm_up(folder, plan, where, command, lab)

@@ -15,8 +15,10 @@ pytest.importorskip("distributed", reason="needs the Python package distributed"
 def test_every_block_is_in_the_cost(tmp_path: Path) -> None:
     cost = measure(tmp_path, 20)
     assert len([*(tmp_path / "run.blocks").glob("virtio-net-pci+*/run.json")]) == 20
-    # The parts and the commands are the campaign without its beginning.
-    assert min(cost.command, cost.block[0]) > 0 and cost.block[0] + cost.command < cost.whole / 19
+    # The parts and the commands are the campaign without its beginning: the first part has one block, the
+    # others have two. A command may be shorter than what the time of a file tells, some milliseconds.
+    first, *others = cost.parts
+    assert cost.command >= 0 and 0 < first + 2 * sum(others) + 20 * cost.command < cost.whole + 0.1
     assert all(1 < idle <= most for idle, most in cost.memory.values())
 
 

@@ -7,13 +7,14 @@ Each is paused and without a guest, in a user, network and mount namespace of it
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ LINES = (
 _OPTION = re.compile(r"-(?:netdev|nic) \S+: ")
 _ASSERTION = re.compile(r"([\w-]+/[\w-]+\.c:\d+): (\w+): Assertion ")
 _PAUSED = ("-S", "-nodefaults", "-display", "none", "-monitor", "none", "-accel", "tcg")
-_RUNS = 2.0  # seconds after which a QEMU that has not ended has taken its line
+_PATIENCE = 120.0  # seconds until a QEMU has ended or answers
 # The node of tun alone: bound into an empty /dev, which the namespace then has for its own.
 _INSIDE = (
     "mkdir /mnt/net 2>/dev/null; mount -t tmpfs none /mnt && mkdir -p /mnt/net && touch /mnt/net/tun "
@@ -67,8 +68,10 @@ def programs() -> Iterator[dict[str, Program]]:
 def try_line(program: Program, line: str) -> Outcome:
     """Start it with this line."""
     command = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--", "sh", "-c", _INSIDE, "sh"]
-    command += [program.path, *_PAUSED, *shlex.split(line)]
-    with tempfile.TemporaryFile() as said:
+    ours, theirs = socket.socketpair()
+    monitor = ("-chardev", f"socket,id=asked,fd={theirs.fileno()}", "-mon", "chardev=asked,mode=control")
+    command += [program.path, *_PAUSED, *monitor, *shlex.split(line)]
+    with ours, tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -76,18 +79,28 @@ def try_line(program: Program, line: str) -> Outcome:
             stderr=said,
             env=os.environ | program.environment,
             cwd="/",
+            pass_fds=(theirs.fileno(),),
         )
+        theirs.close()
         try:
-            until = time.monotonic() + _RUNS
-            while process.poll() is None and time.monotonic() < until:
-                time.sleep(0.02)
-            ended = _ended(process.poll())
+            ours.settimeout(_PATIENCE)
+            ended = "" if _answers(ours) else _ended(process.wait(_PATIENCE))
         finally:
             process.kill()
             process.wait()
         said.seek(0)
         printed = said.read().decode(errors="replace").splitlines()
     return Outcome(ended, tuple(line.strip() for line in printed if line.strip()))
+
+
+def _answers(monitor: socket.socket) -> bool:
+    """Whether a QEMU executes a command, which it does when it has made all of its devices; else it ends."""
+    with contextlib.suppress(OSError), monitor.makefile("rw") as stream:
+        for name in ("qmp_capabilities", "query-status"):
+            stream.write(json.dumps({"execute": name}) + "\n")
+        stream.flush()
+        return any('"running"' in line for line in stream)
+    return False
 
 
 def _in_short(line: str) -> str:
