@@ -9,7 +9,7 @@ PLAN ?= quick
 RUN ?= build/posts/run
 BUILDS ?= optimised debian o3 lto clang-lto cfi
 
-.PHONY: help setup report matrix posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols bench-index bench-overhead reach walks atlas site foreign reliability why aa cluster-cost releases clean
+.PHONY: help setup report matrix posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols accuracy-shipped bench-index bench-overhead reach walks atlas site foreign reliability why aa cluster-cost releases clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -22,6 +22,7 @@ help:
 	@echo 'make pages-stale  list the measured pages whose inputs have changed since they were made'
 	@echo 'make accuracy hold the index against the calls that really happen, labelled sites and other tools'
 	@echo 'make accuracy-symbols  find the functions of a stripped build, hold them against its symbols'
+	@echo 'make accuracy-shipped  the same of QEMU as Debian ships it, against readelf and guests in it: a quarter of an hour'
 	@echo 'make bench-index  what an index costs, against parsing the same files and nothing else'
 	@echo 'make bench-overhead  what probing costs a guest at each level, beside bpftrace and bcc'
 	@echo 'make reach    try who reaches whom in every connection mode, write docs/reachability.md'
@@ -94,6 +95,10 @@ accuracy: setup
 accuracy-symbols: setup
 	@for variant in $(BUILDS); do tests/evaluation/accuracy/build "$$($(QTRACE) index --format json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["root"])')" build/qemu-$$variant $$variant || case $$variant in optimised | debian) exit 1 ;; esac; done
 	@cd tests/evaluation/accuracy && $(BIN)/python symbols.py $(CURDIR)/build
+
+# Needs root and the sources of the next Debian release.
+accuracy-shipped: setup
+	@cd tests/evaluation/accuracy && PYTHONPATH=..:../../measure:../.. $(BIN)/python shipped.py
 
 # Nothing else may run on the machine meanwhile.
 bench-index: setup

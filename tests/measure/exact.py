@@ -18,6 +18,7 @@ from typing import Any
 from frames import frames_to_guest, frames_to_host
 
 from qtrace.lab.guest.accel import choose_accelerator
+from qtrace.lab.guest.qemu_program import QemuProgram
 from qtrace.lab.link.connection import Network, open_network
 from qtrace.lab.workload import tcp
 from qtrace.lab.workload.server import serve
@@ -89,13 +90,18 @@ class Traced:
 
 
 @contextlib.contextmanager
-def open_traced(kind: Kind, attacher: Attacher, index: Index) -> Iterator[Traced]:
-    """The guest, up, with probes on every stage of both directions."""
+def open_traced(
+    kind: Kind, attacher: Attacher, index: Index, qemu: QemuProgram | None = None
+) -> Iterator[Traced]:
+    """The guest, up, with probes on every stage of both directions; in `qemu`, or the installed QEMU."""
     way_of = "socket-stream" if kind.netdev == "socket" and kind.stream else kind.netdev
     paths = [walk(index, kind.nic, way_of, direction=way) for way in Direction]
     with (
         open_network(
-            kind.nic, kind.netdev, "qemu", choose_accelerator(), form=kind.form, hub=kind.hub
+            *(kind.nic, kind.netdev, "qemu", choose_accelerator()),
+            form=kind.form,
+            hub=kind.hub,
+            qemu=qemu,
         ) as network,
         attacher.attach(network.guest.pid, paths) as session,
     ):

@@ -130,6 +130,7 @@ def open_network(
     more: tuple[str, ...] = (),
     programs: tuple[str, ...] = CLIENTS,
     setting: Setting = PLAIN,
+    qemu: QemuProgram | None = None,
 ) -> Iterator[Network]:
     """As `boot_network`, but waits until the guest is up."""
     with boot_network(
@@ -140,6 +141,7 @@ def open_network(
         more=more,
         programs=programs,
         setting=setting,
+        qemu=qemu,
     ) as network:
         network.wait_until_up()
         yield network

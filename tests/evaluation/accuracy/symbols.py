@@ -50,6 +50,7 @@ INPUTS = {
     )
 }
 _MOST_WRONG = 40  # that are named
+_LAST = "<!-- made by make accuracy-shipped -->\n"
 # The builds that rules were made with, and builds as other distributions make them.
 WHOLE = {
     "optimised": "A minimal configuration, optimised as Debian does",
@@ -196,7 +197,7 @@ found, missed or wrong there. They are in an index made for this measurement alo
     with wide_index(Path(index.meta["root"])) as wide:
         parts += [section(WHOLE[name], build, index, wide) for name, build in builds.items() if name in WHOLE]
     parts.append(others({OTHERS[name]: build for name, build in builds.items() if name in OTHERS}, index))
-    PAGE.write_text(marked("docs/symbols-accuracy.md", "\n\n".join(parts) + "\n"))
+    PAGE.write_text(marked("docs/symbols-accuracy.md", "\n\n".join(parts) + "\n") + last_part())
 
 
 def renew_others(folder: Path) -> None:
@@ -206,7 +207,13 @@ def renew_others(folder: Path) -> None:
     commit = made_from(marked("docs/symbols-accuracy.md", part))
     title, _, rest = part.partition("\n\n")
     kept = PAGE.read_text().partition(f"\n{title}\n")[0].rstrip("\n")
-    PAGE.write_text(f"{kept}\n\n{title}\n\nThis part is of commit {commit}.\n\n{rest}\n")
+    PAGE.write_text(f"{kept}\n\n{title}\n\nThis part is of commit {commit}.\n\n{rest}\n{last_part()}")
+
+
+def last_part() -> str:
+    """What shipped.py has made of the page as it stands."""
+    _, begin, rest = PAGE.read_text().partition(_LAST)
+    return f"\n{begin}{rest}"
 
 
 @contextlib.contextmanager
