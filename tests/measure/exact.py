@@ -9,13 +9,12 @@ import contextlib
 import errno
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from frames import frames_to_guest, frames_to_host
+from frames import all_passed, frames_to_guest, frames_to_host, tap_counters, until
 
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.qemu_program import QemuProgram
@@ -137,14 +136,15 @@ def to_mac(network: Network, mac: str, number: int) -> None:
                     raise
 
 
-def settle(session: Session, deadline: float = 15.0, pause: float = 0.1) -> None:
-    """Wait until two looks in a row, `pause` seconds apart, see the same counts."""
-    until, last = time.monotonic() + deadline, None
+def settle(traced: Traced, pause: float = 0.1) -> None:
+    """Wait until two looks in a row, `pause` seconds apart, see the same counts, and QEMU had its turn
+    between."""
     # Frames alone: a USB card is polled all the time.
-    while (now := {key: count.frames for key, count in session.read().counts.items()}) != last:
-        assert time.monotonic() < until, "the counts do not come to rest"
-        last = now
-        time.sleep(pause)
+    all_passed(
+        traced.network,
+        lambda: {key: count.frames for key, count in traced.session.read().counts.items()},
+        pause,
+    )
 
 
 def run_window(
@@ -155,7 +155,7 @@ def run_window(
     before = network.device_counters()
     session.start()
     assert send(network, frames) == frames
-    settle(session)
+    settle(traced)
     session.stop()
     after = network.device_counters()
     moved = {
@@ -215,7 +215,11 @@ def pass_frames(traced: Traced, direction: Direction, size: int = 200, frames: i
 
     def send(net: Network, count: int) -> int:
         if direction is Direction.TX:
-            return frames_to_host(net, count, size)
+            before = tap_counters(net)["rx_packets"] if net.link.tap else 0
+            sent = frames_to_host(net, count, size)
+            if net.link.tap:  # a relay between QEMU and the tap may be behind
+                until(lambda: tap_counters(net)["rx_packets"] >= before + sent, "the tap has every frame")
+            return sent
         return frames_to_guest(net, count, size, traced.kind.at_once)
 
     snapshot, moved = run_window(traced, send, frames)
@@ -304,8 +308,8 @@ def pass_segments(traced: Traced, direction: Direction, seconds: float = 1.0) ->
         before = network.device_counters()
         session.start()
         metrics, _ = tcp.tcp(network, direction, seconds)
-        network.settle(5)
-        settle(session)
+        all_passed(network)
+        settle(traced)
         session.stop()
         after = network.device_counters()
     moved = {

@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 from click.testing import CliRunner
 from contained import NEXT, PROGRAM, make_root
-from frames import frames_to_guest, frames_to_host
+from frames import all_passed, frames_to_guest, frames_to_host
 
 from qtrace.binary.file.buildid import build_id
 from qtrace.campaign.brief import make_brief
@@ -111,7 +111,7 @@ def test_every_stage_has_counted_every_frame(
     send = frames_to_host if direction is Direction.TX else frames_to_guest
     session.start()
     assert send(contained, FRAMES) == FRAMES
-    contained.settle()
+    all_passed(contained)
     session.stop()
     rows = session.read().tables()["stages"]
     mine = [row for row in rows if row["direction"] == direction and row["stage"] not in UNCOUNTED]

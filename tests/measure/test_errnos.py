@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 
 import pytest
-from frames import frames_to_host
+from frames import all_passed, frames_to_host
 
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import open_network
@@ -76,7 +76,7 @@ def test_frames_that_the_host_refuses(index: Index) -> None:
             network.space.ip("link", "set", str(network.link.tap), "down")
             try:
                 assert frames_to_host(network, frames) == frames
-                network.settle()
+                all_passed(network)
             finally:
                 network.space.ip("link", "set", str(network.link.tap), "up")
             session.stop()

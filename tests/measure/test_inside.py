@@ -138,7 +138,7 @@ def test_a_frame_that_is_queued_is_copied_once(attacher: Attacher, index: Index)
         finally:
             os.kill(helper.pid, signal.SIGCONT)
         assert sending.result() == frames
-        settle(one.session)
+        settle(one)
         one.session.stop()
         (waited,) = (
             row["waited"] for row in one.session.read().tables()["frames"] if row["direction"] == "tx"

@@ -45,7 +45,7 @@ def running(program: Path, mark: Path) -> Iterator[int]:
     """Start it, wait for its mark, take the mark away."""
     with subprocess.Popen([program, "-nic", "user"], stdin=subprocess.DEVNULL) as process:
         try:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 120
             while not mark.exists():
                 assert process.poll() is None and time.monotonic() < deadline
                 time.sleep(0.01)

@@ -88,13 +88,13 @@ def test_a_process_is_looked_at_once(
 def test_a_program_is_no_qemu_by_its_name(tmp_path: Path) -> None:
     shell = tmp_path / "qemu-system-x86_64"
     shutil.copy("/bin/sleep", shell)
-    with subprocess.Popen([shell, "60"]) as process:
+    with subprocess.Popen([shell, "600"]) as process:
         try:
             said = subprocess.run(
                 [sys.executable, "-m", "qtrace", "record", str(process.pid)],
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=300,
             )
         finally:
             process.kill()

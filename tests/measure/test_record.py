@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from frames import frames_to_host
+from frames import all_passed, frames_to_host
 
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.guest import find_qemu
@@ -53,7 +53,7 @@ class Recording:
         pytest.fail(self.said)
 
     def end(self) -> dict[str, object]:
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=300)
         assert self.process.returncode == 0, err
         answer: dict[str, object] = json.loads(out)
         return answer
@@ -62,7 +62,7 @@ class Recording:
 def test_known_frames_are_counted_and_ctrl_c_keeps_them(network: Network, tmp_path: Path) -> None:
     recording = Recording(network, tmp_path / "run", 300)
     assert frames_to_host(network, FRAMES) == FRAMES
-    network.settle()
+    all_passed(network)
     recording.process.send_signal(signal.SIGINT)
     answer = recording.end()
     stages, devices = answer["stages"], answer["devices"]
@@ -81,7 +81,7 @@ def test_known_frames_are_counted_and_ctrl_c_keeps_them(network: Network, tmp_pa
 def test_the_probes_of_a_process_are_listed_with_the_reason_if_not(network: Network, index: Index) -> None:
     words = ["probes", "--pid", str(network.guest.pid), "--format", "json"]
     said = subprocess.run(
-        [sys.executable, "-m", "qtrace", *words], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "qtrace", *words], capture_output=True, text=True, timeout=300
     )
     assert said.returncode == 0, said.stderr
     rows = json.loads(said.stdout)
@@ -100,7 +100,7 @@ def test_the_folder_must_be_free(network: Network, tmp_path: Path) -> None:
     (tmp_path / "something").write_text("precious")
     words = [str(network.guest.pid), "-o", str(tmp_path), "--duration", "1"]
     said = subprocess.run(
-        [sys.executable, "-m", "qtrace", "record", *words], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "qtrace", "record", *words], capture_output=True, text=True, timeout=300
     )
     assert said.returncode == 1 and "is not empty" in said.stderr and "Traceback" not in said.stderr
     assert (tmp_path / "something").read_text() == "precious"
@@ -129,7 +129,7 @@ def test_a_qemu_of_no_package_is_read_with_the_index_of_its_version(
             recording = Recording(network, tmp_path_factory.mktemp("run") / "run", 300)
             assert f"read with the index of QEMU {index.meta['qemu']}" in recording.said
             assert frames_to_host(network, FRAMES) == FRAMES
-            network.settle()
+            all_passed(network)
             recording.process.send_signal(signal.SIGINT)
             stages = recording.end()["stages"]
     finally:

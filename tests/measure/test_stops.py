@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from exact import OTHER_MAC, Kind, Traced, open_traced, settle, to_mac
+from frames import until
 from held import halted, overfill, ring
 
 from qtrace.lab.link.connection import Network
@@ -37,7 +37,7 @@ def stops(traced: Traced, act: Callable[[Network], None]) -> list[tuple[str, int
     """(stage, frames, why) of the frames to the guest that stopped in a window in which `act` is done."""
     traced.session.start()
     act(traced.network)
-    settle(traced.session)
+    settle(traced)
     traced.session.stop()
     rows: list[dict[str, Any]] = traced.session.read().tables()["stops"]
     return [(row["stage"], row["frames"], row["why"]) for row in rows if row["direction"] == "rx"]
@@ -90,11 +90,11 @@ def test_what_went_on_is_not_what_was_dropped(traced: Traced) -> None:
 
     def act(network: Network) -> None:
         to_mac(network, OTHER_MAC, 7)
-        settle(traced.session)
+        settle(traced)
         network.guest.qmp("stop")
         try:
             to_mac(network, MAC, 3)
-            settle(traced.session)
+            settle(traced)
         finally:
             network.guest.qmp("cont")
 
@@ -139,13 +139,11 @@ def test_what_went_on_in_a_pause_is_not_said_to_be_lost(traced: Traced) -> None:
             with network.space.make(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as link:
                 for _ in range(3):
                     link.sendto(bytes(20), network.link.sink)
-            settle(traced.session)
+            settle(traced)
             traced.session.pause()
         finally:
             network.guest.qmp("cont")
-        until = time.monotonic() + 15
-        while network.device_counters()["guest"][1]["rx_packets"] < before + 3:
-            assert time.monotonic() < until, "the frames do not arrive"
+        until(lambda: network.device_counters()["guest"][1]["rx_packets"] >= before + 3, "the frames arrive")
         traced.session.resume()
 
     why = (
@@ -158,14 +156,14 @@ def test_what_went_on_in_a_pause_is_not_said_to_be_lost(traced: Traced) -> None:
 @guest("virtio-net-pci", "user")
 def test_a_queue_that_is_full(traced: Traced) -> None:
     """libslirp hands on whatever comes: QEMU's queue of a stopped guest's NIC takes so many and no more."""
-    network, session, most, beyond, burst = traced.network, traced.session, 10_000, 40, 120
+    network, most, beyond, burst = traced.network, 10_000, 40, 120
 
     def fill(network: Network) -> None:
         with network.space.make(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as link:
             for sent in range(0, most + beyond, burst):
                 for _ in range(min(burst, most + beyond - sent)):
                     link.sendto(bytes(20), network.link.sink)
-                settle(session, pause=0.01)  # a burst is what the socket of libslirp's holds
+                settle(traced, pause=0.01)  # a burst is what the socket of libslirp's holds
 
     network.guest.qmp("stop")
     found = stops(traced, fill)
