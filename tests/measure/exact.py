@@ -9,15 +9,16 @@ import contextlib
 import errno
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from frames import all_passed, frames_to_guest, frames_to_host, tap_counters, until
+from frames import all_passed, frames_to_guest, frames_to_host, until
 
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.qemu_program import QemuProgram
+from qtrace.lab.host.netns import Counters
 from qtrace.lab.link.connection import Network, open_network
 from qtrace.lab.workload import tcp
 from qtrace.lab.workload.server import serve
@@ -211,24 +212,21 @@ class Window:
 def pass_frames(traced: Traced, direction: Direction, size: int = 200, frames: int = FRAMES) -> Window:
     """Send exactly `frames` of `size` bytes one way."""
     network = traced.network
+    back = Direction.RX if direction is Direction.TX else Direction.TX
     answers, dropped = icmp_sent(network), _dropped(network)
 
     def send(net: Network, count: int) -> int:
+        before = net.device_counters()
         if direction is Direction.TX:
-            before = tap_counters(net)["rx_packets"] if net.link.tap else 0
             sent = frames_to_host(net, count, size)
-            if net.link.tap:  # a relay between QEMU and the tap may be behind
-                until(lambda: tap_counters(net)["rx_packets"] >= before + sent, "the tap has every frame")
-            return sent
-        return frames_to_guest(net, count, size, traced.kind.at_once)
+            until(lambda: _came(net, direction, before) >= sent, "the host has every frame")
+        else:
+            sent = frames_to_guest(net, count, size, traced.kind.at_once)
+        until(lambda: _came(net, back, before) >= _answered(net, back, answers), "the answers have come")
+        return sent
 
     snapshot, moved = run_window(traced, send, frames)
-    answers = {way: count - answers[way] for way, count in icmp_sent(network).items()}
-    # The other way carries nothing but the answers, which their sender has counted itself. libslirp
-    # answers no datagram that it passes on.
-    back = Direction.RX if direction is Direction.TX else Direction.TX
-    expected = {direction: frames}
-    expected[back] = 0 if network.netdev == "user" and back is Direction.RX else answers[back]
+    expected = {direction: frames, back: _answered(network, back, answers)}
     tables = snapshot.tables()
     refused = sum(
         row["errors"]
@@ -247,6 +245,23 @@ def pass_frames(traced: Traced, direction: Direction, size: int = 200, frames: i
         refused=refused,
         dropped=_dropped(network) - dropped,
     )
+
+
+def _answered(network: Network, way: Direction, before: Mapping[Direction, int]) -> int:
+    """The answers that went this way since: it carries nothing else, and their sender has counted them
+    itself. libslirp answers no datagram that it passes on."""
+    if network.netdev == "user" and way is Direction.RX:
+        return 0
+    return icmp_sent(network)[way] - before[way]
+
+
+def _came(network: Network, way: Direction, before: Mapping[str, tuple[str, Counters]]) -> int:
+    """Frames that their receiver has counted since: whoever carries them between QEMU and the tap may be
+    behind. Where there is no tap it is their sender."""
+    side, column = ("guest", "rx_packets") if way is Direction.RX else ("tap", "rx_packets")
+    if side not in before:
+        side, column = "guest", "tx_packets"
+    return network.device_counters()[side][1][column] - before[side][1][column]
 
 
 def _dropped(network: Network) -> int:

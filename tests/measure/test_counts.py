@@ -174,7 +174,9 @@ def test_sampled_frames_have_their_own_bytes(traced: Traced) -> None:
         for row in sample_rows(sampler.hits(), probes, snapshot.owners, {})
         if (row["direction"], row["stage"]) == ("tx", "deliver")
     ]
-    assert len(rows) == FRAMES
+    # What the host had no room for waits in QEMU's queue, and who delivers it then is not who sent it.
+    waited = sum(row["waited"] for row in snapshot.tables()["frames"] if row["direction"] == "tx")
+    assert len(rows) == FRAMES or 0 < FRAMES - len(rows) <= waited
     for row in rows:
         data = bytes.fromhex(row["data"])[row["header"] :]
         assert data[:6].hex(":") == network.link.host_mac

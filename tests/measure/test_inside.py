@@ -10,7 +10,6 @@ import os
 import signal
 import struct
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import Any, NoReturn
 
 import pytest
 from exact import Kind, Traced, pass_frames, settle
-from frames import frames_to_host
+from frames import frames_to_host, until
 from tx_header import HEADER, copies_header
 
 from qtrace.binary.symbols.named_bodies import bodies_named
@@ -45,7 +44,6 @@ pytestmark = pytest.mark.needs("root", "bcc", "tun", "qemu-system-x86_64")
 
 FRAMES, SIZE = 307, 200
 SERVER_PORT = tcp.PORT
-PATIENCE = 20.0  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +132,7 @@ def test_a_frame_that_is_queued_is_copied_once(attacher: Attacher, index: Index)
         os.kill(helper.pid, signal.SIGSTOP)
         try:
             sending = pool.submit(frames_to_host, network, frames, size)
-            until(lambda: queued()["calls"] > 0)
+            until(lambda: queued()["calls"] > 0, "a frame waits")
         finally:
             os.kill(helper.pid, signal.SIGCONT)
         assert sending.result() == frames
@@ -171,40 +169,49 @@ def test_what_libslirp_sends_again(user: Network, attacher: Attacher, index: Ind
     with traced(user, attacher, index) as one:
         session = one.session
         again = session.add(Retransmissions(QemuProcess(user.guest.pid, index=wide)))
-        session.start()
-        tcp.tcp(user, Direction.RX, 1)
-        session.stop()
-        assert again_in(session, again) == {"timeout": 0, "fast": 0, "window probe": 0}
+        with dumped(user) as dump:
+            session.start()
+            tcp.tcp(user, Direction.RX, 1)
+            session.stop()
+            counted, seen = again_in(session, again), dump.sent_again()
+        # None, but where the guest had no processor for so long that libslirp took its answers for lost.
+        times = sum(counted.values())
+        assert times <= seen and (times > 0) == (seen > 0)
 
         # Frames between two that arrive are lost while the back end's link is down.
         with downloading(user), dumped(user) as dump:
-            until(lambda: len(dump.segments()) > 100)
+            until(lambda: len(dump.segments()) > 100, "a stream passes")
             session.start()
 
             def lose_some() -> bool:
                 for up in (False, True):
                     user.guest.qmp("set_link", name="net0", up=up)
+                # Before the next loss the stream has its pace again: without some segments behind the lost
+                # one nothing tells of it but a timeout.
+                goes_on = len(dump.segments()) + 100
+                until(lambda: len(dump.segments()) >= goes_on, "the stream goes on")
                 return again_in(session, again)["fast"] > 0
 
-            until(lose_some)
-            until(lambda: dump.sent_again() > 0)
+            until(lose_some, "a segment is sent again", 600)
+            until(lambda: dump.sent_again() > 0, "it is written down")
             session.stop()
             assert dump.sent_again() >= again_in(session, again)["fast"]
 
         with downloading(user), dumped(user) as dump:
-            until(lambda: len(dump.segments()) > 100)
+            until(lambda: len(dump.segments()) > 100, "a stream passes")
             before = dump.sent_again()
             session.start()
             user.guest.sh("ip link set eth0 down")
             try:
-                until(lambda: dump.sent_again() - before >= 2)
+                until(lambda: dump.sent_again() - before >= 2, "two timeouts")
+                # Without any ACK one segment is sent for each. The next timeout is seconds away, each doubles
+                # the one before: these two are the same number, unless this machine stands still between.
+                least = dump.sent_again() - before
                 session.stop()
-                # The next timeout is seconds away: each doubles the one before. Without any ACK one segment
-                # is sent for each.
-                counted, seen = again_in(session, again), dump.sent_again() - before
+                counted, most = again_in(session, again), dump.sent_again() - before
             finally:
                 user.guest.sh("ip link set eth0 up")
-        assert counted == {"timeout": seen, "fast": 0, "window probe": 0}
+        assert least <= counted["timeout"] <= most and counted["fast"] == counted["window probe"] == 0
 
 
 def test_an_index_without_the_library_says_so(user: Network, attacher: Attacher, index: Index) -> None:
@@ -225,13 +232,6 @@ def test_a_body_that_does_not_call_the_other_is_refused() -> None:
         bodies_named(library, "tcp_output...", ["sbappend..."])
     with pytest.raises(BinaryError, match="0 functions refer"):
         bodies_named(library, "no such string", [])
-
-
-def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline, "it has not happened"
-        time.sleep(0.05)
 
 
 @contextmanager
