@@ -8,6 +8,7 @@ __all__ = [
     "BinaryError",
     "CellError",
     "LabError",
+    "LanguageError",
     "MachineGone",
     "MissingPrerequisite",
     "NoPath",
@@ -80,6 +81,10 @@ class MachineGone(LabError):
 
 class CellError(QtraceError):
     """One cell of a plan failed; the others go on."""
+
+
+class LanguageError(QtraceError):
+    """A language that qtrace does not speak, or a file of languages/ that is not as it has to be."""
 
 
 class PostError(QtraceError):

@@ -33,6 +33,7 @@ from qtrace.cache import atomic_dir
 from qtrace.errors import StoreError
 from qtrace.post.language import load_language
 from qtrace.progress import SILENT, Progress
+from qtrace.report.speech import speaking
 from qtrace.store.index import open_index
 from qtrace.store.run import RunReader
 
@@ -75,7 +76,8 @@ def build_atlas(
     edition = Edition(tuple(releases), wording, load_language(language), load_parts(), NO_FIGURES)
     if runs:
         progress.step("reading the runs")
-        edition = replace(edition, runs=read_figures(runs, _paths(releases)))
+        with speaking(edition.spoken):
+            edition = replace(edition, runs=read_figures(runs, _paths(releases)))
     pages = list(all_pages(edition))
     try:
         with atomic_dir(out) as work:

@@ -19,6 +19,7 @@ from qtrace.atlas.run_figures import RunFigures
 from qtrace.atlas.wording import Wording
 from qtrace.post.language import Language
 from qtrace.report.formats.html import environment
+from qtrace.report.speech import ENGLISH, report_languages, speaking, told
 from qtrace.report.text import clean, plain
 
 __all__ = ["Crumb", "Edition", "Page", "templates"]
@@ -60,6 +61,15 @@ class Edition:
 
     def render(self, page: Page, elsewhere: Mapping[str, frozenset[str]]) -> str:
         """The whole page. `elsewhere`: release -> its pages."""
+        with speaking(self.spoken):
+            return self._rendered(page, elsewhere)
+
+    @property
+    def spoken(self) -> str:
+        """The language of what a walk and a run say; English where the report has not that of the pages."""
+        return self.wording.name if self.wording.name in report_languages() else ENGLISH
+
+    def _rendered(self, page: Page, elsewhere: Mapping[str, frozenset[str]]) -> str:
         # A page of no release links by the addresses that it makes itself.
         linker = Linker(page.release or self.releases[-1], page.path)
         root = "../" * page.place.count("/")
@@ -99,7 +109,8 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_harmless,
     )
-    made.filters = {**base.filters, "fragment": fragment, "flat": _flat}
+    # `own`: a sentence of ours that comes in English.
+    made.filters = {**base.filters, "fragment": fragment, "flat": _flat, "own": told}
     return made
 
 

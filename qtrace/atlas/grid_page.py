@@ -14,6 +14,7 @@ from qtrace.atlas.pair_facts import VHOST, WALK, Pair
 from qtrace.atlas.pair_pages import MARKS, costs_of
 from qtrace.atlas.permalinks import pair_page
 from qtrace.atlas.release_facts import Release
+from qtrace.report.speech import told
 from qtrace.report.text import clean
 
 __all__ = ["grid_page", "pair_cell"]
@@ -95,7 +96,7 @@ def _reasons(release: Release, link: Linker) -> Iterator[tuple[str, Markup]]:
     by_text: dict[str, dict[str, list[str]]] = {}
     for pair in release.pairs.values():
         if pair.reason:
-            text = clean(pair.reason).removeprefix(f"{clean(pair.nic)} on {clean(pair.netdev)}: ")
+            text = told(clean(pair.reason).removeprefix(f"{clean(pair.nic)} on {clean(pair.netdev)}: "))
             by_text.setdefault(text, {}).setdefault(pair.netdev, []).append(pair.nic)
     for text, pairs in by_text.items():
         shown = [

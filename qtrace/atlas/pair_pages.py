@@ -17,6 +17,7 @@ from qtrace.model import Direction, Path, Step
 from qtrace.model import Way as StageWay
 from qtrace.path.handed_queues import HandedQueues
 from qtrace.report.drawing import draw_path, layer
+from qtrace.report.speech import told
 from qtrace.report.text import clean
 from qtrace.report.walked import ending
 
@@ -96,13 +97,13 @@ def _way(edition: Edition, release: Release, variant: Variant, direction: Direct
         "command": _command(variant, way, direction),
     }
     if isinstance(way, str):
-        return shown | {"reason": clean(way)}
+        return shown | {"reason": told(clean(way))}
     if isinstance(way, HandedQueues):
         parts = [
-            {"what": clean(part.what), "steps": [_step(edition, step, "kernel") for step in part.steps]}
+            {"what": told(clean(part.what)), "steps": [_step(edition, step, "kernel") for step in part.steps]}
             for part in way.parts
         ]
-        return shown | {"parts": parts, "end": clean(way.end)}
+        return shown | {"parts": parts, "end": told(clean(way.end))}
     return shown | _walk(edition, release, way)
 
 
@@ -114,7 +115,7 @@ def _walk(edition: Edition, release: Release, path: Path) -> dict[str, Any]:
         templates().get_template("path.svg.j2"),
     )
     return {
-        "end": clean(ending(path)),
+        "end": told(clean(ending(path))),
         "steps": [_walked_step(edition, release, path, step, figures) for step in path.steps],
         "drawing": drawn.inline,
         "head": figures.measured.head() if figures else [],
@@ -156,9 +157,9 @@ def _step(edition: Edition, step: Step, beyond: str) -> dict[str, Any]:
         "stage": step.stage.value if step.stage else "",
         "layer": layer(step.file, beyond)[0],
         "how": how,
-        "notes": [clean(note) for note in step.remarks],
+        "notes": [told(clean(note)) for note in step.remarks],
         "evidence": [
-            {"why": clean(item.why), "file": item.file, "line": item.line}
+            {"why": told(clean(item.why)), "file": item.file, "line": item.line}
             for item in (call.evidence if call else ())
         ],
         "measured": [],
@@ -176,7 +177,9 @@ def _other(way: StageWay, of_nic: bool) -> Mapping[str, Any]:
         "line": way.line,
         "usual": way.usual,
         "condition": clean(way.condition),
-        "evidence": [{"why": clean(item.why), "file": item.file, "line": item.line} for item in evidence],
+        "evidence": [
+            {"why": told(clean(item.why)), "file": item.file, "line": item.line} for item in evidence
+        ],
     }
 
 

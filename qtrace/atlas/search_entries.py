@@ -19,6 +19,7 @@ from qtrace.atlas.permalinks import (
 )
 from qtrace.atlas.release_facts import Release
 from qtrace.model import STAGE_ORDER, Direction
+from qtrace.report.speech import speaking, told
 from qtrace.report.text import clean
 
 __all__ = ["search_script"]
@@ -37,9 +38,10 @@ def search_script(edition: Edition) -> str:
     An entry's last number tells in which releases it is, a bit for each; -1 for a page of no release.
     """
     where: dict[Entry, int] = {}
-    for number, release in enumerate(edition.releases):
-        for entry in _entries(edition, release):
-            where[entry] = where.get(entry, 0) | 1 << number
+    with speaking(edition.spoken):
+        for number, release in enumerate(edition.releases):
+            for entry in _entries(edition, release):
+                where[entry] = where.get(entry, 0) | 1 << number
     merged: dict[tuple[str, str, str], tuple[str, int]] = {}
     for (name, kind, words, place), bits in where.items():  # the newest release's words stand for all
         key = (name, kind, place)
@@ -86,7 +88,7 @@ def _raw(edition: Edition, release: Release) -> Iterator[Entry]:
         yield from _of_thing(entry, release.backends[entry["name"]].options, "kind_option", page)
     types = {entry["name"]: " ".join(entry["types"]) for entry in release.catalogue["nics"]}
     for pair in release.pairs.values():
-        words = f"{types[pair.nic]} {pair.reason}"
+        words = f"{types[pair.nic]} {told(pair.reason)}"
         yield f"{pair.nic} {t.on} {pair.netdev}", "kind_pair", words, pair_page(pair.nic, pair.netdev)
     for field in release.callbacks():
         yield (

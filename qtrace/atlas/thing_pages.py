@@ -18,6 +18,7 @@ from qtrace.atlas.permalinks import backend_page, callback_page, mode_page, nic_
 from qtrace.atlas.release_facts import Release, ways_of_nic
 from qtrace.atlas.tried_reach import COLUMNS, tried
 from qtrace.model import STAGE_ORDER, Direction
+from qtrace.report.speech import told
 from qtrace.report.text import clean
 
 __all__ = ["thing_pages"]
@@ -84,7 +85,7 @@ def _backend(edition: Edition, release: Release, entry: Mapping[str, Any], link:
         "facts": release.backends[name],
         "files": [link.file(file) for file in dict.fromkeys(_files_of(entry))],
         "cells": cells,
-        "reasons": sorted(shared - {""}),
+        "reasons": sorted(told(reason) for reason in shared - {""}),
         "offloads": _offloads(edition, entry, link),
         "tried_columns": [edition.wording.word(column) for column in COLUMNS],
         "tried": [
@@ -94,7 +95,7 @@ def _backend(edition: Edition, release: Release, entry: Mapping[str, Any], link:
         "tried_in": sorted({tried()[mode.name]["in"] for mode in modes}),
         "costs": [link.to(f"{pair_page(pair.nic, name)}#cost", pair.nic) for pair in measured],
         "modes": [
-            Markup("{}: {}").format(_MODE.format(mode_page(mode.name), mode.name), mode.title)
+            Markup("{}: {}").format(_MODE.format(mode_page(mode.name), mode.name), told(mode.title))
             for mode in modes_with(name)
         ],
     }
@@ -123,7 +124,9 @@ def _nic(edition: Edition, release: Release, entry: Mapping[str, Any], link: Lin
                 {
                     "function": link.function(way.function, way.file),
                     "condition": clean(way.condition),
-                    "evidence": [(clean(item.why), link.at(item.file, item.line)) for item in way.evidence],
+                    "evidence": [
+                        (told(clean(item.why)), link.at(item.file, item.line)) for item in way.evidence
+                    ],
                 }
                 for way in ways
             ]

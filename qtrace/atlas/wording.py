@@ -4,12 +4,9 @@ stages are QEMU's and are the same in every language."""
 from __future__ import annotations
 
 import functools
-import tomllib
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any
 
-from qtrace.errors import PostError
+from qtrace import wordbook
 
 __all__ = ["Wording", "load_wording", "wording_names"]
 
@@ -39,15 +36,12 @@ class Wording:
 
 def wording_names() -> list[str]:
     """The languages that there are."""
-    folder = resources.files("qtrace.atlas") / "languages"
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    return wordbook.language_names("qtrace.atlas")
 
 
 @functools.cache
 def load_wording(name: str) -> Wording:
-    """The words of a language. Raises PostError."""
-    if name not in wording_names():
-        raise PostError(f"the atlas has no language {name!r}", hint=f"it has: {', '.join(wording_names())}")
-    place = resources.files("qtrace.atlas") / "languages" / f"{name}.toml"
-    raw: dict[str, Any] = tomllib.loads(place.read_text(encoding="utf-8"))
-    return Wording(name, raw["html"], raw["words"], raw["callbacks"], tuple(raw["questions"]))
+    """The words of a language. Raises LanguageError."""
+    book = wordbook.load_wordbook(name, "qtrace.atlas")
+    raw = book.raw
+    return Wording(name, book.html, dict(book.words), raw["callbacks"], tuple(raw["questions"]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qtrace.cli._console import ConsoleProgress, plain
+from qtrace.cli._help import completing
 from qtrace.errors import OldIndex
 from qtrace.trace.session.level import Level
 
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from qtrace.measure.effort import Effort
     from qtrace.store.index import Index
 
-__all__ = ["budget_option", "effort_of", "flag_errors", "index_option", "level_option", "named_index"]
+__all__ = [
+    "budget_option",
+    "effort_of",
+    "flag_errors",
+    "index_option",
+    "language_option",
+    "level_option",
+    "named_index",
+]
 
 index_option = click.option(
     "--index",
@@ -43,6 +52,32 @@ budget_option = click.option(
     help="The share of one processor that probes may take on the mean. Above it, functions are counted in "
     "windows and scaled, with an interval; none gives exact counts at any cost [default: 5%, with --level "
     "full none].",
+)
+
+
+def _report_languages() -> list[str]:
+    from qtrace.report.speech import report_languages
+
+    return report_languages()
+
+
+def _spoken(context: click.Context, option: click.Parameter, language: str) -> str:
+    """The language, if there is one: it is refused before anything is measured. Raises LanguageError."""
+    from qtrace.report.speech import speaking
+
+    with speaking(language):
+        return language
+
+
+language_option = click.option(
+    "--lang",
+    "language",
+    default="en",
+    show_default=True,
+    metavar="LANGUAGE",
+    callback=_spoken,
+    shell_complete=completing(_report_languages),
+    help="The report's language: zh or en. Messages of tools and texts of a stored run stay as they are.",
 )
 
 

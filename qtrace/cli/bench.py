@@ -11,7 +11,7 @@ import click
 from qtrace.cli._cluster import cluster_options
 from qtrace.cli._console import ConsoleProgress, pass_on
 from qtrace.cli._help import Verb, completing
-from qtrace.cli._options import index_option
+from qtrace.cli._options import index_option, language_option
 
 if TYPE_CHECKING:
     from qtrace.campaign.assignment import Assignment
@@ -52,6 +52,7 @@ def _plans() -> list[str]:
     help="host: on this machine; vm: in the lab machine; auto: on this machine if it can.",
 )
 @click.option("--report", type=click.Path(path_type=Path), help="Render the report into this folder as well.")
+@language_option
 @click.option("--blocks", "list_blocks", is_flag=True, help="List the plan's blocks and measure nothing.")
 @click.option(
     "--block", "blocks", multiple=True, metavar="ID", help="Measure only this block; may be repeated."
@@ -67,6 +68,7 @@ def command(
     output: Path | None,
     venue: str,
     report: Path | None,
+    language: str,
     list_blocks: bool,
     blocks: tuple[str, ...],
     resume: Path | None,
@@ -97,7 +99,7 @@ def command(
         _list_blocks(plan or "")
         return
     if cluster["scheduler"]:
-        sys.exit(_on_cluster(plan, output, venue, index_name, report, bool(blocks), cluster))
+        sys.exit(_on_cluster(plan, output, venue, index_name, (report, language), bool(blocks), cluster))
     if any(cluster.values()):
         raise click.UsageError("--resource and the --tls options belong to --scheduler")
     assignment = _assignment(plan, output, blocks, resume)
@@ -106,19 +108,20 @@ def command(
         if brief is not None:  # inside the lab machine: everything else is done outside
             sys.exit(_here(assignment, brief, progress))
         failed = _bench(assignment, venue, index_name, progress)
-        _tell(assignment.folder, report, progress)
+        _tell(assignment.folder, (report, language), progress)
     finally:
         progress.close()
     sys.exit(failed)
 
 
-def _tell(run: Path, report: Path | None, progress: ConsoleProgress) -> None:
-    """Say of a new run what a reader should know, and render its report."""
+def _tell(run: Path, report: tuple[Path | None, str], progress: ConsoleProgress) -> None:
+    """Say of a new run what a reader should know, and render its report: its folder and its language."""
     _warn_of_changes(run, progress)
     tell_steadiness(run, progress)
     progress.done(f"run: {run}")
-    if report:
-        _render(run, report, progress)
+    folder, language = report
+    if folder:
+        _render(run, folder, language, progress)
 
 
 def _on_cluster(
@@ -126,7 +129,7 @@ def _on_cluster(
     output: Path | None,
     venue: str,
     index_name: str,
-    report: Path | None,
+    report: tuple[Path | None, str],
     blocks: bool,
     options: dict[str, Any],
 ) -> int:
@@ -242,10 +245,10 @@ def _here(assignment: Assignment, brief: Brief | Path, progress: ConsoleProgress
     return int(bool(outcome.failed))
 
 
-def _render(folder: Path, report: Path, progress: ConsoleProgress) -> None:
+def _render(folder: Path, report: Path, language: str, progress: ConsoleProgress) -> None:
     from qtrace.report.render import render
     from qtrace.store.run import RunReader
 
     progress.step("rendering the report")
-    files = render(RunReader.open(folder), report)
+    files = render(RunReader.open(folder), report, language=language)
     progress.done(f"report: {next((file for file in files if file.suffix == '.html'), report)}")

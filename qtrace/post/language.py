@@ -4,11 +4,9 @@ to."""
 from __future__ import annotations
 
 import functools
-import tomllib
 from dataclasses import dataclass
-from importlib import resources
 
-from qtrace.errors import PostError
+from qtrace import wordbook
 
 __all__ = ["Language", "Term", "language_names", "load_language"]
 
@@ -41,20 +39,16 @@ class Language:
 
 def language_names() -> list[str]:
     """The languages that there are."""
-    folder = resources.files("qtrace.post") / "languages"
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+    return wordbook.language_names("qtrace.post")
 
 
 @functools.cache
 def load_language(name: str) -> Language:
-    """A language by its name. Raises PostError."""
-    if name not in language_names():
-        raise PostError(
-            f"there is no language {name!r}", hint=f"the languages are: {', '.join(language_names())}"
-        )
-    raw = tomllib.loads((resources.files("qtrace.post") / "languages" / f"{name}.toml").read_text())
+    """A language by its name. Raises LanguageError."""
+    book = wordbook.load_wordbook(name, "qtrace.post")
+    raw = book.raw
     terms = [
         Term(item["term"], item["english"], item["meaning"], tuple(item["avoid"])) for item in raw["glossary"]
     ]
     reading = tuple((item["title"], item["url"]) for item in raw["reading"])
-    return Language(raw["name"], raw["html"], raw["words"] | raw["walked"], tuple(terms), reading)
+    return Language(book.name, book.html, {**book.words, **raw["walked"]}, tuple(terms), reading)

@@ -14,6 +14,7 @@ from qtrace.errors import StoreError
 from qtrace.model import Path, path_from_json
 from qtrace.report.document import Section
 from qtrace.report.run_tables import RunTables
+from qtrace.report.speech import say
 from qtrace.store.run import RunReader
 
 __all__ = ["WHOLE", "Answers", "Row", "answered", "as_rows"]
@@ -94,7 +95,9 @@ class Answers:
         results = self.data.table("results")
         counts = results.groupby("cell")["rep"].nunique() if len(results) else pd.Series([self.repetitions])
         least, most = int(counts.min()), int(counts.max())
-        return f"{least} to {most} repetitions" if least < most else f"{most} repetition{'s' * (most != 1)}"
+        if least < most:
+            return say("{least} to {most} repetitions", least=least, most=most)
+        return say("{number} repetition" if most == 1 else "{number} repetitions", number=most)
 
     @property
     def cells(self) -> int:
@@ -106,9 +109,12 @@ class Answers:
     def probing(self) -> str:
         """How the measurements were taken: `without and with probes`, or one of the two."""
         kinds = {bool(probed) for frame in self._frames() for probed in frame["probed"].unique()}
-        return {(False, True): "each without and with probes", (True,): "with probes"}.get(
-            tuple(sorted(kinds)), "without probes"
-        )
+        words = {
+            (False, True): say("each without and with probes"),
+            (True,): say("with probes"),
+            (False,): say("without probes"),
+        }
+        return words.get(tuple(sorted(kinds)), say("without probes"))
 
     def _frames(self) -> list[pd.DataFrame]:
         """The tables that say what was measured: of a large run its results, which each has."""

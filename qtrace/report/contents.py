@@ -13,6 +13,7 @@ from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import bare, traffic
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say
 from qtrace.report.text import MISSING, count, duration, plain_number, present, size
 
 __all__ = ["contents"]
@@ -43,8 +44,8 @@ def _by_itself(analysis: Analysis) -> ReportSection:
         rows = answers.ask(analysis.name)
         return Section(
             analysis.name.replace("_", "-"),
-            analysis.question,
-            f"The answer of the analysis `{analysis.name}`, in full.",
+            say(analysis.question),
+            say("The answer of the analysis `{name}`, in full.", name=analysis.name),
             (_table(analysis, rows),),
         )
 

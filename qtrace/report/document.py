@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from qtrace.report.speech import ENGLISH, told
 from qtrace.report.text import MISSING, clean
 
 __all__ = ["Column", "Document", "Figure", "Section", "Table"]
@@ -31,19 +32,22 @@ class Table:
 
     @classmethod
     def of(cls, title: str, columns: str, rows: Sequence[Sequence[object]], said: str = "") -> Table:
-        """`columns`: titles separated by `|`; a leading `#` makes a number, a leading `$` code."""
+        """`columns`: titles separated by `|`; a leading `#` makes a number, a leading `$` code. Titles and
+        cells that are sentences of ours are in the language that is spoken."""
         heads = tuple(
-            Column(name.strip().lstrip("#$"), name.strip().startswith("#"), name.strip().startswith("$"))
+            Column(
+                told(name.strip().lstrip("#$")), name.strip().startswith("#"), name.strip().startswith("$")
+            )
             for name in columns.split("|")
         )
-        return cls(title, heads, tuple(tuple(_cell(cell) for cell in row) for row in rows), said)
+        return cls(told(title), heads, tuple(tuple(_cell(cell) for cell in row) for row in rows), said)
 
 
 def _cell(value: object) -> str:
     """A cell's text; an em space in front sets it in."""
     text = str(value)
     inner = text.lstrip("\u2003")
-    return text[: len(text) - len(inner)] + (clean(inner) or MISSING)
+    return text[: len(text) - len(inner)] + (told(clean(inner)) or MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A report. `alerts` come first: losses, failures, damage. `headline` is the report in sentences,
-    `because` the reasons."""
+    """A report, in `language`. `alerts` come first: losses, failures, damage. `headline` is the report in
+    sentences, `because` the reasons."""
 
     title: str
     subtitle: str
@@ -84,3 +88,4 @@ class Document:
     headline: tuple[str, ...]
     because: tuple[str, ...] = ()
     sections: tuple[Section, ...] = field(default=())
+    language: str = ENGLISH

@@ -11,6 +11,7 @@ import jinja2
 
 from qtrace.model import Direction, Path, Step
 from qtrace.report.document import Figure
+from qtrace.report.speech import say
 from qtrace.report.text import backend, clean, count, duration, present, size
 
 if TYPE_CHECKING:  # imports pandas; a drawing without a run must start without delay
@@ -50,16 +51,16 @@ def layer(file: str, beyond: str = "kernel") -> tuple[str, str]:
     A step without a file is outside QEMU: `beyond` is then the kind of the path's boundary.
     """
     if not file:
-        return ("library", "library") if beyond == "library" else ("kernel", "kernel")
+        return ("library", say("library")) if beyond == "library" else ("kernel", say("kernel"))
     if file.startswith(("hw/", "include/hw/", "softmmu/", "system/", "accel/", "target/")):
-        return "device", "device model"
+        return "device", say("device model")
     if file.startswith(("drivers/", "fs/", "kernel/", "linux/", "virt/", "arch/")):
-        return "kernel", "kernel"
+        return "kernel", say("kernel")
     if file in ("net/net.c", "net/queue.c", "net/filter.c") or file.startswith("util/"):
-        return "core", "net core"
+        return "core", say("net core")
     if file.startswith(("libslirp/", "libvdeplug/")):
         return "library", file.partition("/")[0]
-    return "backend", "back end"
+    return "backend", say("back end")
 
 
 def path_name(path: Path) -> str:
@@ -75,10 +76,13 @@ def draw_path(path: Path, answers: Answers | None, template: jinja2.Template) ->
     counts, edges, workload = _measured(path, answers) if answers else ([], [], "")
     cards = _cards(path, counts, edges, answers is not None)
     height = (cards[-1].y + cards[-1].height if cards else _TOP) + 24
-    ways = "guest to host" if path.direction is Direction.TX else "host to guest"
-    title = f"{clean(path.nic)} on {backend(path.netdev, path.datapath)}"
-    title += f", QEMU {clean(path.qemu)}" if path.qemu else ""
-    said = f"{ways}" + (f", {workload} measurements with probes" if counts else ", read from the source")
+    ways = say("guest to host") if path.direction is Direction.TX else say("host to guest")
+    title = say("{nic} on {back}", nic=clean(path.nic), back=backend(path.netdev, path.datapath))
+    if path.qemu:
+        title = say("{one}, {other}", one=title, other=f"QEMU {clean(path.qemu)}")
+    said = say("{ways}, read from the source", ways=ways)
+    if counts:
+        said = say("{ways}, {workload} measurements with probes", ways=ways, workload=workload)
     keys = list(dict.fromkeys(layer(step.file, path.boundary.kind) for step in path.stages))
     values = {
         "name": path_name(path),
@@ -90,9 +94,11 @@ def draw_path(path: Path, answers: Answers | None, template: jinja2.Template) ->
         "keys": keys,
         "boundary": clean(path.boundary.name),
         "crossing": _crossing(path),
-        "asked": answers is not None,
+        "foot": say("orange bars: share of the medians' sum; a dashed card was not measured")
+        if answers is not None
+        else "",
     }
-    text = f"The path {title}, {path.direction}: " + " → ".join(
+    text = say("The path {title}, {direction}: ", title=title, direction=path.direction) + " → ".join(
         f"{card.role} {card.function}" + f" ({card.counted})" * bool(card.counted) for card in cards
     )
     svg = template.render(values, standalone=True, text=text)
@@ -101,10 +107,12 @@ def draw_path(path: Path, answers: Answers | None, template: jinja2.Template) ->
 
 def _crossing(path: Path) -> str:
     if path.boundary.kind == "kernel":
-        return "past QEMU, carried by the kernel:"
-    verb = "leaves" if path.direction is Direction.TX else "enters"
-    kind = "the system call" if path.boundary.kind == "syscall" else "the library's"
-    return f"{verb} QEMU through {kind}"
+        return say("past QEMU, carried by the kernel:")
+    leaves = path.direction is Direction.TX
+    if path.boundary.kind == "syscall":
+        leaving = say("leaves QEMU through the system call")
+        return leaving if leaves else say("enters QEMU through the system call")
+    return say("leaves QEMU through the library's") if leaves else say("enters QEMU through the library's")
 
 
 def _measured(path: Path, answers: Answers) -> tuple[list[Row], list[Row], str]:
@@ -149,7 +157,7 @@ def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row], asked: bool)
         bar = 0.0
         if cards and (edge := timed.get(role)):
             before = edge["from_stage"] or edge["from_function"]
-            since = "" if before == last else f"since {clean(before)}: "
+            since = "" if before == last else say("since {stage}: ", stage=clean(before))
             took = f"{since}p50 {duration(edge['p50_ns'])}"
             tail = f"p99 {duration(edge['p99_ns'])}"
             bar = edge["p50_ns"] / total if total else 0.0
@@ -184,7 +192,7 @@ def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row], asked: bool)
 def _place(step: Step, beyond: str) -> str:
     file = clean(step.file)
     if not file:
-        return "library call" if beyond == "library" else "system call"
+        return say("library call") if beyond == "library" else say("system call")
     if step.line:
         return f"{file}:{step.line}"
     return f"{file} (Linux)" if layer(step.file)[0] == "kernel" else file
@@ -201,7 +209,7 @@ def _elsewhere(step: Step, row: Row | None) -> str:
     """The place at which the stage was counted, if it is not the function that the walk found."""
     if row is None or not row["attached"] or row["function"] == step.function:
         return ""
-    return f"counted at {clean(row['function'])} ({clean(row['how'])})"
+    return say("counted at {function} ({how})", function=clean(row["function"]), how=clean(row["how"]))
 
 
 def _is_measured(row: Row | None) -> bool:
@@ -210,10 +218,11 @@ def _is_measured(row: Row | None) -> bool:
 
 def _counted(role: str, row: Row | None, asked: bool) -> str:
     if row is None or not row["attached"]:
-        return "not measured" if asked else ""
+        return say("not measured") if asked else ""
     if role in _CALLS or (not row["frames"] and row["calls"]):
-        return f"{count(row['calls'])} calls"
-    return f"{count(row['frames'])} frames" + (f", {size(row['bytes'])}" if row["bytes"] else "")
+        return say("{number} calls", number=count(row["calls"]))
+    frames = say("{number} frames", number=count(row["frames"]))
+    return say("{one}, {other}", one=frames, other=size(row["bytes"])) if row["bytes"] else frames
 
 
 def _wrap(names: Sequence[str]) -> tuple[str, ...]:
@@ -222,11 +231,11 @@ def _wrap(names: Sequence[str]) -> tuple[str, ...]:
     for number, name in enumerate(names):
         left = len(names) - number - 1
         # The last line must have room for the number of functions left out.
-        room = _VIA_WIDTH - (len(f" → {left} more") if left and len(lines) == 2 else 0)
+        room = _VIA_WIDTH - (len(say(" → {number} more", number=left)) if left and len(lines) == 2 else 0)
         if lines and len(lines[-1]) + len(name) + 3 <= room:
             lines[-1] += f" → {name}"
         elif len(lines) < 2:
-            lines.append(("via " if not lines else "→ ") + name)
+            lines.append((say("via ") if not lines else "→ ") + name)
         else:
-            return (lines[0], f"{lines[1]} → {left + 1} more")
+            return (lines[0], lines[1] + say(" → {number} more", number=left + 1))
     return tuple(lines)

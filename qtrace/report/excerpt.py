@@ -10,6 +10,7 @@ from qtrace.analyses.methods.data import CELL, Data, cell_parts, headlines, qemu
 from qtrace.report.answers import Answers, Row, answered
 from qtrace.report.document import Section, Table
 from qtrace.report.run_tables import RunTables
+from qtrace.report.speech import say
 from qtrace.report.text import present
 
 __all__ = ["CRITERIA", "MORE", "OVER_ALL", "SHOWN", "Excerpt", "telling"]
@@ -94,11 +95,14 @@ class Excerpt(Answers):
         return {metric: rows for metric, rows in found.items() if rows}
 
     def excerpted(self) -> Iterator[str]:
-        yield (
-            f"This page shows {self.shown} of {self.cells:,} cells: those that are furthest out, each with "
+        yield say(
+            "This page shows {shown} of {cells} cells: those that are furthest out, each with "
             "all back ends of its block. The section All cells has a map of all. Sentences and tables below "
             "are of the cells that are shown, unless they say otherwise. "
-            f"{self.command('')} writes every answer for all cells."
+            "{command} writes every answer for all cells.",
+            shown=self.shown,
+            cells=f"{self.cells:,}",
+            command=self.command(""),
         )
 
     def command(self, table: str) -> str:
@@ -110,23 +114,29 @@ class Excerpt(Answers):
         tables = tuple(self._cut_table(table, analyses_of_it) for table in section.tables)
         said = tuple(self.cut_lines(section.said, _LINES))
         if said and any(name in OVER_ALL for name in analyses_of_it):
-            said = ("Of all cells:", *said)
+            said = (say("Of all cells:"), *said)
         elif said and analyses_of_it:
-            said = (f"Of the {self.shown} cells that are shown:", *said)
+            said = (say("Of the {number} cells that are shown:", number=self.shown), *said)
         return replace(section, tables=tables, said=said)
 
     def cut_lines(self, lines: Iterable[str], most: int = _ALERTS) -> Iterator[str]:
         found = list(lines)
         yield from found[:most]
         if len(found) > most:
-            yield f"{len(found) - most:,} more of this kind: 'qtrace analyses RUN'."
+            more = f"{len(found) - most:,}"
+            yield say("{number} more of this kind: 'qtrace analyses RUN'.", number=more)
 
     def _cut_table(self, table: Table, names: Sequence[str]) -> Table:
         if len(table.rows) <= _ROWS:
             return table
         name = names[0] if len(names) == 1 else ""
-        why = f"The first {_ROWS} of {len(table.rows):,} rows, because a page has no room for more. "
-        said = f"{table.said} {why}{self.command(name)} has all."
+        why = say(
+            "The first {shown} of {rows} rows, because a page has no room for more. {command} has all.",
+            shown=_ROWS,
+            rows=f"{len(table.rows):,}",
+            command=self.command(name),
+        )
+        said = f"{table.said} {why}"
         return replace(table, rows=table.rows[:_ROWS], said=said.strip())
 
     def _answer(self, name: str) -> tuple[Row, ...]:

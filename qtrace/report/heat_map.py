@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from markupsafe import escape
 
 from qtrace.report.document import Figure
+from qtrace.report.speech import say, told
 from qtrace.report.text import MISSING, clean
 
 __all__ = ["HeatCell", "HeatMap", "draw_heat_maps"]
@@ -79,21 +80,23 @@ def _map(one: HeatMap, left: float, top: float, ends: tuple[float, float]) -> st
         y = top + _TOP + _HIGH * number
         lines.append(f'<text x="0" y="{y + _HIGH / 2 + 4:.0f}">{escape(clean(row))}</text>')
         for place, column in enumerate(one.columns):
-            cell = one.cells.get((row, column), HeatCell(None, why="not in the plan"))
-            lines.append(_cell(one, cell, f"{row} on {column}", left + _WIDE * place, y, ends))
+            cell = one.cells.get((row, column), HeatCell(None, why=say("not in the plan")))
+            where = say("{nic} on {back}", nic=row, back=column)
+            lines.append(_cell(one, cell, where, left + _WIDE * place, y, ends))
     return "\n".join(lines)
 
 
 def _cell(one: HeatMap, cell: HeatCell, where: str, x: float, y: float, ends: tuple[float, float]) -> str:
     middle = f'x="{x + _WIDE / 2:.0f}" text-anchor="middle"'
     text = MISSING if cell.value is None else one.form(cell.value)
-    said = f"{where}: {cell.why or 'not measured' if cell.value is None else text}"
+    value = (told(cell.why) or say("not measured")) if cell.value is None else text
+    said = say("{where}: {value}", where=where, value=value)
     box = f'<rect x="{x + 1:.0f}" y="{y + 1:.0f}" width="{_WIDE - 2}" height="{_HIGH - 2}" rx="3"'
     if cell.value is None:
         shown = f'{box} fill="none" stroke="currentColor" stroke-opacity="0.25" stroke-dasharray="3 3"/>'
     else:
         shown = f'{box} fill="{_FILL}" fill-opacity="{_opacity(cell.value, ends, one.more_is_better):.2f}"/>'
-    below = cell.second or (_short(cell.why) if cell.value is None else "")
+    below = cell.second or (_short(told(cell.why)) if cell.value is None else "")
     lines = [f"<g><title>{escape(clean(said))}</title>{shown}"]
     lines.append(f'<text {middle} y="{y + (17 if below else 24):.0f}">{escape(text)}</text>')
     if below:

@@ -14,6 +14,7 @@ from qtrace.report.answers import Answers, Row
 from qtrace.report.contents import contents
 from qtrace.report.rows import traffic
 from qtrace.report.section import PathRows
+from qtrace.report.speech import say, told
 from qtrace.report.text import backend, clean, count, duration, plain_number, present, size
 from qtrace.store.run import RunReader
 
@@ -50,20 +51,33 @@ class StageMeasured:
         """The stage in words, one fact a line; `frames` are the path's, for stages that a frame does not
         pass."""
         if self.frames is None or self.calls is None:
-            return [f"not measured: {clean(self.note)}" if self.note else "not measured"]
+            note = told(clean(self.note))
+            return [say("not measured: {note}", note=note) if self.note else say("not measured")]
         if self.stage in _CALLS or not self.stage:
-            each = f", {plain_number(self.calls / frames)} for each frame" if frames else ""
-            what = f"{count(self.calls)} times{each}"
+            what = say("{number} times", number=count(self.calls))
+            if frames:
+                each = plain_number(self.calls / frames)
+                what = say("{number} times, {each} for each frame", number=count(self.calls), each=each)
         else:
-            batch = f", {plain_number(self.frames / self.calls)} a call" if self.calls else ""
-            what = f"{count(self.frames)} frames in {count(self.calls)} calls{batch}"
-        found = [f"{what}, {size(self.bytes)}" if self.bytes else what]
+            numbers = {"frames": count(self.frames), "calls": count(self.calls)}
+            what = say("{frames} frames in {calls} calls", **numbers)
+            if self.calls:
+                batch = plain_number(self.frames / self.calls)
+                what = say("{frames} frames in {calls} calls, {batch} a call", **numbers, batch=batch)
+        found = [say("{one}, {other}", one=what, other=size(self.bytes)) if self.bytes else what]
         if self.observed < 1:
             number, half = (self.frames, self.frames_error) if self.frames else (self.calls, self.calls_error)
-            error = f", ± {half / number:.1%} (95 %)" if half is not None and number else ""
-            found.append(f"scaled{error}: observed in {self.observed:.1%} of the time")
+            share = f"{self.observed:.1%}"
+            if half is not None and number:
+                error = f"{half / number:.1%}"
+                found.append(
+                    say("scaled, ± {error} (95 %): observed in {share} of the time", error=error, share=share)
+                )
+            else:
+                found.append(say("scaled: observed in {share} of the time", share=share))
         if self.p50_ns is not None:
-            found.append(f"to {self.next}: p50 {duration(self.p50_ns)}, p99 {duration(self.p99_ns)}")
+            p50, p99 = duration(self.p50_ns), duration(self.p99_ns)
+            found.append(say("to {next}: p50 {p50}, p99 {p99}", next=self.next, p50=p50, p99=p99))
         return found
 
 
@@ -88,7 +102,7 @@ class Measured:
         place = (step.stage or "", step.function)
         found = next((item for item in self.stages if (item.stage, item.function) == place), None)
         if found is None:
-            return ["not measured in this run"] if step.stage else []
+            return [say("not measured in this run")] if step.stage else []
         return found.lines(self.frames)
 
     @property
@@ -99,16 +113,24 @@ class Measured:
 
     def head(self) -> list[str]:
         """The origin of the numbers and the losses: the first lines of any format."""
-        times = f"{self.repetitions} repetition" + "s" * (self.repetitions != 1)
-        lines = [f"measured in {clean(self.run)}: {clean(self.traffic)}, {times}"]
-        lines += [f"NOT EXACT: {item}" for item in self.lost]
+        times = say(
+            "{number} repetition" if self.repetitions == 1 else "{number} repetitions",
+            number=self.repetitions,
+        )
+        run, traffic = clean(self.run), clean(self.traffic)
+        lines = [say("measured in {run}: {traffic}, {times}", run=run, traffic=traffic, times=times)]
+        lines += [say("NOT EXACT: {item}", item=item) for item in self.lost]
         qemus = (name for name in self.conditions if name.startswith("QEMU ") and ":" not in name)
         wanted = ("accelerator", "kernel", "QEMU", *qemus)
         lines.append(
-            "; ".join(f"{key}: {clean(self.conditions[key])}" for key in wanted if key in self.conditions)
+            say("; ").join(
+                say("{key}: {value}", key=told(key), value=told(clean(self.conditions[key])))
+                for key in wanted
+                if key in self.conditions
+            )
         )
         if self.others:
-            lines.append(f"also in this run (--workload): {', '.join(self.others)}")
+            lines.append(say("also in this run (--workload): {names}", names=", ".join(self.others)))
         return [line for line in lines if line]
 
     def tail(self) -> list[str]:
@@ -122,10 +144,10 @@ class Measured:
             return []
         parts = [
             f"{plain_number(made / self.frames)} {clean(name)}{f' ({clean(what)})' if what else ''}"
-            + (f", {count(errors)} failed" if errors else "")
+            + (say(", {number} failed", number=count(errors)) if errors else "")
             for name, what, made, errors in calls
         ]
-        return [f"system calls of the whole QEMU for each frame: {'; '.join(parts)}"]
+        return [say("system calls of the whole QEMU for each frame: {calls}", calls=say("; ").join(parts))]
 
     def to_json(self) -> dict[str, Any]:
         """The measurements, JSON-ready."""
@@ -173,7 +195,12 @@ def measured(run: RunReader, path: Path, workload: str = "", release: str = "") 
 
     about = PathRows(path.direction, ask)
     lost = tuple(
-        f"{row['kind']}: {row['item']}: {count(row['count'])}"
+        say(
+            "{kind}: {item}: {number}",
+            kind=told(clean(row["kind"])),
+            item=told(clean(row["item"])),
+            number=count(row["count"]),
+        )
         for row in answers.ask("ledger")
         if row["kind"] in _SERIOUS
     )

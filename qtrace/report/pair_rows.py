@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from qtrace.analyses.factors import BUSY, FRAME_BYTES, OUTSIDE, REST, WAITING
 from qtrace.analyses.methods.pairs import PAIR
 from qtrace.report.answers import Answers, Row
-from qtrace.report.rows import DIRECTIONS
+from qtrace.report.rows import direction_name
+from qtrace.report.speech import say, told
 from qtrace.report.text import (
     MISSING,
     backend,
@@ -45,13 +46,22 @@ class ComparedPair:
         return backend(row["netdev"], row["datapath"]), backend(row["than_netdev"], row["than_datapath"])
 
     @property
-    def title(self) -> str:
-        """`virtio-net-pci, tx, guest to host: user against tap`."""
+    def about(self) -> str:
+        """`virtio-net-pci, tx, guest to host, tcp`."""
         row = self.whole
-        one, two = self.names
         about = backend(row["netdev"], row["datapath"]) if row["nic"] != row["than_nic"] else row["nic"]
-        way = DIRECTIONS.get(row["way"], row["way"])
-        return f"{clean(about)}, {clean(way)}, {clean(row['workload'])}: {one} against {two}"
+        return say(
+            "{what}, {way}, {workload}",
+            what=clean(about),
+            way=direction_name(row["way"]),
+            workload=clean(row["workload"]),
+        )
+
+    @property
+    def title(self) -> str:
+        """`virtio-net-pci, tx, guest to host, tcp: user against tap`."""
+        one, two = self.names
+        return say("{about}: {one} against {two}", about=self.about, one=one, two=two)
 
     @property
     def is_told(self) -> bool:
@@ -64,7 +74,12 @@ class ComparedPair:
             names = (stage["thread"], stage["thread"]) if stage["thread"] else (stage["factor"], "")
             if names == (row["factor"], row["thread"]):
                 values = (quantity(stage[side], stage["unit"]) for side in ("value", "than_value"))
-                return f"{clean(stage['stage'])}: {' / '.join(values)} ({clean(stage['quantity'])})"
+                return say(
+                    "{stage}: {values} ({quantity})",
+                    stage=clean(stage["stage"]),
+                    values=" / ".join(values),
+                    quantity=told(clean(stage["quantity"])),
+                )
         return MISSING
 
     def leading(self) -> list[Row]:
@@ -79,7 +94,7 @@ class ComparedPair:
     def why(self) -> Iterator[str]:
         """The deciding factors in words, each with its number."""
         for row in self.leading():
-            yield f"{_words(row)} ({times(row['times'])})"
+            yield say("{words} ({ratio})", words=_words(row), ratio=times(row["times"]))
 
 
 def compared_pairs(answers: Answers) -> list[ComparedPair]:
@@ -107,7 +122,7 @@ def quantity(value: object, unit: str) -> str:
     written = {"byte": size, "ns": duration, "us": microseconds, "bit/s": bits, "1": plain_number}.get(unit)
     if unit == "1/s":
         return f"{plain_number(value)}/s"
-    return written(value) if written else f"{plain_number(value)} {clean(unit)}".strip()
+    return written(value) if written else f"{plain_number(value)} {told(clean(unit))}".strip()
 
 
 def _is_told(row: Row) -> bool:
@@ -116,15 +131,20 @@ def _is_told(row: Row) -> bool:
 
 
 def _words(row: Row) -> str:
-    one, two = (quantity(row[side], row["unit"]) if row[side] else "none" for side in ("value", "than_value"))
-    name = clean(row["factor"])
+    one, two = (
+        quantity(row[side], row["unit"]) if row[side] else say("none") for side in ("value", "than_value")
+    )
+    name = told(clean(row["factor"]))
     if row["thread"]:
-        per = "a round trip" if "round trip" in row["of"] else "a frame"
-        return f"the {name} takes {one} {per} against {two}"
-    said = {
-        FRAME_BYTES: f"a frame carries {one} against {two}",
-        BUSY: f"{one} are busy against {two.removesuffix(' processors')}",
-        WAITING: f"no thread of QEMU runs for {one} of a round trip against {two}",
-        OUTSIDE: f"a measurement lasts {one} times its traffic against {two}",
-    }
-    return said.get(row["factor"], f"{name}: {one} against {two}")
+        if "round trip" in row["of"]:
+            return say("the {name} takes {one} a round trip against {two}", name=name, one=one, two=two)
+        return say("the {name} takes {one} a frame against {two}", name=name, one=one, two=two)
+    if row["factor"] == FRAME_BYTES:
+        return say("a frame carries {one} against {two}", one=one, two=two)
+    if row["factor"] == BUSY:
+        return say("{one} are busy against {two}", one=one, two=two.removesuffix(f" {told('processors')}"))
+    if row["factor"] == WAITING:
+        return say("no thread of QEMU runs for {one} of a round trip against {two}", one=one, two=two)
+    if row["factor"] == OUTSIDE:
+        return say("a measurement lasts {one} times its traffic against {two}", one=one, two=two)
+    return say("{name}: {one} against {two}", name=name, one=one, two=two)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qtrace.report.answers import Row
+from qtrace.report.speech import say
 from qtrace.report.text import backend, present, span, times
 
 __all__ = ["ranked"]
@@ -20,8 +21,8 @@ def ranked(rows: Sequence[Row], base: str, form: Callable[[object], str], *, mor
     proved = _is_fastest(ordered, base, more_is_better)
     said = [_said(row, base, form, more_is_better, leads=proved and row is ordered[0]) for row in ordered]
     if len(ordered) > 1 and not proved:
-        said.append("none is proved fastest")
-    return "; ".join(said)
+        said.append(say("none is proved fastest"))
+    return say("; ").join(said)
 
 
 def _name(row: Row) -> str:
@@ -29,16 +30,25 @@ def _name(row: Row) -> str:
 
 
 def _said(row: Row, base: str, form: Callable[[object], str], more: bool, *, leads: bool) -> str:
-    head = f"{_name(row)}{' is fastest with' if leads else ''} {form(row['mean'])}"
+    head = say(
+        "{name} is fastest with {value}" if leads else "{name} {value}",
+        name=_name(row),
+        value=form(row["mean"]),
+    )
     if _name(row) == base or present(row["ratio"]) is None:
         return head
     low, high = _ends(row)
     if low is None or high is None:
-        return f"{head}, {times(row['ratio'])} {base} (one repetition: nothing is proved)"
-    ratio = f"{times(row['ratio'])} {base} ({span(times(low), times(high))})"
+        ratio = say("{ratio} {base}", ratio=times(row["ratio"]), base=base)
+        return say("{head}, {ratio} (one repetition: nothing is proved)", head=head, ratio=ratio)
+    ends = span(times(low), times(high))
+    ratio = say("{ratio} {base} ({ends})", ratio=times(row["ratio"]), base=base, ends=ends)
     if low <= 1 <= high:
-        return f"{head}, not to be told from {base}: {ratio}"
-    return f"{head}, {ratio}" if leads else f"{head}, {'faster' if (low > 1) == more else 'slower'}: {ratio}"
+        return say("{head}, not to be told from {base}: {ratio}", head=head, base=base, ratio=ratio)
+    if leads:
+        return say("{one}, {other}", one=head, other=ratio)
+    verdict = say("faster") if (low > 1) == more else say("slower")
+    return say("{head}, {verdict}: {ratio}", head=head, verdict=verdict, ratio=ratio)
 
 
 def _is_fastest(ordered: Sequence[Row], base: str, more: bool) -> bool:

@@ -17,6 +17,7 @@ from qtrace.report.formats.html import to_html
 from qtrace.report.formats.markdown import to_markdown
 from qtrace.report.section import ReportSection
 from qtrace.report.sentences import sentences
+from qtrace.report.speech import ENGLISH, say, speaking, spoken, told
 from qtrace.report.text import backend, clean
 from qtrace.store.run import RunReader
 
@@ -26,13 +27,15 @@ FORMATS = ("md", "html")
 LARGEST = 1_000_000  # bytes of report.html
 
 
-def render(run: RunReader, out: Path, formats: Collection[str] = FORMATS) -> list[Path]:
-    """Write the report of `run` into the folder `out`; returns the files. Raises StoreError.
+def render(
+    run: RunReader, out: Path, formats: Collection[str] = FORMATS, language: str = ENGLISH
+) -> list[Path]:
+    """Write the report of `run` into the folder `out`; returns the files. Raises StoreError, LanguageError.
 
     All files are made in a separate folder and then moved one by one: a report that is being read stays
     whole, and a failure leaves the old report in place.
     """
-    document = build(run)
+    document = build(run, language)
     files: dict[str, str] = {}
     if "md" in formats:
         files["report.md"] = to_markdown(document)
@@ -64,13 +67,17 @@ def _place(files: dict[str, str], out: Path) -> list[Path]:
     return [out / name for name in files]
 
 
-def build(run: RunReader) -> Document:
-    """The report as a document. Raises StoreError if the run's metadata cannot be understood.
+def build(run: RunReader, language: str = ENGLISH) -> Document:
+    """The report as a document. Raises StoreError if the run's metadata cannot be understood, LanguageError.
 
     Of a run with too many cells for a page (more than `answers.WHOLE`, or a page above `LARGEST`) it shows an
     excerpt, and says what is left out.
     """
-    answers = Answers(run)
+    with speaking(language):
+        return _built(Answers(run))
+
+
+def _built(answers: Answers) -> Document:
     if not answers.is_large:
         document = _document(answers)
         if _fits(document):
@@ -93,26 +100,35 @@ def _document(answers: Answers) -> Document:
     written = [(part, part.write(answers)) for part in parts]
     meta = answers.run.meta
     reason = clean(meta.get("venue_reason") or "")
-    subtitle = f"Run {clean(meta['id'])}, venue {clean(meta['venue'])}" + (f" ({reason})" if reason else "")
+    subtitle = say("Run {id}, venue {venue}", id=clean(meta["id"]), venue=told(clean(meta["venue"])))
+    subtitle += say(" ({reason})", reason=told(reason)) if reason else ""
     conditions = meta["conditions"]
     qemus = [name for name in conditions if name.startswith("QEMU ") and ":" not in name]
     subtitle += "".join(
-        f", {clean(name)}{':' * (name in qemus)} {clean(conditions[name])}"
+        say("{one}, {other}", one="", other=f"{clean(name)}: {told(clean(conditions[name]))}")
+        if name in qemus
+        else say(", {name} {value}", name=told(name), value=told(clean(conditions[name])))
         for name in ("QEMU", *qemus, "accelerator")
         if name in conditions
     )
     return Document(
         title=_title(answers),
-        subtitle=f"{subtitle}, {answers.repeated}.",
+        subtitle=say("{subtitle}, {repeated}.", subtitle=subtitle, repeated=answers.repeated),
         alerts=tuple(_alerts(answers)),
         headline=(*answers.excerpted(), *(line for part in parts for line in part.headline(answers))),
         because=tuple(line for part in parts for line in part.because(answers)),
         sections=tuple(
-            answers.cut(replace(section, said=(*section.said, *_said(part, answers))), part.analyses)
+            answers.cut(_told(replace(section, said=(*section.said, *_said(part, answers)))), part.analyses)
             for part, section in written
             if part.always or _has_content(section)
         ),
+        language=spoken().name,
     )
+
+
+def _told(section: Section) -> Section:
+    """What a section says in the same words of every run, in the language that is spoken."""
+    return replace(section, title=say(section.title), reading=say(section.reading))
 
 
 def _said(part: ReportSection, answers: Answers) -> list[str]:
@@ -127,24 +143,33 @@ def _has_content(section: Section) -> bool:
 
 def _title(answers: Answers) -> str:
     if isinstance(title := answers.plan.get("title"), str) and title:
-        return f"QEMU networking: {clean(title)}"
-    return f"QEMU networking: run {clean(answers.run.meta['id'])}"
+        return say("QEMU networking: {title}", title=told(clean(title)))
+    return say("QEMU networking: run {id}", id=clean(answers.run.meta["id"]))
 
 
 def _alerts(answers: Answers) -> list[str]:
     """Warnings that a reader needs before any number."""
     meta, said = answers.run.meta, []
     if (status := meta["status"]) != "complete":
-        said.append(f"This run is {clean(status)}: what follows is what was recorded.")
+        said.append(
+            say("This run is {status}: what follows is what was recorded.", status=told(clean(status)))
+        )
     failures = answers.failures()
     for row in failures[:8]:
-        way = clean(row["direction"]) if row["direction"] in ("tx", "rx") else "both ways"
-        where = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, {way}"
-        where += f", {clean(row['workload'])}, repetition {row['rep']}"
-        where += ", with probes" if row["probed"] else ", without probes"
-        said.append(f"Failed: {where}: {clean(row['reason'])}")
+        said.append(
+            say(
+                "Failed: {nic} on {back}, {way}, {workload}, repetition {rep}, {probed}: {reason}",
+                nic=clean(row["nic"]),
+                back=backend(row["netdev"], row["datapath"]),
+                way=clean(row["direction"]) if row["direction"] in ("tx", "rx") else say("both ways"),
+                workload=clean(row["workload"]),
+                rep=row["rep"],
+                probed=say("with probes") if row["probed"] else say("without probes"),
+                reason=told(clean(row["reason"])),
+            )
+        )
     if len(failures) > 8:
-        said.append(f"{len(failures) - 8} more measurements failed; see the ledger.")
+        said.append(say("{number} more measurements failed; see the ledger.", number=len(failures) - 8))
     said += [line for part in contents() for line in answers.cut_lines(part.alerts(answers))]
-    said += [f"Damaged and left out: {clean(name)}" for name in answers.run.damaged]
+    said += [say("Damaged and left out: {name}", name=clean(name)) for name in answers.run.damaged]
     return list(dict.fromkeys(said))

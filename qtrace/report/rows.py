@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qtrace.report.answers import Answers, Row
+from qtrace.report.speech import say, told
 from qtrace.report.text import MISSING, backend, clean, duration, span, times
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "bare",
     "base_name",
     "compared",
+    "direction_name",
     "known",
     "of_payload",
     "place",
@@ -23,6 +25,11 @@ __all__ = [
 
 _USUAL = ("tcp", "rr")
 DIRECTIONS = {"tx": "tx, guest to host", "rx": "rx, host to guest", "both": "round trip"}
+
+
+def direction_name(way: object) -> str:
+    """`tx, guest to host`."""
+    return told(DIRECTIONS.get(str(way), clean(way)))
 
 
 def bare(row: Row) -> tuple[str, str]:
@@ -39,8 +46,8 @@ def who(row: Row) -> tuple[str, str]:
 
 def titled(row: Row) -> str:
     """A direction, with the workload and its setting where these are not the usual ones."""
-    way, workload = DIRECTIONS.get(row["way"], clean(row["way"])), clean(row["workload"])
-    return way if workload in _USUAL else f"{workload}, {way}"
+    way, workload = direction_name(row["way"]), clean(row["workload"])
+    return way if workload in _USUAL else say("{one}, {other}", one=workload, other=way)
 
 
 def traffic(row: Row) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from qtrace.analyses.methods.registry import analyses
 from qtrace.report.answers import Answers
+from qtrace.report.speech import say, spoken, told
 from qtrace.report.text import (
     MISSING,
     backend,
@@ -37,7 +38,7 @@ def _percent(value: object) -> str:
 def _cell(row: object) -> str:
     """`virtio-net-pci on tap + vhost`, of a row."""
     assert isinstance(row, Mapping)
-    return f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}"
+    return say("{nic} on {back}", nic=clean(row["nic"]), back=backend(row["netdev"], row["datapath"]))
 
 
 def _ends(pair: object) -> str:
@@ -47,7 +48,7 @@ def _ends(pair: object) -> str:
 
 
 _FORMATS: Mapping[str, Callable[[Any], str]] = {
-    "": clean,
+    "": lambda text: told(clean(text)),
     "bits": bits,
     "cell": _cell,
     "count": count,
@@ -79,4 +80,5 @@ def written(template: str, values: Mapping[str, Any]) -> str:
 def sentences(answers: Answers, name: str) -> tuple[str, ...]:
     """What the analysis `name` says of this run, chosen by its rows; an empty answer may say nothing."""
     analysis = analyses()[name]
-    return tuple(written(analysis.says[key], values) for key, values in analysis.say(answers.told(name)))
+    said = analysis.say(answers.told(name))
+    return tuple(spoken().typeset(written(say(analysis.says[key]), values)) for key, values in said)

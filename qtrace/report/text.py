@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from qtrace.report.speech import say
+
 __all__ = [
     "MISSING",
     "backend",
@@ -92,7 +94,7 @@ def microseconds(value: object) -> str:
 
 def times(value: object) -> str:
     """A ratio: 0.082 ×."""
-    return MISSING if present(value) is None else f"{plain_number(value)} ×"
+    return MISSING if present(value) is None else say("{number} ×", number=plain_number(value))
 
 
 def span(low: str, high: str) -> str:
@@ -101,7 +103,7 @@ def span(low: str, high: str) -> str:
         return MISSING
     first, _, unit = low.partition(" ")
     same = unit == high.partition(" ")[2]
-    return f"{first if same else low} to {high}"
+    return say("{low} to {high}", low=first if same else low, high=high)
 
 
 def backend(netdev: object, datapath: object) -> str:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import autocorrect_py as autocorrect
 import pytest
 from page_tree import checked_links, read_page
 
@@ -23,8 +24,10 @@ from qtrace.lab.mode.mode import load_modes
 from qtrace.model import Direction
 from qtrace.path.walk import walk
 from qtrace.report.measured import measured
+from qtrace.report.speech import speaking, told
 from qtrace.store.index import Index
 from qtrace.store.run import RunReader
+from qtrace.wordbook import language_names, load_wordbook, places
 
 pytestmark = pytest.mark.slow
 # Of Debian 12's QEMU.
@@ -79,15 +82,17 @@ def test_what_came_went_and_moved(two: Built) -> None:
 
 def test_a_run_is_on_the_pages_of_its_pairs(earlier: Index, two: Built) -> None:
     path = walk(earlier, "virtio-net-pci", "tap", direction=Direction.TX)
-    figures = measured(RunReader.open(RUN), path)
+    with speaking("zh"):
+        figures = measured(RunReader.open(RUN), path)
+        said = [figures.at(step) for step in path.steps]
+        around = figures.head() + figures.tail()
     section = read_page(two.folder / two.releases[0] / pair_page("virtio-net", "tap")).one(ident="walk-tx")
     steps = section.one("ol", "steps").children("li")
     assert len(steps) == len(path.steps)
-    for item, step in zip(steps, path.steps, strict=True):
-        assert [e.text for e in item.children("div") if "measured" in e.classes] == figures.at(step)
-    assert [
-        e.text for e in section.children("p") if "measured" in e.classes
-    ] == figures.head() + figures.tail()
+    for item, lines in zip(steps, said, strict=True):
+        assert [e.text for e in item.children("div") if "measured" in e.classes] == lines
+    assert [e.text for e in section.children("p") if "measured" in e.classes] == around
+    assert any("每帧" in line for line in around)
     other = read_page(two.folder / two.releases[1] / pair_page("virtio-net", "tap"))
     # Neither the run's numbers nor the committed report's are another release's.
     assert not list(other.all(kind="measured")) and not list(other.all(ident="cost"))
@@ -99,6 +104,38 @@ def test_the_other_language_is_whole(two: Built) -> None:
         page = read_page(two.folder / place)
         assert page.one("html").values["lang"] == "zh-CN"
         assert not [word for word in english if word in page.text], place
+
+
+def test_what_a_walk_says_is_in_the_page_s_language(two: Built) -> None:
+    """Evidence, notes, ends of walks, and why there is none; names and a compiler's messages stay."""
+    folder, han = two.folder / two.releases[0], re.compile("[\u4e00-\u9fff]")
+    said = 0
+    for nic in ("virtio-net", "e1000", "igb", "pcnet-pci"):
+        for file in sorted((folder / "pairs" / nic).glob("*.html")):
+            page = read_page(file)
+            parts = [e for kind in ("why", "note", "reason", "end") for e in page.all(kind=kind)]
+            for part in (*parts, *page.all("h4")):
+                assert han.search(part.text), (file.name, part.text)
+                said += 1
+    assert said > 500
+    assert not [e.text for e in read_page(folder / "index.html").all("dt") if not han.search(e.text)]
+    assert not [
+        e.text
+        for e in read_page(folder / "backends/tap.html").one(ident="rights").all("li")
+        if not han.search(e.text) and e.text != "CAP_NET_ADMIN"
+    ]
+
+
+@pytest.mark.parametrize("room", ["qtrace.path", "qtrace.explain", "qtrace.lab"])
+def test_a_sentence_has_the_same_places_in_each_language(room: str) -> None:
+    for language in language_names(room):
+        for english, own in load_wordbook(language, room).stored.items():
+            assert places(english) == places(own) and autocorrect.format(own) == own, english
+
+
+def test_every_mode_has_its_title_in_the_page_s_language() -> None:
+    with speaking("zh"):
+        assert not [mode.title for mode in load_modes() if told(mode.title) == mode.title]
 
 
 def test_each_place_opens_the_line_of_the_user_s_own_tree(earlier: Index, two: Built) -> None:

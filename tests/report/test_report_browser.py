@@ -52,6 +52,13 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def chinese(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("chinese")
+    render(RunReader.open(COMPARED), out, ("html",), "zh")
+    return out / "report.html"
+
+
+@pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A made-up run with a failure, and names that a page could take for markup."""
     folder = tmp_path_factory.mktemp("hostile")
@@ -83,9 +90,9 @@ def opened(browser: Browser, file: Path, **settings: Any) -> tuple[Page, list[st
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_telephone_needs_no_sideways_scroll(
-    chromium: Browser, real: Path, hostile: Path, excerpt: Path, scheme: str
+    chromium: Browser, real: Path, chinese: Path, hostile: Path, excerpt: Path, scheme: str
 ) -> None:
-    for file in (real, hostile, excerpt):
+    for file in (real, chinese, hostile, excerpt):
         page, said = opened(chromium, file, viewport={"width": 360, "height": 740}, color_scheme=scheme)
         for open_all in (False, True):
             if open_all:

@@ -6,6 +6,7 @@ import html
 import re
 
 from qtrace.report.document import Document, Section, Table
+from qtrace.report.speech import say, speaking
 
 __all__ = ["escaped", "to_markdown"]
 
@@ -16,13 +17,18 @@ _SPECIAL = re.compile(r"([\\`*<>\[\]|~])")
 
 def to_markdown(document: Document) -> str:
     """The whole document; figures are expected in `figures/` beside it."""
+    with speaking(document.language):
+        return _whole(document)
+
+
+def _whole(document: Document) -> str:
     parts = [f"# {escaped(document.title)}"]
     if document.alerts:
         parts.append("\n".join(f"> **{escaped(alert)}**  " for alert in document.alerts))
     parts.append(escaped(document.subtitle))
     parts.append("\n".join(f"- {escaped(line)}" for line in document.headline))
     if document.because:
-        parts.append("Why:\n\n" + "\n".join(f"- {escaped(line)}" for line in document.because))
+        parts.append(say("Why:") + "\n\n" + "\n".join(f"- {escaped(line)}" for line in document.because))
     parts += [_section(section) for section in document.sections]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -41,7 +47,8 @@ def _section(section: Section) -> str:
 def _folded(section: Section, table: Table) -> str:
     """The table behind its title; a page's reader opens it."""
     parts = [escaped(table.said)] if table.said else []
-    summary = f"{html.escape(table.title or section.title, quote=False)} ({len(table.rows)} rows)"
+    title = html.escape(table.title or section.title, quote=False)
+    summary = say("{title} ({number} rows)", title=title, number=len(table.rows))
     parts += [f'<details markdown="1"><summary>{summary}</summary>', _table(table), "</details>"]
     return "\n\n".join(parts)
 

@@ -6,6 +6,7 @@ from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import of_payload, who
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say
 from qtrace.report.text import count, plain_number, size
 
 __all__ = ["SECTION"]
@@ -18,10 +19,13 @@ def write(answers: Answers) -> Section:
     return Section(
         "calls",
         "System calls, kicks and interrupts",
-        "A system call for each packet is expensive; fewer kicks and interrupts than packets show "
-        "batching. `I/O calls` are QEMU's reads or writes on the tap or a socket in the payload's "
-        "direction; there are none if the kernel carries the frames. Rates stand beside their counts. "
-        f"System calls below {_FEWEST} per MB (10^6 bytes of payload) are only in the data.",
+        say(
+            "A system call for each packet is expensive; fewer kicks and interrupts than packets show "
+            "batching. `I/O calls` are QEMU's reads or writes on the tap or a socket in the payload's "
+            "direction; there are none if the kernel carries the frames. Rates stand beside their counts. "
+            "System calls below {fewest} per MB (10^6 bytes of payload) are only in the data.",
+            fewest=_FEWEST,
+        ),
         (_batching(answers), _notifications(answers), _syscalls(answers)),
     )
 

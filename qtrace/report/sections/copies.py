@@ -8,6 +8,7 @@ from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import place, where, who
 from qtrace.report.section import PathRows, ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import MISSING, clean, count, plain_number, size
 
 __all__ = ["SECTION"]
@@ -74,19 +75,30 @@ def in_words(path: PathRows) -> Iterator[str]:
         yield _all_copies(seen)
     for row in seen:
         if row["calls"]:
-            each = f", {plain_number(row['bytes_per_frame'])} a frame" if row["frames"] else ""
-            yield f"copied by {place(row)}: {size(row['bytes'])} in {count(row['calls'])} calls{each}"
+            line = say(
+                "copied by {function}: {size} in {calls} calls",
+                function=place(row),
+                size=size(row["bytes"]),
+                calls=count(row["calls"]),
+            )
+            each = plain_number(row["bytes_per_frame"])
+            yield say("{line}, {each} a frame", line=line, each=each) if row["frames"] else line
     for row in copied:
         if not row["attached"]:
-            yield f"copies not measured: {clean(row['note'])}"
+            yield say("copies not measured: {note}", note=told(clean(row["note"])))
 
 
 def _all_copies(rows: Sequence[Row]) -> str:
     data, carried = sum(row["bytes"] for row in rows), rows[0]
-    text = f"copied by functions that can be counted: {size(data)}" if data else "copied: nothing counted"
+    text = say("copied: nothing counted")
+    if data:
+        text = say("copied by functions that can be counted: {size}", size=size(data))
     if not carried["frames"]:
         return text
-    return f"{text}, {_ratio(rows)} for each byte of {count(carried['frames'])} frames"
+    number = count(carried["frames"])
+    return say(
+        "{text}, {ratio} for each byte of {number} frames", text=text, ratio=_ratio(rows), number=number
+    )
 
 
 def _ratio(rows: Sequence[Row]) -> str:

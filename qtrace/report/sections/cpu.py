@@ -5,8 +5,9 @@ from __future__ import annotations
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.figures import PARTS, Bar, bars
-from qtrace.report.rows import DIRECTIONS, who
+from qtrace.report.rows import DIRECTIONS, direction_name, who
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import count, plain_number, size, span
 
 __all__ = ["SECTION"]
@@ -20,20 +21,21 @@ def write(answers: Answers) -> Section:
         for index, thread in enumerate(dict.fromkeys(row["thread"] for row in rows))
     }
     panels: dict[str, list[Bar]] = {}
-    for way, title in DIRECTIONS.items():
+    for way in DIRECTIONS:
         cells: dict[tuple[str, str], list[Row]] = {}
         for row in rows:
             if row["way"] == way and row["s_per_gb"]:
                 cells.setdefault(who(row), []).append(row)
-        panels[title] = [
+        panels[direction_name(way)] = [
             Bar(
                 f"{nic}, {name}",
-                tuple((row["thread"], row["s_per_gb"], colours[row["thread"]]) for row in found),
+                tuple((told(row["thread"]), row["s_per_gb"], colours[row["thread"]]) for row in found),
                 plain_number(sum(row["s_per_gb"] for row in found)),
             )
             for (nic, name), found in cells.items()
         ]
-    figure = bars("cpu", "CPU seconds per GB by thread", panels, "CPU seconds per GB of payload", legend=True)
+    text, axis = say("CPU seconds per GB by thread"), say("CPU seconds per GB of payload")
+    figure = bars("cpu", text, panels, axis, legend=True)
     lines = [
         (
             *who(row),

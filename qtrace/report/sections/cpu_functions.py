@@ -10,6 +10,7 @@ from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import who
 from qtrace.report.section import PathRows, ReportSection
+from qtrace.report.speech import say
 from qtrace.report.text import clean, count, plain_number
 
 __all__ = ["SECTION"]
@@ -58,13 +59,18 @@ def in_words(path: PathRows) -> Iterator[str]:
     mine = [row for row in path.ask("cpu_functions") if row["thread"] == ALL_THREADS][:_BESIDE_A_PATH]
     if mine:
         parts = [f"{clean(row['function'])}{_of_unknown(row)} {100 * row['share']:.0f} %" for row in mine]
-        yield f"CPU time of the whole QEMU, {count(mine[0]['of'])} samples: {', '.join(parts)}"
+        yield say(
+            "CPU time of the whole QEMU, {number} samples: {functions}",
+            number=count(mine[0]["of"]),
+            functions=", ".join(parts),
+        )
 
 
 def _share(row: Row) -> str:
     """`12.3 % (10.1 to 14.9 %)`: a share with its 95 % interval."""
-    ends = " to ".join(f"{100 * row[end]:.1f}" for end in ("low", "high"))
-    return f"{100 * row['share']:.1f} % ({ends} %)"
+    low, high = (f"{100 * row[end]:.1f}" for end in ("low", "high"))
+    share = f"{100 * row['share']:.1f}"
+    return say("{share} % ({low} to {high} %)", share=share, low=low, high=high)
 
 
 def _of_unknown(row: Row) -> str:

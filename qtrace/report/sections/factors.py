@@ -12,6 +12,7 @@ from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.pair_rows import ComparedPair, compared_pairs, quantity
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import clean, count, span, times
 
 __all__ = ["SECTION"]
@@ -26,13 +27,16 @@ def write(answers: Answers) -> Section:
     return Section(
         "factors",
         "Why: the ratios taken apart",
-        "Each table takes one measured ratio apart. The factors at the margin multiply to the ratio, and "
-        "those set in below a factor multiply to that factor; with the rest the product is exact. Numbers "
-        "are from measurements without probes; the stage at which a factor shows, system calls and functions "
-        "are from measurements with probes, whose traffic may differ (see the ledger). `processors busy` "
-        "is the CPU time of all threads of QEMU and of vhost in a second; `time around the traffic` is the "
-        "measurement's duration over that of its traffic: start and end of the workload. Under TCG the "
-        "guest's code runs `in QEMU`." + _of_functions(answers),
+        say(
+            "Each table takes one measured ratio apart. The factors at the margin multiply to the "
+            "ratio, and those set in below a factor multiply to that factor; with the rest the product "
+            "is exact. Numbers are from measurements without probes; the stage at which a factor shows,"
+            " system calls and functions are from measurements with probes, whose traffic may differ "
+            "(see the ledger). `processors busy` is the CPU time of all threads of QEMU and of vhost in"
+            " a second; `time around the traffic` is the measurement's duration over that of its "
+            "traffic: start and end of the workload. Under TCG the guest's code runs `in QEMU`."
+        )
+        + _of_functions(answers),
         tuple(_table(pair, samples) for pair in compared_pairs(answers)),
     )
 
@@ -41,9 +45,10 @@ def _of_functions(answers: Answers) -> str:
     """What a reader must know of samples; nothing where none were taken."""
     if not answers.ask("cpu_functions"):
         return ""
-    return (
+    return say(
         " A thread's time in QEMU is divided among its functions by samples, where both sides have "
-        f"{LEAST_SAMPLES} of it or more: their own time, without their callees'."
+        "{least} of it or more: their own time, without their callees'.",
+        least=LEAST_SAMPLES,
     )
 
 
@@ -69,12 +74,17 @@ def _seen(pair: ComparedPair, row: Row, samples: _Samples) -> str:
     ]
     if row["factor"] == QEMU and row["leaf"] and any(sides):
         numbers = " / ".join(count(sum(number for number, _ in side.values())) for side in sides)
-        return f"not by function: {numbers} samples, of {LEAST_SAMPLES} on each side"
+        return say(
+            "not by function: {numbers} samples, of {least} on each side",
+            numbers=numbers,
+            least=LEAST_SAMPLES,
+        )
     found = [side.get(str(row["factor"])) for side in sides]
     if not row["of"].endswith(f" / {QEMU}") or not any(found):
         return ""
     file = next(one[1] for one in found if one)
-    return f"{' / '.join(count(one[0]) if one else '0' for one in found)} samples, {clean(file)}"
+    numbers = " / ".join(count(one[0]) if one else "0" for one in found)
+    return say("{numbers} samples, {file}", numbers=numbers, file=clean(file))
 
 
 def _table(pair: ComparedPair, samples: _Samples) -> Table:
@@ -82,11 +92,8 @@ def _table(pair: ComparedPair, samples: _Samples) -> Table:
     lines = [_line("measured ratio", pair.whole, "")]
     for row in pair.factors:
         depth = row["of"].count(" / ") + 1 if row["of"] else 0
-        lines.append(
-            _line(
-                "\u2003" * depth + clean(row["factor"]), row, _seen(pair, row, samples) or pair.stage_of(row)
-            )
-        )
+        name = "\u2003" * depth + told(clean(row["factor"]))
+        lines.append(_line(name, row, _seen(pair, row, samples) or pair.stage_of(row)))
     lines.append(_line("rest, unexplained", pair.rest, ""))
     heads = f"factor|#{one.replace('|', ' ')}|#{two.replace('|', ' ')}|#times|#95 %|shows at"
     return Table.of(pair.title, heads, lines, said(pair))
@@ -98,12 +105,14 @@ def said(pair: ComparedPair) -> str:
     row = pair.whole
     ends = span(times(row["low"]), times(row["high"]))
     slower = (row["times"] < 1) == (row["metric"] == "throughput")
-    verdict = (
-        f"{one} is {'slower' if slower else 'faster'}" if pair.is_told else f"{one} cannot be told from {two}"
-    )
-    head = f"{verdict}: {times(row['times'])} {two} ({ends})"
-    parts = list(pair.why())
-    return f"{head}, because {'; '.join(parts)}." if parts else f"{head}. No factor's interval excludes 1."
+    verdict = say("{one} is slower", one=one) if slower else say("{one} is faster", one=one)
+    if not pair.is_told:
+        verdict = say("{one} cannot be told from {two}", one=one, two=two)
+    ratio = say("{ratio} {base} ({ends})", ratio=times(row["times"]), base=two, ends=ends)
+    head = say("{verdict}: {ratio}", verdict=verdict, ratio=ratio)
+    if parts := list(pair.why()):
+        return say("{head}, because {parts}.", head=head, parts=say("; ").join(parts))
+    return say("{head}. No factor's interval excludes 1.", head=head)
 
 
 def _line(name: str, row: dict[str, object], stage: str) -> tuple[object, ...]:
@@ -121,7 +130,7 @@ def because(answers: Answers) -> Iterator[str]:
     """The reason of each ratio whose interval excludes 1."""
     for pair in compared_pairs(answers):
         if pair.is_told:
-            yield f"{pair.title.partition(': ')[0]}: {said(pair)}"
+            yield say("{about}: {said}", about=pair.about, said=said(pair))
 
 
 SECTION = ReportSection(20, write, ("factors", "factor_stages"), because=because)

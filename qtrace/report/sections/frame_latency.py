@@ -8,6 +8,7 @@ from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import bare, known
 from qtrace.report.section import PathRows, ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import clean, count, duration
 
 __all__ = ["SECTION"]
@@ -51,12 +52,14 @@ def in_words(path: PathRows) -> Iterator[str]:
     for row in path.ask("frame_latency"):
         if not row["frames"]:
             continue
-        line = f"first stage to last ({clean(row['from_stage'])} to {clean(row['to_stage'])}): "
+        first, last = clean(row["from_stage"]), clean(row["to_stage"])
+        line = say("first stage to last ({first} to {last}): ", first=first, last=last)
         if row["p50_ns"]:
-            line += f"p50 {duration(row['p50_ns'])}, p99 {duration(row['p99_ns'])}; "
-        line += f"{count(row['matched'])} of {count(row['frames'])} frames followed"
-        rest = [f"{count(row[kind])} {kind}" for kind in ("ambiguous", "unmatched") if row[kind]]
-        yield line + (f" ({', '.join(rest)})" if rest else "")
+            line += say("p50 {p50}, p99 {p99}; ", p50=duration(row["p50_ns"]), p99=duration(row["p99_ns"]))
+        matched, of = count(row["matched"]), count(row["frames"])
+        line += say("{number} of {of} frames followed", number=matched, of=of)
+        rest = [f"{count(row[kind])} {told(kind)}" for kind in ("ambiguous", "unmatched") if row[kind]]
+        yield line + (say(" ({reason})", reason=say(", ").join(rest)) if rest else "")
 
 
 SECTION = ReportSection(600, write, ("frame_latency",), in_words=in_words)

@@ -9,8 +9,9 @@ from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Figure, Section, Table
 from qtrace.report.heat_map import HeatCell, HeatMap, draw_heat_maps
 from qtrace.report.pair_rows import quantity
-from qtrace.report.rows import DIRECTIONS, base_name
+from qtrace.report.rows import base_name, direction_name
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import backend, bits, clean, microseconds, times
 
 __all__ = ["SECTION"]
@@ -38,10 +39,12 @@ def write(answers: Answers) -> Section:
     return Section(
         "heat-maps",
         "Every NIC on every back end",
-        "Means without probes. The stronger the colour, the better; the maps of a figure share one "
-        "logarithmic scale. "
-        f"Below a value stands its ratio to {base_name(answers)} with the same NIC, in parentheses where "
-        "the 95 % interval holds 1. A dash was not measured, for the reason below it.",
+        say(
+            "Means without probes. The stronger the colour, the better; the maps of a figure share one "
+            "logarithmic scale. Below a value stands its ratio to {base} with the same NIC, in parentheses "
+            "where the 95 % interval holds 1. A dash was not measured, for the reason below it.",
+            base=base_name(answers),
+        ),
         (Table.of("Not measured", "NIC|back end|traffic|reason", missing),),
         tuple(figures),
     )
@@ -63,10 +66,11 @@ def _figure(
         key = tuple(str(row[name]) for name in ("workload", "way", *_REST))
         by_traffic.setdefault(key, {})[_who(row)] = HeatCell(row["mean"], _against(row))
     reasons = {
-        tuple(str(row[name]) for name in CELL): f"failed: {row['reason']}" for row in answers.failures()
+        tuple(str(row[name]) for name in CELL): say("failed: {reason}", reason=told(clean(row["reason"])))
+        for row in answers.failures()
     }
     for item in answers.run.meta.get("left_out", ()):
-        reasons[tuple(cell_parts(str(item["cell"])))] = str(item["reason"])
+        reasons[tuple(cell_parts(str(item["cell"])))] = told(clean(item["reason"]))
     maps: list[HeatMap] = []
     missing: list[tuple[str, ...]] = []
     nics, backs = _axes(answers)
@@ -75,14 +79,14 @@ def _figure(
             row = dict(zip(CELL, cell, strict=True))
             if traffic == tuple(row[name] for name in ("workload", "way", *_REST)):
                 cells.setdefault(_who(row), HeatCell(None, why=clean(reason)))
-        title = ", ".join([traffic[0], DIRECTIONS.get(traffic[1], traffic[1]), *filter(None, traffic[2:])])
+        title = say(", ").join([traffic[0], direction_name(traffic[1]), *filter(None, traffic[2:])])
         for nic in nics:
             for back in backs:
-                cells.setdefault((nic, back), HeatCell(None, why="not in the plan"))
+                cells.setdefault((nic, back), HeatCell(None, why=say("not in the plan")))
                 if cells[nic, back].value is None:
                     missing.append((nic, back, title, cells[nic, back].why))
         maps.append(HeatMap(title, nics, backs, cells, form, more))
-    text = f"{metric.replace('_', ' ')} of each NIC on each back end"
+    text = say("{metric} of each NIC on each back end", metric=told(metric.replace("_", " ")))
     return draw_heat_maps(f"heat-{metric.replace('_', '-')}", text, maps), missing
 
 

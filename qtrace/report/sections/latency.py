@@ -11,6 +11,7 @@ from qtrace.report.figures import Bar, backend_colour, bars, fitting
 from qtrace.report.ranking import ranked
 from qtrace.report.rows import base_name, who
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say
 from qtrace.report.text import backend, clean, microseconds, present, span, times
 
 __all__ = ["SECTION"]
@@ -51,10 +52,10 @@ def write(answers: Answers) -> Section:
             )
         )
     base = base_name(answers)
-    figure = bars("latency", "Median round-trip time of each cell, tick at p99", {"round trip": found}, unit)
-    table = Table.of(
-        "", f"NIC|back end|#p50|#95 % interval|#p90|#p99|#p50 of {base}|#95 % interval|#n", lines
-    )
+    text = say("Median round-trip time of each cell, tick at p99")
+    figure = bars("latency", text, {say("round trip"): found}, unit)
+    of_base = say("p50 of {base}", base=base)
+    table = Table.of("", f"NIC|back end|#p50|#95 % interval|#p90|#p99|#{of_base}|#95 % interval|#n", lines)
     return Section(
         "latency",
         "Round-trip latency",
@@ -74,8 +75,11 @@ def headline(answers: Answers) -> Iterator[str]:
         if row["metric"] == "rtt_p50":
             groups.setdefault((row["nic"], row["workload"]), []).append(row)
     for (nic, workload), rows in sorted(groups.items(), key=lambda item: (item[0][0] != FIRST_NIC, item[0])):
-        name = "median round trip" + f" of {clean(workload)}" * (workload != "rr")
-        yield f"{clean(nic)}, {name}: {ranked(rows, base, microseconds, more_is_better=False)}."
+        name = say("median round trip")
+        if workload != "rr":
+            name = say("median round trip of {workload}", workload=clean(workload))
+        said = ranked(rows, base, microseconds, more_is_better=False)
+        yield say("{nic}, {name}: {said}.", nic=clean(nic), name=name, said=said)
 
 
 SECTION = ReportSection(200, write, ("latency",), headline=headline)

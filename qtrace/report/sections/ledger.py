@@ -8,6 +8,7 @@ from qtrace.analyses.methods.traffic_change import CHANGED
 from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import clean, count
 
 __all__ = ["SECTION"]
@@ -19,10 +20,12 @@ def write(answers: Answers) -> Section:
         (row["kind"], row["item"], count(row["count"]), row["measurements"], row["cells"], row["note"])
         for row in answers.ask("ledger")
     ]
-    reading = "Events that were lost, missed or sampled, and failures, beside the counts. "
-    reading += "`lost` and `failed` make numbers wrong or absent; the other kinds limit what a number covers."
+    reading = say(
+        "Events that were lost, missed or sampled, and failures, beside the counts. "
+        "`lost` and `failed` make numbers wrong or absent; the other kinds limit what a number covers."
+    )
     if not lines:
-        reading = "Nothing was lost, missed or sampled, and nothing failed."
+        reading = say("Nothing was lost, missed or sampled, and nothing failed.")
     return Section(
         "ledger",
         "Ledger",
@@ -35,13 +38,21 @@ def alerts(answers: Answers) -> Iterator[str]:
     """What was lost, and where probing changed what was to be measured."""
     for row in answers.whole("ledger"):
         if row["kind"] == "lost":
-            yield f"Lost: {clean(row['item'])}: {row['count']:,} ({clean(row['note'])})."
+            yield say(
+                "Lost: {item}: {number} ({note}).",
+                item=told(clean(row["item"])),
+                number=f"{row['count']:,}",
+                note=told(clean(row["note"])),
+            )
     changed = dict.fromkeys(clean(row["cells"]) for row in answers.whole("ledger") if row["kind"] == CHANGED)
     if changed:
-        names = "; ".join(list(changed)[:3]) + (" …" if len(changed) > 3 else "")
-        yield (
-            f"{CHANGED.capitalize()} in {len(changed)} of {answers.cells} cells ({names}): what was counted "
-            "with probes is there of another traffic. The ledger has the numbers."
+        names = say("; ").join(list(changed)[:3]) + (" …" if len(changed) > 3 else "")
+        yield say(
+            "Probing changed the traffic in {number} of {of} cells ({names}): what was counted "
+            "with probes is there of another traffic. The ledger has the numbers.",
+            number=len(changed),
+            of=answers.cells,
+            names=names,
         )
 
 

@@ -11,8 +11,9 @@ from qtrace.report.document import Figure, Section, Table
 from qtrace.report.excerpt import Excerpt, telling
 from qtrace.report.heat_map import HeatCell, HeatMap, draw_heat_maps
 from qtrace.report.pair_rows import quantity
-from qtrace.report.rows import DIRECTIONS, bare, base_name, compared, traffic
+from qtrace.report.rows import bare, base_name, compared, direction_name, traffic
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import backend, bits, clean, count, microseconds, present, times
 
 __all__ = ["SECTION"]
@@ -29,13 +30,16 @@ def write(answers: Answers) -> Section:
     return Section(
         "overview",
         "All cells",
-        f"The maps are of all cells: the ratio to {base} with the same NIC, traffic and setting, as the "
-        "geometric mean over the settings of a workload (MTU, size, streams …), with the lowest and the "
-        "highest below it; the stronger the colour, the better. A mean over settings hides that a back end "
-        "may win in one and lose in another: the range shows it. The tables have the cells that are furthest "
-        "out, means without probes and ratios with their 95 % intervals, each as if it were alone. The "
-        "furthest of many cells are there partly by chance: measured again, they come out nearer to the "
-        "others.",
+        say(
+            "The maps are of all cells: the ratio to {base} with the same NIC, traffic and setting, as "
+            "the geometric mean over the settings of a workload (MTU, size, streams …), with the lowest "
+            "and the highest below it; the stronger the colour, the better. A mean over settings hides "
+            "that a back end may win in one and lose in another: the range shows it. The tables have the "
+            "cells that are furthest out, means without probes and ratios with their 95 % intervals, each"
+            " as if it were alone. The furthest of many cells are there partly by chance: measured again,"
+            " they come out nearer to the others.",
+            base=base,
+        ),
         (*tables, *_not_measured(answers)) if by_metric else (),
         tuple(figure for figure in figures if figure),
     )
@@ -49,9 +53,10 @@ def _map(metric: str, rows: Sequence[Row], base: str) -> Figure | None:
         ratio = present(row["ratio"])
         if ratio is None or ratio <= 0:
             continue
-        title = f"{clean(row['workload']).partition(' ')[0]}, {DIRECTIONS.get(row['way'], clean(row['way']))}"
+        workload = clean(row["workload"]).partition(" ")[0]
+        title = say("{one}, {other}", one=workload, other=direction_name(row["way"]))
         if qemu := qemu_of(str(row["workload"])):  # one map has the cells of one QEMU
-            title += f", QEMU {clean(qemu)}"
+            title = say("{one}, {other}", one=title, other=f"QEMU {clean(qemu)}")
         settings.setdefault(title, set()).add(row["workload"])
         found.setdefault(title, {}).setdefault(bare(row), []).append(ratio)
     is_time = metric.endswith("_p50")
@@ -66,30 +71,42 @@ def _map(metric: str, rows: Sequence[Row], base: str) -> Figure | None:
         }
         for nic in nics:
             for back in backs:
-                shown.setdefault((nic, back), HeatCell(None, why="not measured"))
+                shown.setdefault((nic, back), HeatCell(None, why=say("not measured")))
         number = len(settings[title])
-        maps.append(
-            HeatMap(f"{title}: {number} setting{'s' * (number != 1)}", nics, backs, shown, times, not is_time)
+        title = say(
+            "{title}: {number} setting" if number == 1 else "{title}: {number} settings",
+            title=title,
+            number=number,
         )
-    text = f"{metric.replace('_', ' ')} over that of {base}, each NIC on each back end, all cells"
+        maps.append(HeatMap(title, nics, backs, shown, times, not is_time))
+    text = say(
+        "{metric} over that of {base}, each NIC on each back end, all cells",
+        metric=told(metric.replace("_", " ")),
+        base=base,
+    )
     return draw_heat_maps(f"all-{metric.replace('_', '-')}", text, maps)
 
 
 def _range(values: Sequence[float]) -> str:
     low, high = f"{min(values):.2f}", f"{max(values):.2f}"
-    return f"{low} to {high}" if low != high else ""
+    return say("{low} to {high}", low=low, high=high) if low != high else ""
 
 
 def _furthest(metric: str, rows: Sequence[Row], base: str) -> Table:
     form = _form(metric)
     lines = [
-        (why.replace("the baseline", base), *compared(row, form))
+        (_which(why, base), *compared(row, form))
         for why, found in telling(rows).items()
         for row in found[:_MOST]
     ]
-    name = metric.replace("_", " ")
-    heads = f"which|NIC|back end|traffic|#{name}|#95 % interval|#of {base}|#95 % interval|#n"
-    return Table.of(f"{name}: the furthest of {len(rows):,} cells", heads, lines)
+    name, of_base = told(metric.replace("_", " ")), say("of {base}", base=base)
+    heads = f"which|NIC|back end|traffic|#{name}|#95 % interval|#{of_base}|#95 % interval|#n"
+    title = say("{name}: the furthest of {number} cells", name=name, number=f"{len(rows):,}")
+    return Table.of(title, heads, lines)
+
+
+def _which(why: str, base: str) -> str:
+    return told(why.replace("the baseline", base))
 
 
 def _form(metric: str) -> Callable[[object], str]:
@@ -102,10 +119,10 @@ def _not_measured(answers: Answers) -> Iterator[Table]:
     """Cells that failed or were left out, by reason."""
     reasons: dict[str, int] = {}
     for row in answers.failures():
-        reason = f"failed: {clean(row['reason'])}"
+        reason = say("failed: {reason}", reason=told(clean(row["reason"])))
         reasons[reason] = reasons.get(reason, 0) + 1
     for item in answers.run.meta.get("left_out", ()):
-        reason = f"left out: {clean(item['reason'])}"
+        reason = say("left out: {reason}", reason=told(clean(item["reason"])))
         reasons[reason] = reasons.get(reason, 0) + 1
     lines = [(reason, count(number)) for reason, number in sorted(reasons.items(), key=lambda item: -item[1])]
     yield Table.of("Measurements that failed, and cells that were left out", "reason|#number", lines)
@@ -119,17 +136,27 @@ def headline(answers: Answers) -> Iterator[str]:
     for metric, rows in answers.headline_rows().items():
         form = _form(metric)
         parts = [
-            f"{why.replace('the baseline', base)} {_one(found[0], form, why)}"
+            say("{which} {cell}", which=_which(why, base), cell=_one(found[0], form, why))
             for why, found in telling(rows).items()
             if found
         ]
-        yield f"Of all {len(rows):,} cells with {metric.replace('_', ' ')}: {'; '.join(parts)}."
+        yield say(
+            "Of all {number} cells with {metric}: {parts}.",
+            number=f"{len(rows):,}",
+            metric=told(metric.replace("_", " ")),
+            parts=say("; ").join(parts),
+        )
 
 
 def _one(row: Row, form: Callable[[object], str], why: str) -> str:
     value = form(row["mean"]) if "baseline" not in why else times(row["ratio"])
-    where = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}"
-    return f"{value} ({where}, {clean(traffic(row))})"
+    return say(
+        "{value} ({nic} on {back}, {traffic})",
+        value=value,
+        nic=clean(row["nic"]),
+        back=backend(row["netdev"], row["datapath"]),
+        traffic=clean(traffic(row)),
+    )
 
 
 SECTION = ReportSection(5, write, headline=headline)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from qtrace.analyses.methods.traffic_change import CHANGED
-from qtrace.report.answers import Answers
+from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import who
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import MISSING, bits, clean, microseconds, span, times
 
 __all__ = ["SECTION"]
@@ -29,7 +29,9 @@ def write(answers: Answers) -> Section:
                 MISSING if row["changed"] else times(row["ratio"]),
                 MISSING if row["changed"] else ends,
                 row["n"],
-                f"no cost: {CHANGED}: {clean(row['changed'])}" if row["changed"] else "",
+                say("no cost: probing changed the traffic: {how}", how=_changes(row))
+                if row["changed"]
+                else "",
             )
         )
     return Section(
@@ -47,6 +49,10 @@ def write(answers: Answers) -> Section:
             ),
         ),
     )
+
+
+def _changes(row: Row) -> str:
+    return say("; ").join(told(part) for part in clean(row["changed"]).split("; "))
 
 
 SECTION = ReportSection(1500, write, ("probe_cost",))

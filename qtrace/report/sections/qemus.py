@@ -11,6 +11,7 @@ from qtrace.report.pair_rows import quantity
 from qtrace.report.rows import bare, traffic
 from qtrace.report.section import ReportSection
 from qtrace.report.sentences import sentences
+from qtrace.report.speech import say, told
 from qtrace.report.text import bits, clean, microseconds, span, times
 
 __all__ = ["SECTION"]
@@ -24,7 +25,7 @@ def write(answers: Answers) -> Section:
     pairs = dict.fromkeys((clean(row["than_qemu"]), clean(row["qemu"])) for row in rows)
     tables = [
         Table.of(
-            f"QEMU {qemu} against {than}",
+            say("QEMU {qemu} against {than}", qemu=qemu, than=than),
             _HEADS.format(qemu=qemu, than=than),
             [_line(row) for row in rows if (clean(row["than_qemu"]), clean(row["qemu"])) == (than, qemu)],
         )
@@ -34,12 +35,17 @@ def write(answers: Answers) -> Section:
     return Section(
         "qemus",
         "One QEMU against another",
-        "The same cell in two releases, means without probes; nothing but QEMU differs, with the libraries "
-        "and the firmware that it comes with. Every other number of this report is of one QEMU, which its "
-        "traffic names. The ratio is taken within each repetition. The verdict is that of `qtrace compare`: "
-        f"slower, faster, same (within {100 * MARGIN:g} %) or not known, corrected (Holm) for there being "
-        "many."
-        + " Where one QEMU was measured after the other, and not in turns, a drift of the machine is in it."
+        say(
+            "The same cell in two releases, means without probes; nothing but QEMU differs, with the "
+            "libraries and the firmware that it comes with. Every other number of this report is of one"
+            " QEMU, which its traffic names. The ratio is taken within each repetition. The verdict is "
+            "that of `qtrace compare`: slower, faster, same (within {margin} %) or not known, corrected"
+            " (Holm) for there being many.",
+            margin=f"{100 * MARGIN:g}",
+        )
+        + say(
+            " Where one QEMU was measured after the other, and not in turns, a drift of the machine is in it."
+        )
         * later,
         tuple(tables),
     )
@@ -47,8 +53,8 @@ def write(answers: Answers) -> Section:
 
 def _line(row: Row) -> tuple[object, ...]:
     form = _form(str(row["metric"]))
-    why = f": {clean(row['reason'])}" if row["reason"] else ""
-    turns = "" if row["in_turns"] else " (not in turns)"
+    why = say(": {reason}", reason=told(clean(row["reason"]))) if row["reason"] else ""
+    turns = "" if row["in_turns"] else say(" (not in turns)")
     return (
         *bare(row),
         traffic(row),
@@ -58,7 +64,7 @@ def _line(row: Row) -> tuple[object, ...]:
         times(row["ratio"]),
         span(times(row["low"]), times(row["high"])),
         row["n"],
-        f"{clean(row['verdict'])}{why}{turns}",
+        f"{told(clean(row['verdict']))}{why}{turns}",
     )
 
 

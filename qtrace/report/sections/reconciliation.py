@@ -8,6 +8,7 @@ from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import traffic, who
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say
 from qtrace.report.text import count
 
 __all__ = ["SECTION"]
@@ -30,14 +31,17 @@ def write(answers: Answers) -> Section:
         for row in answers.ask("reconciliation")
     ]
     heads = "NIC|back end|traffic|direction|stage|$function|#traced|#device|#difference|#dropped"
-    edges = "traffic on the window's edges"
+    edges = say("traffic on the window's edges")
     if any(row["netdev"] == "vde" for row in answers.ask("reconciliation")):
-        edges += ", or on vde what its switch had no room to pass on"
+        edges += say(", or on vde what its switch had no room to pass on")
     return Section(
         "reconciliation",
         "Against the tap device's own counters",
-        "Frames that the probes counted and frames that the tap device counted over the same window; "
-        f"nothing is rounded. A difference of a few frames is {edges}; more than that is an error.",
+        say(
+            "Frames that the probes counted and frames that the tap device counted over the same window; "
+            "nothing is rounded. A difference of a few frames is {edges}; more than that is an error.",
+            edges=edges,
+        ),
         (Table.of("", heads, lines),),
     )
 
@@ -48,9 +52,12 @@ def headline(answers: Answers) -> Iterator[str]:
     if rows:
         traced, seen = (sum(row[key] for row in rows) for key in ("frames", "device_frames"))
         off = sum(abs(row["difference"]) for row in rows)
-        yield (
-            f"The probes counted {count(traced)} frames on tap where the device's own counters say "
-            f"{count(seen)}; the differences of the rows add up to {count(off)}."
+        yield say(
+            "The probes counted {traced} frames on tap where the device's own counters say "
+            "{seen}; the differences of the rows add up to {off}.",
+            traced=count(traced),
+            seen=count(seen),
+            off=count(off),
         )
 
 

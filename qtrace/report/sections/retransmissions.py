@@ -9,6 +9,7 @@ from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import place, who
 from qtrace.report.section import PathRows, ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import MISSING, clean, count
 
 __all__ = ["SECTION"]
@@ -41,9 +42,10 @@ def in_words(path: PathRows) -> Iterator[str]:
     again = path.ask("retransmissions") if path.direction is Direction.RX else ()
     if again and again[0]["attached"]:
         parts = [f"{count(row['count'])} {clean(row['kind'])}" for row in again]
-        yield f"retransmissions of libslirp's TCP: {', '.join(parts)}"
+        yield say("retransmissions of libslirp's TCP: {kinds}", kinds=", ".join(parts))
     elif again:
-        yield f"libslirp's retransmissions not measured: {clean(again[0]['note'])}"
+        note = told(clean(again[0]["note"]))
+        yield say("libslirp's retransmissions not measured: {note}", note=note)
 
 
 SECTION = ReportSection(1000, write, ("retransmissions",), in_words=in_words)

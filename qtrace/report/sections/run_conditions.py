@@ -8,6 +8,7 @@ from typing import Any
 from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say, told
 
 __all__ = ["SECTION"]
 
@@ -20,9 +21,17 @@ def write(answers: Answers) -> Section:
         rows.append(("why this venue", meta["venue_reason"]))
     rows += list(meta["conditions"].items())
     rows += [
-        (f"plan: {key}", _said(value)) for key, value in answers.plan.items() if key not in ("cells", "title")
+        (say("plan: {key}", key=told(key)), _said(value))
+        for key, value in answers.plan.items()
+        if key not in ("cells", "title")
     ]
-    rows.append(("measured", f"{answers.cells} cells, {answers.repeated}, {answers.probing}"))
+    measured = say(
+        "{number} cells, {repeated}, {probing}",
+        number=answers.cells,
+        repeated=answers.repeated,
+        probing=answers.probing,
+    )
+    rows.append(("measured", measured))
     return Section(
         "conditions",
         "Conditions",
@@ -41,7 +50,7 @@ def _by_host(hosts: Sequence[Mapping[str, Any]]) -> list[Table]:
     names = [name for name in every if len({str(item.get(name)) for item in own}) > 1]
     rows = [("blocks", *(", ".join(map(str, host["blocks"])) for host in hosts))]
     rows += [(name, *(str(item.get(name, "")) for item in own)) for name in names]
-    columns = "|".join(f"machine {number}" for number in range(1, len(hosts) + 1))
+    columns = "|".join(say("machine {number}", number=number) for number in range(1, len(hosts) + 1))
     return [Table.of("Machines", f"condition|{columns}", rows)]
 
 

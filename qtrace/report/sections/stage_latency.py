@@ -6,8 +6,9 @@ from qtrace.model import STAGE_ORDER, Direction, Role
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.figures import PARTS, Bar, bars, fitting
-from qtrace.report.rows import DIRECTIONS, known, of_payload, who
+from qtrace.report.rows import direction_name, known, of_payload, who
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say
 from qtrace.report.text import count, duration
 
 __all__ = ["SECTION"]
@@ -29,14 +30,18 @@ def write(answers: Answers) -> Section:
         for row in rows:
             if row["direction"] == direction.value and row["p50_ns"]:
                 after = row["from_stage"]
-                part = (f"after {after}", row["p50_ns"] / size, colours.get(after, PARTS[-1]))
+                part = (
+                    say("after {stage}", stage=after),
+                    row["p50_ns"] / size,
+                    colours.get(after, PARTS[-1]),
+                )
                 cells.setdefault(who(row), []).append(part)
-        panels[DIRECTIONS[direction.value]] = [
+        panels[direction_name(direction.value)] = [
             Bar(f"{nic}, {name}", tuple(parts), duration(sum(part[1] for part in parts) * size))
             for (nic, name), parts in sorted(cells.items())
         ]
-    text = "Median time between neighbouring stages, stacked, by path"
-    figure = bars("stages", text, panels, f"sum of the medians, {unit}", legend=True)
+    text = say("Median time between neighbouring stages, stacked, by path")
+    figure = bars("stages", text, panels, say("sum of the medians, {unit}", unit=unit), legend=True)
 
     lines = [
         (

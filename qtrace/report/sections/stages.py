@@ -5,8 +5,9 @@ from __future__ import annotations
 from qtrace.model import STAGE_ORDER, Direction
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
-from qtrace.report.rows import DIRECTIONS, of_payload, who
+from qtrace.report.rows import direction_name, of_payload, who
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say
 from qtrace.report.text import MISSING, count, size
 
 __all__ = ["SECTION"]
@@ -31,9 +32,10 @@ def write(answers: Answers) -> Section:
         lines = [(*who, *(held.get(role, MISSING) for role in roles)) for who, held in sorted(cells.items())]
         if lines:
             heads = "NIC|back end|" + "|".join(
-                f"#{role}{' (calls)' if role in _CALLS else ''}" for role in roles
+                f"#{say('{stage} (calls)', stage=role) if role in _CALLS else role}" for role in roles
             )
-            tables.append(Table.of(f"{DIRECTIONS[direction.value]}: frames at each stage", heads, lines))
+            title = say("{direction}: frames at each stage", direction=direction_name(direction.value))
+            tables.append(Table.of(title, heads, lines))
     details = [
         (
             *who(row),
@@ -44,7 +46,7 @@ def write(answers: Answers) -> Section:
             count(row["calls"]),
             count(row["frames"]),
             size(row["bytes"]),
-            "not this datapath's: must count nothing" if _other_datapath(row) else row["note"],
+            say("not this datapath's: must count nothing") if _other_datapath(row) else row["note"],
         )
         for row in sorted(rows, key=lambda row: (row["way"] == "rx", *who(row), _other_datapath(row)))
     ]

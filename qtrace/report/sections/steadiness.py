@@ -9,8 +9,9 @@ from qtrace.analyses.baseline_twice import MARGIN
 from qtrace.analyses.steadiness import DRIFT, OUTLIER
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
-from qtrace.report.rows import DIRECTIONS, bare, base_name, traffic
+from qtrace.report.rows import bare, base_name, direction_name, traffic
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import MISSING, backend, clean, plain_number, present, span, times
 
 __all__ = ["SECTION", "same_thing_twice", "unsteady"]
@@ -51,7 +52,9 @@ def write(answers: Answers) -> Section:
             _percent(row.get("half_width")),
             clean(row.get("n", "")),
             f"{plain_number(row.get('seconds'))} s",
-            "yes" if row.get("reached") is True else f"no: {clean(row.get('reason', ''))}",
+            "yes"
+            if row.get("reached") is True
+            else say("no: {reason}", reason=told(clean(row.get("reason", "")))),
         )
         for row in _precision(answers)
     ]
@@ -59,12 +62,7 @@ def write(answers: Answers) -> Section:
     return Section(
         "steadiness",
         "What no difference looks like",
-        f"A/A: {base} was measured a second time in each round, under another name. What it differs by there "
-        f"is no difference; `different` (beyond {100 * MARGIN:g} %, and p below 0.05 over all rows together) "
-        "should be rare. Warm-up is the first repetition against what the others make expect, drift the end "
-        "of the run against its beginning, both over all cells of a traffic; an outlier is a value too far "
-        "from its cell's others. Nothing of it is left out of any number of this report. A ratio's precision "
-        "is half its 95 % interval, as a share of the ratio.",
+        _reading(base),
         (
             Table.of("A/A", "NIC|back end|traffic|metric|#n|#second / first|#95 % interval|verdict", twice),
             Table.of(
@@ -73,11 +71,24 @@ def write(answers: Answers) -> Section:
                 steady,
             ),
             Table.of(
-                f"Precision of the ratios to {base}",
+                say("Precision of the ratios to {base}", base=base),
                 "NIC|back end|traffic|metric|#half-width|#n|#measured for|reached",
                 known,
             ),
         ),
+    )
+
+
+def _reading(base: str) -> str:
+    return say(
+        "A/A: {base} was measured a second time in each round, under another name. What it differs by"
+        " there is no difference; `different` (beyond {margin} %, and p below 0.05 over all rows "
+        "together) should be rare. Warm-up is the first repetition against what the others make "
+        "expect, drift the end of the run against its beginning, both over all cells of a traffic; an"
+        " outlier is a value too far from its cell's others. Nothing of it is left out of any number "
+        "of this report. A ratio's precision is half its 95 % interval, as a share of the ratio.",
+        base=base,
+        margin=f"{100 * MARGIN:g}",
     )
 
 
@@ -88,12 +99,17 @@ def same_thing_twice(answers: Answers) -> Iterator[str]:
     if not ratios:
         return
     called = Counter(row["verdict"] for row in rows)
-    words = (("different", ""), ("same", f" within {100 * MARGIN:g} %"), ("not known", ""))
-    said = ", ".join(
-        f"{called[word]} {word}{more}" for word, more in words if called[word] or word == "different"
-    )
+    within = say("{number} same within {margin} %", number=called["same"], margin=f"{100 * MARGIN:g}")
+    parts = [say("{number} different", number=called["different"])]
+    parts += [within] if called["same"] else []
+    parts += [say("{number} not known", number=called["not known"])] if called["not known"] else []
     far = max(ratios, key=lambda value: max(value, 1 / value))
-    yield f"A/A, {base_name(answers)} measured twice: {said}; the furthest is {times(far)}."
+    yield say(
+        "A/A, {base} measured twice: {said}; the furthest is {far}.",
+        base=base_name(answers),
+        said=say(", ").join(parts),
+        far=times(far),
+    )
 
 
 def unsteady(answers: Answers) -> Iterator[str]:
@@ -102,9 +118,13 @@ def unsteady(answers: Answers) -> Iterator[str]:
     for row in answers.whole("baseline_twice"):
         if row["verdict"] == "different":
             ends = span(times(row["low"]), times(row["high"]))
-            yield (
-                f"A/A: {clean(row['metric'])}, {_whose(row)}: nothing was changed, and the second is "
-                f"{times(row['ratio'])} the first ({ends}): trust no smaller difference of this run."
+            yield say(
+                "A/A: {metric}, {whose}: nothing was changed, and the second is "
+                "{ratio} the first ({ends}): trust no smaller difference of this run.",
+                metric=told(clean(row["metric"])),
+                whose=_whose(row),
+                ratio=times(row["ratio"]),
+                ends=ends,
             )
     for row in answers.whole("steadiness"):
         if row["told"]:
@@ -113,28 +133,55 @@ def unsteady(answers: Answers) -> Iterator[str]:
     for row in _precision(answers):
         if row.get("reached") is not True:
             nic, name, carried = _place(row)
-            number = f"(n = {clean(row.get('n', ''))})"
-            known = f"{times(row.get('ratio'))}, ± {_percent(row.get('half_width'))} {number}"
-            yield (
-                f"Not known within {aim}: {nic} on {name}, {carried}, {clean(row.get('metric', ''))} of "
-                f"{base_name(answers)}: {known}; {clean(row.get('reason', ''))}."
+            yield say(
+                "Not known within {aim}: {nic} on {name}, {carried}, {metric} of {base}: "
+                "{ratio}, ± {half} (n = {n}); {reason}.",
+                aim=aim,
+                nic=nic,
+                name=name,
+                carried=carried,
+                metric=told(clean(row.get("metric", ""))),
+                base=base_name(answers),
+                ratio=times(row.get("ratio")),
+                half=_percent(row.get("half_width")),
+                n=clean(row.get("n", "")),
+                reason=told(clean(row.get("reason", ""))),
             )
 
 
 def _in_words(row: Row) -> str:
-    said = f"{clean(row['metric'])}, {_whose(row)}"
+    said = say("{one}, {other}", one=told(clean(row["metric"])), other=_whose(row))
     ends = span(times(row["low"]), times(row["high"]))
+    ratio = times(row["ratio"])
     if row["kind"] == OUTLIER:
-        others = f"{times(row['ratio'])} what its other {int(row['n']) - 1} show"
-        return f"Outlier, kept: {said}, repetition {int(row['rep'])}: {others}."
+        return say(
+            "Outlier, kept: {said}, repetition {rep}: {ratio} what its other {number} show.",
+            said=said,
+            rep=int(row["rep"]),
+            ratio=ratio,
+            number=int(row["n"]) - 1,
+        )
     if row["kind"] == DRIFT:
-        return f"The machine drifted: {said}: the end is {times(row['ratio'])} the beginning ({ends})."
-    return f"Warm-up: {said}: the first repetition is {times(row['ratio'])} the others ({ends})."
+        return say(
+            "The machine drifted: {said}: the end is {ratio} the beginning ({ends}).",
+            said=said,
+            ratio=ratio,
+            ends=ends,
+        )
+    return say(
+        "Warm-up: {said}: the first repetition is {ratio} the others ({ends}).",
+        said=said,
+        ratio=ratio,
+        ends=ends,
+    )
 
 
 def _whose(row: Row) -> str:
-    cell = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, " if row["nic"] else ""
-    way = DIRECTIONS.get(row["way"], clean(row["way"])) if row["way"] != "both" else "round trips"
+    cell = ""
+    if row["nic"]:
+        back = backend(row["netdev"], row["datapath"])
+        cell = say("{nic} on {back}", nic=clean(row["nic"]), back=back) + say(", ")
+    way = direction_name(row["way"]) if row["way"] != "both" else say("round trips")
     return f"{cell}{clean(row['workload'])} {way}"
 
 

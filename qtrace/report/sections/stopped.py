@@ -8,6 +8,7 @@ from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import who
 from qtrace.report.section import PathRows, ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import clean, count, duration
 
 __all__ = ["SECTION"]
@@ -55,12 +56,21 @@ def write(answers: Answers) -> Section:
 def in_words(path: PathRows) -> Iterator[str]:
     """Lines on the frames that waited, and on those that stopped."""
     for row in path.ask("waiting"):
-        where = f"between {clean(row['from_stage'])} and {clean(row['to_stage'])}"
-        times = f"p50 {duration(row['p50_ns'])}, p99 {duration(row['p99_ns'])}"
-        yield f"waited {where}: {count(row['count'])} frames, {times}"
+        yield say(
+            "waited between {first} and {last}: {number} frames, p50 {p50}, p99 {p99}",
+            first=clean(row["from_stage"]),
+            last=clean(row["to_stage"]),
+            number=count(row["count"]),
+            p50=duration(row["p50_ns"]),
+            p99=duration(row["p99_ns"]),
+        )
     for row in path.ask("stopped"):
-        where = f"at {clean(row['stage'])} ({clean(row['function'])})" if row["stage"] else "on the way"
-        yield f"stopped {where}: {count(row['frames'])} frames: {clean(row['why'])}"
+        number, why = count(row["frames"]), told(clean(row["why"]))
+        if row["stage"]:
+            where = f"{clean(row['stage'])} ({clean(row['function'])})"
+            yield say("stopped at {where}: {number} frames: {why}", where=where, number=number, why=why)
+        else:
+            yield say("stopped on the way: {number} frames: {why}", number=number, why=why)
 
 
 SECTION = ReportSection(700, write, ("waiting", "stopped"), in_words=in_words)

@@ -11,6 +11,7 @@ from qtrace.report.figures import Bar, backend_colour, bars, fitting
 from qtrace.report.ranking import ranked
 from qtrace.report.rows import base_name, compared, titled, who
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say
 from qtrace.report.text import backend, bits, clean, present
 
 __all__ = ["SECTION"]
@@ -30,19 +31,22 @@ def write(answers: Answers) -> Section:
         return Bar(f"{nic}, {name}", (part,), bits(row["mean"]), low, high)
 
     base = base_name(answers)
-    figure = bars("throughput", "Throughput of each cell by direction", _panels(rows, bar), unit)
+    figure = bars("throughput", say("Throughput of each cell by direction"), _panels(rows, bar), unit)
     table = Table.of(
         "",
-        f"NIC|back end|traffic|#throughput|#95 % interval|#of {base}|#95 % interval|#n",
+        f"NIC|back end|traffic|#throughput|#95 % interval|#{say('of {base}', base=base)}|#95 % interval|#n",
         [compared(row, bits) for row in rows],
     )
     return Section(
         "throughput",
         "Throughput",
-        "Payload received, without probes: the geometric mean of n repetitions and the interval that "
-        f"covers it with 95 % confidence (Student's t, on logarithms). The ratio is to {base} with the "
-        "same NIC and direction in the same repetition (geometric mean). Intervals that overlap widely do "
-        "not tell two cells apart.",
+        say(
+            "Payload received, without probes: the geometric mean of n repetitions and the interval that "
+            "covers it with 95 % confidence (Student's t, on logarithms). The ratio is to {base} with the "
+            "same NIC and direction in the same repetition (geometric mean). Intervals that overlap widely "
+            "do not tell two cells apart.",
+            base=base,
+        ),
         (table,),
         (figure,) if figure else (),
     )
@@ -55,7 +59,8 @@ def headline(answers: Answers) -> Iterator[str]:
     for row in answers.ask("throughput"):
         groups.setdefault((row["nic"], titled(row)), []).append(row)
     for (nic, name), rows in sorted(groups.items(), key=lambda item: (item[0][0] != FIRST_NIC, item[0][0])):
-        yield f"{clean(nic)}, {name}: {ranked(rows, base, bits, more_is_better=True)}."
+        said = ranked(rows, base, bits, more_is_better=True)
+        yield say("{nic}, {name}: {said}.", nic=clean(nic), name=name, said=said)
 
 
 def _panels(rows: Sequence[Row], bar: Callable[[Row], Bar]) -> dict[str, list[Bar]]:

@@ -8,6 +8,7 @@ from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import bare, traffic
 from qtrace.report.section import ReportSection
+from qtrace.report.speech import say, told
 from qtrace.report.text import backend, clean, count
 
 __all__ = ["SECTION"]
@@ -55,10 +56,12 @@ def headline(answers: Answers) -> Iterator[str]:
         below = sum(row["kernel_frames"] or 0 for row in rows)
         watched = all(row["qemu_frames"] is not None for row in rows)
         proved = all(row["as_planned"] for row in rows) and watched
-        yield (
-            f"vhost is {'proved' if proved else 'NOT proved'}: with it on, QEMU's dequeue and deliver "
-            f"counted {count(inside) if watched else 'nothing (not probed)'} and the kernel's functions "
-            f"{count(below)} frames."
+        yield say(
+            "{verdict}: with it on, QEMU's dequeue and deliver counted {inside} and the kernel's functions "
+            "{below} frames.",
+            verdict=say("vhost is proved") if proved else say("vhost is NOT proved"),
+            inside=count(inside) if watched else say("nothing (not probed)"),
+            below=count(below),
         )
 
 
@@ -66,8 +69,13 @@ def alerts(answers: Answers) -> Iterator[str]:
     """One alert for each cell whose carrier differs from the plan's."""
     for row in answers.whole("vhost_proof"):
         if row["as_planned"] is False:
-            where = f"{clean(row['nic'])} on {backend(row['netdev'], row['datapath'])}, {row['direction']}"
-            yield f"Not as planned: {where} was carried by {row['carried_by']}."
+            yield say(
+                "Not as planned: {nic} on {back}, {direction} was carried by {carrier}.",
+                nic=clean(row["nic"]),
+                back=backend(row["netdev"], row["datapath"]),
+                direction=row["direction"],
+                carrier=told(row["carried_by"]),
+            )
 
 
 SECTION = ReportSection(1300, write, ("vhost_proof",), headline=headline, alerts=alerts)
