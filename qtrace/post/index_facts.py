@@ -70,11 +70,17 @@ class IndexFacts:
         return link
 
     def forms(self, line: Sequence[str]) -> list[tuple[str, str]]:
-        """(form, command line) of a network: as given, and in the other forms that explain knows."""
-        data: dict[str, Any] = Reader(self.index).explain(list(line))
+        """(form, command line) of a network: as given, in the other forms that explain knows, and in the
+        oldest one, whose hub explain finds. Raises RefusedLine."""
+        reader = Reader(self.index)
+        data: dict[str, Any] = reader.explain(list(line))
         found = [("-netdev -device", shlex.join(line))]
         for item in data["rewrites"]:
             found.append((str(item["form"]), shlex.join(item["argv"])))
+            if item["form"] == "-nic":
+                oldest = _with_net(item["argv"])
+                if reader.explain(oldest)["hubs"]:
+                    found.append(("-net", shlex.join(oldest)))
         for form, text in found:
             self.book.record(f"form {form}", text, "explain", f"the same network in the form {form}")
         return found
@@ -98,3 +104,13 @@ class IndexFacts:
             if gone or come:
                 found.append(Change(direction.value, tuple(gone), tuple(come)))
         return found
+
+
+def _with_net(argv: Sequence[str]) -> list[str]:
+    """A line with -nic in the oldest form: NIC and back end are two ports of one hub."""
+    at = list(argv).index("-nic")
+    kind, *options = argv[at + 1].split(",")
+    model = [one for one in options if one.startswith("model=")]
+    others = [one for one in options if not one.startswith(("model=", "id="))]
+    ends = ("-net", ",".join(["nic", *model]), "-net", ",".join([kind, *others]))
+    return [*argv[:at], *ends, *argv[at + 2 :]]
