@@ -25,6 +25,7 @@ __all__ = ["SIDES", "Capture", "Place", "listen_in_space", "open_capture", "plac
 SIDES = ("guest", "netdev", "host", "world")
 _LONGEST = 262144  # bytes of a packet that are kept: all of them
 _STILL = 0.2  # seconds in which no file may grow before its capture ends
+_PATIENCE = 120.0  # seconds for what takes some thousandths, on a machine that is busy
 _LIMIT = 10.0  # seconds after which it ends all the same: somebody goes on sending
 
 
@@ -98,17 +99,22 @@ def _in_guest(guest: Guest, device: str, target: Path) -> Iterator[None]:
     listens = f"tcpdump -n -U --immediate-mode -s {_LONGEST} -Z root -i {device} -w {kept}"
     guest.sh(
         f"{listens} >/tmp/tcpdump.log 2>&1 </dev/null & echo $! >/tmp/tcpdump.pid; "
-        "for n in $(seq 200); do grep -q listening /tmp/tcpdump.log && exit 0; usleep 50000; done; "
-        "cat /tmp/tcpdump.log; exit 1"
+        "for n in $(seq 2400); do grep -q listening /tmp/tcpdump.log && exit 0; usleep 50000; done; "
+        "cat /tmp/tcpdump.log; exit 1",
+        timeout=180,
     )
     yield
     # An orphan that has ended stays in /proc, without a command line, until init reaps it.
     guest.sh(
+        # One that waits for the next packet has written all before it.
+        "read -r pid </tmp/tcpdump.pid; n=5000; "
+        "until grep -q '^State:.S' /proc/$pid/status || [ $((n -= 1)) -lt 0 ]; do usleep 20000; done; "
         f"before=; n={round(_LIMIT / _STILL)}; "
         f'while size=$(stat -c %s {kept}); [ "$size" != "$before" ] && [ $n -gt 0 ]; '
         f"do before=$size; n=$((n - 1)); usleep {round(_STILL * 1e6)}; done; "
-        "read -r pid </tmp/tcpdump.pid; kill -TERM $pid; "
-        "while grep -q . /proc/$pid/cmdline 2>/dev/null; do usleep 20000; done"
+        "kill -TERM $pid; "
+        "while grep -q . /proc/$pid/cmdline 2>/dev/null; do usleep 20000; done",
+        timeout=180,
     )
     target.write_bytes(base64.b64decode(guest.sh(f"base64 -w 0 {kept}")))
 
@@ -138,6 +144,18 @@ def listen_in_space(space: Namespace, place: Place, target: Path) -> Iterator[He
     argv += ["-i", place.device, "-w", str(target)]
     with start_helper(space, "tcpdump", argv, lambda _: _begun(target), f"listen at {place.name}") as one:
         yield one
+        _wait_until_read(one)
+
+
+def _wait_until_read(tcpdump: Helper) -> None:
+    """Return when tcpdump has written every packet that has passed: when it sleeps until the next one comes,
+    and does not only wait for a processor."""
+    until = time.monotonic() + _PATIENCE
+    while not tcpdump.ended and time.monotonic() < until:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{tcpdump.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S":
+                return
+        time.sleep(0.005)
 
 
 def _is_written(place: Place) -> bool:
