@@ -27,8 +27,8 @@ from qtrace.lab.link.tap import open_queues, set_up
 
 __all__ = ["Installer", "Undriven", "open_installer", "release_files"]
 
-_BOOT = 240.0  # seconds until the shell answers, on a busy machine
-_LINK = 60.0  # seconds until the first ping is answered: some drivers wait for their link
+_BOOT = 600.0  # seconds until the shell answers, on a busy machine
+_LINK = 300.0  # seconds until the first ping is answered: some drivers wait for their link
 _PACKAGES = {"bookworm": "debian-installer-12-netboot-amd64", "trixie": "debian-installer-13-netboot-amd64"}
 _ROW = re.compile(r"^\s*(\S+):((?:\s+\d+)+)\s+(.*)$", re.MULTILINE)
 _HOST, _GUEST = "192.168.76.1", "192.168.76.2"  # of a tap with several queues
@@ -97,7 +97,7 @@ class Installer:
         return said
 
     def _wait(self, end: bytes | re.Pattern[bytes], until: float | None = None) -> str:
-        until = until or time.monotonic() + 60
+        until = until or time.monotonic() + 300
         pattern = end if isinstance(end, re.Pattern) else re.compile(re.escape(end))
         while not (found := pattern.search(self._said)):
             left = until - time.monotonic()
@@ -123,6 +123,8 @@ class Installer:
             time.sleep(0.2)
         self.interface = found[0]
         self.sh(f"echo 1 > /proc/sys/net/ipv6/conf/{self.interface}/disable_ipv6; true")
+        # A day until it asks again whether the host's address is still the same one.
+        self.sh(f"echo 86400000 > /proc/sys/net/ipv4/neigh/{self.interface}/base_reachable_time_ms")
         address = f"ip addr add {self.link.guest_addr}/24 dev {self.interface}"
         self.sh(f"ip link set {self.interface} up; {address}")
         while "1 packets received" not in self.sh(f"ping -c 1 -W 1 {self.link.host_addr}; true"):
@@ -135,7 +137,7 @@ class Installer:
     def ping(self, each: int) -> int:
         """So many echo requests of each size, one after the other, all answered; gives how many."""
         numbers = " ".join(map(str, range(each)))
-        once = f"ping -c 1 -W 5 -s $size {self.link.host_addr} >/dev/null && all=$((all + 1))"
+        once = f"ping -c 1 -W 60 -s $size {self.link.host_addr} >/dev/null && all=$((all + 1))"
         sizes = " ".join(map(str, _SIZES))
         said = self.sh(f"all=0; for n in {numbers}; do for size in {sizes}; do {once}; done; done; echo $all")
         assert said.split()[-1] == str(each * len(_SIZES)), said  # the console breaks long lines

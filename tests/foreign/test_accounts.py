@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,30 @@ def test_it_is_recorded_again_where_the_guest_may_count_otherwise(
     said = account(counted, taken, line)
     assert said.unclear == unclear
     assert said.wrong() == ([] if counted == taken else [f"interrupt {counted} of {taken}"])
+
+
+@pytest.mark.parametrize(
+    ("counted", "taken", "line", "right"),
+    [
+        (19, 20, PIN, True),
+        (24, 18, PIN, True),
+        (24, 18, MESSAGE, True),
+        (19, 20, MESSAGE, False),
+        (0, 25, PIN, False),
+        (50, 25, MESSAGE, False),
+    ],
+)
+def test_the_last_time_each_request_and_each_answer_may_differ(
+    counted: int, taken: int, line: str, right: bool
+) -> None:
+    said = replace(account(counted, taken, line), recordings=3)
+    assert (said.wrong() == []) == right
+
+
+def test_frames_that_passed_while_counting_began_may_be_counted() -> None:
+    said = replace(account(20, 20, PIN, frames=13), beside=(1, 0, 0))
+    assert said.wrong() == []
+    assert replace(said, beside=(0, 1, 0)).wrong() == ["tx send 13 of 12"]
 
 
 def test_not_where_something_else_is_wrong() -> None:
