@@ -79,7 +79,12 @@ class Campaign:
         """The rest of what it says, and its exit status."""
         assert self.process.stdout
         self.said += self.process.stdout
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=300)
+
+    @property
+    def begun(self) -> int:
+        """Measurements that were begun, of what was read of it."""
+        return sum(line.startswith("step [") for line in self.said)
 
     def guests(self) -> list[int]:
         """Processes of QEMU that carry a namespace of this campaign in their command line or ancestry."""
@@ -115,14 +120,14 @@ def _namespace(pid: int) -> int:
         return 0
 
 
-def wait_until_gone(pids: list[int], deadline: float = 10.0) -> None:
+def wait_until_gone(pids: list[int], deadline: float = 120.0) -> None:
     until = time.monotonic() + deadline
     while set(pids) & set(qemus()):
         assert time.monotonic() < until, f"still there: {set(pids) & set(qemus())}"
         time.sleep(0.05)
 
 
-def wait_for_traffic(guest: int, frames: int = 200, deadline: float = 30.0) -> None:
+def wait_for_traffic(guest: int, frames: int = 200, deadline: float = 120.0) -> None:
     """Until the tap in the guest's namespace has carried that many frames more."""
 
     def carried() -> int:
@@ -164,10 +169,9 @@ def test_a_killed_guest_fails_its_cell_and_no_other(campaign: Campaign) -> None:
     os.kill(guest, signal.SIGKILL)
     assert campaign.end() == 1, "".join(campaign.said)
     found = results(campaign.run)
-    assert {order: status for order, (status, _) in found.items()} == dict.fromkeys(range(TOTAL), "ok") | {
-        1: "failed"
-    }
-    assert "SIGKILL" in found[1][1]
+    (failed,) = (order for order, (status, _) in found.items() if status != "ok")
+    assert sorted(found) == [*range(TOTAL)] and found[failed][0] == "failed"
+    assert failed >= 1 and "SIGKILL" in found[failed][1]  # the second, unless it was over when we came
     reader = RunReader.open(campaign.run)
     assert reader.meta["status"] == "partial" and not reader.damaged
     ledger = reader.table("ledger").to_pandas()
@@ -186,7 +190,10 @@ def test_ctrl_c_leaves_nothing_and_keeps_what_was_recorded(campaign: Campaign, m
     reader = RunReader.open(campaign.run)
     assert reader.meta["status"] == "interrupted" and not reader.damaged
     if moment.startswith("["):
-        assert results(campaign.run) == {0: ("ok", "")}
+        # What was under way is gone, or was recorded in the moment before.
+        recorded = results(campaign.run)
+        assert len(recorded) in (campaign.begun - 1, campaign.begun)
+        assert recorded == dict.fromkeys(range(len(recorded)), ("ok", "")) != {}
 
 
 def test_a_killed_qtrace_takes_its_guests_along_and_the_next_one_sweeps(campaign: Campaign) -> None:
@@ -213,7 +220,11 @@ def test_an_interrupted_run_is_resumed_without_measuring_anything_twice(
     campaign.until(f"[3/{TOTAL}]")
     rest = resumed_after(signal.SIGINT, campaign, tmp_path, PLAN)
     said = [line for line in rest.said if line.startswith("step [")]
-    assert [line.partition("]")[0] for line in said] == [f"step [{n}/{TOTAL}" for n in range(3, TOTAL + 1)]
+    first = TOTAL + 1 - len(said)
+    assert first in (campaign.begun, campaign.begun + 1) and campaign.begun >= 3
+    assert [line.partition("]")[0] for line in said] == [
+        f"step [{n}/{TOTAL}" for n in range(first, TOTAL + 1)
+    ]
     assert {order: status for order, (status, _) in results(campaign.run).items()} == dict.fromkeys(
         range(TOTAL), "ok"
     )
