@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from frames import frames_to_host
+from frames import all_passed, frames_to_host, turn
 from places import Places
 from qemu.qmp.legacy import QEMUMonitorProtocol
 from tracer import COUNTING, record, start
@@ -55,7 +55,7 @@ def traced(bench: Bench, network: Network) -> Iterator[Any]:
         yield session
 
 
-def wait_for(what: str, ready: Callable[[], bool], deadline: float = 30.0) -> None:
+def wait_for(what: str, ready: Callable[[], bool], deadline: float = 120.0) -> None:
     """Until `ready`, looked at again and again."""
     until = time.monotonic() + deadline
     while not ready():
@@ -69,7 +69,7 @@ def _ends(report: Report, end: Callable[[Network], None]) -> None:
         with start(report, record(network.guest.pid, run)) as tracer:
             tracer.until(COUNTING)
             assert frames_to_host(network, FRAMES) == FRAMES
-            network.settle()
+            all_passed(network)
             end(network)
             began = time.monotonic()
             answer = tracer.answer()
@@ -111,7 +111,7 @@ def stopped(bench: Bench, report: Report) -> None:
         assert tracer.process.poll() is None
         os.kill(network.guest.pid, signal.SIGCONT)
         assert frames_to_host(network, FRAMES) == FRAMES
-        network.settle()
+        all_passed(network)
         tracer.send(signal.SIGINT)
         answer = tracer.answer()
     counted = frames(answer["stages"], "tx", "deliver")
@@ -171,11 +171,12 @@ def migrates(bench: Bench, report: Report) -> None:
         with traced(bench, network) as session:
             session.start()
             assert frames_to_host(network, FRAMES) == FRAMES
+            all_passed(network)
             uri = f"unix:{shared}/migration"
             report.commands.append(f"QMP: migrate {{'uri': '{uri}'}}, to a second QEMU with -incoming")
             monitor.cmd("migrate-incoming", uri=uri)
             source.qmp("migrate", uri=uri)
-            wait_for("migrated", lambda: _migration(source) in ("completed", "failed"), 60)
+            wait_for("migrated", lambda: _migration(source) in ("completed", "failed"), 300)
             assert _migration(source) == "completed"
             wait_for("it runs there", lambda: monitor.cmd("query-status")["status"] == "running")
             session.stop()
@@ -231,7 +232,8 @@ def hot_plug(bench: Bench, report: Report) -> None:
         wait_for("the guest has eth1", lambda: guest.try_sh("test -e /sys/class/net/eth1")[0] == 0)
         session.refresh()  # as record does it every second
         assert frames_to_host(network, FRAMES) == FRAMES
-        guest.sh(_OTHER_CARD, timeout=60)
+        guest.sh(_OTHER_CARD, timeout=300)
+        turn(network)  # QEMU takes what is still in the ring
         guest.qmp("device_del", id="nic1")
         wait_for("eth1 is gone", lambda: guest.try_sh("test -e /sys/class/net/eth1")[0] != 0)
         wait_for("nic1 is gone", lambda: "nic1" not in _devices(guest))

@@ -26,7 +26,7 @@ from qtrace.trace.qemu.target import Target
 
 _GROUP = "a second tool"
 _COUNTED = re.compile(r"^@\[(\d+)\]: (\d+)$", re.MULTILINE)
-_TIMEOUT = 60.0
+_TIMEOUT = 300.0
 _POP = ("virtqueue_pop", "hw/virtio/virtio.c")
 # Other devices of the guest use these too (its serial port, at least): only a tracer that looks at the device
 # counts the network card's alone.

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from frames import frames_to_guest, frames_to_host
+from frames import all_passed, frames_to_guest, frames_to_host
 from of_qemu import FRAMES, frames, run_folder, traced, wait_for
 from places import Places, program_exists
 from tracer import COUNTING, record, start
@@ -115,13 +115,13 @@ def two(bench: Bench, report: Report) -> None:
         first.until(COUNTING)
         second.until(COUNTING)
         assert frames_to_host(network, FRAMES) == FRAMES
-        network.settle()
+        all_passed(network)
         first.send(signal.SIGINT)
         answers = [first.answer()]
         left = places.breakpoints()
         assert left == len(places.spots)  # the second's are not taken out with the first's
         assert frames_to_host(network, FRAMES) == FRAMES
-        network.settle()
+        all_passed(network)
         second.send(signal.SIGINT)
         answers.append(second.answer())
     counted = [frames(answer["stages"], "tx", "deliver") for answer in answers]
@@ -191,7 +191,7 @@ def flood(bench: Bench, report: Report) -> None:
             sizes.append(tracer.rss())
         thread.join()
         took = time.monotonic() - began
-        network.settle(5)
+        all_passed(network)
         tracer.send(signal.SIGINT)
         answer = tracer.answer()
     (device,) = answer["devices"]

@@ -21,8 +21,8 @@ def main() -> None:
     assert target.alive() and process.version[0]
     first.kill()
     began = time.monotonic()
-    target.wait(60)  # returns when it has ended, though nobody has reaped it
-    assert time.monotonic() - began < 30 and not target.alive()
+    target.wait(300)  # returns when it has ended, though nobody has reaped it
+    assert time.monotonic() - began < 300 and not target.alive()
     first.wait()
     Path("/proc/sys/kernel/ns_last_pid").write_text(str(first.pid - 1))
     second = start(program)

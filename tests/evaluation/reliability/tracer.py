@@ -54,7 +54,7 @@ class Tracer:
     def send(self, request: signal.Signals) -> None:
         self.process.send_signal(request)
 
-    def end(self, timeout: float = 60.0) -> tuple[int, str]:
+    def end(self, timeout: float = 300.0) -> tuple[int, str]:
         """Exit status and all of stdout."""
         assert self.process.stderr
         self.said += self.process.stderr.read()
