@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from qtrace.measure.effort import Effort
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.store.index import Index
 
-__all__ = ["Act", "Bed", "Form", "hurry", "open_bed"]
+__all__ = ["Act", "Bed", "Form", "LateError", "hurry", "open_bed"]
 
 # Done to a guest from the moment when counting has begun, in a thread of its own.
 Act = Callable[["Bed"], object]
@@ -66,17 +67,24 @@ class Bed:
     network: Network
     index: Index
 
-    def look(self, act: Act, seconds: float = 3.0, effort: Effort | None = None) -> Observation:
-        """Look for so long while `act` is done; it must end by itself."""
+    def look(
+        self, act: Act, seconds: float = 3.0, effort: Effort | None = None, *, within: bool = False
+    ) -> Observation:
+        """Look for so long while `act` is done; it must end by itself. Where it must end `within` the window,
+        raises LateError if it does not: the machine was too busy."""
         process = QemuProcess(self.network.guest.pid, index=self.index)
         begun, failed = threading.Event(), []
+        took = 0.0
 
         def during() -> None:
+            nonlocal took
             begun.wait()  # programs are compiled first; set at the latest when that has failed
+            began = time.monotonic()
             try:
                 act(self)
             except BaseException as exc:
                 failed.append(exc)
+            took = time.monotonic() - began
 
         thread = threading.Thread(target=during)
         thread.start()
@@ -87,7 +95,13 @@ class Bed:
             thread.join()
         if failed:
             raise failed[0]
+        if within and took > seconds:
+            raise LateError(f"{took:.1f} s for what had {seconds:.1f} s")
         return found
+
+
+class LateError(Exception):
+    """What was to be done within a window took longer."""
 
 
 class _Signal:

@@ -38,7 +38,7 @@ def bed(index: Index) -> Iterator[Bed]:
 def test_a_fault_is_named_first_and_half_of_it_is_not(bed: Bed, name: str) -> None:
     (fault,) = (fault for fault in FAULTS if fault.make.__name__ == name)
     for full in (False, True):
-        tried = try_fault(bed, fault, full)
+        tried = try_fault(bed, fault, full, longer=(5, 40))
         assert tried.right, (full, named(tried.diagnosis))
 
 

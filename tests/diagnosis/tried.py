@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bed import Bed
+from bed import Bed, LateError
 from faults import Fault, effort_of
 
 from qtrace.diagnosis.cause import Diagnosis, diagnose
@@ -51,11 +51,19 @@ def named(found: Diagnosis) -> list[str]:
     return [finding.cause for finding in found.findings]
 
 
-def try_fault(bed: Bed, fault: Fault, full: bool) -> Tried:
-    """Make it, look, take it away."""
-    with contextlib.contextmanager(fault.make)(bed, full) as act:
-        seen = bed.look(act, fault.seconds, effort_of(fault, full))
-    return Tried(fault, full, diagnose(seen))
+def try_fault(bed: Bed, fault: Fault, full: bool, longer: Sequence[float] = ()) -> Tried:
+    """Make it, look, take it away. With `longer` windows, what is done must end within the window: where the
+    machine is too busy for that it is all made again with the next."""
+    for number, factor in enumerate((1.0, *longer)):
+        with contextlib.contextmanager(fault.make)(bed, full) as act:
+            try:
+                seen = bed.look(act, factor * fault.seconds, effort_of(fault, full), within=bool(longer))
+            except LateError:
+                if number == len(longer):
+                    raise
+                continue
+        return Tried(fault, full, diagnose(seen))
+    raise AssertionError("not reached")
 
 
 def keep(name: str, seen: Observation) -> None:

@@ -36,7 +36,7 @@ class Card:
 
     def __init__(self, pid: int, line: socket.socket, back_end: socket.socket) -> None:
         self.pid, self._back_end = pid, back_end
-        self._file = line.makefile("rw", buffering=1)
+        self._file = line.makefile("rw")
 
     def use_messages(self) -> None:
         """Place the registers, let the card be master of the bus, and have it interrupt by MSI."""
@@ -52,14 +52,13 @@ class Card:
         self._say(f"writel {_BAR + _IMS:#x} {_LINK:#x}")
 
     def interrupt(self, count: int) -> None:
-        """So many times, each acknowledged before the next: the card reports a cause that is known once.
-
-        It waits 128 us of QEMU's clock after each; what is asked earlier comes then.
-        """
+        """So many times, each acknowledged at once: a release may repeat a message whose cause still waits
+        when the card's interval is over (e1000e_intrmgr_on_throttling_timer, 128 us of QEMU's clock)."""
         for _ in range(count):
-            self._say(f"writel {_BAR + _ICS:#x} {_LINK:#x}")
+            # Both come before QEMU's loop looks at its timers.
+            self._say(f"writel {_BAR + _ICS:#x} {_LINK:#x}\nreadl {_BAR + _ICR:#x}", answers=2)
             time.sleep(0.05)
-            self._say(f"readl {_BAR + _ICR:#x}")
+            self._say(f"readl {_BAR + _IMS:#x}")  # the loop has turned: the interval's timer has run
 
     def receive(self) -> None:
         """A frame for the card comes from its back end; it waits there, because no driver gives buffers."""
@@ -73,10 +72,12 @@ class Card:
         self._say(f"outl {_ADDRESS:#x} {_FUNCTION | register:#x}")
         return int(self._say(f"inl {_DATA:#x}").split()[1], 0)
 
-    def _say(self, command: str) -> str:
-        self._file.write(f"{command}\n")
-        answer = self._file.readline().strip()
-        assert answer.startswith("OK"), (command, answer)
+    def _say(self, commands: str, answers: int = 1) -> str:
+        self._file.write(f"{commands}\n")
+        self._file.flush()
+        for _ in range(answers):
+            answer = self._file.readline().strip()
+            assert answer.startswith("OK"), (commands, answer)
         return answer
 
 

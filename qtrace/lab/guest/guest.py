@@ -22,7 +22,16 @@ from qtrace.lab.guest.qemu_program import QemuProgram
 from qtrace.lab.host.netns import Namespace
 from qtrace.lab.host.owned import private_dir
 
-__all__ = ["CMDLINE", "QEMU_UID", "Guest", "GuestSpec", "find_qemu", "start_guest", "unprivileged"]
+__all__ = [
+    "CMDLINE",
+    "QEMU_UID",
+    "Guest",
+    "GuestSpec",
+    "find_qemu",
+    "monitor_at",
+    "start_guest",
+    "unprivileged",
+]
 
 # nobody: QEMU needs no rights; taps are made for this user, and open descriptors are passed to QEMU.
 QEMU_UID = 65534
@@ -182,7 +191,7 @@ class Guest:
                     raise LabError(f"QEMU did not open its {name} socket in time")
                 time.sleep(0.01)
         self._agent = Agent(self._home / "agent", self.epitaph)
-        self._qmp = QEMUMonitorProtocol(str(self._home / "qmp"))
+        self._qmp = monitor_at(self._home / "qmp")
         try:
             self._qmp.connect()
             self._qmp.settimeout(120)
@@ -246,6 +255,16 @@ class Guest:
         except OSError:
             return ""
         return " / ".join(text.splitlines()[-4:])[-600:]
+
+
+def monitor_at(path: Path) -> QEMUMonitorProtocol:
+    """QEMU's monitor at a socket, not connected yet. Ctrl-C waits until it is made: a half-made one complains
+    when it is collected."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return QEMUMonitorProtocol(str(path))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_tasks() -> None:

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qemu.qmp import QMPError
-from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from qtrace.errors import LabError
 from qtrace.lab.guest.agent import Agent
+from qtrace.lab.guest.guest import monitor_at
 from qtrace.lab.host.netns import Namespace
 from qtrace.lab.mode.running_labs import Entry
 
@@ -56,7 +56,7 @@ def ask_monitor(entry: Entry, guest: str, line: str) -> str:
             f"{guest} is no guest of the lab {entry.name}", hint=f"its guests: {', '.join(entry.guests)}"
         )
     with _alone(entry.home / guest):
-        monitor = QEMUMonitorProtocol(str(entry.home / guest / "qmp"))
+        monitor = monitor_at(entry.home / guest / "qmp")
         try:
             monitor.connect()
             monitor.settimeout(120)
