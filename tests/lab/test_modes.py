@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -121,6 +122,7 @@ def test_what_a_killed_lab_leaves_is_found_and_nothing_else(
             name = _lab_of(process)
             process.kill()
         process.communicate()
+        _until(lambda: not _runs_for(process.pid))
         assert any(Path("/run/netns").glob(f"qt-{name}-*"))
         said = " ".join(remove_leftovers())  # what `lab down --all` does, without ending other people's labs
         assert f"netns qt-{name}-host" in said and f"dir {LABS / name}" in said
@@ -251,8 +253,23 @@ def _lab(mode: str, nic: str = "") -> Any:
 
 def _start(mode: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*QTRACE, "lab", "up", mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*QTRACE, "lab", "up", mode],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
     )
+
+
+def _runs_for(group: int) -> bool:
+    """Whether a program of the lab still runs: one that was making something dies with the lab, a moment
+    later."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, mine, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(mine) == group and state != "Z":
+                return True
+    return False
 
 
 class _up:

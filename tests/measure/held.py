@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 
 from exact import to_mac
+from frames import tap_counters
 
 from qtrace.lab.link.connection import Network
 from qtrace.lab.link.link import MAC
 
 __all__ = ["halted", "overfill", "ring"]
 
-_BURST, _PAUSE = 250, 0.01  # frames and seconds: the kernel's queue of a tap takes 1000
+_BURST, _STILL = 250, 0.2  # frames and seconds
 SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17  # linux/ptrace.h
 
 
@@ -49,9 +50,22 @@ def ring(network: Network) -> int:
 
 
 def overfill(network: Network, buffers: int, more: int) -> None:
-    """Send so many frames to the guest, and more."""
-    left = buffers + more
-    while left > 0:
-        to_mac(network, MAC, min(left, _BURST))
-        left -= _BURST
-        time.sleep(_PAUSE)
+    """Send so many frames to the guest, and more; none comes before QEMU has read those before, as far as the
+    ring takes them: the tap keeps 1000 and drops the rest."""
+    before, sent = tap_counters(network)["tx_packets"], 0
+    while sent < buffers + more:
+        number = min(buffers + more - sent, _BURST)
+        to_mac(network, MAC, number)
+        sent += number
+        _read(network, before + min(sent, buffers))
+
+
+def _read(network: Network, wanted: int) -> None:
+    """Until QEMU has read so many from its tap, or reads no more: its ring was not empty."""
+    last, moved = -1, time.monotonic()
+    while (now := tap_counters(network)["tx_packets"]) < wanted:
+        if now != last:
+            last, moved = now, time.monotonic()
+        elif time.monotonic() - moved > _STILL:
+            return
+        time.sleep(0.005)

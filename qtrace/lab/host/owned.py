@@ -14,7 +14,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qtrace.distribution.identity import distribution
@@ -26,6 +26,7 @@ __all__ = [
     "STATE",
     "ip",
     "lab_owner",
+    "mortal",
     "own",
     "owner_name",
     "private_dir",
@@ -44,14 +45,23 @@ def unique_name() -> str:
     return f"qt-{os.getpid():x}-{next(_counter)}"
 
 
+def mortal(argv: Sequence[str]) -> list[str]:
+    """A command that is killed when this process dies: what it makes after that would be nobody's.
+
+    Raises MissingPrerequisite if there is no such program.
+    """
+    for name in (argv[0], "setpriv"):
+        if shutil.which(name) is None:
+            raise MissingPrerequisite(f"the program {name!r} is missing", hint=distribution().hint(name))
+    return ["setpriv", "--pdeathsig=KILL", "--", *argv]
+
+
 def ip(*args: str) -> str:
-    """Run iproute2's `ip`. Raises LabError with its output."""
+    """Run iproute2's `ip`. Raises LabError with its output, MissingPrerequisite."""
     try:
         said = subprocess.run(
-            ["ip", *args], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
+            mortal(["ip", *args]), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
         )
-    except FileNotFoundError as exc:
-        raise MissingPrerequisite("the program 'ip' is missing", hint=distribution().hint("ip")) from exc
     except subprocess.TimeoutExpired as exc:
         raise LabError(f"'ip {' '.join(args)}' did not end within {exc.timeout:.0f} s") from exc
     if said.returncode != 0:

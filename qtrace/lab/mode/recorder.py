@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from qtrace.distribution.identity import distribution
-from qtrace.errors import LabError, MissingPrerequisite
+from qtrace.errors import LabError
 from qtrace.lab.guest.guest import unprivileged
+from qtrace.lab.host.owned import mortal
 from qtrace.lab.link.tap import private_tun
 
 __all__ = ["Attempt", "Recorder"]
@@ -64,9 +64,6 @@ class Recorder:
 
 def _done(command: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120)
-    except FileNotFoundError as exc:
-        name = str(exc.filename)
-        raise MissingPrerequisite(f"the program {name!r} is missing", hint=distribution().hint(name)) from exc
+        return subprocess.run(mortal(command), input=stdin, capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired as exc:
         raise LabError(f"'{shlex.join(command)}' did not end within {exc.timeout:.0f} s") from exc
