@@ -239,3 +239,19 @@ def test_iommu_misses_from_a_hundred_and_one_in_ten_on(misses: int, frames: int,
     seen = with_rows(seen, "stages", lambda row: row | {"frames": 0})
     seen = with_rows(seen, "stages", at_stage("tx", "deliver", frames=frames))
     assert is_named("iommu-misses", seen) == expected
+
+
+@pytest.mark.parametrize(("queued", "free", "expected"), [(1, 0, 1), (0, 0, 0), (1, 1, 0)])
+def test_a_silent_guest_whose_frame_came_in_a_pause_of_counting(
+    queued: int, free: int, expected: bool
+) -> None:
+    """Of a burst that the budget has not counted QEMU's memory tells that a frame waits, and why."""
+
+    def waits(state: Row) -> None:
+        for queue in state["queues"]:
+            queue["near"]["queued"], queue["near"]["virtio"]["rx_free"] = queued, free
+
+    seen = with_state(OBSERVED["silent"], waits)
+    (nic,) = seen.nics
+    seen = replace(seen, nics=[replace(nic, tables={**nic.tables, "stops": []})])
+    assert is_named("guest-silent", seen) == expected
