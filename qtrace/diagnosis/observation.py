@@ -18,7 +18,6 @@ FULL = 1514  # bytes of the largest Ethernet frame without segmentation offload,
 _VIRTIO = "virtio-net"
 # The stages that can count frames, the best one first, as analyses/methods/frame_counts.py has them.
 _COUNTED = ("deliver", "host", "send", "enqueue", "dequeue")
-_KERNEL = ("kprobe", "kretprobe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +82,12 @@ class Nic:
         row = self.carried(direction)
         return int(row["frames"]) if row else 0
 
-    def kernel_frames(self) -> int:
-        """Frames that the kernel's vhost carried."""
-        return sum(int(row["frames"]) for row in self.rows("stages") if row["how"] in _KERNEL)
+    @property
+    def counted_share(self) -> float:
+        """The share of the window in which functions were counted: 1 unless the budget paused them. A stage's
+        numbers are scaled to the whole window, an instrument's are not."""
+        rows = [row for row in self.rows("stages") if row["attached"] and row.get("windowed")]
+        return min((float(row["observed"]) for row in rows), default=1.0)
 
     def place(self, function: str) -> str:
         """FILE:LINE of a function of its paths, empty where that is not known."""

@@ -10,7 +10,16 @@ from qtrace.analyses.methods.stats import proportion
 from qtrace.diagnosis.cause import Evidence
 from qtrace.diagnosis.observation import Nic
 
-__all__ = ["at_stage", "counted", "per_second", "per_unit", "share_of", "state"]
+__all__ = [
+    "at_stage",
+    "counted",
+    "counted_in",
+    "measured",
+    "per_second",
+    "per_unit",
+    "share_of",
+    "state",
+]
 
 
 def state(text: str) -> Evidence:
@@ -28,6 +37,24 @@ def share_of(part: int, whole: int, of: str) -> Evidence:
 def counted(number: int, what: str) -> Evidence:
     """An exact count; `what` is a name for what was counted."""
     return Evidence(f"{what}: {number:,}", float(number), float(number), float(number))
+
+
+def measured(row: Mapping[str, Any], name: str, what: str) -> Evidence:
+    """A stage's column: exact where it was counted all the time, else scaled, with half of its interval from
+    the row."""
+    value, half = float(row[name]), float(row.get(f"{name}_error") or 0.0)
+    if not half:
+        return counted(int(value), what)
+    low, high = max(0.0, value - half), value + half
+    return Evidence(f"{what}: {value:,.0f} ({low:,.0f} to {high:,.0f})", value, low, high)
+
+
+def counted_in(number: int, share: float, what: str) -> Evidence:
+    """What was counted in a share of the window: no fewer, and nothing is known of the rest."""
+    if share >= 1:
+        return counted(number, what)
+    text = f"{what}: {number:,}, counted in {share:.0%} of the window"
+    return Evidence(text, float(number), float(number), None)
 
 
 def per_second(number: int, seconds: float, what: str) -> Evidence:

@@ -12,6 +12,7 @@ from tried import kept, named
 
 from qtrace.diagnosis.cause import diagnose
 from qtrace.diagnosis.observation import Observation
+from qtrace.diagnosis.quantities import measured
 
 OBSERVED = kept()
 Row = dict[str, Any]
@@ -232,13 +233,31 @@ def test_checksums_left_where_somebody_reads_raw(
 
 
 @pytest.mark.parametrize(
-    ("misses", "frames", "expected"), [(99, 100, 0), (100, 1000, 1), (100, 1001, 0), (100, 0, 1)]
+    ("misses", "frames", "expected"), [(99, 100, 0), (100, 200, 1), (100, 201, 0), (100, 0, 1)]
 )
-def test_iommu_misses_from_a_hundred_and_one_in_ten_on(misses: int, frames: int, expected: bool) -> None:
+def test_iommu_misses_from_a_hundred_and_one_in_two_on(misses: int, frames: int, expected: bool) -> None:
     seen = with_rows(OBSERVED["mapped_each_time"], "iotlb_misses", lambda row: row | {"count": misses})
-    seen = with_rows(seen, "stages", lambda row: row | {"frames": 0})
-    seen = with_rows(seen, "stages", at_stage("tx", "deliver", frames=frames))
+    seen = with_rows(seen, "devices", lambda row: row | {"rx_packets": frames, "tx_packets": 0})
+    seen = with_rows(seen, "stages", lambda row: row | {"windowed": False, "observed": 1.0})
     assert is_named("iommu-misses", seen) == expected
+
+
+def test_what_was_counted_between_pauses_says_so() -> None:
+    """An instrument's numbers are those of the time in which it counted; a stage's are scaled, with their
+    interval."""
+    seen = OBSERVED["mapped_each_time"]
+    seen = with_rows(seen, "iotlb_misses", lambda row: row | {"count": 400})
+    seen = with_rows(seen, "devices", lambda row: row | {"rx_packets": 500, "tx_packets": 300})
+    seen = with_rows(seen, "stages", lambda row: row | {"windowed": True, "observed": 0.8})
+    (finding,) = diagnose(replace(seen, seconds=10.0)).findings
+    assert [one.text for one in finding.evidence][:3] == [
+        "50 misses a second (45 to 55)",
+        "misses: 400, counted in 80% of the window",
+        "frames at the tap, both ways: 800",
+    ]
+    row = {"frames": 100, "frames_error": 7.5}
+    assert measured(row, "frames", "frames").text == "frames: 100 (92 to 108)"
+    assert measured(row | {"frames_error": 0.0}, "frames", "frames").text == "frames: 100"
 
 
 @pytest.mark.parametrize(("queued", "free", "expected"), [(1, 0, 1), (0, 0, 0), (1, 1, 0)])

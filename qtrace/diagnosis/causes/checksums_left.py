@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from qtrace.diagnosis.cause import Advice, Finding
 from qtrace.diagnosis.observation import Observation
-from qtrace.diagnosis.quantities import at_stage, counted, state
+from qtrace.diagnosis.quantities import at_stage, measured, state
 from qtrace.model import Direction
 
 LOOKS_AT = "checksums that the guest leaves to be filled in, and packet sockets at its tap or bridge"
@@ -44,7 +44,7 @@ def look(seen: Observation) -> Iterator[Finding]:
             [
                 state(f"feature bit {_CSUM} (csum) is agreed on"),
                 state(f"packet socket at {tap['name']} or its bridge: {who}"),
-                at_stage(counted(row["frames"], "frames from the guest"), nic, row),
+                at_stage(measured(row, "frames", "frames from the guest"), nic, row),
             ],
             [
                 Advice("let the guest fill them in: in the guest", "ethtool -K eth0 tx off"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from qtrace.diagnosis.cause import Advice, Finding
 from qtrace.diagnosis.observation import Nic, Observation
-from qtrace.diagnosis.quantities import at_stage, counted, state
+from qtrace.diagnosis.quantities import at_stage, counted, counted_in, state
 from qtrace.model import Direction
 from qtrace.trace.frames.reasons import NO_BUFFERS
 
@@ -35,7 +35,7 @@ def look(seen: Observation) -> Iterator[Finding]:
             counted(waiting, "frames that wait in QEMU's queue, because the NIC had no receive buffers"),
         ]
         if kick is not None:
-            evidence.append(at_stage(counted(0, "kicks in the window"), nic, kick))
+            evidence.append(at_stage(counted_in(0, nic.counted_share, "kicks in the window"), nic, kick))
         if free is not None:
             evidence.append(state(f"{free} free receive buffers at the window's end"))
         busy = [thread for thread in seen.threads() if thread.name.startswith("CPU ")]

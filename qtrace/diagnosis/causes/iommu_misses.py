@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 from qtrace.diagnosis.cause import Advice, Finding
 from qtrace.diagnosis.observation import Observation
-from qtrace.diagnosis.quantities import counted, per_second, state
+from qtrace.diagnosis.quantities import counted, counted_in, per_second, state
 
-LOOKS_AT = "addresses that vhost had QEMU translate, and frames that vhost carried"
-_LEAST, _SHARE = 100, 0.1
+LOOKS_AT = "addresses that vhost had QEMU translate, and frames at its tap"
+_LEAST, _SHARE = 100, 0.5
 THRESHOLD = (
-    f"Named from {_LEAST} misses and one for ten of vhost's frames on: a driver that maps its memory once, "
-    "or a guest whose IOMMU lets the device through, has a miss for each page at the start and none later."
+    f"Named from {_LEAST} misses and one for two frames at the tap on: a driver that maps each buffer anew "
+    "has about one a frame. Where the guest's IOMMU lets the device through there is one for each page that "
+    "is used for the first time."
 )
 _IOMMU_PLATFORM = 33
 
@@ -25,13 +26,16 @@ _IOMMU_PLATFORM = 33
 def look(seen: Observation) -> Iterator[Finding]:
     for nic in seen.nics:
         rows = [row for row in nic.rows("iotlb_misses") if row["attached"]]
-        misses, frames = sum(int(row["count"]) for row in rows), nic.kernel_frames()
-        if misses < _LEAST or misses < _SHARE * frames:
+        misses, share = sum(int(row["count"]) for row in rows), nic.counted_share
+        # The tap itself counts each frame once, and all the time.
+        frames = sum(nic.moved(f"{way}_packets") or 0 for way in ("rx", "tx"))
+        if misses < _LEAST or misses < _SHARE * share * frames:
             continue
         where = f"{rows[0]['function']}, {rows[0]['file']}:{rows[0]['line']}"
         evidence = [
-            per_second(misses, seen.seconds, "misses"),
-            counted(frames, "frames that vhost carried"),
+            per_second(misses, share * seen.seconds, "misses"),
+            counted_in(misses, share, "misses"),
+            counted(frames, "frames at the tap, both ways"),
             state(f"counted at {where}"),
         ]
         if nic.has(_IOMMU_PLATFORM):
@@ -39,7 +43,7 @@ def look(seen: Observation) -> Iterator[Finding]:
         yield Finding(
             nic.title,
             "limits",
-            min(0.95, 0.5 + 0.5 * misses / max(frames, misses)),
+            min(0.95, 0.5 + 0.5 * misses / max(share * frames, misses)),
             "vhost has QEMU translate addresses all the time, because the guest's driver maps its buffers by "
             "a virtual IOMMU: the queue stands still for each",
             evidence,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from qtrace.diagnosis.cause import Advice, Finding
 from qtrace.diagnosis.observation import Observation
-from qtrace.diagnosis.quantities import counted
+from qtrace.diagnosis.quantities import counted_in
 from qtrace.diagnosis.quantities import state as noted
 
 LOOKS_AT = "segments that libslirp sends again"
@@ -28,9 +28,10 @@ def look(seen: Observation) -> Iterator[Finding]:
         if again < _LEAST:
             continue
         row = next(row for row in rows if row["kind"] == "timeout")
-        evidence = [counted(again, f"timeouts of libslirp's TCP in {seen.seconds:.0f} s")]
+        share = nic.counted_share
+        evidence = [counted_in(again, share, f"timeouts of libslirp's TCP in {seen.seconds:.0f} s")]
         if kinds.get("fast"):
-            evidence.append(counted(kinds["fast"], "fast retransmissions"))
+            evidence.append(counted_in(kinds["fast"], share, "fast retransmissions"))
         if row["file"]:
             evidence.append(noted(f"counted at {row['function']}, {row['file']}:{row['line']}"))
         yield Finding(

@@ -11,7 +11,7 @@ from typing import Any
 
 from qtrace.diagnosis.cause import Advice, Finding
 from qtrace.diagnosis.observation import Nic, Observation
-from qtrace.diagnosis.quantities import at_stage, counted, state
+from qtrace.diagnosis.quantities import at_stage, measured, state
 from qtrace.model import Direction
 
 LOOKS_AT = "vhost: asked for on the line, started in the device, and who carried the frames"
@@ -32,7 +32,7 @@ def look(seen: Observation) -> Iterator[Finding]:
             continue
         evidence = [state("vhost is on the command line, and the device has not started it")]
         for way, row in carried.items():
-            evidence.append(at_stage(counted(row["frames"], f"frames {way.value} in QEMU"), nic, row))
+            evidence.append(at_stage(measured(row, "frames", f"frames {way.value} in QEMU"), nic, row))
         yield Finding(
             nic.title,
             "limits",

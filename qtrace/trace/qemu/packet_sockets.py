@@ -15,15 +15,19 @@ _LARGEST = 2**20
 _NOBODY = "a program that cannot be seen from here"
 
 
-def packet_readers(pid: int, devices: Collection[int]) -> Mapping[int, tuple[str, ...]]:
+def packet_readers(pid: int, devices: Collection[int]) -> Mapping[int, tuple[str, ...]] | None:
     """Index of a device -> the programs whose packet sockets are bound to it, as `name (PID)`, by name; the
-    devices that have none are left out. `devices` are the indexes that are asked for."""
+    devices that have none are left out. None where the kernel does not say. `devices` are the indexes that
+    are asked for."""
+    try:
+        table = Path(f"/proc/{pid}/net/packet").read_text()[:_LARGEST]
+    except OSError:
+        return None
     sockets: dict[str, int] = {}
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/net/packet").read_text()[:_LARGEST].splitlines()[1:]:
-            fields = line.split()
-            if len(fields) >= 9 and fields[3] in _PROTOCOLS and fields[4].isdecimal():
-                sockets[fields[8]] = int(fields[4])
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) >= 9 and fields[3] in _PROTOCOLS and fields[4].isdecimal():
+            sockets[fields[8]] = int(fields[4])
     wanted = {inode: device for inode, device in sockets.items() if device in {*devices}}
     if not wanted:
         return {}

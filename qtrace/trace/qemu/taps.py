@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class TapState:
     master: str | None = None
     addressed: bool | None = None
     cut_at: int | None = None
-    readers: tuple[str, ...] = ()
+    readers: tuple[str, ...] | None = None
     unread: str = ""
 
 
@@ -61,9 +61,13 @@ def read_taps(pid: int) -> tuple[TapState, ...]:
     readers = packet_readers(pid, {index for indexes in places.values() for index in indexes})
     found = []
     for name, fds in sorted(held.items()):
-        who = tuple(dict.fromkeys(one for index in places[name] for one in readers.get(index, ())))
+        who = None if readers is None else _each_once(readers.get(index, ()) for index in places[name])
         found.append(_tap(name, tuple(sorted(fds)), devices.get(name), who))
     return tuple(found)
+
+
+def _each_once(names: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for group in names for name in group))
 
 
 def _places(devices: Mapping[str, Mapping[str, Any]], name: str) -> list[int]:
@@ -90,7 +94,7 @@ def _is_ours(pid: int) -> bool:
 
 
 def _tap(
-    name: str, descriptors: tuple[int, ...], row: Mapping[str, Any] | None, readers: tuple[str, ...]
+    name: str, descriptors: tuple[int, ...], row: Mapping[str, Any] | None, readers: tuple[str, ...] | None
 ) -> TapState:
     if row is None:
         return TapState(name, descriptors, unread="its device is in another network namespace")
