@@ -19,7 +19,7 @@ from qtrace.store.index import Index, open_index
 
 __all__ = ["Account", "Verdict", "record"]
 
-_MOST = 3  # recordings of a guest
+_MOST = 5  # recordings of a guest
 _EACH = 6  # echo requests of each size
 _BROKEN = ("not seen here", "lost", "missed")  # lines of the ledger
 # What a path has of these counts each frame.

@@ -149,13 +149,15 @@ def listen_in_space(space: Namespace, place: Place, target: Path) -> Iterator[He
 
 def _wait_until_read(tcpdump: Helper) -> None:
     """Return when tcpdump has written every packet that has passed: when it sleeps until the next one comes,
-    and does not only wait for a processor."""
+    and does not only wait for a processor. Raises LabError if that does not come."""
     until = time.monotonic() + _PATIENCE
     while not tcpdump.ended and time.monotonic() < until:
         with contextlib.suppress(OSError):
             if Path(f"/proc/{tcpdump.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S":
                 return
         time.sleep(0.005)
+    if not tcpdump.ended:
+        raise LabError(f"tcpdump has not written what has passed within {_PATIENCE:.0f} s")
 
 
 def _is_written(place: Place) -> bool:

@@ -54,7 +54,7 @@ other, every second of them of 1400 bytes. The truth is the guest's: /proc/net/d
 - *interrupts*: how many were counted, and by which way; *taken*: how many the guest says it has taken, by the
   name of their line. One that is raised again before the guest takes the first is one to it, and a pin that
   is still up when the guest has ended its interrupt gives it another; so where these differ it is recorded
-  again, at most three times; the last stands here.
+  again, at most five times; the last stands here.
 - *otherwise*: the stages of the path that are not held against the guest's account, and why. A stage that is
   in no column is not on this NIC's path ([walks.md](walks.md)).
 
