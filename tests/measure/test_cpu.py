@@ -75,9 +75,11 @@ def test_samples_are_the_cpu_time_that_the_kernel_has_counted(
     assert inside, found
     outside = [row for row in rows if row["function"].startswith(UNKNOWN)]
     assert all(row["file"] for row in outside)
-    # Where no name is known the file is, for all but a few of those in QEMU itself.
+    # Where no name is known the file is, for all but one in fifty of those in QEMU itself; which of them are
+    # met in a few hundred samples is chance.
     own = [row for row in outside if "/" in row["file"] or row["file"].startswith("qemu-system")]
-    assert sum(row["samples"] for row in own if "/" not in row["file"]) <= 0.02 * taken
+    nowhere = sum(row["samples"] for row in own if "/" not in row["file"])
+    assert nowhere <= 0.02 * taken + 6.2 * math.sqrt(0.02 * taken)
 
 
 def test_what_is_in_no_window_is_not_sampled(network: Network, attacher: Attacher, index: Index) -> None:
