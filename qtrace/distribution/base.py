@@ -73,6 +73,8 @@ class Distribution(ABC):
     packages: ClassVar[Mapping[str, str]] = {}
     """A program, or a need of `NEEDS`, -> its package; one without an entry is packaged under its own name.
     An empty package means that the distribution has none."""
+    sound_emulator: ClassVar[str] = ""
+    """A release whose QEMU is 8.1 or newer, for those whose own is older (lab/machine/emulator.py)."""
     installer: ClassVar[Sequence[str]] = ()
     """The command to which the names of packages are appended to install them."""
 

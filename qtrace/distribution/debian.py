@@ -31,6 +31,7 @@ class Debian(Distribution):
 
     ids = ("debian",)
     tried = True
+    sound_emulator = "trixie"
     packages: ClassVar[dict[str, str]] = {
         "qemu-system-x86_64": "qemu-system-x86",
         "qemu-bridge-helper": "qemu-system-common",

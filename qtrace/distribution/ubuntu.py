@@ -17,6 +17,7 @@ class Ubuntu(Debian):
 
     ids = ("ubuntu",)
     tried = False
+    sound_emulator = "noble"
     # linux-image-generic names the release's image and its linux-modules-extra, which has most NICs.
     kernel_meta = "linux-image-generic"
     headers_meta = "linux-headers-generic"

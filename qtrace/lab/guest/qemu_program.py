@@ -59,14 +59,23 @@ class QemuProgram:
         enter = ["unshare", "--mount", "--", "sh", "-c", _ENTER, str(self.root), tempfile.gettempdir()]
         return [*enter, *command]
 
+    def outside(self) -> list[str]:
+        """The words with which anyone starts it among this machine's own files: with its loader, libraries
+        and firmware, but neither a root nor rights of its own."""
+        if not self.root:
+            return [str(self.file)]
+        firmware = [self.root / "usr/share" / name for name in ("qemu", "seabios")]
+        return [*self._loader(), str(self.file), *(word for place in firmware for word in ("-L", str(place)))]
+
+    def _loader(self) -> list[str]:
+        """The root's own loader, told where the root's libraries are."""
+        assert self.root
+        folders = {str(file.parent) for file in self.root.glob("usr/lib/*/libc.so.6")}
+        return [str(self.root / "lib64/ld-linux-x86-64.so.2"), "--library-path", ":".join(sorted(folders))]
+
     def libraries(self) -> list[Path]:
         """Its shared libraries as this machine sees them, as its own loader finds them. Raises LabError."""
-        if not self.root:
-            command = ["ldd", str(self.file)]
-        else:
-            folders = {str(file.parent) for file in self.root.glob("usr/lib/*/libc.so.6")}
-            loader = str(self.root / "lib64/ld-linux-x86-64.so.2")
-            command = [loader, "--library-path", ":".join(sorted(folders)), "--list", str(self.file)]
+        command = [*self._loader(), "--list", str(self.file)] if self.root else ["ldd", str(self.file)]
         said = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if said.returncode != 0:
             raise LabError(f"{' '.join(command)}: {(said.stderr or said.stdout).strip()}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -27,8 +28,8 @@ from qtrace.distribution.identity import distribution
 from qtrace.errors import LabError, MachineGone, MissingPrerequisite
 from qtrace.lab.guest.accel import kvm_usable
 from qtrace.lab.guest.clock import counter_words
-from qtrace.lab.guest.guest import find_qemu
 from qtrace.lab.guest.kernel import Kernel, ensure_kernel
+from qtrace.lab.machine.emulator import choose_emulator, release_of
 from qtrace.lab.machine.machine_image import machine_image, share_tag
 from qtrace.progress import SILENT, Progress
 
@@ -38,10 +39,12 @@ Output = Callable[[Literal["stdout", "stderr"], bytes], None]
 """Receives the output of a command inside, as it arrives."""
 
 _CMDLINE = (
-    "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on nokaslr "
+    "console=ttyS0 quiet loglevel=3 panic=-1 oops=panic mitigations=off random.trust_cpu=on nokaslr "
     "tsc=reliable no_timer_check pci=noearly rcupdate.rcu_expedited=1 "
     "cryptomgr.notests audit=0 selinux=0 apparmor=0"
 )
+# What of the console tells why a kernel ended; after it come registers and code.
+_FAULT = re.compile(r"BUG:|Oops|general protection|invalid opcode|Kernel panic|RIP: 0010:")
 _STREAM: dict[bytes, Literal["stdout", "stderr"]] = {b"O": "stdout", b"E": "stderr"}
 
 
@@ -68,6 +71,7 @@ class LabMachine:
         self._progress, self._kernel, self._boot_timeout = progress, kernel, boot_timeout
         self._stack = contextlib.ExitStack()
         self._buffer = b""
+        self._emulator: list[str] = []
         self._console: IO[bytes]
         self._socket: socket.socket
         self._process: subprocess.Popen[bytes]
@@ -94,10 +98,11 @@ class LabMachine:
         return list(range(0 if self.accelerator == "kvm" else 1, self.cpus))
 
     def describe(self) -> str:
-        """The machine in one line, for a report's conditions."""
+        """The machine in one line, for a report's conditions, once it has been entered."""
         host = os.uname()
         return (
-            f"QEMU under {self.accelerator}, {self.cpus} CPUs, {self.memory} MiB, "
+            f"QEMU {'.'.join(map(str, release_of(self._emulator)))} under {self.accelerator}, "
+            f"{self.cpus} CPUs, {self.memory} MiB, "
             f"on a host with {len(os.sched_getaffinity(0))} CPUs and {host.sysname} {host.release}"
         )
 
@@ -111,6 +116,7 @@ class LabMachine:
             if not path.is_dir():
                 raise LabError(f"the folder to share is not there: {path}")
         kernel = self._kernel or ensure_kernel(self._progress)
+        self._emulator = choose_emulator(self.accelerator, self._progress)
         self._progress.step("booting the lab machine")
         began = time.monotonic()
         with contextlib.ExitStack() as stack:
@@ -207,7 +213,7 @@ class LabMachine:
         folders = [("root", Path("/"), ",readonly=on")]
         folders += [(share_tag(number), path, "") for number, path in enumerate(self.share)]
         argv = [
-            *(str(find_qemu()), "-name", "qtrace-lab-machine", "-nodefaults", "-no-user-config"),
+            *(*self._emulator, "-name", "qtrace-lab-machine", "-nodefaults", "-no-user-config"),
             *("-display", "none", "-machine", "pc,usb=off", "-m", f"{self.memory}M", "-smp", str(self.cpus)),
             *("-accel", "kvm" if accelerator == "kvm" else "tcg,thread=multi,tb-size=512"),
             # Five levels of page tables under five of nested paging make everything slower by half.
@@ -266,7 +272,9 @@ class LabMachine:
     def _said(self) -> str:
         self._console.seek(0)
         text = self._console.read().decode(errors="replace").strip()
-        return ": " + " / ".join(text.splitlines()[-4:])[-600:] if text else ""
+        fault = [line for line in text.splitlines() if _FAULT.search(line)]
+        told = fault[:2] + [line for line in fault[2:] if "RIP: 0010" in line][:1] or text.splitlines()[-4:]
+        return ": " + " / ".join(told)[-600:] if text else ""
 
     def _stop(self) -> None:
         """End the machine at once: nothing inside must be saved, because shared folders do not buffer."""
