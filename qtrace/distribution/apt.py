@@ -109,6 +109,8 @@ class Apt:
             f"-oDir::Etc::sourceparts={self.root}/sources",
             "-oAPT::Sandbox::User=root",
             "-oAcquire::Retries=3",
+            # What is installed here is no package of another release, even if it is newer than all of that.
+            *(["-oDir::State::status=/dev/null"] if self.suite else []),
             *rest,
         ]
         env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
@@ -152,7 +154,8 @@ def read_failure(command: str, said: str, where: str) -> MissingPrerequisite:
         )
     if re.search(
         r"Version '\S+' for '\S+' was not found|Can not find version|Unable to find a source package"
-        r"|Unable to locate package|No packages found|Can't select candidate version",
+        r"|Unable to locate package|No packages found|Can't select candidate version"
+        r"|Can't find a source to download version",
         said,
     ):
         return NotListed(

@@ -196,8 +196,7 @@ class Debian(Distribution):
         if have := sorted(homes.glob(f"{suite}_*"), key=lambda home: home.stat().st_mtime):
             return have[-1]
         progress.step(f"asking apt what the QEMU of {suite} needs")
-        # As on a machine on which nothing is installed.
-        ask = ("apt-get", "-s", "-oDir::State::status=/dev/null", "--no-install-recommends", "install")
+        ask = ("apt-get", "-s", "--no-install-recommends", "install")  # as if nothing were installed
         with locked("apt"):
             said = self._apt(suite).ask(progress, *ask, program, self.packages["setpriv"])
         listed = dict(re.findall(r"^Inst (\S+) \((\S+) ", said, re.MULTILINE))

@@ -85,6 +85,19 @@ def test_a_package_is_unpacked_once(archive: ArchiveOfOurs, debian: Debian) -> N
     assert debian.fetch_package("thing") == home
 
 
+def test_another_release_has_its_own_version_whatever_is_installed(
+    archive: ArchiveOfOurs, debian: Debian
+) -> None:
+    """As for Debian 12's QEMU on Debian 13."""
+    archive.package("dpkg", "0.1-1", {"usr/share/ours": b"older"})
+    archive.list()
+    assert debian.installed("dpkg") > "0.1-1"
+    home = debian.fetch_package("dpkg", suite="here")
+    assert home.name == "dpkg_0.1-1" and (home / "usr/share/ours").read_bytes() == b"older"
+    with pytest.raises(NotListed):
+        debian.fetch_package("dpkg", version="0.2-1", suite="here")
+
+
 def test_a_qemu_is_unpacked_with_all_that_it_runs_with(archive: ArchiveOfOurs, debian: Debian) -> None:
     """Into a folder that can be its root; nothing of it is installed, and what only looks after a system is
     not fetched."""
