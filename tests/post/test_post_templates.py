@@ -9,6 +9,7 @@ from pathlib import Path
 import autocorrect_py as autocorrect
 import pytest
 
+from qtrace.lab.experiment.lab_script import load_script
 from qtrace.post.compose import load_post, post_names
 from qtrace.post.language import language_names, load_language
 
@@ -45,6 +46,28 @@ def test_every_post_is_written_in_every_language() -> None:
             assert (HERE / "posts" / name / f"{language}.md.j2").is_file()
             assert kind.title[language] and kind.description[language]
         assert re.fullmatch(r"[a-z0-9-]+", kind.slug)
+
+
+def listed(name: str, language: str) -> list[str]:
+    """The steps whose output a text shows, in its order."""
+    text = (HERE / "posts" / name / f"{language}.md.j2").read_text()
+    shown = re.findall(r"listing\(([^)]*)\)", text)
+    return [step for call in shown for step in re.findall(r'"([\w-]+)"', call)]
+
+
+@pytest.mark.parametrize("name", post_names())
+def test_a_text_asks_for_what_its_script_has(name: str) -> None:
+    """Without a lab: steps that are there, facts that they find, and the same commands in every language."""
+    steps = {step.name: step for step in load_script(load_post(name).script).steps}
+    assert listed(name, "zh") == listed(name, "en")
+    assert set(listed(name, "en")) <= steps.keys()
+    for language in language_names():
+        text = (HERE / "posts" / name / f"{language}.md.j2").read_text()
+        asked = re.findall(r'\b(?:fact|code|number)\("([\w-]+)\.([\w-]+)"\)', text)
+        found = [(step, key) for step, key in asked if step in steps]
+        assert found
+        for step, key in found:
+            assert key in {*steps[step].facts, "command"}, f"{step}.{key}"
 
 
 @pytest.mark.parametrize("language", language_names())
