@@ -135,6 +135,52 @@ def test_every_place_in_the_source_is_the_index_s(name: str, language: str, inde
     assert seen > 10
 
 
+def found(name: str, *, of: str) -> dict[str, int]:
+    """The numbers that a script found in what was printed, as `step.key`; `of` is a step that they need."""
+    entries = material(name)["transcript"]["entries"]
+    if of not in [entry["name"] for entry in entries]:
+        pytest.skip(f"the committed post {name} is older than the step {of}: make posts")
+    return {
+        f"{entry['name']}.{key}": int(value)
+        for entry in entries
+        for key, value in entry["facts"].items()
+        if re.fullmatch(r"-?\d+", value)
+    }
+
+
+def test_socket_s_faults_show_what_the_text_says() -> None:
+    """Otherwise the text leaves its sentences out."""
+    seen = found("socket", of="loop-over")
+    assert seen["segments.length"] == seen["datagrams.length"] + 4  # net/socket.c
+    assert (seen["unheard-carrier.carrier"], seen["unheard-ping.loss"]) == (1, 100)
+    assert seen["own-voice.heard"] == seen["own-voice.sent"] > 0
+    sent = [seen[f"loop-{when}.sent"] for when in ("before", "during", "later", "over")]
+    assert sent == sorted(sent) and sent[0] < sent[1] < sent[2]
+
+
+def test_virtio_s_faults_show_what_the_text_says() -> None:
+    seen = found("virtio", of="kvm")
+    for ring in ("small", "large", "unindexed"):
+        assert seen[f"{ring}-queue.taken"] == seen[f"{ring}-queue.offered"] >= seen[f"{ring}-queue.num"]
+    assert (
+        seen["too-small.least"]
+        <= seen["small-queue.num"]
+        <= seen["large-queue.num"]
+        == seen["too-small.most"]
+    )
+    # Some releases make every ring of the largest size (virtio_add_queue): then nothing is dropped.
+    smaller = seen["small-queue.num"] < seen["large-queue.num"]
+    assert (seen["small-after.dropped"] > seen["small-before.dropped"]) == smaller
+    assert seen["large-after.dropped"] == seen["large-before.dropped"]
+    calls = {
+        ring: seen[f"{ring}-interrupts.count"] - seen[f"{ring}-interrupts-before.count"]
+        for ring in ("small", "unindexed")
+    }
+    assert calls["unindexed"] > 10 * calls["small"] > 0
+    assert seen["eventfd-writes.count"] == 0 < seen["direct-writes.count"]
+    assert seen["eventfd-interrupt.cpu"] == -1 < seen["direct-write.cpu"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_addresses_are_the_lab_s_own(name: str) -> None:
     """Private ones, and those that are kept for examples (RFC 5737)."""
