@@ -92,6 +92,7 @@ def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
 
     In the lab machine (--venue vm) other terminals cannot reach the lab: use --run.
     """
+    from qtrace.lab.experiment.lab_script import typed_programs
     from qtrace.lab.host.owned import remove_leftovers
     from qtrace.lab.mode.live_lab import open_lab
     from qtrace.lab.mode.mode import load_mode
@@ -110,7 +111,7 @@ def up(mode: str, nic: str, guests: int, venue: str, line: str) -> None:
         began = time.monotonic()
         for item in remove_leftovers():
             progress.warn(f"removed the remains of a dead lab or run: {item}")
-        with open_lab(chosen, nic, guests, progress) as lab:
+        with open_lab(chosen, nic, guests, progress, programs=typed_programs(chosen.name)) as lab:
             progress.step(f"waiting for {guests} guest{'s' * (guests > 1)}")
             lab.wait_until_up()
             took = time.monotonic() - began

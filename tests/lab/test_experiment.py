@@ -10,7 +10,7 @@ import pytest
 from qtrace.errors import LabError
 from qtrace.lab.experiment.capture import Capture, Place
 from qtrace.lab.experiment.hops import count_matching, find_hops, packets
-from qtrace.lab.experiment.lab_script import load_script, script_names
+from qtrace.lab.experiment.lab_script import load_script, script_names, typed_programs
 from qtrace.lab.experiment.transcript import Entry, read_transcript, shape, write_transcript
 from qtrace.lab.mode.mode import load_mode
 
@@ -37,6 +37,16 @@ def test_every_script_is_of_a_mode_that_is_there() -> None:
     for name in script_names():
         script = load_script(name)
         assert load_mode(script.mode).most >= script.guests and script.probe.marker in script.probe.run
+
+
+def test_a_lab_s_guests_have_what_a_reader_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a post's programs those that this machine has, and of another mode's none."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert typed_programs("user") == ()
+    for name in ("ethtool", "tcpdump"):
+        (tmp_path / name).touch(0o755)
+    assert typed_programs("user") == ("ethtool", "tcpdump")
+    assert "ethtool" in typed_programs("tap-nat") and typed_programs("hubport") == ()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ at a guest's monitor (`vm1.monitor`).
 from __future__ import annotations
 
 import re
+import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any
 from qtrace.errors import LabError
 from qtrace.lab.mode.mode import SPACES
 
-__all__ = ["Probe", "Script", "Step", "load_script", "script_names"]
+__all__ = ["Probe", "Script", "Step", "load_script", "script_names", "typed_programs"]
 
 MONITOR = ".monitor"
 _PLACE = re.compile(rf"vm[1-8](\.monitor)?|{'|'.join(SPACES)}")
@@ -86,6 +87,14 @@ def load_script(name_or_path: str) -> Script:
         return _script(Path(name_or_path).stem, tomllib.loads(text))
     except (tomllib.TOMLDecodeError, TypeError, KeyError, re.error) as exc:
         raise LabError(f"script {name_or_path}: {exc}") from exc
+
+
+def typed_programs(mode: str) -> tuple[str, ...]:
+    """The programs beside busybox that the scripts of a mode type in its guests, of those that this machine
+    has: a reader who types the same needs them in a guest too."""
+    scripts = [script for script in map(load_script, script_names()) if script.mode == mode]
+    names = dict.fromkeys(name for script in scripts for name in script.programs)
+    return tuple(name for name in names if shutil.which(name))
 
 
 def _script(name: str, raw: dict[str, Any]) -> Script:
