@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ CLAIMS = [
 ]
 
 
+@functools.cache  # as it was recorded, a post is written once
 def page(name: str, index: Index, step: str = "", key: str = "", value: str = "") -> str:
     material = read_material(MATERIAL / name)
     if step:
