@@ -135,14 +135,11 @@ def test_every_place_in_the_source_is_the_index_s(name: str, language: str, inde
     assert seen > 10
 
 
-def found(name: str, *, of: str) -> dict[str, int]:
-    """The numbers that a script found in what was printed, as `step.key`; `of` is a step that they need."""
-    entries = material(name)["transcript"]["entries"]
-    if of not in [entry["name"] for entry in entries]:
-        pytest.skip(f"the committed post {name} is older than the step {of}: make posts")
+def found(name: str) -> dict[str, int]:
+    """The numbers that a script found in what was printed, as `step.key`."""
     return {
         f"{entry['name']}.{key}": int(value)
-        for entry in entries
+        for entry in material(name)["transcript"]["entries"]
         for key, value in entry["facts"].items()
         if re.fullmatch(r"-?\d+", value)
     }
@@ -150,7 +147,7 @@ def found(name: str, *, of: str) -> dict[str, int]:
 
 def test_socket_s_faults_show_what_the_text_says() -> None:
     """Otherwise the text leaves its sentences out."""
-    seen = found("socket", of="loop-over")
+    seen = found("socket")
     assert seen["segments.length"] == seen["datagrams.length"] + 4  # net/socket.c
     assert (seen["unheard-carrier.carrier"], seen["unheard-ping.loss"]) == (1, 100)
     assert seen["own-voice.heard"] == seen["own-voice.sent"] > 0
@@ -159,7 +156,7 @@ def test_socket_s_faults_show_what_the_text_says() -> None:
 
 
 def test_virtio_s_faults_show_what_the_text_says() -> None:
-    seen = found("virtio", of="kvm")
+    seen = found("virtio")
     for ring in ("small", "large", "unindexed"):
         assert seen[f"{ring}-queue.taken"] == seen[f"{ring}-queue.offered"] >= seen[f"{ring}-queue.num"]
     assert (
