@@ -38,7 +38,7 @@ def unpack_program(
     folder: Path, suite: str = BUILT, package: str = "x86", name: str = "qemu-system-x86_64"
 ) -> Program:
     """A program of Debian's package qemu-system-PACKAGE, in `folder` and not installed, where anybody may run
-    it. Raises MissingPrerequisite."""
+    it. Raises MissingPrerequisite where it cannot be had, or lacks libraries."""
     fetch = distribution().fetch_package
     parts = [fetch(f"qemu-system-{package}", suite=suite)]
     for part in _SHARED:
@@ -51,4 +51,7 @@ def unpack_program(
     for module in (path for part in parts for path in part.glob("usr/lib/*/qemu/*.so")):
         shutil.copy(module, modules)
     folder.chmod(0o755)
+    tried = subprocess.run([folder / name, "--version"], capture_output=True, text=True)
+    if tried.returncode != 0:  # a program of Debian 12 wants libraries that Debian 13 does not have
+        raise MissingPrerequisite(f"it does not run here: {tried.stderr.strip()}")
     return Program(str(folder / name), {"QEMU_MODULE_DIR": str(modules)})
