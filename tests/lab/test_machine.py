@@ -163,8 +163,8 @@ print(open(tracing + "kprobe_profile").read())
 
 
 def test_code_may_be_rewritten_while_it_runs(machine: LabMachine) -> None:
-    """A probe at a function rewrites it. Emulated by Debian 12's QEMU, this kernel crashes within a few of
-    these 200 times (lab/machine/emulator.py)."""
+    """A probe at a function rewrites it. Emulated by Debian 12's QEMU, this kernel crashed within seconds
+    of the same (lab/machine/emulator.py)."""
     ears = Ears()
     assert machine.run([sys.executable, "-c", POKE, *POKED], on_output=ears, timeout=300) == 0
     hits = {

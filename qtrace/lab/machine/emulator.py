@@ -31,8 +31,10 @@ def choose_emulator(accelerator: str, progress: Progress = SILENT) -> list[str]:
     if accelerator != "tcg" or (release := release_of(installed)) >= _SOUND:
         return installed
     try:
-        return QemuProgram.of_release(distribution().sound_emulator, progress).outside()
-    except MissingPrerequisite as exc:
+        newer = QemuProgram.of_release(distribution().sound_emulator, progress).outside()
+        release_of(newer)  # it may want more of this machine's libraries than there is
+        return newer
+    except (MissingPrerequisite, LabError) as exc:
         progress.warn(
             "the lab machine's kernel may crash or stand still when probes are put on it: QEMU "
             f"{'.'.join(map(str, release))} emulates rewritten code wrongly, and no newer one is here ({exc})"
