@@ -32,7 +32,6 @@ class Assignment:
     folder: Path
     words: tuple[str, ...]
     run: RunReader | None = None
-    failed: bool = False  # a measurement of the resumed run did
     taken: tuple[Taken, ...] = ()
 
     def require_folder(self) -> None:
@@ -89,6 +88,5 @@ def resumed(folder: Path) -> Assignment:
         folder,
         ("--resume", str(folder)),
         run,
-        any(not one.ok for one in taken),
         taken,
     )

@@ -152,7 +152,7 @@ def record_here(
         )
         if plan.precision:
             writer.update(precision=[one.to_json() for one in reached(here, blocks, outcome.taken)])
-        writer.finish("partial" if outcome.failed or assignment.failed else "complete")
+        writer.finish("partial" if outcome.partial else "complete")
     return outcome
 
 

@@ -54,6 +54,16 @@ class Outcome:
     seconds: float = 0.0
     taken: list[Taken] = field(default_factory=list)
 
+    @property
+    def failed_before(self) -> int:
+        """The failed measurements that a resumed run brought along."""
+        return sum(not one.ok for one in self.taken) - len(self.failed)
+
+    @property
+    def partial(self) -> bool:
+        """A measurement of the run failed, now or before it was resumed."""
+        return any(not one.ok for one in self.taken)
+
 
 class _Stands:
     """The running stands, one for each NIC, back end and shape; closed in reverse order."""

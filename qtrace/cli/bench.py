@@ -241,8 +241,9 @@ def _here(assignment: Assignment, brief: Brief | Path, progress: ConsoleProgress
     loaded = Brief.load(brief) if isinstance(brief, Path) else brief
     outcome = record_here(assignment, "vm" if inside_machine() else "host", loaded, progress)
     done = f"{outcome.measured} measurements in {outcome.seconds:.0f} s"
-    progress.done(f"{done}, {len(outcome.failed)} failed")
-    return int(bool(outcome.failed))
+    before = f", {outcome.failed_before} had failed before" if outcome.failed_before else ""
+    progress.done(f"{done}, {len(outcome.failed)} failed{before}")
+    return int(outcome.partial)
 
 
 def _render(folder: Path, report: Path, language: str, progress: ConsoleProgress) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from qtrace.campaign.assignment import assigned, resumed
+from qtrace.campaign.jobs import Outcome
 from qtrace.campaign.plan import Job
 from qtrace.campaign.rounds import Taken, due, taken_of
 from qtrace.errors import StoreError
@@ -37,7 +38,7 @@ def test_the_rest_is_what_was_not_recorded_in_the_same_order(number: int, tmp_pa
     jobs = begun(tmp_path / "run", number)
     assert len(jobs) == 4 * 3 * 2 + 2 * 3  # and each block's baseline once more
     rest = resumed(tmp_path / "run")
-    assert rest.jobs == jobs[number:] and rest.blocks == BLOCKS and not rest.failed
+    assert rest.jobs == jobs[number:] and rest.blocks == BLOCKS
     with rest.open({**META, "conditions": {"date": "2", "QEMU": "7.2.22"}}) as writer:
         for job in rest.jobs:
             record(writer, job)
@@ -87,7 +88,12 @@ def test_a_run_that_ended_in_a_later_round_goes_on_with_the_decisions_made_so_fa
 def test_a_failure_of_the_first_part_is_not_forgotten(tmp_path: Path) -> None:
     begun(tmp_path / "run", 1, "failed")
     rest = resumed(tmp_path / "run")
-    assert rest.failed and len(rest.jobs) == 29
+    outcome = Outcome(taken=[*rest.taken])
+    assert outcome.partial and outcome.failed_before == 1 and len(rest.jobs) == 29
+    outcome.failed.append("now")
+    outcome.taken.append(Taken("e1000+tap", 1, False, 1.0, ok=False))
+    assert outcome.failed_before == 1
+    assert not Outcome(taken=[Taken("e1000+tap", 1, False, 1.0)]).partial
 
 
 @pytest.mark.parametrize(

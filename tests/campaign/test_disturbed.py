@@ -255,6 +255,8 @@ def resumed_after(how: signal.Signals, campaign: Campaign, folder: Path, plan: s
     """End the campaign so, and carry out the rest: what was recorded is as it was, and nothing is left."""
     campaign.process.send_signal(how)
     campaign.end()
+    said = "".join(campaign.said)
+    assert ": failed: " not in said, said
     kept = {file: file.stat().st_mtime_ns for file in campaign.run.rglob("*.parquet")}
     assert kept
     remove_leftovers()
@@ -262,6 +264,6 @@ def resumed_after(how: signal.Signals, campaign: Campaign, folder: Path, plan: s
     assert rest.end() == 0, "".join(rest.said)
     assert all(file.stat().st_mtime_ns == before for file, before in kept.items())
     reader = RunReader.open(campaign.run)
-    assert reader.meta["status"] == "complete" and not reader.damaged
+    assert reader.meta["status"] == "complete" and not reader.damaged, said + "".join(rest.said)
     assert not rest.left_behind() and not (campaign.run / ".reserve").exists()
     return rest
