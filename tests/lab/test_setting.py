@@ -13,6 +13,7 @@ from frames import all_passed
 
 from qtrace.errors import CellError, LabError
 from qtrace.lab.guest.accel import choose_accelerator
+from qtrace.lab.guest.guest import QEMU_UID
 from qtrace.lab.host.netns import read_counters
 from qtrace.lab.link.connection import Network, open_network
 from qtrace.lab.workload import rr, tcp
@@ -140,6 +141,10 @@ def test_further_back_ends_carry_traffic_both_ways(nic: str, netdev: str, mtu: i
         for way in Direction:
             metrics = {name: value for name, value, _ in tcp.tcp(network, way, 1)[0]}
             assert metrics["bytes"] > 0
+        if netdev == "stream.passt":
+            assert network.link.helper
+            status = Path(f"/proc/{network.link.helper.pid}/status").read_text()
+            assert re.search(rf"^Uid:(\t{QEMU_UID}){{4}}$", status, re.MULTILINE), status
 
 
 def test_a_driver_that_refuses_an_mtu_is_said() -> None:

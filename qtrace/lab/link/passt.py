@@ -42,7 +42,11 @@ def open_passt(
     space.sysctl("net.ipv4.ping_group_range", "0 2147483647")
     with private_dir(user) as home:
         path = home / "passt"
-        command = [program, "--foreground", "--socket", str(path), "--mac-addr", _MAC, "--ipv4-only"]
+        # As root it becomes nobody by itself, and Debian 13's can then no longer open its socket here.
+        # Its death signal comes after the user, whose change clears it.
+        user_words = (f"--reuid={user}", f"--regid={user}", "--clear-groups", "--pdeathsig=KILL")
+        command = ["setpriv", *user_words, "--", program, "--foreground", "--socket", str(path)]
+        command += ["--mac-addr", _MAC, "--ipv4-only"]
         command += ["--gateway", _ROUTER, "--udp-ports", ports, "--no-dhcp", "--no-ndp", "--no-ra"]
         with start_helper(space, "passt", command, lambda _: path.is_socket(), "open its socket") as helper:
             yield path, _MAC, helper
