@@ -166,7 +166,7 @@ class Debian(Distribution):
     ) -> Path:
         _checked(_NAME, name)
         wanted = _checked(_VERSION, version) if version else None
-        home = cache_dir("packages", suite) if suite else cache_dir("packages")
+        home = _home(suite)
         with locked("apt"):
             have = sorted(home.glob(f"{name}_{folder_name(wanted) if wanted else '*'}"))
             if have:
@@ -209,34 +209,41 @@ class Debian(Distribution):
         release, homes = self._release_packages(self.kernel_meta, "linux-image-", progress)
         return KernelPackage(merge_kernel(release, homes), release)
 
-    def kernel_headers(self, progress: Progress = SILENT) -> Path:
-        """Debian splits a release's headers in two packages: common headers, and the flavour's own."""
-        release, homes = self._release_packages(self.headers_meta, "linux-headers-", progress)
+    def kernel_headers(self, progress: Progress = SILENT, suite: str = "") -> Path:
+        """Debian splits a release's headers in two packages: common headers, and the flavour's own. `suite`
+        is another release of Debian, or the backports for one (`bookworm-backports`)."""
+        release, homes = self._release_packages(self.headers_meta, "linux-headers-", progress, suite)
         return merge_headers(release, homes, progress)
 
-    def _release_packages(self, meta: str, stem: str, progress: Progress) -> tuple[str, list[Path]]:
+    def _release_packages(
+        self, meta: str, stem: str, progress: Progress, suite: str = ""
+    ) -> tuple[str, list[Path]]:
         """The release that a meta package stands for, and the packages that contain its files."""
-        release, parts = self._parts(meta, stem, progress)
+        release, parts = self._parts(meta, stem, progress, suite)
         try:
-            return release, [self.fetch_package(name, progress, version) for name, version in parts]
+            return release, [self.fetch_package(name, progress, version, suite) for name, version in parts]
         except (NotListed, NotOnMirror):
             # The mirror has a newer release than the cached answer.
-            _kept(meta).unlink(missing_ok=True)
-            release, parts = self._parts(meta, stem, progress)
-            return release, [self.fetch_package(name, progress, version) for name, version in parts]
+            _kept(meta, suite).unlink(missing_ok=True)
+            release, parts = self._parts(meta, stem, progress, suite)
+            return release, [self.fetch_package(name, progress, version, suite) for name, version in parts]
 
-    def _parts(self, meta: str, stem: str, progress: Progress) -> tuple[str, list[tuple[str, str | None]]]:
+    def _parts(
+        self, meta: str, stem: str, progress: Progress, suite: str
+    ) -> tuple[str, list[tuple[str, str | None]]]:
         """A release and its packages, each with its version if the meta package gives one, common ones first.
 
         The answer is kept in the cache, so that the release stays the same between commands; it is asked for
         again after the cache is deleted.
         """
-        kept = _kept(meta)
+        if suite:
+            _checked(_NAME, suite)
+        kept = _kept(meta, suite)
         with locked("apt"):
             if kept.exists():
                 release, parts = json.loads(kept.read_text())
                 return release, [(name, version) for name, version in parts]
-            apt = self._apt()
+            apt = self._apt(suite)
 
             def depends(name: str) -> dict[str, str | None]:
                 return depends_on(apt.ask(progress, "apt-cache", "show", "--no-all-versions", name))
@@ -259,19 +266,22 @@ class Debian(Distribution):
         return Apt(self.name, [archive for archive in archives(self.etc) if self.own(archive)], suite)
 
 
-def _kept(meta: str) -> Path:
-    return cache_dir("packages") / f"{meta}.parts.json"
+def _kept(meta: str, suite: str = "") -> Path:
+    return _home(suite) / f"{meta}.parts.json"
+
+
+def _home(suite: str = "") -> Path:
+    """Where packages are unpacked: those of another release apart."""
+    return cache_dir("packages", suite) if suite else cache_dir("packages")
 
 
 def _is_part(name: str, release: str, stem: str) -> bool:
-    """Whether a package of the Linux source has files of this release: `linux-modules-6.8.0-50-generic`, and
-    among headers the common ones, `linux-headers-6.8.0-50` or `linux-headers-6.12.117+deb13-common`."""
-    if not name.startswith("linux-") or name.startswith("linux-kbuild"):
-        return False
-    series = release.rpartition("-")[0]
-    return name.endswith(f"-{release}") or (
-        stem == "linux-headers-" and name.startswith(f"linux-headers-{series}")
-    )
+    """Whether a package of the Linux source has files of this release: `linux-modules-6.8.0-50-generic`; of
+    headers the common ones, `linux-headers-6.8.0-50` or `linux-headers-6.12.117+deb13-common`, and not the
+    kernel, on which they may depend."""
+    if stem == "linux-headers-":
+        return name.startswith(stem + release.rpartition("-")[0])
+    return name.startswith("linux-") and name.endswith(f"-{release}")
 
 
 def depends_on(shown: str) -> dict[str, str | None]:

@@ -241,12 +241,27 @@ def test_headers_in_two_packages(archive: ArchiveOfOurs, debian: Debian) -> None
         (f"linux-headers-{release}", {"include/own.h": b"own", ".config": b"c"}),
         (common, {"include/own.h": b"common", "arch/x86/include/asm/x.h": b"x", "Makefile": b"m"}),
     ):
-        needs = f"{common} (= 1), linux-kbuild-6.12.117+deb13" if name != common else ""
+        others = f"linux-kbuild-6.12.117+deb13, linux-image-{release} (= 1)"  # which are not fetched
+        needs = f"{common} (= 1), {others}" if name != common else ""
         archive.package(name, "1", {f"usr/src/{name}/{path}": text for path, text in files.items()}, needs)
     archive.list()
     home = debian.kernel_headers()
     assert (home / "include/own.h").read_bytes() == b"own"
     assert (home / "arch/x86/include/asm/x.h").is_file() and (home / ".config").is_file()
+
+
+def test_headers_of_another_release_are_apart(archive: ArchiveOfOurs, debian: Debian) -> None:
+    for number in ("1", "2"):
+        release = f"6.{number}.0-amd64"
+        archive.package("linux-headers-amd64", number, {}, f"linux-headers-{release} (= {number})")
+        files = {f"usr/src/linux-headers-{release}/.config": number.encode()}
+        archive.package(f"linux-headers-{release}", number, files)
+        archive.list()
+        home = debian.kernel_headers(suite="" if number == "1" else "here")
+        assert (home / ".config").read_text() == number
+    assert (debian.kernel_headers() / ".config").read_text() == "1"
+    with pytest.raises(MissingPrerequisite, match="not the name"):
+        debian.kernel_headers(suite="../here")
 
 
 def test_relations_as_policy_writes_them() -> None:
