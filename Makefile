@@ -9,7 +9,7 @@ PLAN ?= quick
 RUN ?= build/posts/run
 BUILDS ?= optimised debian o3 lto clang-lto cfi
 
-.PHONY: help setup report matrix posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols accuracy-shipped bench-index bench-overhead reach walks atlas site foreign reliability why aa cluster-cost releases clean
+.PHONY: help setup report matrix posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols accuracy-shipped bench-index bench-overhead reach walks atlas site foreign reliability why aa cluster-cost releases headers clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
@@ -35,6 +35,7 @@ help:
 	@echo 'make aa       measure the same thing twice, and changes made on purpose; writes a part of docs/campaign.md'
 	@echo 'make cluster-cost  what it costs to have a cluster measure ten thousand blocks; writes a part of docs/campaign.md'
 	@echo 'make releases  try a fresh clone in a root of each Debian release, write docs/releases.md'
+	@echo 'make headers  compile every eBPF program with the kernel headers and the bcc of each Debian release; writes a part of docs/releases.md'
 	@echo 'make posts    write the posts of the series in every language, reports/posts: ten minutes'
 	@echo 'make posts-check  type every command of every post anew, and open the posts in Chromium on every site'
 	@echo 'make setup    only what the others need'
@@ -172,6 +173,10 @@ posts-check: setup
 # An hour; needs root and Debian's archive. Columns alone: python tests/evaluation/releases/page.py trixie
 releases: setup
 	@PYTHONPATH=tests/evaluation:tests/evaluation/releases $(BIN)/python tests/evaluation/releases/page.py
+
+# Ten minutes; needs root and Debian's archive. Some bcc alone, and nothing is written: headers_page.py trixie
+headers: setup
+	@PYTHONPATH=tests/evaluation:tests/evaluation/releases $(BIN)/python tests/evaluation/releases/headers_page.py
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -37,6 +37,7 @@ INPUTS = {
     )
 }
 SUITES = ("bookworm", "trixie", "sid")
+_LAST = "\n<!-- made by make headers -->\n"
 _DATA = re.compile(r"<!-- data (.*) -->")
 
 
@@ -118,6 +119,12 @@ def _kept() -> dict[str, dict[str, Outcome]]:
     }
 
 
+def _with_last(text: str) -> str:
+    """The page's new text, with the part at its end that another program makes, as it stands."""
+    _, begin, part = (PAGE.read_text() if PAGE.exists() else "").partition(_LAST)
+    return text + begin + part
+
+
 def _oldest(columns: dict[str, dict[str, Outcome]]) -> str:
     """The oldest commit that anything in the page was made from."""
     commits = {one.tried.split()[-1] for column in columns.values() for one in column.values()}
@@ -148,7 +155,7 @@ def main() -> int:
         known = {name: one for name, one in columns.get(suite, {}).items() if name not in names} | tried
         columns[suite] = {step.name: known[step.name] for step in STEPS if step.name in known}
         if not asked.check:
-            PAGE.write_text(marked("docs/releases.md", page(columns), commit=_oldest(columns)))
+            PAGE.write_text(_with_last(marked("docs/releases.md", page(columns), commit=_oldest(columns))))
         failed += _failures(tried)
     return 1 if failed else 0
 
