@@ -79,7 +79,7 @@ def _sites() -> list[str]:
     "--run",
     "run",
     type=click.Path(path_type=Path),
-    help="Take speed and cost from this run of 'qtrace bench posts'; without it their sections are left out.",
+    help="Take what is measured from this run of 'qtrace bench posts'; without it that is left out.",
 )
 @click.option(
     "--material",
@@ -123,9 +123,7 @@ def command(
     progress = ConsoleProgress()
     try:
         if reader is None:
-            progress.warn(
-                "without --run the sections on speed and cost are left out ('qtrace bench posts' makes a run)"
-            )
+            progress.warn("without --run all that is measured is left out ('qtrace bench posts' makes a run)")
         with contextlib.ExitStack() as stack:
             where = material or Path(stack.enter_context(tempfile.TemporaryDirectory()))
             found = _material(kind, where, progress)

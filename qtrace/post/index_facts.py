@@ -6,11 +6,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qtrace.explain.explanation import Reader
 from qtrace.model import Direction, Path, Step
+from qtrace.path.frame_copies import Copy, copies_on
 from qtrace.path.walk import walk
 from qtrace.post.fact_book import FactBook
 from qtrace.post.source_links import Link, SourceLinks
@@ -54,6 +55,18 @@ class IndexFacts:
         if not step.file:
             return None
         return self._used(self._links.place(step.function, step.file, step.line))
+
+    def at_tag(self, path: Path) -> Path:
+        """The path with every place as it is at the release's tag; a line that a patch made is 0."""
+        return replace(path, steps=tuple(self._moved(step) for step in path.steps))
+
+    def _moved(self, step: Step) -> Step:
+        link = self.step(step) if step.stage else None
+        return replace(step, line=link.line) if link else step
+
+    def copies(self, path: Path) -> tuple[Copy, ...]:
+        """The copies of a frame's bytes on the path."""
+        return copies_on(self.index, path)
 
     def evidence(self, function: str, file: str, line: int) -> Link:
         """The public place where a pointer to `function` is set or called."""

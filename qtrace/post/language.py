@@ -51,4 +51,6 @@ def load_language(name: str) -> Language:
         Term(item["term"], item["english"], item["meaning"], tuple(item["avoid"])) for item in raw["glossary"]
     ]
     reading = tuple((item["title"], item["url"]) for item in raw["reading"])
-    return Language(book.name, book.html, {**book.words, **raw["walked"]}, tuple(terms), reading)
+    copied = {f"copied.{key}": word for key, word in raw["copied"].items()}
+    words = {**book.words, **raw["walked"], **copied}
+    return Language(book.name, book.html, words, tuple(terms), reading)

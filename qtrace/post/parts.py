@@ -8,15 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from qtrace.model import Direction, Path, Step
+from qtrace.path.frame_copies import Copy
 from qtrace.post.article import Grid, Listing
 from qtrace.post.compose import Composer, PostKind
+from qtrace.post.copy_counts import CopyCounts, grouped
 from qtrace.post.fact_book import FactBook
 from qtrace.post.index_facts import IndexFacts
 from qtrace.post.language import Language
 from qtrace.post.material import Material
+from qtrace.post.path_drawing import draw_cards
 from qtrace.post.run_facts import NAMES, RunFacts
 from qtrace.post.sequence import draw_sequence, messages_of
 from qtrace.post.topology_drawing import draw_topology, graph_of
+from qtrace.report.drawing import lay_out
+from qtrace.report.speech import speaking
 from qtrace.store.index import Index
 
 __all__ = ["Parts"]
@@ -49,7 +54,9 @@ class Parts:
             "measured": self._run is not None,
             "topology": self.topology,
             "sequence": self.sequence,
+            "path_drawing": self.path_drawing,
             "walk": self.walk,
+            "copies": self.copies,
             "link": self.link,
             "passes": self.passes,
             "forms": self.forms,
@@ -98,6 +105,17 @@ class Parts:
         name = f"sequence-{direction}"
         return self.composer.put(draw_sequence(name, words, messages, self._language, self._kind.nic))
 
+    def path_drawing(self, direction: str, netdev: str = "") -> str:
+        """The path's stages with their places, and with what the run has counted and timed there."""
+        path = self._index.at_tag(self._path(direction, netdev))
+        with speaking(self._language.name):
+            drawn = self._run.drawn(path) if self._run else lay_out(path, None)
+        for card in drawn.cards:
+            if card.via:
+                name, at = f"drawn {path.netdev} {direction} {card.role} via", f"the walk, before {card.role}"
+                self._book.record(name, " ".join(card.via), "index", at)
+        return self.composer.put(draw_cards(path, drawn, self._language))
+
     def walk(self, direction: str, heads: Sequence[str], netdev: str = "") -> str:
         """The path's steps with their public places."""
         rows = []
@@ -105,6 +123,26 @@ class Parts:
             link = self._index.step(step)
             rows.append((str(step.stage or ""), Composer.linked(link, step.function), self._reached(step)))
         return self.composer.put(Grid(tuple(heads), tuple(rows)))
+
+    def copies(self, direction: str, heads: Sequence[str], netdev: str = "") -> str:
+        """Every copy of a frame's bytes: what is copied by which function, where, how many bytes of a frame
+        were counted, and on whose word that is."""
+        path = self._path(direction, netdev)
+        counted = CopyCounts(self._book, self._language, direction, path.netdev)
+        rows = [
+            (counted.what(group), _functions(group), self._places(group), *counted.told(group))
+            for group in grouped(self._index.copies(path))
+        ]
+        rows += [(words, _MISSING, _MISSING, _MISSING, why) for words, why in counted.unseen(path)]
+        return self.composer.put(Grid(tuple(heads), tuple(rows), frozenset({3})))
+
+    def _places(self, group: Sequence[Copy]) -> str:
+        said = []
+        for copy in group:
+            first, *others = (self._index.evidence(one.caller, one.file, one.line) for one in copy.places)
+            more = [f"[{link.place}]({link.url})" for link in others]
+            said.append(", ".join([Composer.linked(first), *more]))
+        return "; ".join(said)
 
     def passes(self, direction: str, function: str) -> bool:
         """Whether the path of this post goes through a function."""
@@ -187,6 +225,10 @@ class Parts:
         found = self._index.changes(self._newer, self._kind.nic, self._kind.netdev)
         rows = [(item.direction, _names(item.gone), _names(item.come)) for item in found]
         return self.composer.put(Grid(tuple(heads), tuple(rows))) if rows else ""
+
+
+def _functions(group: Sequence[Copy]) -> str:
+    return ", ".join(dict.fromkeys(f"`{copy.function}`" for copy in group))
 
 
 def _names(functions: Sequence[str]) -> str:

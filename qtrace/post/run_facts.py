@@ -11,6 +11,7 @@ from qtrace.errors import StoreError
 from qtrace.model import Path, Step
 from qtrace.post.fact_book import FactBook
 from qtrace.report.answers import Answers, Row
+from qtrace.report.drawing import Drawn, lay_out
 from qtrace.report.text import bits, count, duration, microseconds, plain_number, present, span, times
 from qtrace.store.run import RunReader
 
@@ -60,6 +61,7 @@ class RunFacts:
         self._add_notifications()
         self._add_calls()
         self._add_copies()
+        self._add_bytes_of_a_frame()
         self._add_processor()
         self._add_times()
         self._add_proof()
@@ -87,6 +89,21 @@ class RunFacts:
         measured."""
         fact = f"time.{name}.{path.direction}.{step.stage}.p50"
         return self.book.use(fact) if step.stage and self.book.has(fact) else ""
+
+    def drawn(self, path: Path) -> Drawn:
+        """The path's drawing; what it says of counts and times becomes facts, in the language that is
+        spoken."""
+        found = lay_out(path, self.answers)
+        for card in found.cards:
+            for what, text in (("counted", card.counted), ("took", card.took), ("tail", card.tail)):
+                if text:
+                    table = "stages" if what == "counted" else "stage_latency"
+                    cell = f"{path.nic}, {path.netdev}, {path.datapath}, {path.direction}"
+                    at = f"{self._where}: {table}: {cell}, {card.role}"
+                    self.book.record(
+                        f"drawn {path.netdev} {path.direction} {card.role} {what}", text, "run", at
+                    )
+        return found
 
     def _add(self, name: str, value: str, analysis: str, row: Mapping[str, Any]) -> None:
         keys = (
@@ -159,6 +176,26 @@ class RunFacts:
         for (name, direction), value in sums.items():
             row = {"netdev": name, "direction": direction}
             self._add(f"copies.{direction}.{name}", plain_number(value), "copies, the functions' sum", row)
+
+    def _add_bytes_of_a_frame(self) -> None:
+        """What was copied of a frame by each function, handed over by the system call, and delivered."""
+        for name, row in self._busiest("copies"):
+            fact = f"copied.{row['direction']}.{name}.{row['function']}"
+            if present(row["bytes_per_frame"]) is not None and not self.book.has(fact):
+                self._add(fact, plain_number(row["bytes_per_frame"]), "copies", row)
+        for name, row in self._busiest("stages"):
+            stem = {"host": "handed", "deliver": "delivered"}.get(str(row["stage"]), "")
+            fact = f"{stem}.{row['direction']}.{name}"
+            if stem and row["frames"] and row["bytes"] and not self.book.has(fact):
+                self._add(fact, plain_number(row["bytes"] / row["frames"]), "stages", row)
+                self._add(f"{fact}.function", str(row["function"]), "stages", row)
+
+    def _busiest(self, analysis: str) -> Sequence[tuple[str, Row]]:
+        """The rows of what was probed while traffic went their way, those with most frames first."""
+        rows = [(name, row) for name, row in self.rows(analysis) if row["direction"] == row["way"]]
+        return sorted(
+            (item for item in rows if item[1]["attached"]), key=lambda item: -(item[1]["frames"] or 0)
+        )
 
     def _add_processor(self) -> None:
         for name, row in self.rows("cpu"):

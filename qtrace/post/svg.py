@@ -53,8 +53,8 @@ class Canvas:
         self, x: float, y: float, width: float, height: float, lines: Sequence[str], *, kind: str = ""
     ) -> None:
         """A box with lines of text in its middle, the first one bold. `kind` `group` is a dashed frame
-        with its title at the top, `accent` a filled one."""
-        dash = ' stroke-dasharray="5 4"' if kind == "group" else ""
+        with its title at the top, `accent` a filled one, `absent` a dashed one for what was not measured."""
+        dash = ' stroke-dasharray="5 4"' if kind in ("group", "absent") else ""
         fill = {"group": "0", "accent": ".16"}.get(kind, ".04")
         self._parts.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="8" '
@@ -86,7 +86,8 @@ class Canvas:
             f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="currentColor"'
             f"{weight}{faded}>{escape(clean(text))}</text>"
         )
-        self._grow(x + (width_of(text, size) if anchor == "start" else width_of(text, size) / 2), y + 4)
+        share = {"start": 1.0, "middle": 0.5}.get(anchor, 0.0)
+        self._grow(x + share * width_of(text, size), y + 4)
 
     def line(
         self, points: Sequence[tuple[float, float]], *, arrow: bool = False, dashed: bool = False

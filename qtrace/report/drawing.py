@@ -17,7 +17,7 @@ from qtrace.report.text import backend, clean, count, duration, present, size
 if TYPE_CHECKING:  # imports pandas; a drawing without a run must start without delay
     from qtrace.report.answers import Answers, Row
 
-__all__ = ["draw_path", "layer", "path_name"]
+__all__ = ["Card", "Drawn", "draw_path", "lay_out", "layer", "path_name"]
 
 # Stages that are counted in calls: a doorbell or an interrupt is not a frame.
 _CALLS = ("kick", "interrupt")
@@ -26,8 +26,12 @@ _VIA_WIDTH = 58  # characters of the small font on one line
 
 
 @dataclass(frozen=True, slots=True)
-class _Card:
-    """One drawn stage; `y` and `height` in user units, `bar` the share of the path's time, 0 to 1."""
+class Card:
+    """One drawn stage; `y` and `height` in user units, `bar` the share of the path's time, 0 to 1.
+
+    `layer` is the key of the part of the machine, `via` the functions since the stage before, `counted`,
+    `took` and `tail` what was measured, in the language that is spoken; empty where nothing is said of it.
+    """
 
     y: int
     height: int
@@ -43,6 +47,18 @@ class _Card:
     tail: str
     bar: float
     gap: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is drawn of a path: `cards` of its stages in order, `said` of the way and of what was measured,
+    `crossing` before the name of the boundary, and `text`, the same in words."""
+
+    title: str
+    said: str
+    crossing: str
+    cards: tuple[Card, ...]
+    text: str
 
 
 def layer(file: str, beyond: str = "kernel") -> tuple[str, str]:
@@ -70,12 +86,11 @@ def path_name(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "-", raw)
 
 
-def draw_path(path: Path, answers: Answers | None, template: jinja2.Template) -> Figure:
-    """The SVG of one path. An unmeasured stage is drawn as unmeasured, with its place in the source; without
-    answers nothing is said of measurements."""
+def lay_out(path: Path, answers: Answers | None) -> Drawn:
+    """What is drawn of one path. An unmeasured stage is drawn as unmeasured, with its place in the source;
+    without answers nothing is said of measurements."""
     counts, edges, workload = _measured(path, answers) if answers else ([], [], "")
     cards = _cards(path, counts, edges, answers is not None)
-    height = (cards[-1].y + cards[-1].height if cards else _TOP) + 24
     ways = say("guest to host") if path.direction is Direction.TX else say("host to guest")
     title = say("{nic} on {back}", nic=clean(path.nic), back=backend(path.netdev, path.datapath))
     if path.qemu:
@@ -83,26 +98,35 @@ def draw_path(path: Path, answers: Answers | None, template: jinja2.Template) ->
     said = say("{ways}, read from the source", ways=ways)
     if counts:
         said = say("{ways}, {workload} measurements with probes", ways=ways, workload=workload)
+    text = say("The path {title}, {direction}: ", title=title, direction=path.direction) + " → ".join(
+        f"{card.role} {card.function}" + f" ({card.counted})" * bool(card.counted) for card in cards
+    )
+    return Drawn(title, said, _crossing(path), tuple(cards), text)
+
+
+def draw_path(path: Path, answers: Answers | None, template: jinja2.Template) -> Figure:
+    """The SVG of one path: `lay_out`, drawn."""
+    drawn = lay_out(path, answers)
+    cards = drawn.cards
+    height = (cards[-1].y + cards[-1].height if cards else _TOP) + 24
     keys = list(dict.fromkeys(layer(step.file, path.boundary.kind) for step in path.stages))
     values = {
         "name": path_name(path),
-        "title": title,
+        "title": drawn.title,
         "direction": path.direction.value,
-        "subtitle": said,
+        "subtitle": drawn.said,
         "cards": cards,
         "height": height,
         "keys": keys,
         "boundary": clean(path.boundary.name),
-        "crossing": _crossing(path),
+        "crossing": drawn.crossing,
         "foot": say("orange bars: share of the medians' sum; a dashed card was not measured")
         if answers is not None
         else "",
+        "text": drawn.text,
     }
-    text = say("The path {title}, {direction}: ", title=title, direction=path.direction) + " → ".join(
-        f"{card.role} {card.function}" + f" ({card.counted})" * bool(card.counted) for card in cards
-    )
-    svg = template.render(values, standalone=True, text=text)
-    return Figure(path_name(path), text, svg, template.render(values, standalone=False, text=text), True)
+    svg = template.render(values, standalone=True)
+    return Figure(path_name(path), drawn.text, svg, template.render(values, standalone=False), True)
 
 
 def _crossing(path: Path) -> str:
@@ -141,10 +165,10 @@ def _measured(path: Path, answers: Answers) -> tuple[list[Row], list[Row], str]:
     return [], [], ""
 
 
-def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row], asked: bool) -> list[_Card]:
+def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row], asked: bool) -> list[Card]:
     timed = {row["to_stage"]: row for row in edges if row["to_stage"] and present(row["p50_ns"])}
     total = sum(row["p50_ns"] for row in timed.values())
-    cards: list[_Card] = []
+    cards: list[Card] = []
     between: list[str] = []
     y, last = _TOP, ""
     for step in path.steps:
@@ -167,7 +191,7 @@ def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row], asked: bool)
         elsewhere = _elsewhere(step, row)
         height = _CARD + 15 * bool(elsewhere)
         cards.append(
-            _Card(
+            Card(
                 y=y,
                 height=height,
                 role=role,
