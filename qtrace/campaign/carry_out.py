@@ -38,6 +38,8 @@ from qtrace.lab.workload.possible import why_not_here
 from qtrace.lab.workload.workload import clients
 from qtrace.measure.attacher import Attacher
 from qtrace.measure.instrument_registry import instruments
+from qtrace.measure.instruments.copies import FAMILY as COPIES
+from qtrace.measure.instruments.copies import find_beforehand
 from qtrace.measure.instruments.cpu_functions import FAMILY as SAMPLES
 from qtrace.measure.placement import Placement
 from qtrace.model import Cell
@@ -79,9 +81,10 @@ def prepare_brief(
     for name, index in qemus.indexes.items():
         program = qemus.programs[name].program if name else QemuProgram(find_qemu().resolve())
         walked = [path for paths in brief.ways.values() for path in paths if isinstance(path, WalkedPath)]
-        found = Placement(index, [program.file.resolve(), *program.libraries()]).probes(
-            [path for path in walked if path.qemu == name]
-        )
+        placement = Placement(index, [program.file.resolve(), *program.libraries()])
+        found = placement.probes([path for path in walked if path.qemu == name])
+        if plan.copies:
+            find_beforehand(index, placement)
         probes, unplaced = probes + len(found[0]), unplaced + len(found[1])
     ways = sum(not isinstance(found, str) for found in brief.ways.values())
     progress.done(f"{ways} pairs of paths walked: {probes} stages can be measured, {unplaced} cannot")
@@ -124,10 +127,11 @@ def record_here(
         attachers: dict[str, Attacher] = {}
 
         def compile_probes() -> None:
-            others = [instruments()[SAMPLES.name].source] if plan.cpu_hertz else []
+            wanted = {SAMPLES.name: bool(plan.cpu_hertz), COPIES.name: plan.copies}
+            others = [instruments()[name].source for name, asked in wanted.items() if asked]
             engine = tools.enter_context(open_engine(progress, others))
             for name, index in indexes.items():
-                attachers[name] = Attacher(engine, index, plan.cpu_hertz)
+                attachers[name] = Attacher(engine, index, plan.cpu_hertz, copies=plan.copies)
 
         def start(cell: Cell, stack: ExitStack) -> Stand:
             name = cell.setting.qemu

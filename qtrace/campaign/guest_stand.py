@@ -56,7 +56,9 @@ class LabStand:
                 session.stop()
                 after = self._network.device_counters()
                 snapshot = session.read()
-                tables: Tables = snapshot.tables() | session.besides(snapshot)
+                tables: Tables = snapshot.tables()
+                for name, rows in session.besides(snapshot).items():
+                    tables[name] = [*tables.get(name, []), *rows]
         else:
             target = Target(pid)
             workers = target.workers()

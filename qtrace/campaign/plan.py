@@ -109,8 +109,8 @@ class Plan:
     of the ratio, or its measurements have taken `at_most` seconds. With `probes`, each repetition is measured
     without and with probes, else only without. `guests` is the most that run at the same time, 0 for all.
     With `cpu_hertz` the measurements with probes sample the functions in which QEMU's threads are, so many
-    times a second. `qemus` says where a QEMU is that a cell names: the path of its program, or a release of
-    the distribution.
+    times a second; with `copies` they count the bytes that QEMU copies. `qemus` says where a QEMU is that a
+    cell names: the path of its program, or a release of the distribution.
     """
 
     name: str
@@ -125,6 +125,7 @@ class Plan:
     probes: bool = True
     guests: int = 0
     cpu_hertz: int = 0
+    copies: bool = False
     qemus: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
 
@@ -203,6 +204,7 @@ class Plan:
             "blocks": [block.id for block in self.blocks],
             **({"precision": self.precision, "at_most": self.at_most} if self.precision else {}),
             **({"cpu_hertz": self.cpu_hertz} if self.cpu_hertz else {}),
+            **({"copies": True} if self.copies else {}),
             **({"qemu": dict(self.qemus)} if self.qemus else {}),
         }
 
@@ -299,12 +301,18 @@ class _Reader:
             raise self.fail(f"{key!r} must be a whole number from {least} to {most}")
         return value
 
+    def yes(self, key: str, default: bool) -> bool:
+        value = self.data.get(key, default)
+        if not isinstance(value, bool):
+            raise self.fail(f"{key!r} must be true or false")
+        return value
+
     def plan(self) -> Plan:
         self.only(
             self.data,
             (
                 *("name", "title", "repetitions", "precision", "at_most", "probes", "guests"),
-                *("seed", "seconds", "baseline", "cpu_hertz", "qemu", "cells"),
+                *("seed", "seconds", "baseline", "cpu_hertz", "copies", "qemu", "cells"),
             ),
             "the plan",
         )
@@ -314,9 +322,6 @@ class _Reader:
         raw = self.data.get("cells")
         if not isinstance(raw, list) or not raw or not all(isinstance(entry, dict) for entry in raw):
             raise self.fail("a plan needs at least one [[cells]] entry")
-        probes = self.data.get("probes", True)
-        if not isinstance(probes, bool):
-            raise self.fail("'probes' must be true or false")
         named = [cell for entry in raw for cell in self.cells(entry)]
         if twice := [name for name, times in Counter(cell.id for cell in named).items() if times > 1]:
             raise self.fail(f"the cell {min(twice)} stands twice")
@@ -337,9 +342,10 @@ class _Reader:
             cells=tuple(cells),
             precision=self.precision(),
             at_most=self.number("at_most", _AT_MOST, 1, _MOST_SECONDS),
-            probes=probes,
+            probes=self.yes("probes", True),
             guests=self.whole("guests", 0, 0, _MOST_GUESTS),
             cpu_hertz=self.whole("cpu_hertz", 0, 0, _MOST_HERTZ),
+            copies=self.yes("copies", False),
             qemus=self.qemus({cell.setting.qemu for cell in named}),
             left_out=left_out,
         )

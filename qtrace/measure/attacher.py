@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 
 from qtrace.binary.symbols.names import FunctionNames
 from qtrace.errors import StoreError
+from qtrace.measure.instruments.copies import Copies
 from qtrace.measure.instruments.cpu_functions import CpuFunctions
 from qtrace.measure.placement import Placement
 from qtrace.measure.qemu_process import QemuProcess
@@ -38,13 +39,14 @@ def attach(
 
 class Attacher:
     """Attaches an engine to one process after another of the QEMU for which `index` was made; the functions
-    in its files are located only once. With `cpu_hertz` its sessions sample the threads' functions too, if
-    the engine has the programs of that instrument."""
+    in its files are located only once. With `cpu_hertz` its sessions sample the threads' functions too, with
+    `copies` they count what QEMU copies, if the engine has the programs of these instruments."""
 
-    def __init__(self, engine: Engine, index: Index, cpu_hertz: int = 0) -> None:
+    def __init__(self, engine: Engine, index: Index, cpu_hertz: int = 0, *, copies: bool = False) -> None:
         self._engine = engine
         self._index = index
         self._cpu_hertz = cpu_hertz
+        self._copies = copies
         self._placements: dict[tuple[FilePath, ...], Placement] = {}
         self._names: dict[str, FunctionNames | None] = {}
 
@@ -55,6 +57,8 @@ class Attacher:
         with attach(self._engine, process, paths, level) as session:
             if self._cpu_hertz:
                 session.add(CpuFunctions(process, self._cpu_hertz, self._names))
+            if self._copies:
+                session.add(Copies(process))
             yield session
 
 

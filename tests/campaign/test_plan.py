@@ -80,7 +80,7 @@ def test_blocks_share_the_cells_out_and_each_has_its_baseline() -> None:
     [
         MINIMAL,
         f"precision = 0.05\nat_most = 40\n{MINIMAL}",
-        f"cpu_hertz = 99\n{MINIMAL}",
+        f"cpu_hertz = 99\ncopies = true\n{MINIMAL}",
         MINIMAL + 'directions = ["rx"]\nworkloads = ["tcp", "crr"]\n',
         MINIMAL
         + 'mtu = [576, 1500]\nqemu = ["7.2", "10.0", "mine"]\n[qemu]\n"10.0" = "trixie"\nmine = "/x/q"\n',
@@ -137,6 +137,7 @@ def test_a_plan_comes_back_from_the_run_that_stores_it(text: str, tmp_path: Path
         ('qemu = "7.2"\n' + MINIMAL, "'qemu' must be a table"),
         ("cpu_hertz = 1001\n" + MINIMAL, "'cpu_hertz' must be a whole number from 0 to 1000"),
         ("probes = 0\n" + MINIMAL, "'probes' must be true or false"),
+        ("copies = 1\n" + MINIMAL, "'copies' must be true or false"),
         ("guests = -1\n" + MINIMAL, "'guests' must be a whole number"),
         (MINIMAL.replace('"tap"', '["tap", 7]'), "cannot be the name"),
         (MINIMAL.replace('"tap"', "[]"), "'netdev' must be a text"),

@@ -19,6 +19,7 @@ PLAN = """
 name = "two"
 repetitions = 1
 cpu_hertz = 99
+copies = true
 [seconds]
 tcp = 1
 [qemu]
@@ -84,6 +85,10 @@ def test_each_cell_is_measured_in_its_own_qemu_with_its_own_index(
         files = {row["file"] for row in sampled if "/" in row["file"]}
         # Of a window in which a guest starts iperf3: a tenth of a second of CPU has ten samples.
         assert sampled and all(Path(index.meta["root"], file).is_file() for file in files), name
+        copied = [row for row in measured.table("copies").to_pylist() if row["cell"].endswith(f"-{name}")]
+        dma = [row for row in copied if (row["function"], row["direction"]) == ("address_space_rw", "tx")]
+        # e1000 reads each frame into a buffer of its own.
+        assert sum(row["bytes"] for row in dma) > sum(row["frame_bytes"] for row in dma) > 0, name
         places = {
             (step["function"], step["file"], step["line"])
             for path in measured.meta["paths"]

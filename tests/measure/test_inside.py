@@ -90,6 +90,7 @@ def test_bytes_copied_for_known_frames(nic: str, attacher: Attacher, index: Inde
             window = pass_frames(one, way, SIZE, FRAMES)
             snapshot = one.session.read()
             tables = copied.tables(snapshot, [owner.number for owner in snapshot.owners])
+            assert one.session.besides(snapshot) == tables  # as a campaign asks
             mine = [row for row in tables["copies"] if row["netdev_id"] == "net0"]
             others = [row for row in tables["copies"] if row["netdev_id"] == "net1"]
             assert others and not any(row["calls"] for row in others)

@@ -17,11 +17,13 @@ from typing import Any
 
 from qtrace.errors import TargetError, TraceError
 from qtrace.measure.effort import Effort
+from qtrace.measure.placement import Placement
 from qtrace.measure.qemu_process import QemuProcess
 from qtrace.model import Direction, Role
 from qtrace.probes.common import DIRECTIONS, OWNERS
 from qtrace.probes.family import Family, Point
 from qtrace.probes.shared import Key, Shared
+from qtrace.store.index import Index
 from qtrace.store.run import Tables
 from qtrace.store.run_schema import TABLES
 from qtrace.trace.bpf.tally import Tally
@@ -29,7 +31,7 @@ from qtrace.trace.session.instrument import Tracing
 from qtrace.trace.session.level import Level
 from qtrace.trace.session.snapshot import Count, Snapshot
 
-__all__ = ["COLUMNS", "COPY", "FAMILY", "SHARED", "Copies", "instrument", "lines"]
+__all__ = ["COLUMNS", "COPY", "FAMILY", "SHARED", "Copies", "find_beforehand", "instrument", "lines"]
 
 _MOST_SITES = 8
 # `copies`: an array with one element for each function, direction and owner.
@@ -97,10 +99,8 @@ class Copies:
     columns = COLUMNS
 
     def __init__(self, process: QemuProcess) -> None:
-        struct, _, field = _SPACE.partition(".")
-        self._space = process.index.offsets(struct).get(field)
-        self._places = [_place(function, process, self._space) for function in _COPIES]
-        process.placement.save()
+        self._space = _offset_of_space(process.index)
+        self._places = _find(process.index, process.placement)
 
     def open(self, tracing: Tracing) -> None:
         """Attach; a function that cannot be probed gets the reason."""
@@ -209,16 +209,32 @@ def _handed_over(snapshot: Snapshot, owner: int, direction: Direction) -> Count:
     return sum(counts, Count())
 
 
-def _place(function: str, process: QemuProcess, space: int | None) -> _Place:
-    rows = [row for row in process.index.function(function) if row.file and row.line]
+def find_beforehand(index: Index, placement: Placement) -> None:
+    """Find the functions and keep the results in the cache, for a machine in which that would take long."""
+    _find(index, placement)
+
+
+def _find(index: Index, placement: Placement) -> list[_Place]:
+    found = [_place(function, index, placement) for function in _COPIES]
+    placement.save()
+    return found
+
+
+def _offset_of_space(index: Index) -> int | None:
+    struct, _, field = _SPACE.partition(".")
+    return index.offsets(struct).get(field)
+
+
+def _place(function: str, index: Index, placement: Placement) -> _Place:
+    rows = [row for row in index.function(function) if row.file and row.line]
     file, line = (rows[0].file, rows[0].line) if rows else ("", 0)
-    if _COPIES[function] is Copying.DMA and space is None:
+    if _COPIES[function] is Copying.DMA and _offset_of_space(index) is None:
         return _Place(function, file, line, reason=f"the source index has no offset of {_SPACE}")
-    found = process.placement.locate_in_program(function, file)
+    found = placement.locate_in_program(function, file)
     if found is None:
         return _Place(function, file, line, reason=f"{function} was not found in this binary")
     path, symbol = found
-    entry = process.placement.entry(path, symbol, _ARGUMENTS)
+    entry = placement.entry(path, symbol, _ARGUMENTS)
     return _Place(function, file, line, str(path), entry.offset)
 
 

@@ -151,10 +151,11 @@ class Session:
         return instrument
 
     def besides(self, snapshot: Snapshot) -> Tables:
-        """The tables of all instruments in the last window, of the whole process."""
+        """The tables of all instruments in the last window, of all owners and of the whole process."""
         found: Tables = {}
+        owners = {0, *(owner.number for owner in snapshot.owners)}
         for instrument in self._instruments:
-            for name, rows in instrument.tables(snapshot, {0}).items():
+            for name, rows in instrument.tables(snapshot, owners).items():
                 found.setdefault(name, []).extend(rows)
         return found
 
