@@ -32,7 +32,7 @@ def draw_cards(path: Path, drawn: Drawn, language: Language) -> Picture:
     canvas.text(8, 38, f"{drawn.crossing} {clean(path.boundary.name)}", size=12, soft=True)
     y = _TOP
     for number, card in enumerate(drawn.cards):
-        if number:
+        if number or card.via:
             y = _draw_gap(canvas, card, y)
         y = _draw_card(canvas, card, y, language)
     return Picture(name, drawn.text, canvas.svg())

@@ -29,8 +29,9 @@ _VIA_WIDTH = 58  # characters of the small font on one line
 class Card:
     """One drawn stage; `y` and `height` in user units, `bar` the share of the path's time, 0 to 1.
 
-    `layer` is the key of the part of the machine, `via` the functions since the stage before, `counted`,
-    `took` and `tail` what was measured, in the language that is spoken; empty where nothing is said of it.
+    `layer` is the key of the part of the machine, `via` the functions since the stage before or, of the
+    first stage (`gap` 0), those that lead to it. `counted`, `took` and `tail` are what was measured, in the
+    language that is spoken; empty where nothing is said of it.
     """
 
     y: int
@@ -176,7 +177,7 @@ def _cards(path: Path, counts: Sequence[Row], edges: Sequence[Row], asked: bool)
             between.append(clean(step.function))
             continue
         role = step.stage.value
-        via = _wrap(between) if cards else ()
+        via = _wrap(between)
         took = tail = ""
         bar = 0.0
         if cards and (edge := timed.get(role)):
