@@ -18,12 +18,15 @@ from typing import Any, NamedTuple
 from elftools.elf.elffile import ELFFile
 
 from qtrace.errors import TraceError
+from qtrace.path import stage_functions as stages
 from qtrace.store.index import Index
 from qtrace.trace.bpf.prerequisites import ensure_headers
 from qtrace.trace.qemu.target import Target
 
 __all__ = ["Call", "Code", "Function", "Observer", "Seen", "open_observer"]
 
+# By which a device reaches guest memory, some of them inline in a header.
+_MEMORY = frozenset((*stages.DEQUEUE, *stages.GUEST_WRITE, *stages.ENQUEUE))
 # (name, file in QEMU's tree)
 Function = tuple[str, str]
 # (caller, callee)
@@ -106,7 +109,8 @@ class Seen(NamedTuple):
 
 
 class Observer:
-    """Probes on every indexed function of C files, in whatever process runs the binary."""
+    """Probes on every indexed function of C files, and of headers by which a NIC reaches guest memory, in
+    whatever process runs the binary."""
 
     def __init__(self, module: Any, binary: Path, code: Code, probed: int) -> None:
         self._module = module
@@ -153,8 +157,8 @@ def open_observer(binary: Path, code: Code) -> Iterator[Observer]:
     try:
         program = module.load_func(b"on_entry", module.KPROBE).fd
         offsets = _offsets(binary, code.starts)
-        for start, offset, (_, file) in zip(code.starts, offsets, code.functions, strict=True):
-            if file.endswith(".h"):
+        for start, offset, function in zip(code.starts, offsets, code.functions, strict=True):
+            if not _is_probed(*function):
                 continue  # small and hot; as callers they are still known
             name = f"qtrace_call_{start:x}".encode()
             event = lib.bpf_attach_uprobe(program, 0, name, bytes(binary), offset, -1, 0)
@@ -168,6 +172,10 @@ def open_observer(binary: Path, code: Code) -> Iterator[Observer]:
             lib.bpf_close_perf_event_fd(event)
         module.cleanup()
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+def _is_probed(name: str, file: str) -> bool:
+    return not file.endswith(".h") or name in _MEMORY or file.startswith("hw/net/")
 
 
 def _offsets(binary: Path, addresses: tuple[int, ...]) -> list[int]:

@@ -87,7 +87,7 @@ def cause(index: Index, call: Call) -> str:
 
 def section(index: Index, observed: Observed) -> str:
     """The table of docs/accuracy.md."""
-    runs, probed = observed.runs, observed.probed
+    runs = observed.runs
     edges = indexed(index)
     calls = observed.calls()
     outside = sum(found.outside for found in runs.values())
@@ -96,8 +96,9 @@ def section(index: Index, observed: Observed) -> str:
         "## Recall on what really ran",
         "",
         f"QEMU {observed.qemu}, built from the indexed tree without inlining, clones and sibling "
-        f"calls, under TCG; {probed:,} functions of indexed C files probed at their entry, each hit noted "
-        "with its return address. An observed call is a pair (caller, callee) of indexed functions, from the "
+        f"calls, under TCG; {observed.probed:,} functions of indexed C files, and of headers by which a NIC "
+        "reaches guest memory, probed at their entry, each hit noted with its return address. An observed "
+        "call is a pair (caller, callee) of indexed functions, from the "
         f"guest's start to the end of TCP both ways and round trips, {SECONDS} s each. The `socket` rows are "
         "of two guests each, one with datagrams and one with a stream. A further "
         f"{outside / (outside + sum(calls.values())):.0%} of the entries were from callers in files that are "
