@@ -9,7 +9,7 @@ hw/irq.h, hw/pci), not what a walk has found. The ways are those that the tracer
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -26,6 +26,9 @@ from qtrace.store.index import Index
 __all__ = ["Crossed", "crossings", "section"]
 
 Stage = tuple[Direction, Role]
+# Guest memory, where nothing tells a call's direction, and with it the stage.
+_EITHER = "either"
+Where = Stage | str
 _RECEIVE = ("receive", "receive_iov", "receive_raw")
 _MEMORY = {
     (Direction.TX, Role.DEQUEUE): frozenset(stages.DEQUEUE),
@@ -43,6 +46,11 @@ class Crossed:
     covered: int = 0
     missed: Counter[Call] = field(default_factory=Counter)
 
+    def add(self, other: Crossed) -> None:
+        """Count another's calls, too."""
+        self.covered += other.covered
+        self.missed += other.missed
+
     @property
     def all(self) -> int:
         """How many there were."""
@@ -50,14 +58,10 @@ class Crossed:
 
 
 class _Pair:
-    """One NIC on one netdev: what of the observed calls is whose.
-
-    `untold`: calls to guest memory of which nothing tells the direction, by the caller.
-    """
+    """One NIC on one netdev: what of the observed calls is whose."""
 
     def __init__(self, index: Index, nic: str, netdev: str, calls: Mapping[Call, int]) -> None:
         self._index, self._calls = index, calls
-        self.untold: Counter[Function] = Counter()
         model = find_nic(index, nic)
         self._nic_files = set(core_files(index, model, nic_runs(index, model)))
         names = ("socket", "socket-stream") if netdev == "socket" else (netdev,)
@@ -68,7 +72,17 @@ class _Pair:
                 for way in path.ways:
                     self.ways.setdefault((path.direction, way.stage), set()).add(way.function)
 
-    def crossing(self) -> Iterator[tuple[Stage, Call, int]]:
+    def known(self, where: Where) -> set[str]:
+        """The functions of the ways that may cover a call there."""
+        if isinstance(where, str):
+            stages_there: Iterable[Stage] = _MEMORY
+        elif where[1] is Role.INTERRUPT:
+            stages_there = [(way, Role.INTERRUPT) for way in Direction]
+        else:
+            stages_there = [where]
+        return set().union(*(self.ways.get(stage, set()) for stage in stages_there))
+
+    def crossing(self) -> Iterator[tuple[Where, Call, int]]:
         """Each call that crosses a stage. A function of both directions is told by who calls, or by what has
         been called from there."""
         for call, number in self._calls.items():
@@ -89,10 +103,10 @@ class _Pair:
             if name in stages.INTERRUPTS and ours and name != stages.GUEST_NOTIFIER:
                 yield (Direction.RX, Role.INTERRUPT), call, number
 
-    def _memory(self, call: Call, number: int) -> Iterator[tuple[Stage, Call, int]]:
+    def _memory(self, call: Call, number: int) -> Iterator[tuple[Where, Call, int]]:
         for way, part in self._directions(call[0], number, frozenset()).items():
             if way is None:
-                self.untold[call[0]] += part
+                yield _EITHER, call, part
             for stage, names in _MEMORY.items():
                 if stage[0] is way and call[1][0] in names:
                     yield stage, call, part
@@ -201,73 +215,77 @@ class _Pair:
 _VIRTIO = (stages.VIRTIO_KICK, stages.VIRTIO_DOORBELL)
 
 
-def crossings(
-    index: Index, nic: str, netdev: str, calls: Mapping[Call, int]
-) -> tuple[dict[Stage, Crossed], Counter[Function]]:
-    """By stage; and calls to guest memory of which nothing tells the direction, by who makes them.
-
-    An interrupt is of no direction: it is under rx, and a way of either covers it.
-    """
+def crossings(index: Index, nic: str, netdev: str, calls: Mapping[Call, int]) -> dict[Where, Crossed]:
+    """By stage. An interrupt is of no direction: it is under rx, and a way of either covers it."""
     pair = _Pair(index, nic, netdev, calls)
-    found: dict[Stage, Crossed] = {}
-    for (way, role), call, number in pair.crossing():
-        one = found.setdefault((way, role), Crossed())
-        directions = Direction if role is Role.INTERRUPT else (way,)
-        known = set().union(*(pair.ways.get((direction, role), set()) for direction in directions))
+    found: dict[Where, Crossed] = {}
+    for where, call, number in pair.crossing():
+        one = found.setdefault(where, Crossed())
         # Who calls a register's write is not indexed: it is seen by what it calls.
-        crossing = call[0] if role is Role.KICK else call[1]
-        if crossing[0] in known:
+        crossing = call[0] if where == (Direction.TX, Role.KICK) else call[1]
+        if crossing[0] in pair.known(where):
             one.covered += number
         else:
             one.missed[call] += number
-    return found, pair.untold
+    return found
 
 
 def section(index: Index, observed: Observed) -> str:
-    """The table of docs/accuracy.md."""
-    total: dict[Stage, Crossed] = {}
-    where: dict[tuple[Stage, Call], list[str]] = {}
-    untold: Counter[Function] = Counter()
+    """The tables of docs/accuracy.md."""
+    total: dict[Where, Crossed] = {}
+    runs: dict[tuple[Where, Call], list[str]] = {}
+    rows: dict[str, dict[Where, Crossed]] = {}
     for name, seen in observed.runs.items():
         nic, _, netdev = name.partition(" on ")
-        found, more = crossings(index, nic, netdev, seen.calls)
-        untold += more
-        for stage, crossed in found.items():
-            one = total.setdefault(stage, Crossed())
-            one.covered += crossed.covered
-            one.missed += crossed.missed
+        rows[name] = crossings(index, nic, netdev, seen.calls)
+        for where, crossed in rows[name].items():
+            total.setdefault(where, Crossed()).add(crossed)
             for call in crossed.missed:
-                where.setdefault((stage, call), []).append(name)
+                runs.setdefault((where, call), []).append(name)
     lines = [
         "## Ways of a stage",
         "",
         "Of the observed calls that cross a stage, those that some way of that stage covers (`qtrace walk "
         "--ways`): calls to the functions by which QEMU's parts hand something over, from the NIC's and the "
-        "netdev's own files. A register's write is a kick by each call of it from which a send was seen to "
-        "follow. A call to guest memory is of the direction whose functions alone lead to it. The host's "
-        "system calls are no functions of QEMU; an interrupt is of both directions.",
+        "netdev's own files. A register's write is a kick by each call that it makes from which a send can "
+        "follow. A call to guest memory is of the direction whose functions alone lead to it; where both do, "
+        "or neither (a device's start), it is counted as of either, and a way of any stage there covers it. "
+        "The host's system calls are no functions of QEMU, and are not here; an interrupt is of both "
+        "directions.",
         "",
         "| direction | stage | calls | covered | share |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for way in Direction:
-        for role in STAGE_ORDER[way]:
-            if one := total.get((way, role)):
-                share = f"{int(10000 * one.covered / one.all) / 100:g}%"
-                lines.append(f"| {way} | {role} | {one.all:,} | {one.covered:,} | {share} |")
-    missed = [(stage, call, number) for stage, one in total.items() for call, number in one.missed.items()]
+    order: list[Where] = [(way, role) for way in Direction for role in STAGE_ORDER[way]] + [_EITHER]
+    order = [where for where in order if where in total]
+    for where in order:
+        one = total[where]
+        share = f"{int(10000 * one.covered / one.all) / 100:g}%"
+        lines.append(f"| {' | '.join(_names(where))} | {one.all:,} | {one.covered:,} | {share} |")
+    lines += ["", *_by_pair(rows, order)]
+    missed = [(where, call, number) for where, one in total.items() for call, number in one.missed.items()]
     lines += ["", "Missed:" if missed else "None was missed.", ""]
-    for stage, (caller, callee), number in sorted(missed, key=lambda item: -item[2]):
-        runs = ", ".join(where[stage, (caller, callee)])
+    for where, (caller, callee), number in sorted(missed, key=lambda item: -item[2]):
         lines.append(
-            f"- {stage[0]} {stage[1]}: `{caller[0]}` ({caller[1]}) to `{callee[0]}` ({callee[1]}): "
-            f"{number:,} calls, with {runs}"
+            f"- {' '.join(_names(where))}: `{caller[0]}` ({caller[1]}) to `{callee[0]}` ({callee[1]}): "
+            f"{number:,} calls, with {', '.join(runs[where, (caller, callee)])}"
         )
-    if untold:
-        makers = ", ".join(f"`{name}` ({file}): {number:,}" for (name, file), number in untold.most_common())
-        lines += [
-            "",
-            f"A further {untold.total():,} calls to guest memory are in no row, because both directions or "
-            f"neither lead to them: {makers}.",
-        ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _names(where: Where) -> tuple[str, str]:
+    return (where, "guest memory") if isinstance(where, str) else where
+
+
+def _by_pair(rows: Mapping[str, Mapping[Where, Crossed]], order: Sequence[Where]) -> list[str]:
+    """A table of each NIC on each netdev: a stage that nobody was seen to cross proves nothing."""
+    lines = [
+        "By pair, covered of all; a dash where no call was seen that is told to be of that stage.",
+        "",
+        f"| NIC on netdev | {' | '.join(' '.join(_names(where)) for where in order)} |",
+        f"| --- |{' ---: |' * len(order)}",
+    ]
+    for name, found in rows.items():
+        cells = [f"{one.covered:,}/{one.all:,}" if (one := found.get(where)) else "–" for where in order]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
