@@ -2,18 +2,18 @@
 
 A crossing is a call to a function that hands a frame, a descriptor or a notice over, whoever walks: the
 functions are QEMU's interfaces themselves (MemoryRegionOps, NetClientInfo, net/net.h, hw/virtio/virtio.h,
-hw/irq.h, hw/pci), not what a walk has found. The ways are those that the tracer attaches to
-(qtrace/path/both_ways.py).
+hw/irq.h, hw/pci), and the libraries' by which a frame leaves and enters, not what a walk has found. The ways
+are those that the tracer attaches to (qtrace/path/both_ways.py).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from observe import Call, Function
+from observe import Call, Function, Seen
 from observed import Observed
 
 from qtrace.model import STAGE_ORDER, Direction, Role
@@ -60,8 +60,8 @@ class Crossed:
 class _Pair:
     """One NIC on one netdev: what of the observed calls is whose."""
 
-    def __init__(self, index: Index, nic: str, netdev: str, calls: Mapping[Call, int]) -> None:
-        self._index, self._calls = index, calls
+    def __init__(self, index: Index, nic: str, netdev: str, seen: Seen) -> None:
+        self._index, self._calls, self._host = index, seen.calls, seen.host
         model = find_nic(index, nic)
         self._nic_files = set(core_files(index, model, nic_runs(index, model)))
         names = ("socket", "socket-stream") if netdev == "socket" else (netdev,)
@@ -103,6 +103,12 @@ class _Pair:
             if name in stages.INTERRUPTS and ours and name != stages.GUEST_NOTIFIER:
                 yield (Direction.RX, Role.INTERRUPT), call, number
 
+        for call, number in self._host.items():
+            name = call[1][0]
+            if call[0] in self._netdev_runs:
+                way = Direction.TX if name in stages.HOST_WRITE else Direction.RX
+                yield (way, Role.HOST), call, number
+
     def _memory(self, call: Call, number: int) -> Iterator[tuple[Where, Call, int]]:
         for way, part in self._directions(call[0], number, frozenset()).items():
             if way is None:
@@ -136,21 +142,27 @@ class _Pair:
     @cached_property
     def _transmits(self) -> set[Function]:
         """From which a send is reached, and what only they call; nothing that a received frame reaches."""
-        return self._called_by(self._sending - self._doorbells) - self._received
+        return self._called_by(self._sending - self._doorbells, self._nic_files) - self._received
 
     @cached_property
     def _receives(self) -> set[Function]:
         """The NIC's receive callbacks, and what only they call; nothing that reaches a send."""
         mine = {one for one in self._receivers if one[1] in self._nic_files}
-        return self._called_by(mine) - self._sending
+        return self._called_by(mine, self._nic_files) - self._sending
 
-    def _called_by(self, first: set[Function]) -> set[Function]:
-        """These, and functions of the NIC that were called by these alone."""
+    @cached_property
+    def _netdev_runs(self) -> set[Function]:
+        """The netdev's functions, and helpers that were called by these alone (util/iov.c)."""
+        callers = {caller for caller, _ in (*self._calls, *self._host)}
+        return self._called_by({one for one in callers if one[1] in self._netdev_files})
+
+    def _called_by(self, first: set[Function], files: Container[str] | None = None) -> set[Function]:
+        """These, and functions (of some files) that were called by these alone."""
         found = set(first)
         while more := {
             function
             for function, callers in self._callers.items()
-            if function[1] in self._nic_files and function not in found and found.issuperset(callers)
+            if (files is None or function[1] in files) and function not in found and found.issuperset(callers)
         }:
             found |= more
         return found
@@ -215,9 +227,9 @@ class _Pair:
 _VIRTIO = (stages.VIRTIO_KICK, stages.VIRTIO_DOORBELL)
 
 
-def crossings(index: Index, nic: str, netdev: str, calls: Mapping[Call, int]) -> dict[Where, Crossed]:
+def crossings(index: Index, nic: str, netdev: str, seen: Seen) -> dict[Where, Crossed]:
     """By stage. An interrupt is of no direction: it is under rx, and a way of either covers it."""
-    pair = _Pair(index, nic, netdev, calls)
+    pair = _Pair(index, nic, netdev, seen)
     found: dict[Where, Crossed] = {}
     for where, call, number in pair.crossing():
         one = found.setdefault(where, Crossed())
@@ -237,7 +249,7 @@ def section(index: Index, observed: Observed) -> str:
     rows: dict[str, dict[Where, Crossed]] = {}
     for name, seen in observed.runs.items():
         nic, _, netdev = name.partition(" on ")
-        rows[name] = crossings(index, nic, netdev, seen.calls)
+        rows[name] = crossings(index, nic, netdev, seen)
         for where, crossed in rows[name].items():
             total.setdefault(where, Crossed()).add(crossed)
             for call in crossed.missed:
@@ -250,8 +262,8 @@ def section(index: Index, observed: Observed) -> str:
         "netdev's own files. A register's write is a kick by each call that it makes from which a send can "
         "follow. A call to guest memory is of the direction whose functions alone lead to it; where both do, "
         "or neither (a device's start), it is counted as of either, and a way of any stage there covers it. "
-        "The host's system calls are no functions of QEMU, and are not here; an interrupt is of both "
-        "directions.",
+        "The host is reached by the system calls and the libraries' functions that the netdev's files call, "
+        "or helpers that these alone call. An interrupt is of both directions.",
         "",
         "| direction | stage | calls | covered | share |",
         "| --- | --- | ---: | ---: | ---: |",

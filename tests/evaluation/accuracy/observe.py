@@ -13,7 +13,7 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from elftools.elf.elffile import ELFFile
 
@@ -27,7 +27,10 @@ __all__ = ["Call", "Code", "Function", "Observer", "Seen", "open_observer"]
 
 # By which a device reaches guest memory, some of them inline in a header.
 _MEMORY = frozenset((*stages.DEQUEUE, *stages.GUEST_WRITE, *stages.ENQUEUE))
-# (name, file in QEMU's tree)
+# What a netdev calls of libraries, of which the binary has a jump each.
+_HOST = frozenset((*stages.HOST_WRITE, *stages.HOST_READ))
+_JUMP = 16  # bytes of one, and of what stands before the first
+# (name, file in QEMU's tree; empty for a function of a library)
 Function = tuple[str, str]
 # (caller, callee)
 Call = tuple[Function, Function]
@@ -57,7 +60,8 @@ int on_entry(struct pt_regs *ctx) {
 
 @dataclass(frozen=True)
 class Code:
-    """The indexed functions of a binary: start, end (virtual addresses) and which one it is, in order."""
+    """The indexed functions of a binary, and its jumps to the libraries' by which a frame leaves and enters:
+    start, end (virtual addresses) and which one it is, in order."""
 
     starts: tuple[int, ...]
     ends: tuple[int, ...]
@@ -92,6 +96,7 @@ class Code:
                 if len(files) == 1:
                     start = symbol["st_value"]
                     found[start] = (start + symbol["st_size"], (symbol.name, next(iter(files))))
+            found |= _jumps(handle)
         order = sorted(found)
         return cls(tuple(order), tuple(found[at][0] for at in order), tuple(found[at][1] for at in order))
 
@@ -102,10 +107,12 @@ class Code:
 
 
 class Seen(NamedTuple):
-    """Calls between indexed functions, and how many came from elsewhere: other files, libraries."""
+    """Calls between indexed functions, and how many came from elsewhere: other files, libraries. `host`:
+    calls of indexed functions to the libraries' by which a frame leaves and enters."""
 
     calls: dict[Call, int]
     outside: int
+    host: dict[Call, int]
 
 
 class Observer:
@@ -126,17 +133,19 @@ class Observer:
     def observed(self, pid: int) -> Seen:
         """The calls since `clear`. Raises TraceError where some were lost."""
         found: dict[Call, int] = {}
+        host: dict[Call, int] = {}
         outside = 0
         bias = Target(pid).address_of(self._binary, self._first) - self._code.starts[0]
         for call, count in self._module[b"calls"].items():
             callee, caller = self._code.at(call.function - bias), self._code.at(call.back - bias)
             if callee and caller:
-                found[caller, callee] = found.get((caller, callee), 0) + count.value
-            elif callee:
+                into = found if callee[1] else host
+                into[caller, callee] = into.get((caller, callee), 0) + count.value
+            elif callee and callee[1]:
                 outside += count.value
         if lost := self._module[b"lost"][0].value:
             raise TraceError(f"{lost} calls were lost")
-        return Seen(found, outside)
+        return Seen(found, outside, host)
 
 
 @contextlib.contextmanager
@@ -172,6 +181,21 @@ def open_observer(binary: Path, code: Code) -> Iterator[Observer]:
             lib.bpf_close_perf_event_fd(event)
         module.cleanup()
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+def _jumps(handle: BinaryIO) -> dict[int, tuple[int, Function]]:
+    """Start -> end and function: the n-th relocation is of the n-th jump."""
+    elf = ELFFile(handle)
+    jumps, targets = elf.get_section_by_name(".plt"), elf.get_section_by_name(".rela.plt")
+    if jumps is None or targets is None:
+        raise TraceError(f"{handle.name} has no jumps to libraries")
+    symbols = elf.get_section(targets["sh_link"])
+    found = {}
+    for number, target in enumerate(targets.iter_relocations(), 1):
+        start = jumps["sh_addr"] + number * _JUMP
+        if (name := symbols.get_symbol(target["r_info_sym"]).name) in _HOST:
+            found[start] = (start + _JUMP, (name, ""))
+    return found
 
 
 def _is_probed(name: str, file: str) -> bool:

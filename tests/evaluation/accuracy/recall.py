@@ -37,7 +37,11 @@ def run(observer: Observer, nic: str, netdev: str) -> Seen:
     """The calls of a NIC on a netdev; a `socket` is tried with datagrams and with a stream."""
     forms = ("fd", "fd-stream") if netdev == "socket" else ("",)
     found = [one_guest(observer, nic, netdev, form) for form in forms]
-    return Seen(_sum(found), sum(item.outside for item in found))
+    return Seen(
+        _sum(item.calls for item in found),
+        sum(item.outside for item in found),
+        _sum(item.host for item in found),
+    )
 
 
 def one_guest(observer: Observer, nic: str, netdev: str, form: str) -> Seen:
@@ -96,9 +100,10 @@ def section(index: Index, observed: Observed) -> str:
         "## Recall on what really ran",
         "",
         f"QEMU {observed.qemu}, built from the indexed tree without inlining, clones and sibling "
-        f"calls, under TCG; {observed.probed:,} functions of indexed C files, and of headers by which a NIC "
-        "reaches guest memory, probed at their entry, each hit noted with its return address. An observed "
-        "call is a pair (caller, callee) of indexed functions, from the "
+        f"calls, under TCG; {observed.probed:,} functions of indexed C files, of headers by which a NIC "
+        "reaches guest memory, and of libraries by which a frame leaves and enters, probed at their entry, "
+        "each hit noted with its return address. An observed call is a pair (caller, callee) of indexed "
+        "functions, from the "
         f"guest's start to the end of TCP both ways and round trips, {SECONDS} s each. The `socket` rows are "
         "of two guests each, one with datagrams and one with a stream. A further "
         f"{outside / (outside + sum(calls.values())):.0%} of the entries were from callers in files that are "
@@ -124,10 +129,10 @@ def section(index: Index, observed: Observed) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _sum(found: Iterable[Seen]) -> dict[Call, int]:
+def _sum(found: Iterable[dict[Call, int]]) -> dict[Call, int]:
     calls: Counter[Call] = Counter()
     for item in found:
-        calls.update(item.calls)
+        calls.update(item)
     return dict(calls)
 
 

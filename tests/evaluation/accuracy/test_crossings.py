@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossings import crossings, section
+from crossings import Crossed, Where, crossings, section
 from observe import Call, Function, Seen
 from observed import Observed
 
@@ -21,6 +21,11 @@ def calls(index: Index, *pairs: tuple[str, str]) -> dict[Call, int]:
     return {(function(index, first), function(index, second)): 10 for first, second in pairs}
 
 
+def crossed(index: Index, nic: str, found: dict[Call, int], netdev: str = "tap") -> dict[Where, Crossed]:
+    inside = {call: number for call, number in found.items() if call[1][1]}
+    return crossings(index, nic, netdev, Seen(inside, 0, dict(found.items() - inside.items())))
+
+
 SENT = (
     ("e1000_mmio_write", "set_tctl"),
     ("set_tctl", "start_xmit"),
@@ -34,7 +39,7 @@ SENT = (
 
 
 def test_what_a_walk_knows_is_covered(index: Index) -> None:
-    found = crossings(index, "e1000", "tap", calls(index, *SENT))
+    found = crossed(index, "e1000", calls(index, *SENT))
     assert {stage: (one.covered, one.all) for stage, one in found.items()} == {
         (TX, Role.KICK): (10, 10),
         (TX, Role.SEND): (10, 10),
@@ -44,8 +49,8 @@ def test_what_a_walk_knows_is_covered(index: Index) -> None:
 
 
 def test_a_write_that_sends_nothing_is_no_kick(index: Index) -> None:
-    assert crossings(index, "e1000", "tap", calls(index, ("e1000_mmio_write", "set_ims"))) == {}
-    assert crossings(index, "e1000", "tap", calls(index, SENT[0])) == {}
+    assert crossed(index, "e1000", calls(index, ("e1000_mmio_write", "set_ims"))) == {}
+    assert crossed(index, "e1000", calls(index, SENT[0])) == {}
 
 
 def test_a_doorbell_is_a_kick_by_its_bottom_half(index: Index) -> None:
@@ -58,8 +63,8 @@ def test_a_doorbell_is_a_kick_by_its_bottom_half(index: Index) -> None:
         ("virtio_net_flush_tx", "qemu_sendv_packet_async"),
     )
     kick = (TX, Role.KICK)
-    assert crossings(index, "virtio-net-pci", "tap", calls(index, *pairs))[kick].covered == 10
-    assert kick not in crossings(index, "virtio-net-pci", "tap", calls(index, *pairs[:3]))
+    assert crossed(index, "virtio-net-pci", calls(index, *pairs))[kick].covered == 10
+    assert kick not in crossed(index, "virtio-net-pci", calls(index, *pairs[:3]))
 
 
 MEMORY = (
@@ -71,16 +76,32 @@ MEMORY = (
 )
 
 
+def test_the_host_is_reached_by_a_helper_of_the_netdev(index: Index) -> None:
+    pairs = (
+        ("net_socket_receive", "iov_send_recv"),
+        ("iov_send_recv", "do_send_recv"),
+        ("do_send_recv", "sendmsg"),
+        ("net_socket_send", "recv"),
+    )
+    found = crossed(index, "e1000", calls(index, *pairs), "socket")
+    assert {where: one.covered for where, one in found.items()} == {(TX, Role.HOST): 10, (RX, Role.HOST): 10}
+    # Another's, too: whose it is cannot be known.
+    found = crossed(index, "e1000", calls(index, *pairs, ("net_dgram_receive", "iov_send_recv")), "socket")
+    assert (TX, Role.HOST) not in found
+
+
 def test_a_helper_of_both_directions_is_told_by_its_callers(index: Index) -> None:
     observed = calls(index, *MEMORY)
     last = list(observed)[-1]
-    found = crossings(index, "pcnet", "tap", observed | {last: 20})
+    found = crossed(index, "pcnet", observed | {last: 20})
     assert "either" not in found
     assert (found[TX, Role.COMPLETE].covered, found[RX, Role.ENQUEUE].covered) == (10, 10)
     # Called more often than it reaches memory: for whom cannot be known.
-    found = crossings(index, "pcnet", "tap", observed | {last: 15})
+    found = crossed(index, "pcnet", observed | {last: 15})
     assert found["either"].covered == 15 and (TX, Role.COMPLETE) not in found
-    text = section(index, Observed(index.meta["qemu"], 1, {"pcnet on tap": Seen(observed | {last: 15}, 0)}))
+    text = section(
+        index, Observed(index.meta["qemu"], 1, {"pcnet on tap": Seen(observed | {last: 15}, 0, {})})
+    )
     assert "| either | guest memory | 15 | 15 | 100% |" in text
     assert "| pcnet on tap | 10/10 | 10/10 | 15/15 |" in text
 
@@ -88,8 +109,8 @@ def test_a_helper_of_both_directions_is_told_by_its_callers(index: Index) -> Non
 def test_what_no_way_covers_is_told(index: Index) -> None:
     """e1000 raises its interrupt by its pin only: an MSI-X message of it would be missed."""
     wrong = calls(index, ("set_interrupt_cause", "msix_notify"))
-    (crossed,) = crossings(index, "e1000", "tap", wrong).values()
-    assert (crossed.covered, crossed.all) == (0, 10)
-    text = section(index, Observed(index.meta["qemu"], 1, {"e1000 on tap": Seen(wrong, 0)}))
+    (one,) = crossed(index, "e1000", wrong).values()
+    assert (one.covered, one.all) == (0, 10)
+    text = section(index, Observed(index.meta["qemu"], 1, {"e1000 on tap": Seen(wrong, 0, {})}))
     assert "| rx | interrupt | 10 | 0 | 0% |" in text
     assert "rx interrupt: `set_interrupt_cause`" in text and "10 calls, with e1000 on tap" in text
