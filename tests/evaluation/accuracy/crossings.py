@@ -103,11 +103,21 @@ class _Pair:
             if name in stages.INTERRUPTS and ours and name != stages.GUEST_NOTIFIER:
                 yield (Direction.RX, Role.INTERRUPT), call, number
 
+        yield from self._at_host()
+
+    def _at_host(self) -> Iterator[tuple[Where, Call, int]]:
+        """A library that calls back with each frame hands nothing over when it is polled."""
         for call, number in self._host.items():
             name = call[1][0]
-            if call[0] in self._netdev_runs:
-                way = Direction.TX if name in stages.HOST_WRITE else Direction.RX
-                yield (way, Role.HOST), call, number
+            if call[0] not in self._netdev_runs:
+                continue
+            if name in stages.HOST_WRITE:
+                yield (Direction.TX, Role.HOST), call, number
+            elif stages.HOST_READ[name] != "library" or not self._called_back:
+                yield (Direction.RX, Role.HOST), call, number
+        for call, number in self._calls.items():
+            if call[0] in self._called_back and call[1][0] in stages.SEND:
+                yield (Direction.RX, Role.HOST), call, number
 
     def _memory(self, call: Call, number: int) -> Iterator[tuple[Where, Call, int]]:
         for way, part in self._directions(call[0], number, frozenset()).items():
@@ -156,6 +166,14 @@ class _Pair:
         callers = {caller for caller, _ in (*self._calls, *self._host)}
         return self._called_by({one for one in callers if one[1] in self._netdev_files})
 
+    @cached_property
+    def _called_back(self) -> set[Function]:
+        """The netdev's functions that send a frame, have read none, and were called by nobody indexed."""
+        read = {caller for caller, (name, _) in self._host if name in stages.HOST_READ}
+        reads = self._close(read, self._netdev_runs, backwards=True)
+        senders = {caller for caller, (name, _) in self._calls if name in stages.SEND}
+        return {one for one in senders - reads if one[1] in self._netdev_files and one not in self._callers}
+
     def _called_by(self, first: set[Function], files: Container[str] | None = None) -> set[Function]:
         """These, and functions (of some files) that were called by these alone."""
         found = set(first)
@@ -191,35 +209,39 @@ class _Pair:
     def _sending(self) -> set[Function]:
         """From which a send has been seen to be reached, within the NIC, at once or by a bottom half."""
         sends = {callee for (_, callee) in self._calls if callee[0] in stages.SEND}
-        return self._close(sends, backwards=True)
+        return self._close(sends, self._nic_runs, backwards=True)
 
     @cached_property
     def _received(self) -> set[Function]:
         """What has been seen to be reached from the NIC's receive callbacks, within the NIC."""
-        return self._close({one for one in self._receivers if one[1] in self._nic_files}, backwards=False)
+        mine = {one for one in self._receivers if one[1] in self._nic_files}
+        return self._close(mine, self._nic_runs, backwards=False)
 
-    def _close(self, found: set[Function], *, backwards: bool) -> set[Function]:
+    def _close(self, found: set[Function], within: set[Function], *, backwards: bool) -> set[Function]:
         found = set(found)
         while True:
             more = set()
             for caller, callee in (*self._calls, *(self._deferred if backwards else ())):
                 here, there = (callee, caller) if backwards else (caller, callee)
-                if here in found and there not in found and there[1] in self._nic_files:
+                if here in found and there not in found and there in within:
                     more.add(there)
             if not more:
                 return found
             found |= more
 
     @cached_property
+    def _nic_runs(self) -> set[Function]:
+        return {function for call in self._calls for function in call if function[1] in self._nic_files}
+
+    @cached_property
     def _deferred(self) -> set[Call]:
         """What the NIC leaves to the main loop: the loop's call names nobody, the index does. Both ran."""
-        ran = {function for call in self._calls for function in call if function[1] in self._nic_files}
         found = set()
-        for name, file in ran:
+        for name, file in self._nic_runs:
             for row in self._index.function(name, file):
                 for edge in self._index.callees(row.id):
                     callee = self._index.function_by_id(edge.callee)
-                    if edge.kind == "async" and (callee.name, callee.file) in ran:
+                    if edge.kind == "async" and (callee.name, callee.file) in self._nic_runs:
                         found.add(((name, file), (callee.name, callee.file)))
         return found
 
@@ -233,8 +255,9 @@ def crossings(index: Index, nic: str, netdev: str, seen: Seen) -> dict[Where, Cr
     found: dict[Where, Crossed] = {}
     for where, call, number in pair.crossing():
         one = found.setdefault(where, Crossed())
-        # Who calls a register's write is not indexed: it is seen by what it calls.
-        crossing = call[0] if where == (Direction.TX, Role.KICK) else call[1]
+        # Who calls a register's write or a library's callback is not indexed: it is seen by what it calls.
+        entered = where == (Direction.TX, Role.KICK) or (where == (Direction.RX, Role.HOST) and call[1][1])
+        crossing = call[0] if entered else call[1]
         if crossing[0] in pair.known(where):
             one.covered += number
         else:
@@ -263,7 +286,8 @@ def section(index: Index, observed: Observed) -> str:
         "follow. A call to guest memory is of the direction whose functions alone lead to it; where both do, "
         "or neither (a device's start), it is counted as of either, and a way of any stage there covers it. "
         "The host is reached by the system calls and the libraries' functions that the netdev's files call, "
-        "or helpers that these alone call. An interrupt is of both directions.",
+        "or helpers that these alone call; a library that calls back with each frame, by its callback. An "
+        "interrupt is of both directions.",
         "",
         "| direction | stage | calls | covered | share |",
         "| --- | --- | ---: | ---: | ---: |",

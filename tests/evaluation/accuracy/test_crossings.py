@@ -90,6 +90,19 @@ def test_the_host_is_reached_by_a_helper_of_the_netdev(index: Index) -> None:
     assert (TX, Role.HOST) not in found
 
 
+def test_a_library_hands_a_frame_over_by_its_callback(index: Index) -> None:
+    pairs = (
+        ("net_slirp_poll_notify", "slirp_pollfds_poll"),
+        ("net_slirp_send_packet", "qemu_send_packet"),
+    )
+    found = crossed(index, "e1000", calls(index, *pairs), "user")[RX, Role.HOST]
+    assert (found.covered, found.all) == (10, 10)
+    # What has read its frame itself is not called back.
+    pairs = (("vde_to_qemu", "vde_recv"), ("vde_to_qemu", "qemu_send_packet"))
+    found = crossed(index, "e1000", calls(index, *pairs), "vde")[RX, Role.HOST]
+    assert (found.covered, found.all) == (10, 10)
+
+
 def test_a_helper_of_both_directions_is_told_by_its_callers(index: Index) -> None:
     observed = calls(index, *MEMORY)
     last = list(observed)[-1]
