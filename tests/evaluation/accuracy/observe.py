@@ -23,7 +23,7 @@ from qtrace.store.index import Index
 from qtrace.trace.bpf.prerequisites import ensure_headers
 from qtrace.trace.qemu.target import Target
 
-__all__ = ["Call", "Code", "Function", "Observer", "Seen", "open_observer"]
+__all__ = ["Call", "Code", "Function", "Observer", "Seen", "library_jumps", "open_observer"]
 
 # By which a device reaches guest memory, some of them inline in a header.
 _MEMORY = frozenset((*stages.DEQUEUE, *stages.GUEST_WRITE, *stages.ENQUEUE))
@@ -96,7 +96,7 @@ class Code:
                 if len(files) == 1:
                     start = symbol["st_value"]
                     found[start] = (start + symbol["st_size"], (symbol.name, next(iter(files))))
-            found |= _jumps(handle)
+            found |= library_jumps(handle)
         order = sorted(found)
         return cls(tuple(order), tuple(found[at][0] for at in order), tuple(found[at][1] for at in order))
 
@@ -183,7 +183,7 @@ def open_observer(binary: Path, code: Code) -> Iterator[Observer]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
-def _jumps(handle: BinaryIO) -> dict[int, tuple[int, Function]]:
+def library_jumps(handle: BinaryIO) -> dict[int, tuple[int, Function]]:
     """Start -> end and function: the n-th relocation is of the n-th jump."""
     elf = ELFFile(handle)
     jumps, targets = elf.get_section_by_name(".plt"), elf.get_section_by_name(".rela.plt")
