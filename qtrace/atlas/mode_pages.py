@@ -14,6 +14,7 @@ from qtrace.atlas.permalinks import backend_page, fragment, mode_page
 from qtrace.atlas.release_facts import Release
 from qtrace.atlas.tried_reach import tried
 from qtrace.lab.mode.mode import CELLS, Device, Mode, load_modes
+from qtrace.report.speech import told
 from qtrace.report.text import clean
 
 __all__ = ["mode_pages", "modes_with"]
@@ -71,7 +72,7 @@ def _mode(edition: Edition, mode: Mode, link: Linker) -> dict[str, Any]:
     release = edition.releases[-1]
     return {
         "mode": mode,
-        "about": mode.about.strip().split("\n\n"),
+        "about": [told(" ".join(text.split())) for text in mode.about.strip().split("\n\n")],
         "guests": [
             {
                 "lines": [f"-netdev {line}" for line in seat.netdev] + list(seat.more),
