@@ -61,8 +61,9 @@ class Linker:
         page with its lines where there is one."""
         url = self._release.places.url(file, line)
         if source := self._release.sources.get(file):
-            part = f"#L{line}" if 0 < line <= source.lines else ""
-            here = relative(self._page, source_page(file) + part)
+            known = 0 < line <= source.lines
+            page = source_page(file, source.part_of(line) if known else 1)
+            here = relative(self._page, f"{page}#L{line}" if known else page)
             own = _OWN.format(here, self.at(file, line))
             return own + (_AWAY.format(url, self.at(file, line)) if url else "")
         return _PUBLIC.format(url, self.at(file, line)) if url else _PLACE.format(self.at(file, line))

@@ -67,9 +67,10 @@ def file_page(file: str) -> str:
     return f"functions/{'/'.join(fragment(part) for part in file.split('/'))}.html"
 
 
-def source_page(file: str) -> str:
-    """The lines of a source file, with `--source`."""
-    return f"source/{'/'.join(fragment(part) for part in file.split('/'))}.html"
+def source_page(file: str, part: int = 1) -> str:
+    """The lines of a source file, with `--source`; a long file goes on in further parts."""
+    more = f".part{part}" if part > 1 else ""
+    return f"source/{'/'.join(fragment(name) for name in file.split('/'))}{more}.html"
 
 
 def mode_page(mode: str) -> str:

@@ -14,23 +14,35 @@ from qtrace.atlas.edition import Edition, Page
 from qtrace.atlas.linking import Linker
 from qtrace.atlas.permalinks import source_page
 from qtrace.atlas.release_facts import Release
+from qtrace.atlas.source_places import SourceFile, shown_lines
 
 __all__ = ["source_pages"]
 
 
 def source_pages(edition: Edition, release: Release) -> Iterator[Page]:
-    """A page for each file that some page names."""
+    """A page for each file that some page names, and more for a long one."""
     for file in release.sources:
-        values = functools.partial(_values, release, file)
-        yield Page(source_page(file), file, "source.html.j2", values, (), release)
+        for part, _ in enumerate(release.sources[file].starts, 1):
+            values = functools.partial(_values, release, file, part)
+            yield Page(source_page(file, part), file, "source.html.j2", values, (), release)
 
 
-def _values(release: Release, file: str, link: Linker) -> dict[str, Any]:
+def _values(release: Release, file: str, part: int, link: Linker) -> dict[str, Any]:
     source = release.sources[file]
-    text = Path(source.path).read_bytes().decode(errors="replace")
+    first, *after = source.starts[part - 1 :]
+    lines = shown_lines(Path(source.path).read_bytes())
     return {
         "file": file,
         "changed": source.changed,
         "functions": link.file(file),
-        "lines": [line.expandtabs(8) for line in text.split("\n")],
+        "lines": list(enumerate(lines[first - 1 : after[0] - 1 if after else None], first)),
+        "parts": [
+            (_lines_of(source, number), link.href(source_page(file, number)) if number != part else "")
+            for number in range(1, len(source.starts) + 1)
+        ],
     }
+
+
+def _lines_of(source: SourceFile, part: int) -> str:
+    first, *after = source.starts[part - 1 :]
+    return f"{first}–{after[0] - 1 if after else source.lines}"

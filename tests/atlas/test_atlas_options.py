@@ -19,20 +19,23 @@ from page_tree import checked_links, read_page
 
 from qtrace.atlas.builder import Built, build_atlas, stamp_of
 from qtrace.atlas.permalinks import mode_page, pair_page, source_page
+from qtrace.atlas.source_places import SourceFile, lines_and_starts
 from qtrace.atlas.wording import load_wording
 from qtrace.lab.mode.mode import load_modes
 from qtrace.model import Direction
 from qtrace.path.walk import walk
 from qtrace.report.measured import measured
-from qtrace.report.speech import speaking, told
+from qtrace.report.speech import speaking
 from qtrace.store.index import Index
 from qtrace.store.run import RunReader
 from qtrace.wordbook import language_names, load_wordbook, places
 
 pytestmark = pytest.mark.slow
+LARGEST_PAGE = 300_000  # bytes
 # Of Debian 12's QEMU.
 RUN = Path(__file__).parents[1] / "store" / "runs" / "format-1" / "measured"
 LATER = "99.0.1"
+HAN = re.compile("[\u4e00-\u9fff]")
 
 
 @pytest.fixture(scope="module")
@@ -108,21 +111,21 @@ def test_the_other_language_is_whole(two: Built) -> None:
 
 def test_what_a_walk_says_is_in_the_page_s_language(two: Built) -> None:
     """Evidence, notes, ends of walks, and why there is none; names and a compiler's messages stay."""
-    folder, han = two.folder / two.releases[0], re.compile("[\u4e00-\u9fff]")
+    folder = two.folder / two.releases[0]
     said = 0
     for nic in ("virtio-net", "e1000", "igb", "pcnet-pci"):
         for file in sorted((folder / "pairs" / nic).glob("*.html")):
             page = read_page(file)
             parts = [e for kind in ("why", "note", "reason", "end") for e in page.all(kind=kind)]
             for part in (*parts, *page.all("h4")):
-                assert han.search(part.text), (file.name, part.text)
+                assert HAN.search(part.text), (file.name, part.text)
                 said += 1
     assert said > 500
-    assert not [e.text for e in read_page(folder / "index.html").all("dt") if not han.search(e.text)]
+    assert not [e.text for e in read_page(folder / "index.html").all("dt") if not HAN.search(e.text)]
     assert not [
         e.text
         for e in read_page(folder / "backends/tap.html").one(ident="rights").all("li")
-        if not han.search(e.text) and e.text != "CAP_NET_ADMIN"
+        if not HAN.search(e.text) and e.text != "CAP_NET_ADMIN"
     ]
 
 
@@ -133,9 +136,12 @@ def test_a_sentence_has_the_same_places_in_each_language(room: str) -> None:
             assert places(english) == places(own) and autocorrect.format(own) == own, english
 
 
-def test_every_mode_has_its_title_in_the_page_s_language() -> None:
-    with speaking("zh"):
-        assert not [mode.title for mode in load_modes() if told(mode.title) == mode.title]
+def test_every_mode_speaks_the_page_s_language(two: Built) -> None:
+    for mode in load_modes():
+        page = read_page(two.folder / mode_page(mode.name))
+        assert page.one("h1").text != mode.title and HAN.search(page.one("h1").text), mode.name
+        said = [e.text for e in page.one("main").children("p")]
+        assert said and all(HAN.search(text) for text in said), mode.name
 
 
 def test_each_place_opens_the_line_of_the_user_s_own_tree(earlier: Index, two: Built) -> None:
@@ -147,6 +153,31 @@ def test_each_place_opens_the_line_of_the_user_s_own_tree(earlier: Index, two: B
     pair = read_page(two.folder / two.releases[0] / pair_page("e1000", "tap"))
     links = [e.values["href"] for e in pair.all("a", "at")]
     assert f"../../{source_page(row.file)}#L{row.line}" in links
+
+
+def test_a_source_of_any_length_has_pages_that_a_browser_takes(earlier: Index, two: Built) -> None:
+    folder = two.folder / two.releases[0]
+    root = Path(earlier.meta["root"])
+    assert max(path.stat().st_size for path in folder.rglob("*.html")) < LARGEST_PAGE
+    for file in ("hw/virtio/virtio.c", "hw/net/virtio-net.c"):
+        parts = [folder / source_page(file), *sorted((folder / "source").glob(f"{file}.part*.html"))]
+        shown = [read_page(part).one("pre", "source") for part in parts]
+        lines = [line for part in shown for line in part.text.split("\n")[:-1]]
+        assert [line[:5].strip() for line in lines] == [str(number + 1) for number in range(len(lines))]
+        own = (root / file).read_text().expandtabs(8).split("\n")
+        assert [line[6:] for line in lines] == own
+
+
+def test_a_long_source_goes_on_on_another_page(earlier: Index, tmp_path: Path) -> None:
+    """A place is on the page that has its line."""
+    long = tmp_path / "long.c"
+    long.write_text("/* & */ x = 1;\n" * 20_000)
+    source = SourceFile(str(long), *lines_and_starts(long.read_bytes()), changed=False)
+    assert source.lines == 20_001 and len(source.starts) > 2
+    assert source_page("long.c", source.part_of(1)) == "source/long.c.html"
+    for number, start in enumerate(source.starts, 1):
+        assert source.part_of(start) == number and source.part_of(max(1, start - 1)) == max(1, number - 1)
+    assert source.part_of(source.lines) == len(source.starts)
 
 
 def test_without_asking_no_line_of_source_is_written(atlas: Built) -> None:
