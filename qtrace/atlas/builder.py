@@ -31,6 +31,7 @@ from qtrace.atlas.thing_pages import thing_pages
 from qtrace.atlas.wording import load_wording
 from qtrace.cache import atomic_dir
 from qtrace.errors import StoreError
+from qtrace.lab.guest.program_parts import ProgramParts
 from qtrace.post.language import load_language
 from qtrace.progress import SILENT, Progress
 from qtrace.report.speech import speaking
@@ -63,16 +64,21 @@ def build_atlas(
     runs: Sequence[RunReader] = (),
     *,
     with_source: bool = False,
+    program: ProgramParts | None = None,
     progress: Progress = SILENT,
 ) -> Built:
     """Write the atlas of these indexes into the folder `out`, which becomes it as a whole or stays as it was.
+    `program`: an installed QEMU, whose release is shown with what it has.
 
     Raises StoreError for a folder that holds something else, and what reading an index or a run raises.
     """
     begun = time.monotonic()
     require_ours(out)
     wording = load_wording(language)
-    releases = _read(indexes, with_source, progress)
+    releases = [
+        replace(release, program=program) if program and program.version == release.qemu else release
+        for release in _read(indexes, with_source, progress)
+    ]
     edition = Edition(tuple(releases), wording, load_language(language), load_parts(), NO_FIGURES)
     if runs:
         progress.step("reading the runs")

@@ -37,7 +37,7 @@ def _values(edition: Edition, release: Release, link: Linker) -> dict[str, Any]:
             {
                 "name": entry["name"],
                 "words": clean(" ".join((entry["name"], *entry["types"]))),
-                "built": entry["built"],
+                "built": release.built(entry),
                 "arch": " ".join(facts.architectures),
                 "kconfig": clean(entry["kconfig"]),
                 "buses": [clean(bus) for bus in buses],
@@ -58,11 +58,31 @@ def _values(edition: Edition, release: Release, link: Linker) -> dict[str, Any]:
     ]
     return {
         "things": things,
-        "columns": catalogue["backends"],
+        "build": _build(edition, release),
+        "columns": [
+            {"name": entry["name"], "built": release.built(entry)} for entry in catalogue["backends"]
+        ],
         "rows": rows,
         "buses": sorted({bus for row in rows for bus in row["buses"]}),
         "reasons": dict(_reasons(release, link)),
     }
+
+
+def _build(edition: Edition, release: Release) -> str:
+    """What is known of a build: by which program, how much it has, and of what it says nothing."""
+    t, program = edition.wording, release.program
+    if program is None:
+        return "" if release.has_build else t.build_unknown
+    kinds = {kind: release.catalogue[kind] for kind in ("nics", "backends")}
+    counts = {kind: sum(map(bool, map(release.built, entries))) for kind, entries in kinds.items()}
+    said = t.build_of.format(
+        program=clean(str(program.file)),
+        version=clean(f"{program.version} {program.package}".strip()),
+        nics=f"{counts['nics']} / {len(kinds['nics'])}",
+        backends=f"{counts['backends']} / {len(kinds['backends'])}",
+    )
+    untold = [clean(entry["name"]) for entry in kinds["nics"] if release.built(entry) is None]
+    return said + (" " + t.build_untold.format(names=", ".join(untold)) if untold else "")
 
 
 def pair_cell(edition: Edition, release: Release, pair: Pair, link: Linker) -> dict[str, Any]:

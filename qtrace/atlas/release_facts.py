@@ -6,7 +6,7 @@ It can be handed from process to process; nothing of it is read again when pages
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -22,6 +22,7 @@ from qtrace.explain.models import Models
 from qtrace.explain.reach_claims import reach_rows
 from qtrace.explain.rights import privilege
 from qtrace.explain.schema import read_schema
+from qtrace.lab.guest.program_parts import ProgramParts
 from qtrace.model import STAGE_ORDER, Direction, Path, Role, Way
 from qtrace.path.catalogue import map_tree, nics
 from qtrace.progress import Progress
@@ -54,7 +55,8 @@ class BackendFacts:
 
 @dataclass(frozen=True)
 class Release:
-    """One index. `name` is its folder in the atlas: the version, with +libraries where they are indexed."""
+    """One index. `name` is its folder in the atlas: the version, with +libraries where they are indexed.
+    `program` is one of this release that was asked what it has."""
 
     name: str
     qemu: str
@@ -68,6 +70,7 @@ class Release:
     parts: tuple[PartFacts, ...]
     places: SourcePlaces = field(default_factory=lambda: SourcePlaces({}))
     sources: dict[str, SourceFile] = field(default_factory=dict)
+    program: ProgramParts | None = None
 
     @functools.cached_property
     def files(self) -> dict[str, list[FunctionFacts]]:
@@ -84,8 +87,18 @@ class Release:
 
     @property
     def has_build(self) -> bool:
-        """Whether the index knows what a build compiles."""
-        return not all(item["built"] for item in (*self.catalogue["nics"], *self.catalogue["backends"]))
+        """Whether it is known what a build has: by a program of the release, or by an index of a build."""
+        entries = (*self.catalogue["nics"], *self.catalogue["backends"])
+        return self.program is not None or not all(entry["built"] for entry in entries)
+
+    def built(self, entry: Mapping[str, Any]) -> bool | None:
+        """Whether the build has a NIC or back end of the catalogue: as the program says, else as the index
+        does. None for a NIC without a type, of which a program says nothing."""
+        if self.program is None:
+            return bool(entry["built"])
+        if "types" not in entry:
+            return entry["name"] in self.program.backends
+        return not self.program.types.isdisjoint(entry["types"]) if entry["types"] else None
 
     def callbacks(self) -> dict[str, list[tuple[str, str, dict[str, Any], dict[str, Any]]]]:
         """Field of NetClientInfo -> (kind, name of NIC or back end, its table, the function) of each table

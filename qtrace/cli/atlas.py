@@ -6,12 +6,17 @@ import contextlib
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from qtrace.cli._console import ConsoleProgress
 from qtrace.cli._help import Verb, completing
 from qtrace.cli._options import named_index
+from qtrace.errors import LabError, MissingPrerequisite
+
+if TYPE_CHECKING:
+    from qtrace.lab.guest.program_parts import ProgramParts
 
 __all__ = ["command"]
 
@@ -86,7 +91,8 @@ def command(
     """Write an atlas of QEMU's networking: a page for every NIC on every back end, and for all that they use.
 
     The pages open from their files, fetch nothing, and need no server. Each has the same facts as the verbs
-    'map', 'walk' and 'show', with links to the public repository at the release's tag.
+    'map', 'walk' and 'show', with links to the public repository at the release's tag. The installed QEMU is
+    run once without a machine, so that the grid of its release can be filtered by what it has.
     """
     from qtrace.atlas.builder import require_ours
     from qtrace.atlas.wording import load_wording
@@ -103,6 +109,20 @@ def command(
             job.serve(port)
         else:
             click.echo(str(folder / "index.html"))
+
+
+def _installed_program(progress: ConsoleProgress) -> ProgramParts | None:
+    """The installed QEMU with what it has; an atlas needs none."""
+    from qtrace.lab.guest.guest import find_qemu
+    from qtrace.lab.guest.program_parts import ask_program
+
+    try:
+        return ask_program(find_qemu())
+    except MissingPrerequisite:
+        return None
+    except LabError as exc:
+        progress.warn(f"the grid has no filter by build: {exc}")
+        return None
 
 
 class _Job:
@@ -128,6 +148,7 @@ class _Job:
                 self._language,
                 readers,
                 with_source=self._with_source,
+                program=_installed_program(progress),
                 progress=progress,
             )
             size = f"{built.size / 1e6:.1f} MB, the largest {built.largest_size / 1e3:.0f} kB"

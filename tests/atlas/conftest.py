@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 
 from qtrace.atlas.builder import Built, build_atlas
+from qtrace.lab.guest.guest import find_qemu
+from qtrace.lab.guest.program_parts import ask_program
 from qtrace.store.index import Index
 
 
 @pytest.fixture(scope="session")
 def atlas(installed: Index, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The atlas of the installed QEMU's index."""
-    return build_atlas([installed.path], tmp_path_factory.mktemp("site") / "atlas")
+    program = ask_program(find_qemu())
+    return build_atlas([installed.path], tmp_path_factory.mktemp("site") / "atlas", program=program)
 
 
 @pytest.fixture(scope="session")

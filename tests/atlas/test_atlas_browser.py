@@ -153,6 +153,14 @@ def test_filters_leave_what_was_asked_for(chromium: Browser, atlas: Built) -> No
     page.locator('[data-filter="name"]').fill("virtio-net-pci")
     assert rows.count() == 1 and rows.first.locator("th").inner_text() == "virtio-net"
     page.locator('[data-filter="name"]').fill("")
+    page.locator('[data-filter="built"]').check()
+    left = page.locator('table.grid tr[data-built="1"]').count()
+    assert 0 < rows.count() == left < every
+    columns = page.locator("table.grid thead th[data-built]")
+    assert columns.locator("visible=true").count() == page.locator("table.grid th[data-built='1']").count()
+    assert columns.locator("visible=true").count() < columns.count()
+    page.locator('[data-filter="built"]').uncheck()
+    assert rows.count() == every
     page.locator('[data-filter="measured"]').check()
     assert rows.count() == page.locator("table.grid tr:has(td[data-measured])").count() < every
 

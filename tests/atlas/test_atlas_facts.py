@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ from qtrace.atlas.builder import MARK, Built, build_atlas
 from qtrace.atlas.permalinks import backend_page, callback_page, fragment, nic_page, pair_page
 from qtrace.atlas.style import switchable
 from qtrace.atlas.wording import load_wording, wording_names
+from qtrace.binary.symbols.built_backends import backends_left_out
 from qtrace.cli.main import command
 from qtrace.errors import NoPath, StoreError
 from qtrace.explain.cost import cost
+from qtrace.explain.explanation import init_functions
+from qtrace.lab.guest.guest import find_qemu
 from qtrace.model import Direction
 from qtrace.path.catalogue import map_tree
 from qtrace.path.handed_queues import CARRIERS
@@ -145,6 +149,31 @@ def test_the_grid_is_the_map(installed: Index, pages: Path) -> None:
                 assert set(cell.classes) <= {"walk", "vhost"}
             except NoPath:
                 assert set(cell.classes) <= {"none", "handed"}
+
+
+def test_the_grid_marks_what_the_installed_program_has(installed: Index, pages: Path) -> None:
+    """By -device help, which lists what a user can plug, and by the functions that the program exports."""
+    program, page = find_qemu(), read_page(pages / "index.html")
+    listed = subprocess.run([program, "-device", "help"], capture_output=True, text=True, check=True).stdout
+    plugged = set(re.findall(r'^name "([^"]+)"', listed, re.MULTILINE))
+    left_out = backends_left_out(program, init_functions(installed))
+    assert left_out is not None
+    data, table = map_tree(installed), page.one("table", "grid")
+    columns = {
+        e.text: e.values["data-built"] for e in table.one("thead").all("th") if "data-built" in e.values
+    }
+    for entry in data["backends"]:
+        there = entry["name"] in init_functions(installed) and entry["name"] not in left_out
+        assert columns[entry["name"]] == str(int(there)), entry["name"]
+    rows = {row.one("th").text: row.values["data-built"] for row in table.one("tbody").all("tr")}
+    for entry in data["nics"]:
+        if not plugged.isdisjoint(entry["types"]):
+            assert rows[entry["name"]] == "1", entry["name"]
+    # Of other machines, and without a type.
+    assert rows["lan9118"] == rows["sunhme"] == rows["xen_nic"] == "0"
+    said = page.one("p", "sub").text
+    assert str(program) in said and f"{[*rows.values()].count('1')} / {len(rows)} NICs" in said
+    assert "xen_nic" in said
 
 
 def test_back_ends_nics_and_callbacks_have_the_map_s_tables(installed: Index, pages: Path) -> None:

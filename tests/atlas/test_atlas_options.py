@@ -101,6 +101,13 @@ def test_a_run_is_on_the_pages_of_its_pairs(earlier: Index, two: Built) -> None:
     assert not list(other.all(kind="measured")) and not list(other.all(ident="cost"))
 
 
+def test_without_a_program_the_grid_says_that_no_build_is_known(two: Built) -> None:
+    for release in two.releases:
+        page = read_page(two.folder / release / "index.html")
+        assert load_wording("zh").build_unknown in page.one("p", "sub").text
+        assert not [e for e in page.all("input") if e.values.get("data-filter") == "built"]
+
+
 def test_the_other_language_is_whole(two: Built) -> None:
     english = {word for word in load_wording("en").words.values() if len(word) > 24}
     for place in ("index.html", f"{two.releases[0]}/index.html", f"{two.releases[0]}/backends/tap.html"):

@@ -22,6 +22,8 @@ from playwright.sync_api import Browser, sync_playwright
 from qtrace.atlas.builder import Built, build_atlas
 from qtrace.errors import QtraceError
 from qtrace.index.build import ensure_index, release_tree
+from qtrace.lab.guest.guest import find_qemu
+from qtrace.lab.guest.program_parts import ask_program
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "atlas.md"
@@ -43,7 +45,8 @@ def main() -> None:
         indexes = [ensure_index(current=False)[0].path]
         indexes += [ensure_index(source=release_tree(suite), current=False)[0].path for suite in SUITES]
         with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
-            built = build_atlas(indexes, Path(folder) / "atlas")
+            program = ask_program(find_qemu())
+            built = build_atlas(indexes, Path(folder) / "atlas", program=program)
             browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
             text = measured(built, browser)
             if found := list(faults(built, browser)):
