@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 
 from qtrace.atlas.core_parts import load_parts
+from qtrace.atlas.documents import Document, document_pages, find_documents
 from qtrace.atlas.edition import Edition, Page
 from qtrace.atlas.front_pages import front_pages
 from qtrace.atlas.function_pages import function_pages
@@ -65,10 +66,12 @@ def build_atlas(
     *,
     with_source: bool = False,
     program: ProgramParts | None = None,
+    posts: Path | None = None,
     progress: Progress = SILENT,
 ) -> Built:
     """Write the atlas of these indexes into the folder `out`, which becomes it as a whole or stays as it was.
-    `program`: an installed QEMU, whose release is shown with what it has.
+    `program`: an installed QEMU, whose release is shown with what it has; `posts`: a folder of posts in place
+    of the checkout's.
 
     Raises StoreError for a folder that holds something else, and what reading an index or a run raises.
     """
@@ -84,11 +87,13 @@ def build_atlas(
         progress.step("reading the runs")
         with speaking(edition.spoken):
             edition = replace(edition, runs=read_figures(runs, _paths(releases)))
-    pages = list(all_pages(edition))
+    documents = find_documents(language, posts)
+    pages = [*all_pages(edition, documents)]
     try:
         with atomic_dir(out) as work:
             sizes = _write(edition, pages, work, progress)
-            _assets(edition, work, stamp_of(indexes))
+            _figures(documents, work)
+            _assets(edition, work, stamp_of(indexes), documents)
             size = sum(path.stat().st_size for path in work.rglob("*") if path.is_file())
     except OSError as exc:
         raise StoreError(f"cannot write the atlas to {out}: {exc.strerror}") from exc
@@ -112,7 +117,7 @@ def require_ours(out: Path) -> None:
         )
 
 
-def all_pages(edition: Edition) -> Iterator[Page]:
+def all_pages(edition: Edition, documents: Sequence[Document] = ()) -> Iterator[Page]:
     """Every page, the largest kinds first."""
     for release in edition.releases:
         yield from function_pages(edition, release)
@@ -120,7 +125,8 @@ def all_pages(edition: Edition) -> Iterator[Page]:
         yield grid_page(edition, release)
         yield from source_pages(edition, release)
         yield from thing_pages(edition, release)
-    yield from front_pages(edition)
+    yield from document_pages(edition, documents)
+    yield from front_pages(edition, documents)
 
 
 def _read(indexes: Sequence[Path], with_source: bool, progress: Progress) -> list[Release]:
@@ -219,7 +225,14 @@ def _leave_requests() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _assets(edition: Edition, work: Path, stamp: str) -> None:
+def _figures(documents: Sequence[Document], work: Path) -> None:
+    for document in documents:
+        for address, file in document.figures.items():
+            place = work / document.figure(address)
+            place.write_bytes(file.read_bytes())
+
+
+def _assets(edition: Edition, work: Path, stamp: str, documents: Sequence[Document]) -> None:
     folder = work / "assets"
     folder.mkdir()
     (folder / "atlas.css").write_text(style_sheet(), encoding="utf-8")
@@ -229,7 +242,7 @@ def _assets(edition: Edition, work: Path, stamp: str) -> None:
     for name, head in {"theme.js": "", "atlas.js": f"const words = {words};\n"}.items():
         text = (resources.files("qtrace.atlas") / "templates" / name).read_text(encoding="utf-8")
         (folder / name).write_text(head + text, encoding="utf-8")
-    (folder / "search.js").write_text(search_script(edition), encoding="utf-8")
+    (folder / "search.js").write_text(search_script(edition, documents), encoding="utf-8")
     names = [release.name for release in edition.releases]
     mark = {"releases": names, "language": edition.wording.name, "built": stamp}
     (work / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")

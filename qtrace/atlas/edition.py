@@ -25,6 +25,7 @@ from qtrace.report.text import clean, plain
 __all__ = ["Crumb", "Edition", "Page", "templates"]
 
 _QUOTED = re.compile(r' ([a-z][a-z-]*)="([A-Za-z0-9_.:#/?+-]+)"(?=[ >])')
+_NAMESPACE = "<svg xmlns=http://www.w3.org/2000/svg"  # which HTML knows of itself
 _BETWEEN = re.compile(r">\s*\n\s*<")
 
 Crumb = tuple[str, str]  # the page of a release, or "" for this one; its name
@@ -119,7 +120,8 @@ def _compact(html: str) -> str:
 
     A quote in a text is escaped, so what looks like an attribute is one.
     """
-    return _BETWEEN.sub(">\n<", _QUOTED.sub(r" \1=\2", html))
+    bare = _QUOTED.sub(r" \1=\2", html).replace(_NAMESPACE, "<svg")
+    return _BETWEEN.sub(">\n<", bare)
 
 
 def _harmless(value: object) -> object:

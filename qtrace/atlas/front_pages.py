@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from qtrace.atlas.change_pages import change_pages, changes_page
+from qtrace.atlas.documents import EVALUATION, Document
 from qtrace.atlas.edition import Edition, Page
 from qtrace.atlas.linking import Linker
 from qtrace.atlas.mode_pages import mode_pages
@@ -22,22 +23,20 @@ from qtrace.report.text import clean
 __all__ = ["front_entries", "front_pages"]
 
 _LINK = Markup('<a href="{}">{}</a>')
-# The project's pages that measure how far its answers hold.
-_EVALUATION = ("accuracy", "walks", "foreign", "reachability", "reliability", "overhead", "why")
 _OTHER = {"en": "zh", "zh": "en"}
 
 
-def front_pages(edition: Edition) -> Iterator[Page]:
+def front_pages(edition: Edition, documents: Sequence[Document] = ()) -> Iterator[Page]:
     """Every page of this kind."""
     t = edition.wording
-    yield Page("index.html", t.start_title, "start.html.j2", functools.partial(_start, edition))
+    yield Page("index.html", t.start_title, "start.html.j2", functools.partial(_start, edition, documents))
     yield from change_pages(edition)
     yield from mode_pages(edition)
     values = functools.partial(_glossary, edition)
     yield Page("glossary.html", t.glossary, "glossary.html.j2", values)
 
 
-def front_entries(edition: Edition) -> Iterator[tuple[str, str, str]]:
+def front_entries(edition: Edition, documents: Sequence[Document] = ()) -> Iterator[tuple[str, str, str]]:
     """(name, words, address) for the search."""
     t = edition.wording
     for item in t.questions:
@@ -45,6 +44,8 @@ def front_entries(edition: Edition) -> Iterator[tuple[str, str, str]]:
     for before, after in itertools.pairwise(edition.releases):
         name = f"{t.changes} {before.name} → {after.name}"
         yield name, f"{t.came} {t.went} {t.moved}", changes_page(before, after)
+    for document in documents:
+        yield document.title, document.name, document.page
     for mode in load_modes():
         yield mode.name, f"{mode.title} {mode.picture}", mode_page(mode.name)
     for language in _languages(edition):
@@ -56,7 +57,8 @@ def front_entries(edition: Edition) -> Iterator[tuple[str, str, str]]:
             )
 
 
-def _start(edition: Edition, link: Linker) -> dict[str, Any]:
+def _start(edition: Edition, documents: Sequence[Document], link: Linker) -> dict[str, Any]:
+    pages = {(document.kind, document.name): document.page for document in documents}
     newest, language = edition.releases[-1].name, edition.wording.name
     return {
         "list": [
@@ -74,7 +76,13 @@ def _start(edition: Edition, link: Linker) -> dict[str, Any]:
             _LINK.format(changes_page(before, after), f"{before.name} → {after.name}")
             for before, after in itertools.pairwise(edition.releases)
         ],
-        "evaluation": [(name, edition.wording.word(f"page_{name}")) for name in _EVALUATION],
+        "evaluation": [
+            (name, edition.wording.word(f"page_{name}"), pages.get(("evaluation", name), ""))
+            for name in EVALUATION
+        ],
+        "written": [
+            _LINK.format(document.page, document.title) for document in documents if document.kind == "post"
+        ],
         "posts": [
             {"title": post.title.get(language, post.name), "about": post.description.get(language, "")}
             | {"command": f"qtrace post {post.name} --lang {language} -o BLOG"}

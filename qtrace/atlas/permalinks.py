@@ -11,6 +11,7 @@ import re
 __all__ = [
     "backend_page",
     "callback_page",
+    "document_page",
     "file_page",
     "fragment",
     "mode_page",
@@ -71,6 +72,11 @@ def source_page(file: str, part: int = 1) -> str:
     """The lines of a source file, with `--source`; a long file goes on in further parts."""
     more = f".part{part}" if part > 1 else ""
     return f"source/{'/'.join(fragment(name) for name in file.split('/'))}{more}.html"
+
+
+def document_page(kind: str, name: str) -> str:
+    """A post, or a page of the project that measures; it belongs to no release."""
+    return f"{kind}/{fragment(name)}.html"
 
 
 def mode_page(mode: str) -> str:

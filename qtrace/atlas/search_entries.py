@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from qtrace.atlas.documents import Document
 from qtrace.atlas.edition import Edition
 from qtrace.atlas.front_pages import front_entries
 from qtrace.atlas.permalinks import (
@@ -32,7 +33,7 @@ _LONGEST = 160  # characters of the words beside a name
 Entry = tuple[str, str, str, str]  # name, kind, words, address
 
 
-def search_script(edition: Edition) -> str:
+def search_script(edition: Edition, documents: Sequence[Document] = ()) -> str:
     """assets/search.js: a script and no data file, because a page that was opened from a file may load one.
 
     An entry's last number tells in which releases it is, a bit for each; -1 for a page of no release.
@@ -52,7 +53,7 @@ def search_script(edition: Edition) -> str:
     ]
     rows += [
         [clean(name), _KINDS.index("kind_page"), clean(words)[:_LONGEST], place, -1]
-        for name, words, place in front_entries(edition)
+        for name, words, place in front_entries(edition, documents)
     ]
     data = {
         "releases": [release.name for release in edition.releases],

@@ -14,7 +14,7 @@ from qtrace.store.index import Index
 
 __all__ = ["SourceFile", "SourcePlaces", "find_sources", "lines_and_starts", "read_places", "shown_lines"]
 
-_LARGEST_PART = 270_000  # bytes of the lines of one page, which has some more around them
+_LARGEST_PART = 290_000  # bytes of the lines of one page, which has some more around them
 _AROUND_LINE = 26  # bytes of a line's number and its anchor
 
 

@@ -59,6 +59,12 @@ def _languages() -> list[str]:
     help="Show the counts and times of this run on the pages of its pairs; may be given several times.",
 )
 @click.option(
+    "--posts",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Take in the posts of this folder [default: reports/posts, in a checkout].",
+)
+@click.option(
     "--lang",
     "language",
     default="en",
@@ -83,6 +89,7 @@ def command(
     output: Path | None,
     names: tuple[str, ...],
     runs: tuple[Path, ...],
+    posts: Path | None,
     language: str,
     with_source: bool,
     serve: bool,
@@ -103,7 +110,7 @@ def command(
     with contextlib.ExitStack() as stack:
         folder = output or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "atlas"
         require_ours(folder)
-        job = _Job(folder, names, runs, language, with_source)
+        job = _Job(folder, names, runs, language, with_source, posts)
         job.build()
         if serve:
             job.serve(port)
@@ -129,10 +136,17 @@ class _Job:
     """One atlas, to be made once or again and again."""
 
     def __init__(
-        self, folder: Path, names: tuple[str, ...], runs: tuple[Path, ...], language: str, with_source: bool
+        self,
+        folder: Path,
+        names: tuple[str, ...],
+        runs: tuple[Path, ...],
+        language: str,
+        with_source: bool,
+        posts: Path | None,
     ) -> None:
         self._folder, self._names, self._runs = folder, names, runs
         self._language, self._with_source = language, with_source
+        self._posts = posts
 
     def build(self) -> None:
         """Write it, and say what was written."""
@@ -149,6 +163,7 @@ class _Job:
                 readers,
                 with_source=self._with_source,
                 program=_installed_program(progress),
+                posts=self._posts,
                 progress=progress,
             )
             size = f"{built.size / 1e6:.1f} MB, the largest {built.largest_size / 1e3:.0f} kB"

@@ -21,9 +21,12 @@ KINDS = (
     *("index.html", "pairs/virtio-net/tap.html", "pairs/e1000/hubport.html", "backends/tap.html"),
     *("nics/e1000e.html", "callbacks/index.html", "callbacks/has_vnet_hdr.html", "stages.html"),
     *("parts/queue.html", "functions/index.html", "functions/hw/net/e1000.c.html"),
-    "pairs/virtio-net/vhost-user.html",
+    *("pairs/virtio-net/vhost-user.html", "nics/index.html", "backends/index.html", "parts/index.html"),
 )
-OF_NO_RELEASE = ("index.html", "glossary.html", "modes/index.html", "modes/tap-nat.html")
+OF_NO_RELEASE = (
+    *("index.html", "glossary.html", "modes/index.html", "modes/tap-nat.html"),
+    *("post/qemu-tap-networking.html", "evaluation/reachability.html", "evaluation/foreign.html"),
+)
 QUESTIONS = load_wording("en").questions
 
 
