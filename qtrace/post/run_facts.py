@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtrace.analyses.methods.data import qemu_of
+from qtrace.analyses.methods.frame_counts import KERNEL
 from qtrace.errors import StoreError
 from qtrace.model import Path, Step
 from qtrace.post.fact_book import FactBook
@@ -54,6 +55,7 @@ class RunFacts:
                 hint="give the run of a plan with one QEMU",
             )
         self._where = str(run.meta["id"])
+        self._accelerator = str(run.meta["conditions"].get("accelerator", ""))
         self._ratios: dict[str, tuple[float, float]] = {}
         self._add_conditions(run.meta)
         self._add_speed()
@@ -240,6 +242,13 @@ class RunFacts:
                 total = sum(int(row[f"{key}_frames"]) for row in known)
                 at = f"{self._where}: vhost_proof: all rows with vhost-net, {key}_frames"
                 self.book.add(f"proof.{key}", count(total), "run", at)
+        # Under KVM alone there are irqfds, by which vhost's signal is an interrupt without QEMU.
+        sent = [row for name, row in self.rows("stages") if name == "vhost" and row["stage"] == "interrupt"]
+        if sent and all(row["attached"] for row in sent) and self._accelerator.startswith("kvm"):
+            for key, whose in (("kernel", True), ("qemu", False)):
+                total = sum(int(row["calls"]) for row in sent if (row["how"] in KERNEL) == whose)
+                at = f"{self._where}: stages: all rows of interrupt with vhost-net, the functions of {key}"
+                self.book.add(f"interrupts_sent.{key}", count(total), "run", at)
 
     def _payload(self, analysis: str) -> Sequence[tuple[str, Row]]:
         rows = [(name, row) for name, row in self.rows(analysis) if row["direction"] == row["way"]]

@@ -79,3 +79,27 @@ def test_the_book_says_what_it_has_and_takes_no_second_value() -> None:
     with pytest.raises(PostError, match="unknown"):
         book.add("a.d", 8, "hearsay", "here")
     assert book.used == [] and book.number("a.b") == 7 and len(book.used) == 1
+
+
+def test_who_sent_the_interrupts_with_vhost_is_told_under_kvm_alone(tmp_path: Path) -> None:
+    """vhost's signals and QEMU's own, each with its reason to be none."""
+    for number, (accelerator, attached, told) in enumerate(
+        [("kvm", True, ("50", "3")), ("kvm", False, None), ("tcg", True, None)]
+    ):
+        meta = {"venue": "host", "conditions": {"accelerator": accelerator}, "paths": []}
+        with RunWriter.create(tmp_path / str(number), meta) as writer:
+            for rep, how, calls in ((1, "kprobe", 20), (2, "kprobe", 30), (1, "uprobe", 1), (2, "uprobe", 2)):
+                cell = "virtio-net-pci+tap+vhost-net+tx+tcp"
+                row = {"direction": "tx", "position": 3, "stage": "interrupt", "function": f"by_{how}"}
+                row |= {"how": how, "attached": attached or how == "kprobe", "calls": calls, "frames": 0}
+                rows = {"stages": [row | {"bytes": 0, "note": "", "observed": 1.0, "windowed": False}]}
+                kinds = {"nic": "virtio-net-pci", "netdev": "tap", "datapath": "vhost-net"}
+                result = kinds | {"direction": "tx", "workload": "tcp", "metric": "throughput", "value": 1.0}
+                result |= {"unit": "bit/s", "status": "ok", "order": rep, "qemu": "7.2.22"}
+                writer.add(cell, 2 * rep + (how == "kprobe"), True, {"results": [result], **rows})
+        book = FactBook()
+        RunFacts(RunReader.open(tmp_path / str(number)), book)
+        if told:
+            assert (book.use("interrupts_sent.kernel"), book.use("interrupts_sent.qemu")) == told
+        else:
+            assert not book.has("interrupts_sent.kernel")
