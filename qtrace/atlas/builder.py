@@ -7,7 +7,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -38,6 +37,7 @@ from qtrace.progress import SILENT, Progress
 from qtrace.report.speech import speaking
 from qtrace.store.index import open_index
 from qtrace.store.run import RunReader
+from qtrace.worker import leave_requests, unasked
 
 __all__ = ["MARK", "Built", "build_atlas", "require_ours", "stamp_of"]
 
@@ -204,8 +204,10 @@ def _pool() -> Iterator[ProcessPoolExecutor]:
     """Processes for the work, none of which outlives the block. Raises StoreError if one was ended."""
     processes = max(1, min(8, len(os.sched_getaffinity(0))))
     fork = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(processes, mp_context=fork, initializer=_leave_requests)
+    pool = ProcessPoolExecutor(processes, mp_context=fork, initializer=leave_requests)
     try:
+        with unasked():
+            pool.submit(os.getpid)  # with fork, the first job starts them all
         yield pool
         pool.shutdown()
     except BaseException as exc:
@@ -217,12 +219,6 @@ def _pool() -> Iterator[ProcessPoolExecutor]:
             hint = "free memory, or build fewer releases at a time"
             raise StoreError("a process that built the atlas was ended", hint=hint) from exc
         raise
-
-
-def _leave_requests() -> None:
-    """Ctrl-C is the parent's to answer, which then ends this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _figures(documents: Sequence[Document], work: Path) -> None:

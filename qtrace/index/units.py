@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import multiprocessing
 import os
-import signal
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +29,7 @@ from qtrace.index.inputs import Input, Inputs, digest
 from qtrace.index.prepare import COMMON, Prepared
 from qtrace.progress import Progress
 from qtrace.store.index import FORMAT
+from qtrace.worker import leave_requests, unasked
 
 __all__ = ["Read", "Sources", "incomplete", "read_units"]
 
@@ -234,8 +234,8 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     context.set_forkserver_preload(["__main__", extract_json.__module__])
     pool = ProcessPoolExecutor(workers, context, initializer=_begin)
     try:
-        with _tuned():
-            # Starts the server from which the workers are forked.
+        with _tuned(), unasked():
+            # Starts the server from which the workers are forked, now and later.
             pool.submit(os.getpid).result()
         yield pool
     except BrokenProcessPool as exc:
@@ -264,7 +264,7 @@ def _tuned() -> Iterator[None]:
 
 
 def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C: it cancels the remaining work
+    leave_requests()  # the parent handles Ctrl-C: it cancels the remaining work
     gc.disable()  # objects in a worker have no cycles; searching for them takes a tenth of the time
 
 

@@ -1,0 +1,70 @@
+"""A worker that is asked to end before it can answer says nothing and goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+from qtrace.worker import leave_requests, unasked
+
+
+def test_a_request_in_a_workers_first_moment_is_its_parents() -> None:
+    """The child is asked at once, before it has run anything, and both handlers raise."""
+    program = textwrap.dedent(
+        f"""
+        import multiprocessing, os, signal, time
+        from {leave_requests.__module__} import leave_requests, unasked
+
+        def work():
+            time.sleep(0.2)  # the request is there by now
+            leave_requests()
+            print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, flush=True)
+
+        def ask(*_):
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, ask)
+        child = multiprocessing.get_context("fork").Process(target=work)
+        with unasked():
+            child.start()
+        os.kill(child.pid, signal.SIGINT)
+        child.join()
+        print(child.exitcode)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split(), done.stderr) == (["True", "0"], "")
+
+
+def test_the_parents_own_request_waits_for_the_block() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        with unasked():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not seen
+        until = time.monotonic() + 10
+        while not seen and time.monotonic() < until:
+            pass
+        assert seen == [signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_worker_is_ended_by_sigterm() -> None:
+    child = multiprocessing.get_context("fork").Process(target=_asked_for_ever)
+    with unasked():
+        child.start()
+    child.terminate()
+    child.join(60)
+    assert child.exitcode == -signal.SIGTERM
+
+
+def _asked_for_ever() -> None:
+    leave_requests()
+    time.sleep(60)
