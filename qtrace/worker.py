@@ -14,7 +14,8 @@ _REQUESTS = (signal.SIGINT, signal.SIGTERM)
 @contextlib.contextmanager
 def unasked() -> Iterator[None]:
     """A process that starts within the block takes no request before it calls `leave_requests`: until then
-    it has its parent's handlers, which would end it with a traceback. The parent's own wait for the block."""
+    it has its parent's handlers, which would end it with a traceback. The parent's own may wait for the block
+    (they do where no other thread takes them)."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
     try:
         yield
