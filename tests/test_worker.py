@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 from qtrace.worker import leave_requests, unasked
 
@@ -20,7 +19,9 @@ def test_a_request_in_a_workers_first_moment_is_its_parents() -> None:
         from {leave_requests.__module__} import leave_requests, unasked
 
         def work():
-            time.sleep(0.2)  # the request is there by now
+            until = time.monotonic() + 60
+            while signal.SIGINT not in signal.sigpending() and time.monotonic() < until:
+                pass
             leave_requests()
             print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, flush=True)
 
@@ -58,4 +59,4 @@ def test_a_worker_is_ended_by_sigterm() -> None:
 
 def _asked_for_ever() -> None:
     leave_requests()
-    time.sleep(60)
+    signal.pause()

@@ -68,6 +68,8 @@ def _moment(state: dict[str, Any], where: str, path: str) -> None:
     _fields(state.get("calls", {}), {}, {"looks": int, "rows": list}, where, f"{path}.calls")
     for number, row in enumerate(state.get("calls", {}).get("rows") or ()):
         _fields(row, _CALL, {"blocking": bool}, where, f"{path}.calls.rows.{number}")
+        if not 0 <= row["seen"] <= (state["calls"].get("looks") or 0):  # in so many of the looks
+            raise _damaged(where, f"{path}.calls.rows.{number}.seen")
     for number, tap in enumerate(_list(state.get("taps", []), where, f"{path}.taps")):
         _fields(tap, _TAP, _TAP_MAYBE, where, f"{path}.taps.{number}")
         if not all(isinstance(descriptor, int) for descriptor in tap["descriptors"]):

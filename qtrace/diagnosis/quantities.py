@@ -28,7 +28,10 @@ def state(text: str) -> Evidence:
 
 
 def share_of(part: int, whole: int, of: str) -> Evidence:
-    """`part` of `whole` as a share, with its interval after Wilson: what other windows like it would show."""
+    """`part` of `whole` as a share, with its interval after Wilson: what other windows like it would show.
+    More than the whole is no share: counts that were scaled, or of a damaged run; then both are said."""
+    if not 0 <= part <= whole:
+        return Evidence(f"{part:,} against {whole:,} {of}: not counted alike, so there is no share")
     found = proportion(part, whole)
     text = f"{part:,} of {whole:,} {of} ({found.mean:.1%}, {found.low:.1%} to {found.high:.1%})"
     return Evidence(text, found.mean, found.low, found.high)

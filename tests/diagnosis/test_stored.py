@@ -16,6 +16,7 @@ from tried import OBSERVED
 
 from qtrace.diagnosis.cause import causes, diagnose
 from qtrace.diagnosis.checked_state import checked_state
+from qtrace.diagnosis.quantities import share_of
 from qtrace.diagnosis.run_observation import observations
 from qtrace.errors import StoreError
 from qtrace.store.run import RunReader
@@ -113,6 +114,27 @@ def test_a_damaged_state_is_refused_or_read(data: st.DataObject, tmp_path: Path)
             diagnose(seen)
     except StoreError as exc:
         assert "state is damaged" in str(exc)
+
+
+@pytest.mark.parametrize("change", [{"looks": 15}, {"looks": None}, {"seen": -1}])
+def test_a_thread_that_was_seen_in_more_looks_than_there_were_is_damage(change: dict[str, Any]) -> None:
+    """Met by chance in the test above: 16 of 15 has no interval, and `why` ended with a traceback."""
+    end = json.loads((OBSERVED / "blocked.json").read_text())["end"]
+    calls = end["calls"]
+    assert checked_state({"end": end}, "run.json")
+    if "seen" in change:
+        calls["rows"][0] |= change
+    else:
+        calls["rows"][0]["seen"] = 16
+        calls |= change
+    with pytest.raises(StoreError, match=r"end\.calls\.rows\.0\.seen"):
+        checked_state({"end": end}, "run.json")
+
+
+def test_a_part_that_is_more_than_the_whole_is_no_share() -> None:
+    assert share_of(16, 15, "looks").text.startswith("16 against 15 looks: ")
+    assert share_of(16, 15, "looks").value is None
+    assert share_of(15, 15, "looks").value == 1
 
 
 def test_a_run_without_a_state_has_none() -> None:
