@@ -16,19 +16,19 @@ from pathlib import Path
 from qtrace import __version__
 from qtrace.binary.file.version import qemu_version
 from qtrace.cache import cache_dir
-from qtrace.campaign.assignment import Assignment
+from qtrace.campaign.assignment import Assignment, resumed
 from qtrace.campaign.brief import Brief, make_brief
 from qtrace.campaign.guest_stand import open_stand
 from qtrace.campaign.jobs import Outcome, Stand, run_campaign
-from qtrace.campaign.plan import LeftOut, Plan
+from qtrace.campaign.plan import LeftOut, Plan, PlanError
 from qtrace.campaign.plan_qemus import PlanQemus
 from qtrace.campaign.rounds import reached
 from qtrace.conditions import conditions
-from qtrace.errors import LabError, MissingPrerequisite, StoreError
+from qtrace.errors import LabError, MachineGone, MissingPrerequisite, StoreError
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.guest.guest import find_qemu
 from qtrace.lab.guest.guest_image import ensure_image
-from qtrace.lab.guest.kernel import ensure_kernel
+from qtrace.lab.guest.kernel import Kernel, ensure_kernel
 from qtrace.lab.guest.qemu_program import QemuProgram
 from qtrace.lab.host.owned import remove_leftovers
 from qtrace.lab.link.shaping import guest_programs, needed_modules
@@ -233,7 +233,8 @@ def record_in_machine(
     The output of the command line in the machine goes to `on_output`, as (`stdout` or `stderr`, bytes).
 
     Downloads and files that are made once are made on this host before, where there is a network and the
-    processor is not emulated.
+    processor is not emulated. Where the machine's kernel ends, another machine measures the rest, as long as
+    each has measured something.
     """
     folder = assignment.folder
     kernel = ensure_kernel(progress)
@@ -244,6 +245,26 @@ def record_in_machine(
     ensure_headers(progress, kernel.release)
     assignment.require_folder()
     folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            return _in_one_machine(assignment, brief, kernel, progress, on_output)
+        except MachineGone as gone:
+            rest = _rest(folder)
+            if rest is None or len(rest.taken) <= len(assignment.taken):
+                raise
+            there = f"{len(rest.taken)} measurements are there"
+            progress.warn(f"{gone}; another one goes on with the rest, {there}")
+            assignment = rest
+
+
+def _in_one_machine(
+    assignment: Assignment,
+    brief: Brief,
+    kernel: Kernel,
+    progress: Progress,
+    on_output: Callable[[str, bytes], None],
+) -> int:
+    folder = assignment.folder
     # In the cache, which the machine mounts; it may not mount the folder for temporary files.
     argv = [sys.executable, "-m", "qtrace", "bench", *assignment.words]
     with tempfile.NamedTemporaryFile(prefix="brief-", dir=cache_dir("briefs")) as note:
@@ -260,6 +281,14 @@ def record_in_machine(
                 folder.rmdir()  # removes an empty folder only
             raise
     return status
+
+
+def _rest(folder: Path) -> Assignment | None:
+    """What is left of the run in the folder; None where there is none, or where it cannot be read."""
+    try:
+        return resumed(folder)
+    except (StoreError, PlanError):
+        return None
 
 
 def _require_ended(folder: Path, status: int) -> None:

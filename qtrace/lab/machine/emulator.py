@@ -3,6 +3,8 @@
 A machine whose kernel puts probes on its own functions rewrites code that its other CPUs run. QEMU's TCG
 before 8.1 locks a page of code only after it has translated it (accel/tcg/translate-all.c, tb_gen_code), so a
 CPU may keep its translation of a half-written instruction: the kernel then calls address 0, or stands still.
+Newer ones discard a page's translations just before they write to it (accel/tcg/cputlb.c, notdirty_write), so
+it still happens, but seldom (docs/lab-machine.md).
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ _SOUND = (8, 1)
 
 
 def choose_emulator(accelerator: str, progress: Progress = SILENT) -> list[str]:
-    """The first words of the machine's command line: the installed QEMU, or under TCG one that keeps no stale
-    translations, of a newer release of the distribution if need be.
+    """The first words of the machine's command line: the installed QEMU, or under TCG one that seldom keeps
+    stale translations, of a newer release of the distribution if need be.
 
     Where none is to be had, the installed one with a warning. Raises MissingPrerequisite if there is none.
     """
