@@ -14,7 +14,7 @@ from qtrace.analyses.methods.factor_tree import Cost, FactorTree, Node
 from qtrace.analyses.methods.pairs import PAIR, Pair, pairs_of
 from qtrace.analyses.methods.sentence import Row, Said
 from qtrace.analyses.methods.stats import Estimate, geometric, ratio
-from qtrace.analyses.methods.traced_costs import calls_a_frame, function_shares
+from qtrace.analyses.methods.traced_costs import calls_a_frame, function_shares, shares_of_both
 from qtrace.analyses.methods.windows import KERNEL, QEMU, Window, windows
 
 __all__ = ["BUSY", "CALLS", "COLUMNS", "CPU", "FRAME_BYTES", "OUTSIDE", "QUESTION", "RATE", "RATIO", "REST"]
@@ -44,7 +44,8 @@ SAYS = {
 @dataclass(frozen=True)
 class _Detail:
     """What is known of both cells of a pair, so that their parts can be compared: whether the kernel's clock
-    told the parts of a thread's time, system calls a frame by thread, shares of functions by thread."""
+    told the parts of a thread's time, system calls a frame by thread, shares of functions by thread (the same
+    threads on both sides)."""
 
     parts: bool
     calls: tuple[Mapping[str, float], Mapping[str, float]]
@@ -137,9 +138,11 @@ def _detail(
     one, two = (
         {role: number for role, number in calls.get(cell, {}).items() if role in called} for cell in cells
     )
-    three, four = (functions.get(cell, {}) for cell in cells)
+    known, also = (functions.get(cell, {}) for cell in cells)
+    both = {role: shares_of_both(known[role], also[role]) for role in known if role in also}
     # A thread that used no time has no parts, and lacks none.
     told = all(thread.parts or not thread.seconds for thread in every)
+    three, four = ({role: shares[number] for role, shares in both.items()} for number in (0, 1))
     return _Detail(told, (one, two), (three, four))
 
 
@@ -189,7 +192,7 @@ def _costs(side: Window, per: float, detail: _Detail, number: int) -> Cost:
             found[(role,)] = thread.seconds / per
             continue
         for part, seconds in thread.parts.items():
-            if part == QEMU and all(role in known for known in detail.functions):
+            if part == QEMU and role in shares:
                 for function, share in shares[role].items():
                     found[role, part, function] = seconds * share / per
             elif seconds:

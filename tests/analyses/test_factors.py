@@ -229,6 +229,15 @@ def test_a_thread_s_time_in_qemu_is_divided_by_samples() -> None:
     assert frame.loc["b", "times"] == pytest.approx(1) and not frame.loc["in QEMU", "leaf"]
 
 
+def test_a_function_that_is_shown_has_its_share_on_both_sides() -> None:
+    """Of b, a fiftieth of tap's 0.75 s is no nothing; c and d are few on both sides, and others together."""
+    frame = analyse(sampled({"a": 88, "b": 10, "c": 2}, {"a": 96, "b": 2, "d": 2})).set_index("factor")
+    assert frame.loc["b", ["value", "than_value"]].tolist() == pytest.approx([0.05 / 100, 0.015 / 100])
+    others = frame.loc["other functions", ["value", "than_value"]].tolist()
+    assert others == pytest.approx([0.01 / 100, 0.015 / 100])
+    assert not {"c", "d"} & set(frame.index)
+
+
 def test_few_samples_divide_nothing() -> None:
     frame = analyse(sampled({"b": LEAST_SAMPLES - 1}, {"a": 20, "b": 40})).set_index("factor")
     assert "a" not in frame.index and frame.loc["in QEMU", "leaf"]

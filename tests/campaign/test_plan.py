@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from re import fullmatch
 
@@ -275,6 +276,22 @@ def test_the_words_of_a_setting_are_the_setting(setting: Setting) -> None:
 def test_a_word_that_is_no_axis_is_no_setting(word: str) -> None:
     with pytest.raises(ValueError):
         Setting.of_words(word.split("+"))
+
+
+def test_two_releases_asks_both_qemus_the_same() -> None:
+    plan = load_plan("two-releases")
+    asked = {
+        release: {
+            replace(cell, setting=replace(cell.setting, qemu=""))
+            for cell in plan.cells
+            if cell.setting.qemu == release
+        }
+        for release in ("7.2", "10.0")
+    }
+    assert asked["7.2"] == asked["10.0"] and not plan.left_out
+    pairs = {(cell.nic, cell.netdev) for cell in asked["7.2"]}
+    assert pairs == {(nic, netdev) for nic in ("virtio-net-pci", "e1000") for netdev in ("tap", "user")}
+    assert plan.cpu_hertz
 
 
 def test_the_matrix_has_what_its_report_promises() -> None:

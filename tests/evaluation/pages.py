@@ -31,6 +31,16 @@ INPUTS = {
         "qtrace/lab",
         "qtrace/report",
     ),
+    "reports/two-releases/report.md": (
+        "probes",
+        "analyses",
+        "qtrace/path",
+        "qtrace/trace",
+        "qtrace/measure",
+        "qtrace/campaign",
+        "qtrace/lab",
+        "qtrace/report",
+    ),
     "reports/matrix/report.md": ("analyses", "qtrace/campaign", "qtrace/lab", "qtrace/report"),
 }
 _LINE = re.compile(r"^Made from (?:a tree at or before )?commit ([0-9a-f]{7,40})\b.*\n\n?", re.MULTILINE)

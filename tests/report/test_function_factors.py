@@ -28,6 +28,9 @@ def test_functions_have_their_samples(tmp_path: Path) -> None:
     shown = {str(row[0]).strip(): row[-1] for row in table.rows}
     assert shown["tap_send"] == "0 / 120 samples, net/x.c"
     assert shown["slirp_input"] == "180 / 0 samples, net/x.c"
+    values = {str(row[0]).strip(): row[1:3] for row in table.rows}
+    assert values["tap_send"][0] == values["slirp_input"][1] == "–"  # no sample is no time of nothing
+    assert "–" not in {values["tap_send"][1], values["slirp_input"][0]}
     (divided, whole) = (row for row in table.rows if str(row[0]).strip() == "in QEMU")
     assert "samples" not in divided[-1]
     assert whole[-1] == "not by function: 140 / 6 samples, of 50 on each side"

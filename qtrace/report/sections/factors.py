@@ -65,8 +65,9 @@ def _samples(answers: Answers) -> _Samples:
     return found
 
 
-def _seen(pair: ComparedPair, row: Row, samples: _Samples) -> str:
-    """The samples of a function on both sides with its file, or why a thread's time is not divided."""
+def _seen(pair: ComparedPair, row: Row, samples: _Samples) -> tuple[str, tuple[bool, bool]]:
+    """The samples of a function on both sides with its file, or why a thread's time is not divided; and
+    whether each side has a number."""
     whole = pair.whole
     other = whole | {name: whole[f"than_{name}"] for name in ("nic", "netdev", "datapath")}
     sides = [
@@ -74,17 +75,19 @@ def _seen(pair: ComparedPair, row: Row, samples: _Samples) -> str:
     ]
     if row["factor"] == QEMU and row["leaf"] and any(sides):
         numbers = " / ".join(count(sum(number for number, _ in side.values())) for side in sides)
-        return say(
+        why = say(
             "not by function: {numbers} samples, of {least} on each side",
             numbers=numbers,
             least=LEAST_SAMPLES,
         )
+        return why, (True, True)
     found = [side.get(str(row["factor"])) for side in sides]
     if not row["of"].endswith(f" / {QEMU}") or not any(found):
-        return ""
+        return "", (True, True)
     file = next(one[1] for one in found if one)
     numbers = " / ".join(count(one[0]) if one else "0" for one in found)
-    return say("{numbers} samples, {file}", numbers=numbers, file=clean(file))
+    seen = bool(found[0]), bool(found[1])
+    return say("{numbers} samples, {file}", numbers=numbers, file=clean(file)), seen
 
 
 def _table(pair: ComparedPair, samples: _Samples) -> Table:
@@ -93,7 +96,8 @@ def _table(pair: ComparedPair, samples: _Samples) -> Table:
     for row in pair.factors:
         depth = row["of"].count(" / ") + 1 if row["of"] else 0
         name = "\u2003" * depth + told(clean(row["factor"]))
-        lines.append(_line(name, row, _seen(pair, row, samples) or pair.stage_of(row)))
+        told_of, seen = _seen(pair, row, samples)
+        lines.append(_line(name, row, told_of or pair.stage_of(row), seen))
     lines.append(_line("rest, unexplained", pair.rest, ""))
     heads = f"factor|#{one.replace('|', ' ')}|#{two.replace('|', ' ')}|#times|#95 %|shows at"
     return Table.of(pair.title, heads, lines, said(pair))
@@ -115,11 +119,15 @@ def said(pair: ComparedPair) -> str:
     return say("{head}. No factor's interval excludes 1.", head=head)
 
 
-def _line(name: str, row: dict[str, object], stage: str) -> tuple[object, ...]:
+def _line(
+    name: str, row: dict[str, object], stage: str, seen: tuple[bool, bool] = (True, True)
+) -> tuple[object, ...]:
+    """What no sample hit has no time: it may be short."""
     unit = str(row["unit"])
+    values = zip(("value", "than_value"), seen, strict=True)
     return (
         name,
-        *(quantity(row[side], unit) for side in ("value", "than_value")),
+        *(quantity(row[side] if known else None, unit) for side, known in values),
         times(row["times"]),
         span(times(row["low"]), times(row["high"])),
         stage,
