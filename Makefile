@@ -14,7 +14,7 @@ BUILDS ?= optimised debian o3 lto clang-lto cfi
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make matrix   measure eight NICs on eight back ends on this host, write reports/matrix: 20 minutes'
-	@echo 'make two-releases  measure the same cells in the QEMUs of Debian 12 and 13 on this host, write reports/two-releases: 15 minutes'
+	@echo 'make two-releases  measure the same cells in the QEMUs of Debian 12 and 13 on this host, write reports/two-releases: 10 minutes'
 	@echo 'make test     set up what is missing, run every test, the quick ones first'
 	@echo 'make test-long  the tests that take half a minute or more each: every step on Debian 13, each setting of a plan; 20 minutes'
 	@echo 'make test-fast  the tests that need no root, no guest and no bcc: two minutes, as any user'

@@ -71,8 +71,8 @@ def function_shares(data: Data) -> dict[tuple[Key, str], Mapping[str, float]]:
 def shares_of_both(
     one: Mapping[str, float], two: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """A thread's functions in two cells, the same ones in both: those with a small share in either are
-    OTHERS together."""
+    """A thread's functions in two cells, the same ones in both: those with a small share in each of
+    them are OTHERS together."""
     shown = [name for name in {**one, **two} if max(one.get(name, 0.0), two.get(name, 0.0)) >= _SHOWN]
 
     def of(side: Mapping[str, float]) -> dict[str, float]:

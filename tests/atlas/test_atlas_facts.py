@@ -154,18 +154,21 @@ def test_the_grid_is_the_map(installed: Index, pages: Path) -> None:
 
 
 def test_the_grid_marks_what_the_installed_program_has(installed: Index, pages: Path) -> None:
-    """By -device help, which lists what a user can plug, and by the functions that the program exports."""
+    """By -device help and -netdev help, which list what a user can plug, and by the functions that the
+    program exports."""
     program, page = find_qemu(), read_page(pages / "index.html")
     listed = subprocess.run([program, "-device", "help"], capture_output=True, text=True, check=True).stdout
     plugged = set(re.findall(r'^name "([^"]+)"', listed, re.MULTILINE))
-    left_out = backends_left_out(program, init_functions(installed))
-    assert left_out is not None and not {"user", "tap", "socket"} & left_out
+    said = subprocess.run([program, "-netdev", "help"], capture_output=True, text=True, check=True).stdout
+    inits = {name: init for name, init in init_functions(installed).items() if name not in ("nic", "none")}
+    left_out = inits.keys() - set(said.partition("types:")[2].split())
+    assert backends_left_out(program, inits) == left_out
     data, table = map_tree(installed), page.one("table", "grid")
     columns = {
         e.text: e.values["data-built"] for e in table.one("thead").all("th") if "data-built" in e.values
     }
     for entry in data["backends"]:
-        there = entry["name"] in init_functions(installed) and entry["name"] not in left_out
+        there = entry["name"] in inits and entry["name"] not in left_out
         assert columns[entry["name"]] == str(int(there)), entry["name"]
     rows = {row.one("th").text: row.values["data-built"] for row in table.one("tbody").all("tr")}
     for entry in data["nics"]:
