@@ -9,11 +9,12 @@ PLAN ?= quick
 RUN ?= build/posts/run
 BUILDS ?= optimised debian o3 lto clang-lto cfi
 
-.PHONY: help setup report matrix two-releases posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols accuracy-shipped bench-index bench-overhead reach walks atlas site foreign reliability why aa cluster-cost releases headers clean
+.PHONY: help setup report matrix matrix-lab-machine two-releases posts posts-check test test-long test-fast check docs pages-stale accuracy accuracy-symbols accuracy-shipped bench-index bench-overhead reach walks atlas site foreign reliability why aa cluster-cost releases headers clean
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make matrix   measure eight NICs on eight back ends on this host, write reports/matrix: 20 minutes'
+	@echo 'make matrix-lab-machine  the same in the lab machine, with vhost-net and vhost-user, write reports/matrix-lab-machine: an hour'
 	@echo 'make two-releases  measure the same cells in the QEMUs of Debian 12 and 13 on this host, write reports/two-releases: 10 minutes'
 	@echo 'make test     set up what is missing, run every test, the quick ones first'
 	@echo 'make test-long  the tests that take half a minute or more each: every step on Debian 13, each setting of a plan; 20 minutes'
@@ -54,6 +55,13 @@ matrix: setup
 	@$(QTRACE) index
 	-@$(QTRACE) bench matrix --venue host --report reports/matrix
 	@$(BIN)/python tests/evaluation/pages.py mark reports/matrix/report.md
+
+# Nothing else may run on the machine meanwhile.
+matrix-lab-machine: setup
+	@VENV="$(VENV)" .ci/setup dpdk-testpmd
+	@$(QTRACE) index
+	-@$(QTRACE) bench matrix --venue vm --report reports/matrix-lab-machine
+	@$(BIN)/python tests/evaluation/pages.py mark reports/matrix-lab-machine/report.md
 
 # On Debian 12; Debian 13's QEMU is unpacked in the cache. A pair that fails is a row of the report.
 two-releases: setup

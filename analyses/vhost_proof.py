@@ -1,4 +1,4 @@
-"""The carrier of the frames, QEMU or the kernel's vhost worker: counted, not assumed."""
+"""The carrier of the frames, QEMU, the kernel's vhost worker or vhost-user's switch: counted, not assumed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 from qtrace.analyses.methods.data import CELL, Data
 from qtrace.analyses.methods.frame_counts import KERNEL
 from qtrace.analyses.methods.sentence import Row, Said
+from qtrace.model import VHOST_USER
 
 __all__ = ["COLUMNS", "QUESTION", "SAYS", "analyse", "say"]
 
@@ -28,6 +29,7 @@ COLUMNS = (
 # drivers/vhost/net.c, drivers/vhost/vhost.c, and the socket operations of drivers/net/tun.c and tap.c,
 # which only vhost calls.
 _VHOST = r"vhost_|handle_[tr]x|(?:tun|tap)_(?:send|recv)msg"
+_PLANNED = {"qemu": "qemu", "vhost-net": "kernel", VHOST_USER: "switch"}
 SAYS = {
     "proved": "In each of {of:count} rows the frames were carried as planned.",
     "wrong": "In {number:count} of {of:count} rows the frames were not carried as planned, first on "
@@ -37,15 +39,16 @@ SAYS = {
 
 
 def analyse(data: Data) -> pd.DataFrame:
-    """One row for each cell on `tap` and direction, with vhost or without.
+    """One row for each cell on `tap` or `vhost-user` and direction, with vhost or without.
 
     The uprobes on `dequeue` and `deliver` count QEMU's side; the kprobes on functions that only vhost calls
     count the kernel's side (a tap that QEMU writes to passes the rest of tun.c too). A side without probes is
     null, and the verdict then rests on the other side; `as_planned` is null if neither side was probed.
+    Nothing counts the frames of vhost-user's switch: they are its if QEMU's side, probed, counts none.
     """
     stages = data.table("stages")
     stages = stages[stages["attached"].astype(bool)]
-    stages = stages[stages["netdev"].isin(list(stages.loc[stages["datapath"] == "vhost-net", "netdev"]))]
+    stages = stages[stages["netdev"].isin(list(stages.loc[stages["datapath"] != "qemu", "netdev"]))]
     in_kernel = stages["how"].isin(KERNEL)
     below = in_kernel & stages["function"].str.match(_VHOST) & ~stages["stage"].isin(["kick", "interrupt"])
     inside = ~in_kernel & stages["stage"].isin(["dequeue", "deliver"])
@@ -55,8 +58,10 @@ def analyse(data: Data) -> pd.DataFrame:
         assert isinstance(key, tuple)
         row: dict[str, object] = dict(zip(_KEY, key, strict=True)) | {"n": int(n)}
         row |= _side("qemu", qemu.get(key, {})) | _side("kernel", kernel.get(key, {}))
-        planned = "kernel" if row["datapath"] == "vhost-net" else "qemu"
+        planned = _PLANNED[str(row["datapath"])]
         row["carried_by"] = _verdict(row["qemu_frames"], row["kernel_frames"])
+        if planned == "switch" and row["qemu_frames"] == 0:
+            row["carried_by"] = "switch"
         row["as_planned"] = None if row["carried_by"] == "unknown" else row["carried_by"] == planned
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))

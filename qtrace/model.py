@@ -338,6 +338,10 @@ def _number(value: float | str) -> str:
 PLAIN = Setting()
 
 
+# The netdev that hands the queues to another process, and the datapath of its frames.
+VHOST_USER = "vhost-user"
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One combination in a plan. `direction` is None for a round trip, which uses both.

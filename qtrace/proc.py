@@ -72,6 +72,14 @@ def read_counters(table: str, device: str) -> Counters | None:
     return None
 
 
+def has_device(pid: int, device: str) -> bool:
+    """Whether the namespace of this process has the device; not after the process has ended."""
+    try:
+        return read_counters(Path(f"/proc/{pid}/net/dev").read_text(), device) is not None
+    except OSError:
+        return False
+
+
 def tap_names(pid: int) -> dict[int, str]:
     """Descriptor -> name of each tap that the process has open."""
     names: dict[int, str] = {}

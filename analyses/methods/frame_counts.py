@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from qtrace.analyses.methods.data import CELL, Data
+from qtrace.model import VHOST_USER
 
 __all__ = ["KERNEL", "carried", "with_payload"]
 
@@ -21,7 +22,8 @@ def carried(data: Data) -> pd.DataFrame:
     and never a sum of several, because each frame passes all of them.
     """
     stages = data.table("stages")
-    stages = stages[stages["attached"].astype(bool) & stages["stage"].isin(_PREFERENCE)].copy()
+    stages = stages[stages["attached"].astype(bool) & stages["stage"].isin(_PREFERENCE)]
+    stages = stages[stages["datapath"] != VHOST_USER].copy()  # its stages are those that count nothing
     keep = [*CELL, "cell", "rep", "direction", "stage", "function", "how", "frames", "bytes"]
     if stages.empty:
         return pd.DataFrame(columns=keep)

@@ -14,7 +14,7 @@ from typing import Any
 from qtrace.campaign.plan import LeftOut
 from qtrace.campaign.plan_qemus import PlanQemu
 from qtrace.errors import CellError, StoreError
-from qtrace.model import Cell, Path, path_from_json
+from qtrace.model import VHOST_USER, Cell, Path, path_from_json
 from qtrace.path.both_ways import both_ways
 from qtrace.store.index import Index
 
@@ -52,7 +52,8 @@ class Brief:
 
     def other_datapath(self, cell: Cell) -> list[Path]:
         """The paths of the other datapath, which must not carry the cell's frames: this proves that vhost is,
-        or is not, in use. Empty if vhost is impossible."""
+        or is not, in use. Empty if vhost is impossible. QEMU has none of its own on vhost-user; those on a
+        tap stand for it."""
         found = self.ways.get(_key(cell, _other(cell.datapath)), [])
         return [] if isinstance(found, str) else found
 
@@ -109,7 +110,7 @@ def make_brief(
     ways: dict[Way, list[Path] | str] = {}
     for cell in cells:
         wanted = [cell.datapath]
-        if cell.netdev == "tap" and cell.nic.startswith("virtio-"):
+        if cell.netdev in ("tap", VHOST_USER) and cell.nic.startswith("virtio-"):
             wanted.append(_other(cell.datapath))
         for datapath in wanted:
             if (key := _key(cell, datapath)) not in ways:
@@ -121,8 +122,11 @@ def make_brief(
 def _walk(index: Index, key: Way) -> list[Path] | str:
     """The paths carry the back end's own name; the source knows its kind."""
     nic, netdev, datapath, qemu = key
+    if datapath == VHOST_USER:
+        return []  # QEMU has nothing of it
+    kind = "tap" if netdev == VHOST_USER else netdev.partition(".")[0]
     try:
-        found = both_ways(index, nic, netdev.partition(".")[0], datapath)
+        found = both_ways(index, nic, kind, datapath)
         return [replace(path, netdev=netdev, qemu=qemu) for path in found]
     except CellError as exc:
         return str(exc)
@@ -133,4 +137,4 @@ def _key(cell: Cell, datapath: str) -> Way:
 
 
 def _other(datapath: str) -> str:
-    return "qemu" if datapath == "vhost-net" else "vhost-net"
+    return "vhost-net" if datapath == "qemu" else "qemu"

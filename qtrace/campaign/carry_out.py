@@ -26,12 +26,13 @@ from qtrace.campaign.rounds import reached
 from qtrace.conditions import conditions
 from qtrace.errors import LabError, MachineGone, MissingPrerequisite, StoreError
 from qtrace.lab.guest.accel import choose_accelerator
-from qtrace.lab.guest.guest import find_qemu
+from qtrace.lab.guest.guest import MEMORY, find_qemu
 from qtrace.lab.guest.guest_image import ensure_image
 from qtrace.lab.guest.kernel import Kernel, ensure_kernel
 from qtrace.lab.guest.qemu_program import QemuProgram
 from qtrace.lab.host.owned import remove_leftovers
 from qtrace.lab.link.shaping import guest_programs, needed_modules
+from qtrace.lab.link.vhost_user import PROGRAM as SWITCH
 from qtrace.lab.machine.machine import LabMachine
 from qtrace.lab.machine.venue import Venue
 from qtrace.lab.workload.possible import why_not_here
@@ -42,7 +43,7 @@ from qtrace.measure.instruments.copies import FAMILY as COPIES
 from qtrace.measure.instruments.copies import find_beforehand
 from qtrace.measure.instruments.cpu_functions import FAMILY as SAMPLES
 from qtrace.measure.placement import Placement
-from qtrace.model import Cell
+from qtrace.model import VHOST_USER, Cell
 from qtrace.model import Path as WalkedPath
 from qtrace.progress import Progress
 from qtrace.store.index import Index, open_index
@@ -53,6 +54,9 @@ from qtrace.trace.session.engine import open_engine
 from qtrace.trace.session.session import Session
 
 __all__ = ["new_run_folder", "prepare_brief", "record_here", "record_in_machine"]
+
+# MiB of the lab machine: at least, for itself, and for each guest beside that guest's own memory.
+_LEAST_MEMORY, _OWN_MEMORY, _OF_A_GUEST = 3072, 1024, 64
 
 
 def new_run_folder(plan: Plan, parent: Path) -> Path:
@@ -176,6 +180,10 @@ def _facts(
     facts |= left_out_fact(
         [one.reason for one in left_out], len(here.cells) + len({one.cell for one in left_out})
     )
+    if any(cell.netdev == VHOST_USER for cell in here.cells):
+        facts["switch of vhost-user"] = (
+            f"{SWITCH}, which polls on a processor while its cells are measured; its CPU time is in no number"
+        )
     facts["repetitions"] = str(here.repetitions)
     if here.precision:
         facts["repetitions"] += (
@@ -269,7 +277,8 @@ def _in_one_machine(
     argv = [sys.executable, "-m", "qtrace", "bench", *assignment.words]
     with tempfile.NamedTemporaryFile(prefix="brief-", dir=cache_dir("briefs")) as note:
         try:
-            with LabMachine(share=[folder], progress=progress, kernel=kernel) as machine:
+            memory = _memory_for(assignment.plan)
+            with LabMachine(share=[folder], progress=progress, kernel=kernel, memory=memory) as machine:
                 replace(brief, machine=machine.describe()).save(Path(note.name))
                 status = machine.run([*argv, "--brief", note.name], on_output=on_output)
             _require_ended(folder, status)
@@ -281,6 +290,11 @@ def _in_one_machine(
                 folder.rmdir()  # removes an empty folder only
             raise
     return status
+
+
+def _memory_for(plan: Plan) -> int:
+    """MiB of a lab machine that has all guests of a group at the same time."""
+    return max(_LEAST_MEMORY, _OWN_MEMORY + plan.guests_at_once() * (MEMORY + _OF_A_GUEST))
 
 
 def _rest(folder: Path) -> Assignment | None:

@@ -40,9 +40,17 @@ class LabStand:
     def wait_until_up(self) -> None:
         """Wait until the guest can be measured. Raises CellError or LabError."""
         self._network.wait_until_up()
+        self._network.pause()
 
     def measure(self, cell: Cell, probed: bool, seconds: float) -> tuple[Tables, dict[str, Any]]:
         """Measure one window of traffic. Raises CellError, LabError, TargetError, TraceError."""
+        self._network.resume()
+        try:
+            return self._measure(cell, probed, seconds)
+        finally:
+            self._network.pause()
+
+    def _measure(self, cell: Cell, probed: bool, seconds: float) -> tuple[Tables, dict[str, Any]]:
         self._network.verify()
         workload = self._served(cell.workload)
         pid = self._network.guest.pid

@@ -259,5 +259,6 @@ def _one_a_stand(jobs: Sequence[Job]) -> list[Cell]:
 
 
 def _label(cell: Cell) -> str:
-    netdev = cell.netdev if cell.datapath == "qemu" else f"{cell.netdev} with {cell.datapath}"
+    plain = cell.datapath in ("qemu", cell.netdev)
+    netdev = cell.netdev if plain else f"{cell.netdev} with {cell.datapath}"
     return f"{cell.nic} on {netdev}"

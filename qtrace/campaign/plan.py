@@ -20,7 +20,7 @@ from typing import Any
 from qtrace.errors import QtraceError
 from qtrace.lab.workload.possible import why_not
 from qtrace.lab.workload.workload import workloads
-from qtrace.model import Cell, Direction, Setting
+from qtrace.model import VHOST_USER, Cell, Direction, Setting
 
 __all__ = [
     "Block",
@@ -34,7 +34,7 @@ __all__ = [
     "stored_plan",
 ]
 
-DATAPATHS = ("qemu", "vhost-net")
+DATAPATHS = ("qemu", "vhost-net", VHOST_USER)
 _MOST_REPETITIONS = 1000
 # Characters allowed in a file's name (qtrace.store.run), and in a cell's id.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -177,6 +177,10 @@ class Plan:
                 groups.append([*mine])
         return tuple(tuple(block.id for block in group) for group in groups)
 
+    def guests_at_once(self, blocks: Collection[str] = ()) -> int:
+        """The most guests of these blocks, or of all, that are up at the same time."""
+        return max(_guests_of(self.chosen(group)) for group in self.groups(blocks))
+
     def _by_nic(self, blocks: Collection[str]) -> Iterable[list[Block]]:
         found: dict[str, list[Block]] = {}
         for block in self.chosen(blocks):
@@ -211,6 +215,10 @@ class Plan:
 
 def _block_of(cell: Cell) -> str:
     return "+".join((cell.nic, cell.way, cell.workload, *cell.setting.words))
+
+
+def _usual_datapath(netdev: str) -> str:
+    return VHOST_USER if netdev == VHOST_USER else "qemu"
 
 
 def _guests_of(blocks: Iterable[Block]) -> int:
@@ -399,14 +407,17 @@ class _Reader:
         if not isinstance(table, dict):
             raise self.fail("'baseline' must be a table")
         self.only(table, ("netdev", "datapath"), "[baseline]")
-        return {"netdev": self.text(table, "netdev", "tap"), "datapath": self.text(table, "datapath", "qemu")}
+        netdev = self.text(table, "netdev", "tap")
+        return {"netdev": netdev, "datapath": self.text(table, "datapath", _usual_datapath(netdev))}
 
     def cells(self, entry: Mapping[str, Any]) -> list[Cell]:
         """Every combination of the entry's lists."""
         self.only(entry, ("nic", "netdev", "datapath", "directions", "workloads", *_AXES), "[[cells]]")
-        back_ends = itertools.product(
-            self.texts(entry, "nic"), self.texts(entry, "netdev"), self.texts(entry, "datapath", "qemu")
-        )
+        back_ends = [
+            (nic, netdev, datapath)
+            for nic, netdev in itertools.product(self.texts(entry, "nic"), self.texts(entry, "netdev"))
+            for datapath in self.texts(entry, "datapath", _usual_datapath(netdev))
+        ]
         directions = self.choices(entry, "directions", [item.value for item in Direction])
         standard = [name for name, workload in workloads().items() if workload.standard]
         chosen = self.choices(entry, "workloads", [*workloads()], standard)

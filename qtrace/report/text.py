@@ -107,8 +107,8 @@ def span(low: str, high: str) -> str:
 
 
 def backend(netdev: object, datapath: object) -> str:
-    """`tap`, `user`, `tap + vhost`."""
+    """`tap`, `user`, `tap + vhost`, `vhost-user`."""
     name = clean(netdev)
-    if datapath in ("qemu", "", None):
+    if datapath in ("qemu", netdev, "", None):
         return name
     return f"{name} + {'vhost' if datapath == 'vhost-net' else clean(datapath)}"

@@ -24,6 +24,7 @@ from qtrace.lab.host.owned import private_dir
 
 __all__ = [
     "CMDLINE",
+    "MEMORY",
     "QEMU_UID",
     "Guest",
     "GuestSpec",
@@ -35,6 +36,7 @@ __all__ = [
 
 # nobody: QEMU needs no rights; taps are made for this user, and open descriptors are passed to QEMU.
 QEMU_UID = 65534
+MEMORY = 256  # MiB of a guest
 
 
 def find_qemu() -> Path:
@@ -67,7 +69,7 @@ class GuestSpec:
     kernel: Path
     initrd: Path
     accelerator: str = "tcg"
-    memory: int = 256  # MiB
+    memory: int = MEMORY  # MiB
     processors: int = 1
     queues: int = 1  # pairs of the NIC
     sandbox: bool = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +31,17 @@ class Helper:
     @property
     def ended(self) -> bool:
         return self._process.poll() is not None
+
+    def pause(self) -> None:
+        """Let it do nothing until `resume`. It keeps all that it has, and may be ended."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if not self.ended:
+            os.kill(self.pid, number)
 
     def check(self) -> None:
         """Raise LabError with the program's output if it has ended."""

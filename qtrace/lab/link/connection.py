@@ -62,6 +62,18 @@ class Network:
         if self.other:  # delay and loss are made once, at the first guest
             shape(replace(self.setting, rtt=PLAIN.rtt, loss=PLAIN.loss), self.other, ())
 
+    def pause(self) -> None:
+        """Stop a back end that polls: it would take a processor from whatever is measured meanwhile."""
+        for link in (self.link, self.link.other):
+            if link and link.polls and link.helper:
+                link.helper.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        for link in (self.link, self.link.other):
+            if link and link.polls and link.helper:
+                link.helper.resume()
+
     def device_counters(self) -> dict[str, tuple[str, Counters]]:
         """Side (`tap`, `guest`) -> (device, counters), each from its own kernel.
 

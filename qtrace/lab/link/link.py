@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from qtrace.errors import MissingPrerequisite
-from qtrace.lab.guest.guest import QEMU_UID
+from qtrace.lab.guest.guest import MEMORY, QEMU_UID
 from qtrace.lab.host.helper import Helper
 from qtrace.lab.host.netns import Namespace, open_namespace
 from qtrace.lab.link.passt import open_passt
@@ -17,6 +17,7 @@ from qtrace.lab.link.relay import open_relay
 from qtrace.lab.link.sockets import FORMS, WIRED
 from qtrace.lab.link.tap import open_queues, open_tap, set_up
 from qtrace.lab.link.vde import open_vde
+from qtrace.lab.link.vhost_user import open_vhost_user
 from qtrace.model import PLAIN, Setting
 
 __all__ = ["BACK_ENDS", "MAC", "NETDEVS", "Link", "open_link"]
@@ -28,8 +29,8 @@ _PLAIN = (
     "stream.passt",
 )
 # The back ends by the names that a plan gives them: a netdev, a netdev in one of its forms, each behind a
-# hub.
-BACK_ENDS = (*_PLAIN, *(f"hubport.{name}" for name in _PLAIN))
+# hub. vhost-user has no other form, and a hub cannot hand queues over.
+BACK_ENDS = (*_PLAIN, "vhost-user", *(f"hubport.{name}" for name in _PLAIN))
 MAC = "52:54:00:12:34:56"
 _OTHER_MAC = "52:54:00:12:34:57"  # of a second guest
 _SLIRP_MAC = "52:55:0a:00:02:02"  # libslirp's address for 10.0.2.2
@@ -48,7 +49,7 @@ class Link:
     for the guest's UDP port 9 are sent; `tap` the device on the host that all frames pass, except for `user`
     and passt; `helper` the program that carries them between the tap and QEMU; `far` the namespace in which
     `host_addr` is, if it is a neighbour's behind the host's bridge, and `other` the link there of a second
-    guest, whose `mac` it has.
+    guest, whose `mac` it has. A helper that `polls` takes a processor also while no frame passes.
     """
 
     option: str
@@ -63,6 +64,7 @@ class Link:
     far: Namespace | None = None
     other: Link | None = None
     mac: str = MAC
+    polls: bool = False
 
     def devices(self, space: Namespace) -> list[tuple[Namespace, str]]:
         """The devices of the link on the host, each in its namespace; QEMU's is `space`."""
@@ -109,10 +111,10 @@ def _link_with_tap(
     space: Namespace, netdev: str, datapath: str, form: str, setting: Setting, stack: contextlib.ExitStack
 ) -> Link:
     kind = (netdev, datapath, form, setting.queues)
-    option, fds, carrier = _open_back_end(space, *kind, stack)
+    back_end = _open_back_end(space, *kind, stack)
     if setting.peer == "host":
         set_up(space, _TAP, f"{_HOST}/24", _GUEST, MAC)
-        return Link(option, _HOST, _GUEST, _mac_of(space, _TAP), (_GUEST, 9), _TAP, fds, carrier)
+        return back_end.link(_HOST, _GUEST, _mac_of(space, _TAP))
     far = stack.enter_context(open_namespace())
     space.ip("link", "add", _PORT, "type", "veth", "peer", "name", _FAR, "netns", far.name)
     _bridge(space, _TAP, _PORT)
@@ -122,21 +124,44 @@ def _link_with_tap(
         mac = _mac_of(far, _FAR)
     else:
         mac = _OTHER_MAC
-        far_option, far_fds, far_carrier = _open_back_end(far, *kind, stack)
+        there = _open_back_end(far, *kind, stack)
         _bridge(far, _TAP, _FAR)
-        other = Link(far_option, _GUEST, _HOST, MAC, (_HOST, 9), _TAP, far_fds, far_carrier, mac=mac)
-    return Link(option, _HOST, _GUEST, mac, (_GUEST, 9), _TAP, fds, carrier, far=far, other=other)
+        other = replace(there.link(_GUEST, _HOST, MAC), mac=mac)
+    return replace(back_end.link(_HOST, _GUEST, mac), far=far, other=other)
+
+
+@dataclass(frozen=True, slots=True)
+class _BackEnd:
+    """QEMU's option, the descriptors that it inherits, the program that carries frames to the tap, and QEMU's
+    further arguments."""
+
+    option: str
+    fds: tuple[int, ...] = ()
+    carrier: Helper | None = None
+    more: tuple[str, ...] = ()
+    polls: bool = False
+
+    def link(self, host: str, guest: str, host_mac: str) -> Link:
+        """The link of a guest with the address `guest`."""
+        end = (self.option, host, guest, host_mac, (guest, 9), _TAP)
+        return Link(*end, self.fds, self.carrier, self.more, polls=self.polls)
 
 
 def _open_back_end(
     space: Namespace, netdev: str, datapath: str, form: str, queues: int, stack: contextlib.ExitStack
-) -> tuple[str, tuple[int, ...], Helper | None]:
-    """QEMU's option, the descriptors that it inherits, and the program that carries frames to the tap."""
+) -> _BackEnd:
     fds: tuple[int, ...] = ()
     carrier: Helper | None = None
     if netdev == "vde":
         folder, carrier = stack.enter_context(open_vde(space, _TAP, QEMU_UID))
         option = f"vde,id=net0,sock={folder}"
+    elif netdev == "vhost-user":
+        path, carrier = stack.enter_context(open_vhost_user(space, _TAP, QEMU_UID))
+        space.ip("link", "set", _TAP, "up")
+        memory = f"memory-backend-memfd,id=ram,size={MEMORY}M,share=on"
+        switch = f"socket,id=switch,path={path}"
+        more = ("-object", memory, "-machine", "memory-backend=ram", "-chardev", switch)
+        return _BackEnd("vhost-user,id=net0,chardev=switch", (), carrier, more, polls=True)
     elif queues > 1:
         fds = tuple(stack.enter_context(open_queues(space, _TAP, queues)))
         option = f"tap,id=net0,fds={':'.join(map(str, fds))}"
@@ -153,7 +178,7 @@ def _open_back_end(
         name = "vhostfds" if len(vhost) > 1 else "vhostfd"
         option += f",vhost=on,{name}={':'.join(map(str, vhost))}"
         fds += vhost
-    return option, fds, carrier
+    return _BackEnd(option, fds, carrier)
 
 
 def _bridge(space: Namespace, *devices: str) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from qtrace.distribution.identity import distribution
 from qtrace.errors import MissingPrerequisite
 from qtrace.lab.host.helper import Helper, start_helper
-from qtrace.lab.host.netns import Namespace, read_counters
+from qtrace.lab.host.netns import Namespace
 from qtrace.lab.host.owned import private_dir
+from qtrace.proc import has_device
 
 __all__ = ["open_vde"]
 
@@ -32,14 +33,7 @@ def open_vde(space: Namespace, tap: str, user: int) -> Iterator[tuple[Path, Help
         command += ["--rcfile", "/dev/null", "--tap", tap]
 
         def ready(pid: int) -> bool:
-            return (folder / "ctl").is_socket() and _has(pid, tap)
+            return (folder / "ctl").is_socket() and has_device(pid, tap)
 
         with start_helper(space, "vde_switch", command, ready, f"open its socket and {tap}") as helper:
             yield folder, helper
-
-
-def _has(pid: int, device: str) -> bool:
-    try:
-        return read_counters(Path(f"/proc/{pid}/net/dev").read_text(), device) is not None
-    except OSError:  # the switch has ended
-        return False

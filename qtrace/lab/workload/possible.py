@@ -6,10 +6,12 @@ import os
 import shutil
 from pathlib import Path
 
+from qtrace.lab.guest.accel import kvm_usable
 from qtrace.lab.guest.guest_image import NIC_MODULES
 from qtrace.lab.link.link import BACK_ENDS
+from qtrace.lab.link.vhost_user import PROGRAM as SWITCH
 from qtrace.lab.workload.workload import workloads
-from qtrace.model import PLAIN, Cell
+from qtrace.model import PLAIN, VHOST_USER, Cell
 
 __all__ = ["LARGEST_MTU", "why_not", "why_not_here"]
 
@@ -26,6 +28,7 @@ _NO_JUMBO = {
     "user": "libslirp's own end has an MTU of 1500",
     "vde": "a frame of vde_switch has at most 1500 bytes of payload",
     "l2tpv3": "QEMU's l2tpv3 has buffers of 2048 bytes",
+    VHOST_USER: "the switch of the lab has buffers of 2048 bytes",
 }
 
 
@@ -38,6 +41,10 @@ def why_not(cell: Cell) -> str:
     virtio = cell.nic.startswith("virtio-")
     if cell.datapath == "vhost-net" and (cell.netdev, virtio) != ("tap", True):
         return "vhost-net needs a virtio NIC on a tap"
+    if (cell.netdev == VHOST_USER) != (cell.datapath == VHOST_USER):
+        return "the netdev vhost-user has the datapath vhost-user, and no other has it"
+    if cell.netdev == VHOST_USER and not virtio:
+        return "vhost-user needs a virtio NIC"
     return _why_no_setting(cell, virtio)
 
 
@@ -65,5 +72,7 @@ def why_not_here(cell: Cell) -> str:
     if cell.netdev not in ("user", "stream.passt") and not Path("/dev/net/tun").exists():
         return "this machine has no /dev/net/tun"
     behind = cell.netdev.removeprefix("hubport.")
-    program = {"vde": "vde_switch", "stream.passt": "passt"}.get(behind)
+    if cell.netdev == VHOST_USER and not kvm_usable()[0]:
+        return "vhost-user ends QEMU without KVM (the lab machine has it: --venue vm)"
+    program = {"vde": "vde_switch", "stream.passt": "passt", VHOST_USER: SWITCH}.get(behind)
     return f"{program} is not installed" if program and not shutil.which(program) else ""

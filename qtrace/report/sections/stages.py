@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtrace.model import STAGE_ORDER, Direction
+from qtrace.model import STAGE_ORDER, VHOST_USER, Direction
 from qtrace.report.answers import Answers, Row
 from qtrace.report.document import Section, Table
 from qtrace.report.rows import direction_name, of_payload, who
@@ -65,7 +65,8 @@ def write(answers: Answers) -> Section:
 
 def _other_datapath(row: Row) -> bool:
     """Whether the stage belongs to the datapath that the cell must not take: its count must be zero."""
-    return bool(row["attached"]) and (row["how"] == "kprobe") != (row["datapath"] == "vhost-net")
+    own = row["datapath"] != VHOST_USER and (row["how"] == "kprobe") == (row["datapath"] == "vhost-net")
+    return bool(row["attached"]) and not own
 
 
 SECTION = ReportSection(400, write, ("stages",))

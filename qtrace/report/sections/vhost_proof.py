@@ -14,7 +14,14 @@ from qtrace.report.text import backend, clean, count
 __all__ = ["SECTION"]
 
 
-_CARRIES = {"qemu": "QEMU", "kernel": "the kernel", "both": "both", "nobody": "nobody", "unknown": "unknown"}
+_CARRIES = {
+    "qemu": "QEMU",
+    "kernel": "the kernel",
+    "switch": "the switch",
+    "both": "both",
+    "nobody": "nobody",
+    "unknown": "unknown",
+}
 
 
 def write(answers: Answers) -> Section:
@@ -36,7 +43,8 @@ def write(answers: Answers) -> Section:
         "Is vhost really on?",
         "Counted, not assumed: with vhost on, QEMU's own dequeue and deliver must stay at zero while the "
         "kernel's vhost functions count the frames; with vhost off the reverse. A dash is a side that "
-        "was not probed.",
+        "was not probed. The frames of vhost-user are its switch's, in which nothing is probed, where QEMU "
+        "counts none.",
         (
             Table.of(
                 "",
