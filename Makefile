@@ -13,7 +13,7 @@ BUILDS ?= optimised debian o3 lto clang-lto cfi
 
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
-	@echo 'make matrix   measure eight NICs on eight back ends on this host, write reports/matrix: 20 minutes'
+	@echo 'make matrix   measure eight NICs on eight back ends on this host, write reports/matrix: half an hour'
 	@echo 'make matrix-lab-machine  the same in the lab machine, with vhost-net and vhost-user, write reports/matrix-lab-machine: an hour'
 	@echo 'make two-releases  measure the same cells in the QEMUs of Debian 12 and 13 on this host, write reports/two-releases: 10 minutes'
 	@echo 'make test     set up what is missing, run every test, the quick ones first'
@@ -50,7 +50,7 @@ report: setup
 	@$(QTRACE) bench $(PLAN) --report reports/$(PLAN)
 	@$(BIN)/python tests/evaluation/pages.py mark reports/$(PLAN)/report.md
 
-# Twenty minutes on two quiet cores without KVM. A pair that fails is a row of the report.
+# Half an hour on two quiet cores without KVM. A pair that fails is a row of the report.
 matrix: setup
 	@$(QTRACE) index
 	-@$(QTRACE) bench matrix --venue host --report reports/matrix

@@ -15,6 +15,7 @@ from qtrace.store.run_schema import SCHEMAS
 
 TAP, USER = "e1000+tap+qemu+tx+tcp", "e1000+user+qemu+tx+tcp"
 VHOST = "virtio-net-pci+tap+vhost-net+tx+tcp"
+SWITCH = "virtio-net-pci+vhost-user+vhost-user+tx+tcp"
 PLAIN = "virtio-net-pci+tap+qemu+tx+tcp"
 KEY = {"rep": 1, "probed": True}
 
@@ -175,6 +176,22 @@ def test_vhost_is_proved_by_both_sides(
     (row,) = proof(in_qemu, in_kernel, cell)
     assert (row["carried_by"], row["as_planned"]) == (carried_by, as_planned)
     assert (row["qemu_frames"], row["kernel_frames"]) == (in_qemu, in_kernel)
+
+
+@pytest.mark.parametrize(("in_qemu", "carried_by"), [(0, "switch"), (1009, "qemu")])
+def test_frames_of_vhost_user_are_the_switch_s_where_qemu_counts_none(in_qemu: int, carried_by: str) -> None:
+    rows = [stage(SWITCH, "dequeue", "virtqueue_pop", in_qemu), stage(SWITCH, "kick", "mmio_write", 0)]
+    (row,) = ask("vhost_proof", data(stages=rows))
+    assert (row["qemu_frames"], row["kernel_frames"]) == (in_qemu, None)
+    assert (row["carried_by"], row["as_planned"]) == (carried_by, carried_by == "switch")
+
+
+def test_zero_is_not_what_vhost_user_carried() -> None:
+    """Its switch has no probe: there is no count to hold against the tap's own."""
+    device = {"cell": SWITCH, "device": "tap0", "side": "tap", "rx_packets": 1009, "tx_packets": 4}
+    device |= dict.fromkeys(("rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped"), 0) | KEY
+    rows = [stage(SWITCH, "deliver", "tap_receive_iov", 0)]
+    assert ask("reconciliation", data(stages=rows, devices=[device])) == []
 
 
 def test_the_difference_to_the_device_is_shown() -> None:

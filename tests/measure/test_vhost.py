@@ -1,4 +1,5 @@
-"""vhost is proved, not assumed: with it on the kernel counts every frame and QEMU none, and the reverse."""
+"""vhost is proved, not assumed: with it on the kernel counts every frame and QEMU none, and the reverse; with
+vhost-user neither does, and every frame passes."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from qtrace.campaign.brief import make_brief
 from qtrace.lab.guest.guest_image import ensure_image
 from qtrace.lab.guest.kernel import ensure_kernel
 from qtrace.lab.machine.machine import LabMachine
-from qtrace.model import Cell
+from qtrace.model import VHOST_USER, Cell
 from qtrace.store.index import Index
 from qtrace.trace.bpf.prerequisites import ensure_headers
 
@@ -33,7 +34,9 @@ def answer(index: Index, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     ensure_image(kernel)
     ensure_headers(release=kernel.release)
     brief = tmp_path_factory.mktemp("vhost") / "brief.json"
-    make_brief([Cell("virtio-net-pci", "tap", "vhost-net", None, "rr")], {"": index}, "", ()).save(brief)
+    back_ends = (("tap", "vhost-net"), (VHOST_USER, VHOST_USER))
+    cells = [Cell("virtio-net-pci", *back_end, None, "rr") for back_end in back_ends]
+    make_brief(cells, {"": index}, "", ()).save(brief)
     said: dict[str, bytes] = {"stdout": b"", "stderr": b""}
 
     def hear(stream: str, data: bytes) -> None:
@@ -67,6 +70,25 @@ def test_one_side_counts_every_frame_and_the_other_none(
     assert {(row["calls"], row["frames"]) for row in carried[False]} == {(0, 0)}
     assert {"deliver"} <= {row["stage"] for row in carried[True]}
     assert {"deliver"} <= {row["stage"] for row in carried[False]}
+
+
+@pytest.mark.needs("dpdk-testpmd")
+@pytest.mark.parametrize("way", ["tx", "rx"])
+def test_qemu_counts_no_frame_that_vhost_user_s_switch_carries(answer: dict[str, Any], way: str) -> None:
+    window = answer[VHOST_USER]["windows"][way]
+    assert window["sent"] == FRAMES
+    assert window["moved"]["guest"][f"{way}_packets"] == FRAMES
+    assert window["moved"]["tap"]["rx_packets" if way == "tx" else "tx_packets"] == FRAMES
+    watched = [row for row in window["stages"] if row["attached"]]
+    assert {"dequeue", "deliver"} <= {row["stage"] for row in watched if row["direction"] == "tx"}
+    assert {"deliver", "enqueue"} <= {row["stage"] for row in watched if row["direction"] == "rx"}
+    assert {(row["calls"], row["frames"]) for row in watched} == {(0, 0)}
+    assert answer[VHOST_USER]["worker"] is None
+
+
+@pytest.mark.needs("dpdk-testpmd")
+def test_a_paused_switch_takes_no_processor_and_loses_nothing(answer: dict[str, Any]) -> None:
+    assert answer["paused"] == {"sent": 17, "held": 0, "ticks": 0, "passed": 17}
 
 
 def test_the_guest_s_interrupts_are_counted(answer: dict[str, Any]) -> None:

@@ -1,8 +1,10 @@
-"""Runs in the lab machine: 1009 frames each way over a tap with or without vhost, every count as JSON."""
+"""Runs in the lab machine: 1009 frames each way over a tap with or without vhost, and through vhost-user's
+switch where it is installed; every count as JSON."""
 
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -15,10 +17,11 @@ from qtrace.errors import TraceError
 from qtrace.lab.guest.accel import choose_accelerator
 from qtrace.lab.link.connection import open_network
 from qtrace.lab.link.tap import open_queues
+from qtrace.lab.link.vhost_user import PROGRAM as SWITCH
 from qtrace.measure.attacher import Attacher
 from qtrace.measure.instrument_registry import instruments, open_full_engine
 from qtrace.measure.instruments.frame_samples import FrameSamples
-from qtrace.model import Cell
+from qtrace.model import VHOST_USER, Cell
 from qtrace.probes import families
 from qtrace.proc import vhost_workers
 from qtrace.store.index import open_index
@@ -31,6 +34,7 @@ from qtrace.trace.budget.regulator import Regulator, Window
 from qtrace.trace.session.engine import Engine
 
 FRAMES = 1009
+HELD = 17  # fewer than the ring of the guest's NIC has
 # Device in the guest, netdev, queue, frames.
 QUEUES = (("eth0", "net0", 0, 17), ("eth1", "net1", 0, 31), ("eth1", "net1", 1, 47))
 MARKED_FROM = 300  # bytes of the shortest marked frame
@@ -91,8 +95,10 @@ def main() -> None:
             refusal(engine, "qtrace_has_none"),
         ]
         attacher = Attacher(engine, open_index(brief.indexes[""]))
-        for datapath in ("vhost-net", "qemu"):
-            cell = Cell("virtio-net-pci", "tap", datapath, None, "rr")
+        for netdev, datapath in (("tap", "vhost-net"), ("tap", "qemu"), (VHOST_USER, VHOST_USER)):
+            if netdev == VHOST_USER and not shutil.which(SWITCH):
+                continue
+            cell = Cell("virtio-net-pci", netdev, datapath, None, "rr")
             paths = [*brief.paths_of(cell), *brief.other_datapath(cell)]
             two = 2 if datapath == "vhost-net" else 1
             with (
@@ -119,11 +125,36 @@ def main() -> None:
                     "worker": next(iter(vhost_workers(network.guest.pid)), None),
                     "windows": windows,
                 }
+                if datapath == VHOST_USER:
+                    answer["paused"] = paused(network)
                 if datapath == "vhost-net":
                     answer["limited"] = limited(network, session)
                     answer["queues"] = queues(network, session)
                     answer["marked"] = marked(network, session)
     print(json.dumps(answer))
+
+
+def paused(network) -> object:  # type: ignore[no-untyped-def]
+    """What the tap counts of frames from the guest while the switch is paused, and after that; and the
+    processor time of the paused switch, in ticks."""
+
+    def passed() -> int:
+        return int(network.device_counters()["tap"][1]["rx_packets"])
+
+    def ticks() -> int:
+        words = Path(f"/proc/{network.link.helper.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(words[11]) + int(words[12])
+
+    network.pause()
+    before, spent = passed(), ticks()
+    sent = frames_to_host(network, HELD)
+    time.sleep(0.5)
+    found = {"sent": sent, "held": passed() - before, "ticks": ticks() - spent}
+    network.resume()
+    until = time.monotonic() + 20
+    while passed() - before < HELD and time.monotonic() < until:
+        time.sleep(0.1)
+    return {**found, "passed": passed() - before}
 
 
 def marked(network, session) -> object:  # type: ignore[no-untyped-def]
