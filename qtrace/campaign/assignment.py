@@ -54,7 +54,9 @@ class Assignment:
                     f"and now {new.get(name)}",
                     hint="measure the plan anew, into another folder",
                 )
-        return RunWriter.resume(self.run)
+        writer = RunWriter.resume(self.run)
+        writer.update(resumed=[*before.get("resumed", ()), len(self.taken)])
+        return writer
 
 
 def assigned(name: str, folder: Path, blocks: Sequence[str] = ()) -> Assignment:

@@ -285,11 +285,14 @@ def _check_format(file: Path, said: object) -> None:
 
 
 def _check_parts(file: Path, meta: Mapping[str, Any]) -> None:
-    """Raise StoreError unless `blocks`, `hosts` and `precision`, which not every run has, are as the format
-    says."""
+    """Raise StoreError unless `blocks`, `hosts`, `precision` and `resumed`, which not every run has, are as
+    the format says."""
     precision = meta.get("precision", [])
     if not isinstance(precision, list) or not all(isinstance(one, dict) for one in precision):
         raise StoreError(f"{file}: 'precision' is not a list of what was reached")
+    resumed = meta.get("resumed", [])
+    if not isinstance(resumed, list) or not all(type(one) is int for one in resumed):
+        raise StoreError(f"{file}: 'resumed' is not a list of numbers of measurements")
     if not isinstance(meta.get("blocks", []), list):
         raise StoreError(f"{file}: 'blocks' is not a list")
     hosts = meta.get("hosts", [])

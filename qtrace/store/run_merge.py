@@ -49,7 +49,9 @@ def merge_runs(parts: Sequence[RunReader], folder: Path, command: Sequence[str])
             "hosts": hosts,
             "plan": first["plan"],
             "left_out": _union(parts, "left_out"),
-            **({"precision": found} if (found := _precision(parts)) else {}),
+            **({"resumed": times} if (times := _all(parts, "resumed")) else {}),
+            # A ratio is one machine's, so nothing changes.
+            **({"precision": found} if (found := _all(parts, "precision")) else {}),
             "paths": _union(parts, "paths"),
         },
     ) as writer:
@@ -140,9 +142,9 @@ def _shared(hosts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {name: text for name, text in first.items() if all(other.get(name) == text for other in others)}
 
 
-def _precision(parts: Sequence[RunReader]) -> list[Any]:
-    """How well the ratios of all parts are known; a ratio is one machine's, so nothing changes."""
-    return [one for part in parts for one in part.meta.get("precision") or ()]
+def _all(parts: Sequence[RunReader], name: str) -> list[Any]:
+    """What the parts list under `name`."""
+    return [one for part in parts for one in part.meta.get(name) or ()]
 
 
 def _union(parts: Sequence[RunReader], name: str) -> list[Any]:

@@ -409,6 +409,7 @@ META = (
     ("conditions", "dict", "name -> text in the order of display: accelerator, CPU, kernel, QEMU, …"),
     ("plan", "dict", "the plan as data; `blocks` are the ids of its blocks"),
     ("blocks", "list", "the ids of the measured blocks, where they are not all"),
+    ("resumed", "list", "after how many measurements the run was interrupted and gone on with, each time"),
     ("left_out", "list", "cells that the plan's lists name and that cannot be: `cell` and `reason` of each"),
     ("hosts", "list", "of a merged run: `blocks` and `conditions` of each machine"),
     (

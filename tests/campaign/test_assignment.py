@@ -45,6 +45,7 @@ def test_the_rest_is_what_was_not_recorded_in_the_same_order(number: int, tmp_pa
     run = RunReader.open(tmp_path / "run")
     assert run.meta["status"] == "complete" and run.table("results").num_rows == len(jobs)
     assert run.meta["conditions"]["date"] == "1" and run.meta["blocks"] == [*BLOCKS]
+    assert run.meta["resumed"] == [number]
     with pytest.raises(StoreError, match="went through its plan"):
         resumed(tmp_path / "run").open(META)
 

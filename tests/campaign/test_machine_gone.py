@@ -52,7 +52,7 @@ def test_another_machine_goes_on_where_one_ended(installed: Index, tmp_path: Pat
     assert "another one goes on with the rest, 2 measurements are there" in gone
     assert sum("lab machine: Linux" in line for line in said) == 2
     whole = RunReader.open(run)
-    assert whole.meta["status"] == "complete"
+    assert whole.meta["status"] == "complete" and whole.meta["resumed"] == [2]
     assert sorted(set(whole.table("results").to_pandas()["order"])) == [*range(TOTAL)]
 
 

@@ -117,6 +117,21 @@ def test_what_was_reached_is_that_of_every_machine(tmp_path: Path) -> None:
     assert "precision" not in merge_runs([part(tmp_path / "c", 0, 1, 2)], tmp_path / "one", []).meta
 
 
+def test_a_report_says_where_its_run_was_interrupted(tmp_path: Path) -> None:
+    parts = [part(tmp_path / "a", 0, 1, paths=[], resumed=[2, 1300]), part(tmp_path / "b", 2, paths=[])]
+    run = merge_runs(parts, tmp_path / "run", [])
+    (section,) = (section for section in build(run).sections if section.name == "conditions")
+    assert ("interrupted and gone on with", "after 2, 1,300 measurements") in section.tables[0].rows
+    (section,) = (section for section in build(parts[1]).sections if section.name == "conditions")
+    assert not any("gone on with" in row[0] for row in section.tables[0].rows)
+
+
+@pytest.mark.parametrize("resumed", ["2", ["2"], [None], {"2": 2}])
+def test_a_run_from_outside_that_says_nonsense_of_it_is_refused(tmp_path: Path, resumed: object) -> None:
+    with pytest.raises(StoreError, match="'resumed' is not a list of numbers of measurements"):
+        part(tmp_path / "a", 0, resumed=resumed)
+
+
 def test_a_failed_cell_is_not_hidden(tmp_path: Path) -> None:
     parts = [part(tmp_path / "a", 0, 1), part(tmp_path / "b", 2, status="partial")]
     assert merge_runs(parts, tmp_path / "run", []).meta["status"] == "partial"

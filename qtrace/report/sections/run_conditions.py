@@ -9,6 +9,7 @@ from qtrace.report.answers import Answers
 from qtrace.report.document import Section, Table
 from qtrace.report.section import ReportSection
 from qtrace.report.speech import say, told
+from qtrace.report.text import count
 
 __all__ = ["SECTION"]
 
@@ -32,6 +33,10 @@ def write(answers: Answers) -> Section:
         probing=answers.probing,
     )
     rows.append(("measured", measured))
+    if times := meta.get("resumed"):
+        # By Ctrl-C, or where a lab machine ended.
+        after = say("after {numbers} measurements", numbers=", ".join(count(number) for number in times))
+        rows.append(("interrupted and gone on with", after))
     return Section(
         "conditions",
         "Conditions",
