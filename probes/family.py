@@ -37,7 +37,8 @@ class Point:
     the SIDE_INDEX (probes/common.py) of `index` and the stage's direction. `arguments`: the handler reads
     this many of the function's first arguments, so a probe may be placed behind an instruction that changes
     only others. `instead`: replacements in a kernel without the function; the first one that exists is
-    probed. `stages`: the index of each stage, for a point that can measure several.
+    probed. `also`: further functions that do the same for another driver; those that exist are probed too,
+    and counted with the function. `stages`: the index of each stage, for a point that can measure several.
     """
 
     function: str
@@ -47,6 +48,7 @@ class Point:
     note: str = ""
     arguments: int = 6
     instead: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     stages: Mapping[Role, int] = field(default_factory=dict)
 
     def index_of(self, stage: Role | None) -> int:

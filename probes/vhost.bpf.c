@@ -1,4 +1,4 @@
-/* vhost-net in the kernel: the worker threads of one QEMU (drivers/vhost/net.c, drivers/net/tun.c).
+/* vhost-net in the kernel: the worker threads of one QEMU (drivers/vhost/net.c, drivers/net/tun.c, drivers/net/tap.c).
  *
  * A worker is one thread for one pair of queues, so the buffers that it returns belong to the direction of its work:
  * the last of handle_tx*, handle_rx*, tun_sendmsg and tun_recvmsg determines it. Frames are passed to tun in
@@ -161,7 +161,7 @@ int on_handle_tx_kick(struct pt_regs *ctx) {
     return 0;
 }
 
-/* tun_sendmsg(socket, message, length) */
+/* tun_sendmsg, tap_sendmsg(socket, message, length) */
 int on_tun_sendmsg(struct pt_regs *ctx) {
     u32 *owner = in_worker();
     if (!owner)
@@ -180,8 +180,8 @@ int on_tun_sendmsg(struct pt_regs *ctx) {
     return 0;
 }
 
-/* tun_recvmsg(socket, message, length, flags): one frame. If the guest's buffers have no room for it, length is 1,
- * and vhost drops it. */
+/* tun_recvmsg, tap_recvmsg(socket, message, length, flags): one frame. If the guest's buffers have no room for it,
+ * length is 1, and vhost drops it. */
 int on_tun_recvmsg(struct pt_regs *ctx) {
     u32 *owner = in_worker();
     if (!owner)

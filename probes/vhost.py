@@ -1,4 +1,4 @@
-"""vhost-net in the kernel (drivers/vhost/net.c, drivers/vhost/vhost.c, drivers/net/tun.c)."""
+"""vhost-net in the kernel (drivers/vhost/{net,vhost}.c, drivers/net/{tun,tap}.c)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,15 @@ class _Hit(IntEnum):
     SIGNAL = 3
 
 
-def _point(function: str, program: str, hit: _Hit, note: str = "", instead: tuple[str, ...] = ()) -> Point:
-    return Point(function, (("kprobe", program),), _TABLE, hit, note, instead=instead)
+def _point(
+    function: str,
+    program: str,
+    hit: _Hit,
+    note: str = "",
+    instead: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
+) -> Point:
+    return Point(function, (("kprobe", program),), _TABLE, hit, note, instead=instead, also=also)
 
 
 SHARED = Shared(enums={"VHOST": _Hit})
@@ -32,8 +39,9 @@ FAMILY = Family(
     needs=("kprobes", "vhost"),
     points=(
         _point("handle_tx_kick", "on_handle_tx_kick", _Hit.KICK, note="kicks"),
-        _point("tun_sendmsg", "on_tun_sendmsg", _Hit.TUN, note="calls are batches"),
-        _point("tun_recvmsg", "on_tun_recvmsg", _Hit.TUN),
+        # The others are macvtap's, which takes and gives the same messages.
+        _point("tun_sendmsg", "on_tun_sendmsg", _Hit.TUN, note="calls are batches", also=("tap_sendmsg",)),
+        _point("tun_recvmsg", "on_tun_recvmsg", _Hit.TUN, also=("tap_recvmsg",)),
         _point("vhost_add_used_and_signal_n", "on_vhost_used", _Hit.USED, note="calls are batches of frames"),
         # Inlined since Linux 6.8, where it calls the other one.
         _point(

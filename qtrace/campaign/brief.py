@@ -110,7 +110,7 @@ def make_brief(
     ways: dict[Way, list[Path] | str] = {}
     for cell in cells:
         wanted = [cell.datapath]
-        if cell.netdev in ("tap", VHOST_USER) and cell.nic.startswith("virtio-"):
+        if cell.kind in ("tap", VHOST_USER) and cell.nic.startswith("virtio-"):
             wanted.append(_other(cell.datapath))
         for datapath in wanted:
             if (key := _key(cell, datapath)) not in ways:

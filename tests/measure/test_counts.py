@@ -30,6 +30,7 @@ UNPLACED = {
 KINDS = (
     *(Kind("virtio-net-pci", "tap"), Kind("virtio-net-pci", "user"), Kind("e1000", "tap")),
     *(Kind("rtl8139", "user"), Kind("e1000", "socket"), Kind("virtio-net-pci", "vde")),
+    Kind("virtio-net-pci", "tap", "macvtap"),
 )
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from frames import frames_from, frames_to_guest, frames_to_host
+from frames import frames_from, frames_to_guest, frames_to_host, tap_counters
 
 from qtrace.campaign.brief import Brief
 from qtrace.errors import TraceError
@@ -34,6 +34,13 @@ from qtrace.trace.budget.regulator import Regulator, Window
 from qtrace.trace.session.engine import Engine
 
 FRAMES = 1009
+# Name in the answer -> netdev and datapath.
+BACK_ENDS = {
+    "vhost-net": ("tap", "vhost-net"),
+    "qemu": ("tap", "qemu"),
+    "macvtap": ("tap.macvtap", "vhost-net"),
+    VHOST_USER: (VHOST_USER, VHOST_USER),
+}
 HELD = 17  # fewer than the ring of the guest's NIC has
 # Device in the guest, netdev, queue, frames.
 QUEUES = (("eth0", "net0", 0, 17), ("eth1", "net1", 0, 31), ("eth1", "net1", 1, 47))
@@ -95,12 +102,12 @@ def main() -> None:
             refusal(engine, "qtrace_has_none"),
         ]
         attacher = Attacher(engine, open_index(brief.indexes[""]))
-        for netdev, datapath in (("tap", "vhost-net"), ("tap", "qemu"), (VHOST_USER, VHOST_USER)):
+        for name, (netdev, datapath) in BACK_ENDS.items():
             if netdev == VHOST_USER and not shutil.which(SWITCH):
                 continue
             cell = Cell("virtio-net-pci", netdev, datapath, None, "rr")
             paths = [*brief.paths_of(cell), *brief.other_datapath(cell)]
-            two = 2 if datapath == "vhost-net" else 1
+            two = 2 if name == "vhost-net" else 1
             with (
                 open_network(
                     cell.nic, cell.netdev, datapath, choose_accelerator(), processors=two
@@ -121,13 +128,13 @@ def main() -> None:
                         for side, (_, counters) in before.items()
                     }
                     windows[way] = {"sent": sent, "moved": moved, **session.read().tables()}
-                answer[datapath] = {
+                answer[name] = {
                     "worker": next(iter(vhost_workers(network.guest.pid)), None),
                     "windows": windows,
                 }
                 if datapath == VHOST_USER:
                     answer["paused"] = paused(network)
-                if datapath == "vhost-net":
+                if name == "vhost-net":
                     answer["limited"] = limited(network, session)
                     answer["queues"] = queues(network, session)
                     answer["marked"] = marked(network, session)
@@ -139,7 +146,7 @@ def paused(network) -> object:  # type: ignore[no-untyped-def]
     processor time of the paused switch, in ticks."""
 
     def passed() -> int:
-        return int(network.device_counters()["tap"][1]["rx_packets"])
+        return tap_counters(network)["rx_packets"]  # the guest's agent waits for its own sending
 
     def ticks() -> int:
         words = Path(f"/proc/{network.link.helper.pid}/stat").read_text().rpartition(")")[2].split()
@@ -147,10 +154,12 @@ def paused(network) -> object:  # type: ignore[no-untyped-def]
 
     network.pause()
     before, spent = passed(), ticks()
-    sent = frames_to_host(network, HELD)
-    time.sleep(0.5)
-    found = {"sent": sent, "held": passed() - before, "ticks": ticks() - spent}
+    sending = threading.Thread(target=frames_to_host, args=(network, HELD))
+    sending.start()  # ends when the switch has given the frames back
+    sending.join(2)
+    found = {"sending": sending.is_alive(), "through": passed() - before, "ticks": ticks() - spent}
     network.resume()
+    sending.join()
     until = time.monotonic() + 20
     while passed() - before < HELD and time.monotonic() < until:
         time.sleep(0.1)

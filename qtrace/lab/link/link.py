@@ -12,6 +12,7 @@ from qtrace.errors import MissingPrerequisite
 from qtrace.lab.guest.guest import MEMORY, QEMU_UID
 from qtrace.lab.host.helper import Helper
 from qtrace.lab.host.netns import Namespace, open_namespace
+from qtrace.lab.link.macvtap import BENEATH, open_macvtap
 from qtrace.lab.link.passt import open_passt
 from qtrace.lab.link.relay import open_relay
 from qtrace.lab.link.sockets import FORMS, WIRED
@@ -27,6 +28,7 @@ _PLAIN = (
     *NETDEVS,
     *(f"{netdev}.{form}" for netdev, forms in FORMS.items() for form in forms[1:]),
     "stream.passt",
+    "tap.macvtap",
 )
 # The back ends by the names that a plan gives them: a netdev, a netdev in one of its forms, each behind a
 # hub. vhost-user has no other form, and a hub cannot hand queues over.
@@ -49,7 +51,8 @@ class Link:
     for the guest's UDP port 9 are sent; `tap` the device on the host that all frames pass, except for `user`
     and passt; `helper` the program that carries them between the tap and QEMU; `far` the namespace in which
     `host_addr` is, if it is a neighbour's behind the host's bridge, and `other` the link there of a second
-    guest, whose `mac` it has. A helper that `polls` takes a processor also while no frame passes.
+    guest, whose `mac` it has. A helper that `polls` takes a processor also while no frame passes; `beneath`
+    are devices between `tap` and QEMU.
     """
 
     option: str
@@ -65,13 +68,14 @@ class Link:
     other: Link | None = None
     mac: str = MAC
     polls: bool = False
+    beneath: tuple[str, ...] = ()
 
     def devices(self, space: Namespace) -> list[tuple[Namespace, str]]:
         """The devices of the link on the host, each in its namespace; QEMU's is `space`."""
-        near = [(space, self.tap)] if self.tap else []
+        near = [(space, name) for name in (self.tap, *self.beneath) if name]
         if not self.far:
             return near
-        beyond = [(self.far, _TAP), (self.far, _BRIDGE)] if self.other else []
+        beyond = [(self.far, name) for name in (_TAP, *self.beneath, _BRIDGE)] if self.other else []
         return [*near, (space, _BRIDGE), (space, _PORT), (self.far, _FAR), *beyond]
 
     def behind_hub(self) -> Link:
@@ -89,9 +93,9 @@ def open_link(
 ) -> Iterator[Link]:
     """The link of `netdev` in `space`, removed when the block ends.
 
-    `netdev` is one of `NETDEVS`; `form` one of `sockets.FORMS`, or `passt`, or empty for the netdev's plain
-    form. Of `setting`, it makes `queues` and `peer`. Raises LabError if the link cannot be made,
-    MissingPrerequisite for anything that the machine lacks.
+    `netdev` is one of `NETDEVS`; `form` one of `sockets.FORMS`, `passt` or `macvtap`, or empty for the
+    netdev's plain form. Of `setting`, it makes `queues` and `peer`. Raises LabError if the link cannot be
+    made, MissingPrerequisite for anything that the machine lacks.
     """
     if netdev == "user":
         option = f"user,id=net0,ipv6=off,hostfwd=udp:127.0.0.1:{_PORT_TO_GUEST}-:9"
@@ -140,11 +144,12 @@ class _BackEnd:
     carrier: Helper | None = None
     more: tuple[str, ...] = ()
     polls: bool = False
+    beneath: tuple[str, ...] = ()
 
     def link(self, host: str, guest: str, host_mac: str) -> Link:
         """The link of a guest with the address `guest`."""
         end = (self.option, host, guest, host_mac, (guest, 9), _TAP)
-        return Link(*end, self.fds, self.carrier, self.more, polls=self.polls)
+        return Link(*end, self.fds, self.carrier, self.more, polls=self.polls, beneath=self.beneath)
 
 
 def _open_back_end(
@@ -165,6 +170,9 @@ def _open_back_end(
     elif queues > 1:
         fds = tuple(stack.enter_context(open_queues(space, _TAP, queues)))
         option = f"tap,id=net0,fds={':'.join(map(str, fds))}"
+    elif form == "macvtap":
+        fds = (stack.enter_context(open_macvtap(space, _TAP)),)
+        option = f"tap,id=net0,fd={fds[0]}"
     else:
         tap = stack.enter_context(open_tap(space, _TAP, header=netdev == "tap"))
         fds = (tap.fd,)
@@ -178,7 +186,7 @@ def _open_back_end(
         name = "vhostfds" if len(vhost) > 1 else "vhostfd"
         option += f",vhost=on,{name}={':'.join(map(str, vhost))}"
         fds += vhost
-    return _BackEnd(option, fds, carrier)
+    return _BackEnd(option, fds, carrier, beneath=BENEATH if form == "macvtap" else ())
 
 
 def _bridge(space: Namespace, *devices: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from qtrace.lab.guest.guest import QEMU_UID
 from qtrace.lab.host.netns import Namespace
 from qtrace.lab.host.owned import ip, own
+from qtrace.lab.link.macvtap import character_device
 from qtrace.lab.mode.mode import SPACES, Device, Mode, world
 from qtrace.lab.mode.recorder import Recorder
 
@@ -54,7 +55,7 @@ def open_topology(
         for device in (copy for item in mode.devices for copy in _copies(item, guests, fill)):
             _make(device, spaces, recorder, True)
             if device.kind == "macvtap":
-                macvtaps[device.name] = _character_device(spaces[device.space], device.name)
+                macvtaps[device.name] = character_device(spaces[device.space], device.name)
         for nat in mode.nats:
             _nat(spaces[nat.space], nat.out, recorder, True)
         for forward in mode.forwards:
@@ -144,9 +145,3 @@ def _nat(space: Namespace, out: str, recorder: Recorder, own_step: bool) -> None
 def _inside(space: Namespace, recorder: Recorder, own_step: bool, *argv: str, stdin: str = "") -> None:
     enter = ("nsenter", f"--net={space.path}", "--")
     recorder.run(*argv, own=own_step, stdin=stdin, enter=enter)
-
-
-def _character_device(space: Namespace, name: str) -> str:
-    """`MAJOR:MINOR` of a macvtap's character device, which sysfs shows only in its own namespace."""
-    script = f"mount -t sysfs sysfs /sys && cat /sys/class/net/{name}/tap*/dev"
-    return Recorder().run(*space.argv(["unshare", "--mount", "sh", "-c", script])).strip()

@@ -39,7 +39,7 @@ def why_not(cell: Cell) -> str:
     if cell.netdev not in BACK_ENDS:
         return f"the lab has no netdev {cell.netdev} (it has: {', '.join(BACK_ENDS)})"
     virtio = cell.nic.startswith("virtio-")
-    if cell.datapath == "vhost-net" and (cell.netdev, virtio) != ("tap", True):
+    if cell.datapath == "vhost-net" and (cell.kind, virtio) != ("tap", True):
         return "vhost-net needs a virtio NIC on a tap"
     if (cell.netdev == VHOST_USER) != (cell.datapath == VHOST_USER):
         return "the netdev vhost-user has the datapath vhost-user, and no other has it"

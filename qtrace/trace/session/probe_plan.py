@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path as FilePath
 
-from qtrace.model import PARTLY, Direction, Path, Probe, Role, Step, Symbol, Way
+from qtrace.model import PARTLY, VHOST_USER, Direction, Path, Probe, Role, Step, Symbol, Way
 from qtrace.probes import point_for
 from qtrace.probes.family import ANY
 from qtrace.probes.qemu_function import SENDERS
@@ -44,7 +44,8 @@ _RULES_BY_NAME = {
 }
 # hw/core/irq.c: clocks and serial ports raise their lines by it too, so the card's own must be known.
 _EVERYBODY_S = ("qemu_set_irq",)
-_TAP_NETDEVS = ("tap", "bridge")
+# Those of vhost-user are watched on a tap's path, which must not carry its frames.
+_TAP_NETDEVS = ("tap", "bridge", VHOST_USER)
 # include/hw/pci/pci.h
 _DMA = ("pci_dma_read", "pci_dma_write")
 # Stages whose hits tell how many frames they carry.
@@ -101,7 +102,7 @@ def _probe(
         return replace(wanted, kind="kprobe"), ""
     # On a walk into a library, the host stage is still QEMU's call of the library or the library's callback.
     if step.stage is Role.HOST and (path.boundary.kind, path.boundary.name) == ("syscall", step.function):
-        rule = "tap" if path.netdev in _TAP_NETDEVS else "socket"
+        rule = "tap" if path.netdev.partition(".")[0] in _TAP_NETDEVS else "socket"
         return replace(wanted, kind="tracepoint", rule=rule), ""
     if step.function in _EVERYBODY_S and not line_known(path.nic):
         return wanted, f"{step.function} is called by every device: no probe tells this card's calls apart"

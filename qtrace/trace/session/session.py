@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import time
 from collections.abc import Sequence
@@ -340,6 +341,9 @@ class Session:
                 continue
             if kind in ("kprobe", "kretprobe"):
                 self._attached.kprobe(program, probe.function, kind == "kretprobe", point.instead)
+                for other in point.also:
+                    with contextlib.suppress(TraceError):  # the kernel, or what it has loaded, lacks it
+                        self._attached.kprobe(program, other, kind == "kretprobe")
             else:
                 binary = Path(probe.binary)
                 self._target.address_of(binary, probe.offset)  # raises if the process does not map it
