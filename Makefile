@@ -14,7 +14,7 @@ BUILDS ?= optimised debian o3 lto clang-lto cfi
 help:
 	@echo 'make report   set up what is missing, index QEMU, run the quick plan, write reports/quick'
 	@echo 'make matrix   measure eight NICs on eight back ends on this host, write reports/matrix: half an hour'
-	@echo 'make matrix-lab-machine  the same in the lab machine, with vhost-net and vhost-user, write reports/matrix-lab-machine: an hour'
+	@echo 'make matrix-lab-machine  the same in the lab machine, with vhost-net and vhost-user, write reports/matrix-lab-machine: three quarters of an hour'
 	@echo 'make two-releases  measure the same cells in the QEMUs of Debian 12 and 13 on this host, write reports/two-releases: 10 minutes'
 	@echo 'make test     set up what is missing, run every test, the quick ones first'
 	@echo 'make test-long  the tests that take half a minute or more each: every step on Debian 13, each setting of a plan; 20 minutes'

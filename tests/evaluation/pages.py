@@ -42,6 +42,7 @@ INPUTS = {
         "qtrace/report",
     ),
     "reports/matrix/report.md": ("analyses", "qtrace/campaign", "qtrace/lab", "qtrace/report"),
+    "reports/matrix-lab-machine/report.md": ("analyses", "qtrace/campaign", "qtrace/lab", "qtrace/report"),
 }
 _LINE = re.compile(r"^Made from (?:a tree at or before )?commit ([0-9a-f]{7,40})\b.*\n\n?", re.MULTILINE)
 _BEGIN, _END = "<!-- made by make {} -->\n", "<!-- end -->\n"
