@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from pathlib import Path
 
 from qtrace.errors import TargetError
@@ -11,6 +13,10 @@ __all__ = [
     "Counters",
     "capabilities",
     "command_line",
+    "has_device",
+    "is_macvtap",
+    "is_tun",
+    "macvtap_descriptors",
     "read_counters",
     "tap_counters",
     "tap_names",
@@ -20,6 +26,7 @@ __all__ = [
 # The columns of the run format's `devices` table.
 Counters = dict[str, int]
 _LARGEST = 2**20
+_TUN = os.makedev(10, 200)  # linux/miscdevice.h: TUN_MINOR
 
 
 def command_line(pid: int) -> list[str]:
@@ -89,6 +96,36 @@ def tap_names(pid: int) -> dict[int, str]:
                 if line.startswith("iff:\t"):
                     names[int(entry.name)] = line[5:]
     return names
+
+
+def is_tun(status: os.stat_result) -> bool:
+    """Whether it is /dev/net/tun, wherever its node is."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == _TUN
+
+
+def is_macvtap(status: os.stat_result) -> bool:
+    """Whether it is the device of a macvtap or ipvtap; each has one of its own (drivers/net/macvtap.c)."""
+    return stat.S_ISCHR(status.st_mode) and _driver_of(os.major(status.st_rdev)) in ("macvtap", "ipvtap")
+
+
+def macvtap_descriptors(pid: int) -> list[int]:
+    """The descriptors of the process that are macvtaps'. /proc names no interface of theirs."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if is_macvtap(entry.stat()):
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def _driver_of(major: int) -> str:
+    """The driver of a character device (proc(5): devices); macvtap's number is given out when it is
+    loaded."""
+    for line in Path("/proc/devices").read_text().partition("Block devices:")[0].splitlines():
+        number, _, name = line.strip().partition(" ")
+        if number == str(major):
+            return name
+    return ""
 
 
 def tap_counters(pid: int) -> dict[str, Counters]:

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from qtrace.lab.host.netns import Namespace, open_namespace
+from qtrace.lab.link.macvtap import open_macvtap
 from qtrace.lab.link.tap import open_queues, open_tap
+from qtrace.probes.syscalls import Descriptor
 from qtrace.trace.qemu.taps import read_taps
+from qtrace.trace.qemu.target import Target
 
 pytestmark = pytest.mark.needs("root", "tun")
 
@@ -65,6 +68,24 @@ def test_several_queues_in_a_bridge(space: Namespace) -> None:
             process.wait()
     assert (tap.header, tap.queues, tap.master) == (True, True, "br0")
     assert tap.descriptors == tuple(sorted(queues))
+
+
+def test_a_macvtap_is_said_to_be_unread(space: Namespace) -> None:
+    """Beside a tap, whose state is read as ever."""
+    with open_macvtap(space, "host0") as macvtap, open_tap(space, "plain") as tap:
+        process = holder(space, macvtap, tap.fd)
+        try:
+            plain, other = read_taps(process.pid)
+            classes = Target(process.pid).descriptors()
+        finally:
+            process.kill()
+            process.wait()
+    assert (plain.name, plain.mtu, plain.unread) == ("plain", 1500, "")
+    assert (other.name, other.descriptors, other.mtu, other.up) == ("macvtap", (macvtap,), None, None)
+    assert other.unread == (
+        f"how the macvtap of descriptor {macvtap} stood: /proc does not name its interface"
+    )
+    assert {number for number, found in classes.items() if found is Descriptor.TAP} == {macvtap, tap.fd}
 
 
 def packet_socket(space: Namespace, protocol: int, device: str) -> socket.socket:

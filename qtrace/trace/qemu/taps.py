@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtrace.proc import tap_names
+from qtrace.proc import macvtap_descriptors, tap_names
 from qtrace.trace.qemu.packet_sockets import packet_readers
 
 __all__ = ["TapState", "read_taps"]
 
 _PATIENCE = 60.0  # seconds for `ip`, which needs some hundredths
 _LARGEST = 8 * 2**20
+_NAMELESS = "/proc does not name its interface"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +51,27 @@ def read_taps(pid: int) -> tuple[TapState, ...]:
     held: dict[str, list[int]] = {}
     for descriptor, name in tap_names(pid).items():
         held.setdefault(name, []).append(descriptor)
+    others = tuple(
+        TapState(
+            "macvtap", (descriptor,), unread=f"how the macvtap of descriptor {descriptor} stood: {_NAMELESS}"
+        )
+        for descriptor in macvtap_descriptors(pid)
+    )
     if not held:
-        return ()
+        return others
     try:
         devices = _devices(pid)
     except (OSError, ValueError, subprocess.SubprocessError) as exc:
         reason = f"ip could not be asked in its network namespace: {exc}"
-        return tuple(TapState(name, tuple(sorted(fds)), unread=reason) for name, fds in sorted(held.items()))
+        unread = (TapState(name, tuple(sorted(fds)), unread=reason) for name, fds in sorted(held.items()))
+        return (*unread, *others)
     places = {name: _places(devices, name) for name in held}
     readers = packet_readers(pid, {index for indexes in places.values() for index in indexes})
     found = []
     for name, fds in sorted(held.items()):
         who = None if readers is None else _each_once(readers.get(index, ()) for index in places[name])
         found.append(_tap(name, tuple(sorted(fds)), devices.get(name), who))
-    return tuple(found)
+    return (*found, *others)
 
 
 def _each_once(names: Iterable[Iterable[str]]) -> tuple[str, ...]:

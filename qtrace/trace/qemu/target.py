@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import select
-import stat
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,11 @@ from typing import Any
 
 from qtrace.errors import TargetError
 from qtrace.probes.syscalls import Descriptor
-from qtrace.proc import vhost_workers
+from qtrace.proc import is_macvtap, is_tun, vhost_workers
 
 __all__ = ["Mapping", "Target", "ThreadTimes"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_TUN = os.makedev(10, 200)  # linux/miscdevice.h: TUN_MINOR
-_TAP_DRIVERS = ("macvtap", "ipvtap")
 _UNIX_DATAGRAM = "0002"  # the type column of /proc/net/unix: SOCK_DGRAM
 
 
@@ -261,24 +258,6 @@ def _split(thread: Path) -> tuple[float | None, float | None]:
         return None, None
 
 
-def _is_tap(status: os.stat_result) -> bool:
-    """Whether it is /dev/net/tun, wherever its node is, or the device of a macvtap or ipvtap
-    (drivers/net/macvtap.c: each has a node of its own)."""
-    if not stat.S_ISCHR(status.st_mode):
-        return False
-    major = os.major(status.st_rdev)
-    return status.st_rdev == _TUN or _driver_of(major) in _TAP_DRIVERS
-
-
-def _driver_of(major: int) -> str:
-    """The driver of a character device (proc(5): devices); macvtap's numbers are given out at its loading."""
-    for line in Path("/proc/devices").read_text().partition("Block devices:")[0].splitlines():
-        number, _, name = line.strip().partition(" ")
-        if number == str(major):
-            return name
-    return ""
-
-
 def _more(now: float | None, before: float | None) -> float | None:
     return now - before if now is not None and before is not None else None
 
@@ -286,7 +265,8 @@ def _more(now: float | None, before: float | None) -> float | None:
 def _class_of(entry: Path, streams: set[str], datagrams: set[str]) -> Descriptor:
     link = str(entry.readlink())
     if link.startswith("/"):
-        return Descriptor.TAP if _is_tap(entry.stat()) else Descriptor.OTHER
+        status = entry.stat()
+        return Descriptor.TAP if is_tun(status) or is_macvtap(status) else Descriptor.OTHER
     if link == "anon_inode:[eventfd]":
         return Descriptor.EVENTFD
     if link.startswith("socket:["):
