@@ -17,6 +17,16 @@ from qtrace.store.run_merge import merge_runs
 
 TAP, USER = "e1000+tap+qemu+tx+tcp", "e1000+user+qemu+tx+tcp"
 HOSTILE = "<script>\x1b[31m"
+KNOWN = {
+    "cell": USER,
+    "metric": "throughput",
+    "n": 6,
+    "ratio": 0.07,
+    "half_width": 0.94,
+    "seconds": 12.0,
+    "reached": False,
+    "reason": "its 9 s are up",
+}
 
 
 def made(folder: Path, again: float = 1.01, **meta: Any) -> RunReader:
@@ -35,9 +45,7 @@ def made(folder: Path, again: float = 1.01, **meta: Any) -> RunReader:
 
 
 def test_a_a_drift_and_what_was_not_reached_are_told(tmp_path: Path) -> None:
-    known = {"cell": USER, "metric": "throughput", "n": 6, "ratio": 0.07, "half_width": 0.94}
-    known |= {"seconds": 12.0, "reached": False, "reason": "its 9 s are up"}
-    run = made(tmp_path / "run", precision=[known, known | {"reached": True, "reason": ""}])
+    run = made(tmp_path / "run", precision=[KNOWN, KNOWN | {"reached": True, "reason": ""}])
     answers = Answers(run)
     assert [*same_thing_twice(answers)] == [
         "A/A, tap measured twice: 0 different, 1 same within 2 %; the furthest is 1.01 ×."
@@ -48,8 +56,8 @@ def test_a_a_drift_and_what_was_not_reached_are_told(tmp_path: Path) -> None:
         "other 5 show."
     )
     assert wide == (
-        "Not known within 10 %: e1000 on user, tcp tx, throughput of tap: 0.0700 ×, ± 94 % (n = 6); its 9 s "
-        "are up."
+        "Not known within 10 %: e1000 on user, tcp tx, throughput of tap: 0.0700 ×, ± 94.0 % (n = 6); its 9 "
+        "s are up."
     )
     document = build(run)
     assert {outlier, wide} <= {*document.alerts} and any("A/A" in line for line in document.headline)
@@ -104,3 +112,14 @@ def test_an_a_a_that_differs_comes_before_any_number(tmp_path: Path) -> None:
     (said,) = (line for line in build(made(tmp_path / "run", again=1.1)).alerts if line.startswith("A/A"))
     assert "throughput, e1000 on tap, tcp tx, guest to host: nothing was changed" in said
     assert "the second is 1.10 × the first" in said and "trust no smaller difference" in said
+
+
+@pytest.mark.parametrize(
+    ("half_width", "said"), [(0.94, "94.0 %"), (0.102, "10.2 %"), (0.10004, "10.004 %"), (None, "–")]
+)
+def test_what_is_not_within_the_aim_is_not_said_to_be_the_aim(
+    tmp_path: Path, half_width: float | None, said: str
+) -> None:
+    known = KNOWN | {"half_width": half_width}
+    (_, wide) = unsteady(Answers(made(tmp_path / "run", precision=[known])))
+    assert f", ± {said} (n = 6)" in wide

@@ -49,7 +49,7 @@ def write(answers: Answers) -> Section:
         (
             *_place(row),
             clean(row.get("metric", "")),
-            _percent(row.get("half_width")),
+            _percent(row.get("half_width"), 3),
             clean(row.get("n", "")),
             f"{plain_number(row.get('seconds'))} s",
             "yes"
@@ -143,7 +143,7 @@ def unsteady(answers: Answers) -> Iterator[str]:
                 metric=told(clean(row.get("metric", ""))),
                 base=base_name(answers),
                 ratio=times(row.get("ratio")),
-                half=_percent(row.get("half_width")),
+                half=_beyond(row.get("half_width"), answers.plan.get("precision")),
                 n=clean(row.get("n", "")),
                 reason=told(clean(row.get("reason", ""))),
             )
@@ -197,9 +197,15 @@ def _place(row: Row) -> tuple[str, str, str]:
     return (*bare(cell), traffic(cell)) if len(cell) == len(_CELL) else (parts[0], MISSING, MISSING)
 
 
-def _percent(value: object) -> str:
+def _beyond(half_width: object, aim: object) -> str:
+    """With as many digits as it takes to see that it is not `aim`."""
+    texts = [(_percent(half_width, digits), _percent(aim, digits)) for digits in range(3, 8)]
+    return next((text for text, same in texts if text != same), texts[-1][0])
+
+
+def _percent(value: object, digits: int = 2) -> str:
     share = present(value)
-    return MISSING if share is None else f"{plain_number(100 * share, 2)} %"
+    return MISSING if share is None else f"{plain_number(100 * share, digits)} %"
 
 
 SECTION = ReportSection(
