@@ -277,7 +277,7 @@ def _in_one_machine(
     argv = [sys.executable, "-m", "qtrace", "bench", *assignment.words]
     with tempfile.NamedTemporaryFile(prefix="brief-", dir=cache_dir("briefs")) as note:
         try:
-            memory = _memory_for(assignment.plan)
+            memory = _memory_for(assignment)
             with LabMachine(share=[folder], progress=progress, kernel=kernel, memory=memory) as machine:
                 replace(brief, machine=machine.describe()).save(Path(note.name))
                 status = machine.run([*argv, "--brief", note.name], on_output=on_output)
@@ -292,9 +292,11 @@ def _in_one_machine(
     return status
 
 
-def _memory_for(plan: Plan) -> int:
-    """MiB of a lab machine that has all guests of a group at the same time."""
-    return max(_LEAST_MEMORY, _OWN_MEMORY + plan.guests_at_once() * (MEMORY + _OF_A_GUEST))
+def _memory_for(assignment: Assignment) -> int:
+    """MiB of a lab machine that has all guests of a group at the same time, as far as this host has them."""
+    guests = assignment.plan.guests_at_once(assignment.blocks)
+    here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    return max(_LEAST_MEMORY, min(_OWN_MEMORY + guests * (MEMORY + _OF_A_GUEST), here * 3 // 4))
 
 
 def _rest(folder: Path) -> Assignment | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import time
 from collections.abc import Sequence
@@ -342,13 +341,20 @@ class Session:
             if kind in ("kprobe", "kretprobe"):
                 self._attached.kprobe(program, probe.function, kind == "kretprobe", point.instead)
                 for other in point.also:
-                    with contextlib.suppress(TraceError):  # the kernel, or what it has loaded, lacks it
-                        self._attached.kprobe(program, other, kind == "kretprobe")
+                    self._attach_other(program, other, kind == "kretprobe")
             else:
                 binary = Path(probe.binary)
                 self._target.address_of(binary, probe.offset)  # raises if the process does not map it
                 self._attached.uprobe(program, binary, probe.offset, kind == "uretprobe")
             self._placed.add(key)
+
+    def _attach_other(self, program: str, function: str, at_return: bool) -> None:
+        """Attach where the kernel, with what it has loaded, has the function."""
+        try:
+            self._attached.kprobe(program, function, at_return)
+        except TraceError as exc:
+            if not isinstance(exc.__cause__, FileNotFoundError):
+                raise
 
     def _connect_site(self, probe: Probe, slot: int, way: int) -> None:
         """Tell the common handler of all functions the meaning of the one at this address."""
